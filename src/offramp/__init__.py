@@ -1,0 +1,5 @@
+"""Networks with local exits, run over edge and cloud."""
+
+from offramp._version import VERSION as __version__
+
+__all__ = ["__version__"]

@@ -1,0 +1,198 @@
+"""The bundle: a folder with a manifest and one ONNX graph whose boundaries are named tensors.
+
+A node needs a bundle and nothing else. Reading one checks every byte of it against the manifest, and what was checked
+is what is used: the graph is read once. Knows nothing of how the graph is made (export) or run (runtime).
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import model_validator
+
+from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
+from offramp.artifacts.preprocessing import Preprocessing
+from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
+
+MANIFEST = "manifest.json"
+GRAPH = "graph.onnx"
+IMAGE = "image"
+
+
+def features_name(boundary: int) -> str:
+    """Name of the tensor at a boundary; boundary 0 is the network's input."""
+    return f"features_{boundary}" if boundary else IMAGE
+
+
+def logits_name(exit_: int) -> str:
+    """Name of an exit's logits."""
+    return f"logits_{exit_}"
+
+
+class FileDigest(Frozen):
+    """What a file of the bundle must be."""
+
+    bytes: int
+    sha256: str
+
+
+class StageSpec(Frozen):
+    """Stage `index` of the network, and the features it leaves at its boundary (one sample, no batch axis)."""
+
+    index: int
+    shape: tuple[int, ...]
+    macs: int
+    parameters: int
+
+    @property
+    def bytes_fp32(self) -> int:
+        """Size of one sample's features at this boundary, in bytes."""
+        size = 4
+        for extent in self.shape:
+            size *= extent
+        return size
+
+
+class HeadSpec(Frozen):
+    """The head at boundary `exit`."""
+
+    exit: int
+    macs: int
+    parameters: int
+
+
+class Parity(Frozen):
+    """How closely the graph follows the network it was made from, over every output, on calibration samples."""
+
+    max_abs_difference: float
+    tolerance: float
+    samples: int
+
+
+class Origin(Frozen):
+    """Where the weights come from."""
+
+    checkpoint_sha256: str
+    data: str
+    recipe: str
+    seed: int
+    epochs: int
+    commit: str
+
+
+class Manifest(Document):
+    """`manifest.json` of a bundle."""
+
+    FORMAT: ClassVar[str] = "offramp.bundle"
+    VERSION: ClassVar[int] = 1
+
+    model: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    stages: tuple[StageSpec, ...]
+    heads: tuple[HeadSpec, ...]
+    parity: Parity
+    origin: Origin
+    files: dict[str, FileDigest]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if [stage.index for stage in self.stages] != list(range(1, len(self.stages) + 1)):
+            raise ValueError(f"stages must be numbered 1 to {len(self.stages)} in order")
+        exits = self.exits
+        if not exits or list(exits) != sorted(set(exits)) or exits[0] < 1 or exits[-1] != len(self.stages):
+            raise ValueError(f"exits must rise and end at the last stage {len(self.stages)}, got {list(exits)}")
+        if not self.classes:
+            raise ValueError("classes: at least one class is needed")
+        if GRAPH not in self.files:
+            raise ValueError(f"files: {GRAPH} is not listed")
+        return self
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """Every exit the bundle has, the last one included."""
+        return tuple(head.exit for head in self.heads)
+
+    @property
+    def last(self) -> int:
+        """The last exit, `n`: the paper's cloud exit."""
+        return len(self.stages)
+
+    @cached_property
+    def id(self) -> str:
+        """One name for the whole: 32 hexadecimal digits of the sha256 over the manifest, and so over every file."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    def feature_shape(self, boundary: int) -> tuple[int, ...]:
+        """Shape of one sample at a boundary; boundary 0 is the input."""
+        return self.stages[boundary - 1].shape if boundary else self.preprocessing.shape
+
+    def check_exit(self, exit_: int) -> int:
+        """Give `exit_` back if the bundle has it."""
+        if exit_ not in self.exits:
+            raise InputError(
+                f"exit {exit_}: {self.model} has the exits {', '.join(map(str, self.exits))}. Choose one of them."
+            )
+        return exit_
+
+    def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
+        """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""
+        heads = {head.exit: head.macs for head in self.heads}
+        return sum(stage.macs for stage in self.stages[:exit_]) + sum(heads[k] for k in {*active, exit_} if k <= exit_)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose every byte agrees with its manifest."""
+
+    path: Path
+    manifest: Manifest
+    graph: bytes
+
+    @property
+    def id(self) -> str:
+        """The manifest's id."""
+        return self.manifest.id
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Read a bundle from its folder and check it.
+
+        Raises ArtifactMissingError, ArtifactVersionError or ArtifactDamagedError, each naming the file.
+        """
+        path = Path(path)
+        if not (path / MANIFEST).is_file():
+            raise ArtifactMissingError(
+                f"{path}: not a bundle, it has no {MANIFEST}. Write one with: offramp export CHECKPOINT --out {path}"
+            )
+        manifest = Manifest.read(path / MANIFEST)
+        contents = {name: _read_checked(path / name, digest) for name, digest in manifest.files.items()}
+        return cls(path, manifest, contents[GRAPH])
+
+    @staticmethod
+    def write(path: Path, manifest: Manifest, graph: bytes) -> "Bundle":
+        """Write a bundle; the manifest comes last, so a folder with a manifest is a whole bundle."""
+        (path / MANIFEST).unlink(missing_ok=True)
+        write_bytes(path / GRAPH, graph)
+        manifest.write(path / MANIFEST)
+        return Bundle(path, manifest, graph)
+
+
+def digest(content: bytes) -> FileDigest:
+    """Describe a file's content for the manifest."""
+    return FileDigest(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _read_checked(path: Path, expected: FileDigest) -> bytes:
+    content = read_bytes(path)
+    found = digest(content)
+    if found != expected:
+        raise ArtifactDamagedError(
+            f"{path}: expected {expected.bytes} bytes with sha256 {expected.sha256[:16]}…, found {found.bytes} bytes "
+            f"with sha256 {found.sha256[:16]}…. The bundle was changed or cut short: copy or export it again."
+        )
+    return content

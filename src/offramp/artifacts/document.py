@@ -1,0 +1,95 @@
+"""What every JSON document of offramp has in common: a format, a version, and honest reading and writing.
+
+Takes and gives pydantic models and paths. Knows nothing of what the documents mean.
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
+
+from offramp.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ArtifactVersionError
+
+
+class Frozen(BaseModel):
+    """A value of a document: cannot be changed, and takes no field that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Document(Frozen):
+    """A JSON document. Its class states `FORMAT` and `VERSION`; both are written and checked on reading."""
+
+    FORMAT: ClassVar[str]
+    VERSION: ClassVar[int]
+
+    @model_serializer(mode="wrap")
+    def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        return {"format": self.FORMAT, "version": self.VERSION, **handler(self)}
+
+    @classmethod
+    def parse(cls, text: str | bytes, origin: str) -> Self:
+        """Read the document from JSON text; `origin` is what messages call it, most often a path."""
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise ArtifactDamagedError(
+                f"{origin}: not a JSON document ({error}). It was cut short or is another kind of file: write it again."
+            ) from error
+        if not isinstance(raw, dict) or raw.get("format") != cls.FORMAT:
+            found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
+            raise ArtifactDamagedError(f"{origin}: expected a document of format {cls.FORMAT!r}, found {found!r}.")
+        if raw.get("version") != cls.VERSION:
+            raise ArtifactVersionError(
+                f"{origin}: {cls.FORMAT} version {raw.get('version')!r}, and this program reads version {cls.VERSION}. "
+                "Write it again with this program, or read it with the one that wrote it."
+            )
+        try:
+            return cls.model_validate({key: value for key, value in raw.items() if key not in ("format", "version")})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "document"
+            raise ArtifactDamagedError(f"{origin}: {where}: {first['msg']} ({cls.FORMAT}).") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the document from a file."""
+        return cls.parse(read_bytes(path), str(path))
+
+    def to_json(self) -> str:
+        """Give the document as indented JSON text with a closing newline."""
+        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(self, path: Path) -> None:
+        """Write the document whole or not at all."""
+        write_bytes(path, self.to_json().encode())
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file, with the two usual reasons why not as errors of ours."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactMissingError(f"{path}: no such file. Check the path, or run the step that writes it.") from error
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: into a neighbour first, then renamed over the path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

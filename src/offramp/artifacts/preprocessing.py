@@ -1,0 +1,67 @@
+"""How an 8-bit image becomes the tensor a network takes: written into every bundle, applied in one place.
+
+Normalization by mean and standard deviation is not here: it is the first step *inside* the network, so that no node
+can forget it or use another data set's numbers.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.artifacts.document import Frozen
+from offramp.errors import InputError
+
+RANGE_SLACK = 1e-3  # a resized or re-scaled image may overshoot its range by rounding; 0..255 may not
+
+
+class Preprocessing(Frozen):
+    """From uint8 `(N, H, W, C)` to float32 `(N, C, H, W)` with values in [0, 1]."""
+
+    channels: int
+    height: int
+    width: int
+    layout: Literal["NCHW"] = "NCHW"
+    scale: float = 1 / 255
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)`: one sample of the network's input."""
+        return self.channels, self.height, self.width
+
+    def from_uint8(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Bring 8-bit images `(N, H, W, C)` into the network's layout and range."""
+        expected = (self.height, self.width, self.channels)
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != expected:
+            raise InputError(
+                f"image: expected uint8 of shape (N, {', '.join(map(str, expected))}), got {images.dtype} of shape "
+                f"{images.shape}. Resize the images to the network's size first."
+            )
+        return np.multiply(images.transpose(0, 3, 1, 2), np.float32(self.scale), dtype=np.float32, order="C")
+
+    def check(self, image: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+        """Give `image` back if it is a batch that the network takes; raise InputError that says why if it is not."""
+        if image.dtype != np.float32:
+            raise InputError(
+                f"image: expected float32 (FP32), got {image.dtype}. Scale 8-bit images to [{self.low:g}, {self.high:g}]."
+            )
+        if image.ndim != 4 or image.shape[1:] != self.shape:
+            raise InputError(
+                f"image: expected shape (N, {', '.join(map(str, self.shape))}), batch first, got {tuple(image.shape)}."
+            )
+        if len(image) == 0:
+            raise InputError("image: the batch is empty (N = 0). Send at least one sample.")
+        values: npt.NDArray[np.float32] = image.astype(np.float32, copy=False)
+        # Both comparisons are false for NaN, and min and max carry a NaN through: one pass each finds all three faults.
+        low, high = values.min(), values.max()
+        if not (low >= self.low - RANGE_SLACK and high <= self.high + RANGE_SLACK):
+            bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
+            if bad.size:
+                raise InputError(f"image: sample {bad[0]} of the batch holds NaN or infinity. Remove it and send the rest.")
+            raise InputError(
+                f"image: expected values in [{self.low:g}, {self.high:g}], got {low:g} to {high:g}. "
+                "Divide 8-bit values by 255."
+            )
+        return values

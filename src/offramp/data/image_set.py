@@ -1,0 +1,99 @@
+"""An image set in memory, and its splits."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.errors import DataError, InputError
+
+SplitName = Literal["train", "validation", "calibration", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images, 8 bits a channel."""
+
+    name: str
+    images: npt.NDArray[np.uint8]  # (N, H, W, C)
+    labels: npt.NDArray[np.int64]  # (N,)
+    classes: tuple[str, ...]
+    index: npt.NDArray[np.int64]  # position of each sample in its source: names a sample across files and processes
+    mirrors: bool  # does a mirrored image keep its class? A digit's does not, a horse's does
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise DataError(
+                f"{self.name}: expected uint8 images (N, H, W, C), got {self.images.dtype} {self.images.shape}."
+            )
+        if not len(self.images) == len(self.labels) == len(self.index):
+            raise DataError(
+                f"{self.name}: {len(self.images)} images, {len(self.labels)} labels and {len(self.index)} indices; "
+                "expected as many of each."
+            )
+        if len(self.labels) and not (0 <= self.labels.min() and self.labels.max() < len(self.classes)):
+            bad = int(np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[0])
+            raise DataError(
+                f"{self.name}: sample {self.index[bad]} has label {self.labels[bad]}, and there are {len(self.classes)} "
+                f"classes, 0 to {len(self.classes) - 1}. Mend the label or name the class."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, rows: npt.NDArray[np.intp] | slice) -> Self:
+        """Some of the samples."""
+        return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Four disjoint parts of one source.
+
+    `train` fits the weights, `validation` chooses between models, `calibration` sets thresholds and ranges, and only
+    the final measurement opens `test`.
+    """
+
+    train: ImageSet
+    validation: ImageSet
+    calibration: ImageSet
+    test: ImageSet
+
+    def part(self, name: str) -> ImageSet:
+        """Choose a part by its name."""
+        if name not in SPLITS:
+            raise InputError(f"split {name!r}: unknown. Choose one of {', '.join(SPLITS)}.")
+        part: ImageSet = getattr(self, name)
+        return part
+
+
+HELD_OUT = 0.05  # of the training samples, for validation and again for calibration
+HELD_OUT_LEAST = 100  # a share of a small set is too few to measure an accuracy on
+TEST_SHARE = 0.2  # where a source has no test set of its own
+
+
+def split(pool: ImageSet, test: ImageSet | None, seed: int) -> Splits:
+    """Cut a source into its four parts, the same for the same seed.
+
+    A source's own test set stays whole; otherwise a fifth of the pool becomes it. The test set does not depend on the
+    seed, so that models of different seeds are measured on the same samples.
+    """
+    if test is None:
+        order = np.random.default_rng(0).permutation(len(pool))
+        cut = round(len(pool) * TEST_SHARE)
+        test, pool = pool.rows(np.sort(order[:cut])), pool.rows(np.sort(order[cut:]))
+    order = np.random.default_rng(seed).permutation(len(pool))
+    held = min(max(round(len(pool) * HELD_OUT), HELD_OUT_LEAST), len(pool) // 4)
+    if held == 0 or len(test) == 0:
+        raise DataError(
+            f"{pool.name}: {len(pool) + len(test)} images are too few to split into train, validation, calibration and "
+            "test. At least 5 are needed, and some hundreds make sense."
+        )
+    return Splits(
+        train=pool.rows(np.sort(order[2 * held :])),
+        validation=pool.rows(np.sort(order[:held])),
+        calibration=pool.rows(np.sort(order[held : 2 * held])),
+        test=test,
+    )

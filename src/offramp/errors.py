@@ -1,0 +1,89 @@
+"""Every error offramp raises on purpose.
+
+::
+
+    OfframpError
+    ├── InputError           a value that was handed in: shape, dtype, range, name
+    │   └── UnknownModelError    a model, or a version of it, that this node does not serve
+    ├── ArtifactError        a document or bundle on disk
+    │   ├── ArtifactMissingError  the file is not there
+    │   ├── ArtifactDamagedError  the file is there and is not what it should be (cut short, changed)
+    │   └── ArtifactVersionError  written by a format version that this program does not know
+    ├── DataError            an image set that cannot be read or does not fit
+    ├── TrainingError        training cannot go on (loss is not a number, folder holds another run)
+    ├── ParityError          an exported graph does not compute what its network computes
+    ├── MissingExtraError    an optional dependency is not installed
+    └── LinkError            between nodes
+        ├── UnreachableError     the other node does not answer
+        ├── DeadlineError        the other node did not answer in time
+        ├── BundleMismatchError  the other node serves another bundle
+        └── PortInUseError       the port to listen on is taken
+
+A message says what, which, got, expected, and what mends it. The command line prints it and exits with 2; the nodes
+send it with the protocol's status (`offramp.link.status`). Foreign exceptions become one of these where a foreign
+library is called; anything else that surfaces is a defect of offramp.
+"""
+
+
+class OfframpError(Exception):
+    """Base of all of them: catch this to catch everything that offramp raises on purpose."""
+
+
+class InputError(OfframpError, ValueError):
+    """A value that was handed in has the wrong shape, dtype, range or name."""
+
+
+class UnknownModelError(InputError):
+    """A request names a model, or a version of it, that this node does not serve."""
+
+
+class ArtifactError(OfframpError):
+    """A document or bundle on disk cannot be used."""
+
+
+class ArtifactMissingError(ArtifactError):
+    """A file that should be there is not."""
+
+
+class ArtifactDamagedError(ArtifactError):
+    """A file is not what was written: cut short, changed, or not of this format at all."""
+
+
+class ArtifactVersionError(ArtifactError):
+    """A file is of a format version that this program does not know."""
+
+
+class DataError(OfframpError):
+    """An image set cannot be read, or does not fit the network."""
+
+
+class TrainingError(OfframpError):
+    """Training cannot start or go on."""
+
+
+class ParityError(OfframpError):
+    """An exported graph's outputs differ from its network's by more than the stated tolerance."""
+
+
+class MissingExtraError(OfframpError):
+    """An optional dependency is not installed."""
+
+
+class LinkError(OfframpError):
+    """Something between two nodes."""
+
+
+class UnreachableError(LinkError):
+    """The other node does not answer."""
+
+
+class DeadlineError(LinkError):
+    """The other node did not answer within the deadline."""
+
+
+class BundleMismatchError(LinkError):
+    """The other node serves another bundle."""
+
+
+class PortInUseError(LinkError):
+    """The port to listen on is taken."""

@@ -1,0 +1,89 @@
+"""Answers: what a batch gets back, a row a sample in the caller's order; and how a score becomes a decision.
+
+The running nodes and the offline evaluation both give `Answers`, so "the same" is a comparison of two of them.
+"""
+
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.errors import InputError
+from offramp.exits.score import Floats, score, softmax
+
+
+class Tier(IntEnum):
+    """Where an answer was made."""
+
+    DEVICE = 0
+    EDGE = 1
+    CLOUD = 2
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One answer a row. All arrays have the same length N."""
+
+    probabilities: npt.NDArray[np.float32]  # (N, classes)
+    label: npt.NDArray[np.int64]  # the class with the highest probability
+    exit: npt.NDArray[np.int64]  # the exit that answered
+    score: npt.NDArray[np.float32]  # how unsure that exit was
+    tier: npt.NDArray[np.int8]  # a Tier
+    degraded: npt.NDArray[np.bool_]  # answered here only because the next tier could not
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def rows(self, index: npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice) -> Self:
+        """Some of the rows, in the order of `index`."""
+        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What an exit says of a batch, in double precision, before anybody decides."""
+
+    probabilities: Floats
+    scores: Floats
+
+    @classmethod
+    def of(cls, logits: npt.ArrayLike, score_name: str = "entropy") -> Self:
+        """Softmax and score logits `(N, classes)`."""
+        probabilities = softmax(logits)
+        return cls(probabilities, score(probabilities, score_name))
+
+    def answers(self, exit_: int, tier: Tier, rows: npt.NDArray[np.intp] | slice = slice(None)) -> Answers:
+        """Answer for some of the rows at this exit."""
+        probabilities = self.probabilities[rows]
+        count = len(probabilities)
+        return Answers(
+            probabilities.astype(np.float32),
+            probabilities.argmax(axis=1),
+            np.full(count, exit_, np.int64),
+            self.scores[rows].astype(np.float32),
+            np.full(count, tier, np.int8),
+            np.zeros(count, np.bool_),
+        )
+
+
+def leaves(scores: Floats, threshold: float) -> npt.NDArray[np.bool_]:
+    """Decide: True where a sample leaves here, False where it goes on. A score equal to the threshold goes on.
+
+    >>> leaves(np.array([0.1, 0.3, 0.5]), 0.3)
+    array([ True, False, False])
+    """
+    if not 0 <= threshold <= 1:
+        raise InputError(f"threshold {threshold!r}: expected a number in [0, 1].")
+    return scores < threshold
+
+
+def merge(parts: list[tuple[npt.NDArray[np.intp], Answers]], count: int) -> Answers:
+    """Put answers that were made in parts back into the caller's order; `rows` of all parts together are 0..count-1."""
+    order = np.concatenate([rows for rows, _ in parts])
+    back = np.empty(count, np.intp)
+    back[order] = np.arange(count)
+    return Answers(
+        *(np.concatenate([getattr(part, field.name) for _, part in parts])[back] for field in fields(Answers))
+    )

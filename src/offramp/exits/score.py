@@ -1,0 +1,84 @@
+"""Scores: how unsure an answer is, as a number in [0, 1] where smaller is surer.
+
+One implementation, used by the running edge, the offline evaluation and every report, so that they cannot disagree.
+All take probabilities `(N, classes)` and give float64 `(N,)`. With a single class there is nothing to be unsure of:
+every score is 0.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+
+
+def softmax(logits: npt.ArrayLike) -> Floats:
+    """Probabilities of logits `(N, classes)`, in float64 so that two runtimes' rounding stays below 1e-6 of a score.
+
+    >>> softmax([[0.0, 0.0]])
+    array([[0.5, 0.5]])
+    """
+    values = np.asarray(logits, dtype=np.float64)
+    if values.ndim != 2 or values.shape[1] == 0:
+        raise InputError(f"logits: expected shape (N, classes) with at least one class, got {values.shape}.")
+    shifted = values - values.max(axis=1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    shifted /= shifted.sum(axis=1, keepdims=True)
+    return shifted
+
+
+def normalized_entropy(probabilities: Floats) -> Floats:
+    """Entropy over the logarithm of the number of classes: equation (1) of the paper, after Teerapittayanon et al. 2017.
+
+    >>> normalized_entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    array([0., 1.])
+    """
+    classes = probabilities.shape[1]
+    if classes == 1:
+        return np.zeros(len(probabilities))
+    # p log p tends to 0 with p: where p is 0, log of the smallest double stands in and the product is exactly 0.
+    information = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    information *= probabilities
+    # Rounding can leave 1 + 2e-16 for a uniform answer, or -0.0 for a certain one.
+    return np.clip(information.sum(axis=1) / -np.log(classes), 0.0, 1.0) + 0.0
+
+
+def max_probability(probabilities: Floats) -> Floats:
+    """One minus the highest probability, stretched so that a uniform answer scores 1 (Hendrycks & Gimpel 2017).
+
+    >>> max_probability(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    array([0., 1.])
+    """
+    classes = probabilities.shape[1]
+    if classes == 1:
+        return np.zeros(len(probabilities))
+    return np.clip((1.0 - probabilities.max(axis=1)) * (classes / (classes - 1)), 0.0, 1.0)
+
+
+def margin(probabilities: Floats) -> Floats:
+    """One minus the gap between the two highest probabilities.
+
+    >>> margin(np.array([[1.0, 0.0], [0.5, 0.5]]))
+    array([0., 1.])
+    """
+    if probabilities.shape[1] == 1:
+        return np.zeros(len(probabilities))
+    second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
+    return np.clip(1.0 - (first - second), 0.0, 1.0)
+
+
+SCORES: dict[str, Callable[[Floats], Floats]] = {
+    "entropy": normalized_entropy,
+    "max-probability": max_probability,
+    "margin": margin,
+}
+
+
+def score(probabilities: Floats, name: str = "entropy") -> Floats:
+    """Score probabilities by the score's name."""
+    if name not in SCORES:
+        raise InputError(f"score {name!r}: unknown. Choose one of {', '.join(SCORES)}.")
+    return SCORES[name](probabilities)

@@ -1,0 +1,91 @@
+"""The checkpoint: `model.safetensors` and `model.json`, a network as it was trained, with all that led to it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import safetensors
+import safetensors.torch
+from torch import Tensor
+
+from offramp.artifacts.document import Document, read_bytes, write_bytes
+from offramp.errors import ArtifactDamagedError, ArtifactMissingError
+from offramp.models.architecture import Architecture
+from offramp.models.cnn import standard_cnn
+from offramp.models.exit_net import ExitNet
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+
+
+class ModelCard(Document):
+    """`model.json`: what the weights are and how they came about."""
+
+    FORMAT: ClassVar[str] = "offramp.checkpoint"
+    VERSION: ClassVar[int] = 1
+
+    architecture: Architecture
+    recipe: dict[str, Any]
+    data: str
+    seed: int
+    commit: str
+    hardware: str
+    epochs: int
+    seconds: float
+    validation_accuracy: dict[int, float]  # by exit, every sample at every exit
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and its card."""
+
+    path: Path
+    card: ModelCard
+    net: ExitNet
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Read a checkpoint from its folder; the network comes in evaluation mode, on the CPU.
+
+        Raises ArtifactMissingError, ArtifactVersionError or ArtifactDamagedError, each naming the file.
+        """
+        path = Path(path)
+        if not (path / CARD).is_file():
+            raise ArtifactMissingError(
+                f"{path}: not a checkpoint, it has no {CARD}. Write one with: offramp train MODEL --out {path}"
+            )
+        card = ModelCard.read(path / CARD)
+        content = read_bytes(path / WEIGHTS)
+        found = hashlib.sha256(content).hexdigest()
+        if found != card.weights_sha256:
+            raise ArtifactDamagedError(
+                f"{path / WEIGHTS}: expected sha256 {card.weights_sha256[:16]}…, found {found[:16]}… "
+                f"({len(content)} bytes). The file was changed or cut short: copy it again or train again."
+            )
+        net = standard_cnn(card.architecture)
+        load_weights(net, _tensors(content, path / WEIGHTS), path / WEIGHTS)
+        return cls(path, card, net.eval())
+
+
+def write_checkpoint(path: Path, card: ModelCard, weights: bytes) -> None:
+    """Write a checkpoint; the card comes last, so a folder with a card is a whole checkpoint."""
+    (path / CARD).unlink(missing_ok=True)
+    write_bytes(path / WEIGHTS, weights)
+    card.write(path / CARD)
+
+
+def _tensors(content: bytes, origin: Path) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ArtifactDamagedError(f"{origin}: not a safetensors file, or cut short ({error}).") from error
+
+
+def load_weights(net: ExitNet, tensors: dict[str, Tensor], origin: Path) -> None:
+    """Put tensors into a network of the same architecture."""
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ArtifactDamagedError(f"{origin}: does not fit the architecture of its {CARD}: {error}") from error

@@ -1,0 +1,1 @@
+"""Train a network with local exits: recipe, loss, augmentation, loop."""

@@ -1,0 +1,75 @@
+"""Flip and crop a whole batch at once, on the device, while it is gathered from the set in memory."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from offramp.data.image_set import ImageSet
+
+
+class Batches:
+    """An image set on a device, given out in shuffled and augmented batches.
+
+    The order and the augmentation of an epoch follow from the seed and the epoch's number alone: an interrupted run
+    needs no generator's state to go on exactly where it stopped.
+    """
+
+    def __init__(
+        self, images: ImageSet, *, batch_size: int, flip: bool, crop: int, seed: int, device: torch.device
+    ) -> None:
+        self.size = images.images.shape[1:3]
+        pixels = torch.from_numpy(images.images)
+        if crop:
+            # Reflection has no black border to learn from (as airbench does).
+            padded = F.pad(pixels.permute(0, 3, 1, 2).float(), (crop,) * 4, mode="reflect")
+            pixels = padded.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        self.pixels = pixels.to(device)  # uint8 (N, H + 2 crop, W + 2 crop, C)
+        self.labels = torch.from_numpy(images.labels).to(device)
+        self.batch_size = min(batch_size, len(images))
+        self.flip, self.crop, self.seed = flip and images.mirrors, crop, seed
+
+    def __len__(self) -> int:
+        # The last, smaller batch is left out: its batch statistics would be noisy, and the next epoch shuffles anew.
+        return len(self.labels) // self.batch_size
+
+    def epoch(self, number: int) -> "Epoch":
+        """Give the batches of one epoch."""
+        return Epoch(self, number)
+
+
+class Epoch:
+    """The batches of one epoch: float32 images `(B, C, H, W)` in [0, 1], stored channels last, and labels `(B,)`."""
+
+    def __init__(self, batches: Batches, number: int) -> None:
+        self.batches = batches
+        self.generator = torch.Generator().manual_seed(batches.seed * 1_000_003 + number)
+
+    def __iter__(self) -> "Epoch":
+        self.order = torch.randperm(len(self.batches.labels), generator=self.generator)
+        self.step = 0
+        return self
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        batches, size = self.batches, self.batches.batch_size
+        if self.step == len(batches):
+            raise StopIteration
+        device = batches.labels.device
+        rows = self.order[self.step * size : (self.step + 1) * size].to(device)
+        self.step += 1
+        return self._images(rows), batches.labels[rows]
+
+    def _images(self, rows: Tensor) -> Tensor:
+        batches, count = self.batches, len(rows)
+        (height, width), device = batches.size, batches.labels.device
+        if not batches.crop and not batches.flip:
+            window = batches.pixels[rows]
+        else:
+            top, left = torch.randint(2 * batches.crop + 1, (2, count, 1), generator=self.generator)
+            across = torch.arange(width).repeat(count, 1)
+            if batches.flip:
+                mirrored = torch.rand(count, 1, generator=self.generator) < 0.5
+                across = torch.where(mirrored, width - 1 - across, across)
+            down = (torch.arange(height) + top).to(device)
+            across = (across + left).to(device)
+            window = batches.pixels[rows[:, None, None], down[:, :, None], across[:, None, :]]
+        return window.permute(0, 3, 1, 2).float().div_(255)

@@ -1,0 +1,270 @@
+"""The training loop: from an architecture, a recipe and splits to a checkpoint, resumable at every epoch."""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from offramp.artifacts.document import write_bytes
+from offramp.artifacts.measurement import commit, processor
+from offramp.data.image_set import ImageSet, Splits
+from offramp.errors import ArtifactDamagedError, TrainingError
+from offramp.models.architecture import Architecture
+from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpoint
+from offramp.models.cnn import standard_cnn
+from offramp.models.exit_net import ExitNet
+from offramp.train.augment import Batches
+from offramp.train.loss import joint_loss
+from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
+from offramp.train.recipe import Recipe, learning_rate
+
+STATE = "resume.safetensors"
+LOG = "log.jsonl"
+EVALUATION_BATCH = 500
+LOOK_EVERY = 20  # steps between looks at the loss: each look waits for the device
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on what, how. `key` tells runs apart: a folder is resumed only by the run that began in it."""
+
+    architecture: Architecture
+    recipe: Recipe
+    data: str
+    seed: int
+
+    def key(self, train: ImageSet) -> str:
+        """Name everything that the weights depend on."""
+        parts = (self.architecture.model_dump_json(), self.recipe.model_dump_json(), str(self.seed))
+        digest = hashlib.sha256("\n".join(parts).encode())
+        digest.update(train.images.tobytes())
+        digest.update(train.labels.tobytes())
+        return digest.hexdigest()
+
+
+def train(
+    run: Run,
+    splits: Splits,
+    out: Path,
+    *,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    device: str | None = None,
+) -> Checkpoint:
+    """Train and write a checkpoint into `out`, with a log beside it.
+
+    After each epoch everything needed to go on is written; `resume` goes on from there and ends with the weights that
+    an uninterrupted run gives (bit for bit on the same CPU). Raises TrainingError when the loss is not a number, when
+    `out` holds a run and `resume` is not asked for, or when it holds another run.
+    """
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    key = run.key(splits.train)
+    if (out / CARD).exists() or (out / STATE).exists():
+        if not resume:
+            raise TrainingError(f"{out}: holds a run already. Go on with it by --resume, or choose another folder.")
+        if not (out / STATE).exists():
+            return _finished(run, out)
+
+    trainer = _Trainer(run, splits, target)
+    if (out / STATE).exists():
+        trainer.load_state(out / STATE, key)
+    out.mkdir(parents=True, exist_ok=True)
+    board = TensorBoardLog(out, trainer.epochs_done)
+    watching = [JsonLog(out / LOG, trainer.epochs_done), board, *observers]
+    try:
+        while trainer.epochs_done < run.recipe.epochs:
+            record = trainer.epoch(watching)
+            trainer.save_state(out / STATE, key)
+            for observer in watching:
+                observer.epoch(record)
+    finally:
+        board.close()
+    weights = trainer.weights()
+    accuracy = accuracies(trainer.net, splits.validation, trainer.autocast)
+    card = ModelCard(
+        architecture=run.architecture,
+        recipe=run.recipe.model_dump(),
+        data=run.data,
+        seed=run.seed,
+        commit=commit(),
+        hardware=processor() if target.type == "cpu" else torch.cuda.get_device_name(target),
+        epochs=run.recipe.epochs,
+        seconds=round(trainer.seconds, 3),
+        validation_accuracy=accuracy,
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+    )
+    write_checkpoint(out, card, weights)
+    (out / STATE).unlink()
+    return Checkpoint.open(out)
+
+
+def _finished(run: Run, out: Path) -> Checkpoint:
+    checkpoint = Checkpoint.open(out)
+    card = checkpoint.card
+    if (card.architecture, card.recipe, card.seed) != (run.architecture, run.recipe.model_dump(), run.seed):
+        raise TrainingError(f"{out}: holds a finished run of other settings. Choose another folder.")
+    return checkpoint
+
+
+class _Trainer:
+    """The state of a training and one step of it after another."""
+
+    def __init__(self, run: Run, splits: Splits, device: torch.device) -> None:
+        recipe = self.recipe = run.recipe
+        self.splits, self.device = splits, device
+        net = standard_cnn(run.architecture, channel_statistics(splits.train), run.seed).to(device)
+        if recipe.channels_last:
+            net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
+        self.net: ExitNet = net
+        self.loss_weights = recipe.weights(net.exits)
+        decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
+        others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
+        self.optimizer = torch.optim.SGD(
+            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=recipe.nesterov,
+        )
+        self.parameters = decayed + others
+        self.batches = Batches(
+            splits.train,
+            batch_size=recipe.batch_size,
+            flip=recipe.flip,
+            crop=recipe.crop,
+            seed=run.seed,
+            device=device,
+        )
+        self.low_precision = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16(device))
+        self.epochs_done, self.seconds = 0, 0.0
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Compute convolutions and linear layers in bf16, where that is wanted; everything else stays fp32."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.low_precision else nullcontext()
+
+    def epoch(self, observers: Sequence[Observer]) -> EpochRecord:
+        """Train one epoch and measure every exit on the validation set."""
+        steps, number = len(self.batches), self.epochs_done
+        total = torch.zeros((), device=self.device)
+        self.net.train()
+        rate = self.recipe.learning_rate
+        start = time.perf_counter()
+        for step, (images, labels) in enumerate(self.batches.epoch(number)):
+            rate = learning_rate(self.recipe, (number * steps + step) / (self.recipe.epochs * steps))
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            if not self.recipe.channels_last:
+                images = images.contiguous()  # noqa: PLW2901  # the batch in the layout asked for
+            with self.autocast():
+                logits = self.net(images)
+            loss = joint_loss(logits, labels, self.loss_weights, self.recipe.label_smoothing)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            total += loss.detach()
+            if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
+                current = float(loss.detach())
+                if not math.isfinite(float(total)):
+                    raise TrainingError(
+                        f"the loss is not a number any more (epoch {number + 1}, step {step + 1} of {steps}, learning "
+                        f"rate {rate:.3g}). Lower the learning rate and train again; the last good epoch is kept."
+                    )
+                for observer in observers:
+                    observer.step(number * steps + step + 1, self.recipe.epochs * steps, current)
+        seconds = time.perf_counter() - start
+        self.seconds += seconds
+        self.epochs_done += 1
+        return EpochRecord(
+            epoch=self.epochs_done,
+            of=self.recipe.epochs,
+            loss=float(total) / steps,
+            learning_rate=rate,
+            validation_accuracy=accuracies(self.net, self.splits.validation, self.autocast),
+            seconds=round(seconds, 3),
+            images_per_second=round(steps * self.batches.batch_size / seconds, 1),
+        )
+
+    def weights(self) -> bytes:
+        """Weights and buffers as a safetensors file's bytes."""
+        return safetensors.torch.save(_plain(self.net.state_dict()))
+
+    def save_state(self, path: Path, key: str) -> None:
+        """Write all that is needed to go on after this epoch."""
+        tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        for position, parameter in enumerate(self.parameters):
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{position}"] = momentum
+        metadata = {"run": key, "epochs": str(self.epochs_done), "seconds": json.dumps(self.seconds)}
+        write_bytes(path, safetensors.torch.save(_plain(tensors), metadata))
+
+    def load_state(self, path: Path, key: str) -> None:
+        """Go back to where a state was written."""
+        try:
+            with safetensors.safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+        except (safetensors.SafetensorError, OSError) as error:
+            raise ArtifactDamagedError(f"{path}: cannot be resumed from ({error}). Remove it to start anew.") from error
+        if metadata.get("run") != key:
+            raise TrainingError(
+                f"{path.parent}: holds a run of another model, recipe, data or seed. Choose another folder."
+            )
+        self.net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
+        for position, parameter in enumerate(self.parameters):
+            momentum = tensors.get(f"momentum.{position}")
+            if momentum is not None:
+                # The layout must be the parameter's own, or sums would round in another order.
+                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+        self.epochs_done, self.seconds = int(metadata["epochs"]), json.loads(metadata["seconds"])
+
+
+def accuracies(
+    net: ExitNet, images: ImageSet, autocast: "type[AbstractContextManager[object]] | object" = nullcontext
+) -> dict[int, float]:
+    """Share of right answers at every exit, every sample at every exit."""
+    right = dict.fromkeys(net.exits, 0)
+    device = next(net.parameters()).device
+    training = net.training
+    net.eval()
+    with torch.inference_mode(), autocast():  # type: ignore[operator]
+        for start in range(0, len(images), EVALUATION_BATCH):
+            part = images.rows(slice(start, start + EVALUATION_BATCH))
+            labels = torch.from_numpy(part.labels).to(device)
+            for exit_, logits in net(to_tensor(part, device)).items():
+                right[exit_] += int((logits.argmax(1) == labels).sum())
+    net.train(training)
+    return {exit_: round(count / len(images), 6) for exit_, count in right.items()}
+
+
+def to_tensor(images: ImageSet, device: torch.device) -> Tensor:
+    """Images as the network takes them: float32 `(N, C, H, W)` in [0, 1]."""
+    return torch.from_numpy(images.images).to(device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def channel_statistics(images: ImageSet) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the images per channel, in [0, 1]."""
+    pixels = images.images.reshape(-1, images.images.shape[3])
+    mean = pixels.mean(axis=0, dtype=np.float64) / 255
+    std = pixels.std(axis=0, dtype=np.float64) / 255
+    return torch.tensor(mean, dtype=torch.float32), torch.tensor(np.maximum(std, 1e-3), dtype=torch.float32)
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Does this device multiply bf16 natively, so that it is faster than fp32?"""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

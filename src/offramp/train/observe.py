@@ -1,0 +1,116 @@
+"""Who watches a training: a log of JSON lines, TensorBoard's events, a progress bar."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from offramp.artifacts.document import Frozen
+
+
+class EpochRecord(Frozen):
+    """What one epoch came to."""
+
+    epoch: int  # counted from 1
+    of: int
+    loss: float  # mean over the epoch of the joint loss
+    learning_rate: float  # at its end
+    validation_accuracy: dict[int, float]  # by exit, every sample at every exit
+    seconds: float  # training alone
+    images_per_second: float
+
+
+class Observer(Protocol):
+    """Is told how a training goes on."""
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Hear of the share of steps that is done, in batches, and of the latest loss."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Hear of an epoch that is over."""
+
+
+class JsonLog:
+    """One JSON line an epoch. On resuming, epochs that are to be trained again are taken out first."""
+
+    def __init__(self, path: Path, keep_epochs: int) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if json.loads(line)["epoch"] <= keep_epochs]
+        path.write_text("".join(line + "\n" for line in kept))
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Keep nothing of single steps."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Append the record."""
+        with self.path.open("a") as file:
+            file.write(record.model_dump_json() + "\n")
+
+
+class TensorBoardLog:
+    """Scalars that TensorBoard reads, in the run's folder."""
+
+    def __init__(self, folder: Path, keep_epochs: int) -> None:
+        from tensorboardX import SummaryWriter
+
+        # TensorBoard hides what an interrupted run wrote from this step on.
+        self.writer = SummaryWriter(str(folder), purge_step=keep_epochs + 1 if keep_epochs else None)
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Keep nothing of single steps."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Write the record as scalars over epochs."""
+        self.writer.add_scalar("train/loss", record.loss, record.epoch)
+        self.writer.add_scalar("train/learning_rate", record.learning_rate, record.epoch)
+        self.writer.add_scalar("train/images_per_second", record.images_per_second, record.epoch)
+        for exit_, accuracy in record.validation_accuracy.items():
+            self.writer.add_scalar(f"validation_accuracy/exit_{exit_}", accuracy, record.epoch)
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self.writer.close()
+
+
+class ProgressBar:
+    """A bar with the loss, the validation accuracy of every exit and the time left."""
+
+    def __init__(self, title: str) -> None:
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            refresh_per_second=4,
+        )
+        self.title, self.accuracies = title, ""
+        self.task = self.progress.add_task(title, total=None, state="")
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        """Move the bar."""
+        self.progress.update(self.task, completed=done, total=total, state=f"loss {loss:.3f}{self.accuracies}")
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Show the new accuracies; where there is no terminal to draw on, print a line instead."""
+        shown = " ".join(f"{exit_}:{100 * value:.1f}" for exit_, value in record.validation_accuracy.items())
+        self.accuracies = f"  exits % {shown}"
+        if not self.progress.console.is_terminal:
+            print(
+                f"{self.title} epoch {record.epoch}/{record.of} loss {record.loss:.3f}{self.accuracies} "
+                f"{record.images_per_second:.0f} images/s",
+                flush=True,
+            )

@@ -1,0 +1,125 @@
+"""Recipes: how to train, as a small typed document. The same recipe, data and seed give the same weights."""
+
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, field_validator
+
+from offramp.artifacts.document import Frozen
+from offramp.errors import InputError
+
+
+class Recipe(Frozen):
+    """Stochastic gradient descent on the weighted sum of the exits' cross-entropies (the paper's section 3.2)."""
+
+    name: str
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(ge=0, lt=1)
+    nesterov: bool
+    weight_decay: float = Field(ge=0)
+    decay_everything: bool  # or convolutions and linear layers only: batch normalization does better without
+    schedule: Literal["constant", "one-cycle", "cosine"]
+    label_smoothing: float = Field(ge=0, lt=1)
+    flip: bool  # only where the image set says that mirrored images keep their class
+    crop: int = Field(ge=0)  # pixels of padding on each side, out of which a window is cut
+    precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 where the processor multiplies it natively
+    channels_last: bool
+    loss_weights: dict[int, float] | Literal["equal"] = "equal"
+
+    @field_validator("loss_weights")
+    @classmethod
+    def _not_negative(cls, value: dict[int, float] | Literal["equal"]) -> dict[int, float] | Literal["equal"]:
+        if value != "equal" and (min(value.values(), default=0) < 0 or not any(value.values())):
+            raise ValueError("loss weights must not be negative, and at least one must be above 0")
+        return value
+
+    def but(self, **changes: object) -> Self:
+        """Give the recipe with some values changed; values of None change nothing.
+
+        >>> RECIPES["modern"].but(epochs=3, batch_size=None).epochs
+        3
+        """
+        try:
+            return type(self)(**(self.model_dump() | {key: value for key, value in changes.items() if value is not None}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}.") from error
+
+    def weights(self, exits: tuple[int, ...]) -> dict[int, float]:
+        """Weight of each exit's loss."""
+        if self.loss_weights == "equal":
+            return dict.fromkeys(exits, 1.0)
+        if set(self.loss_weights) != set(exits):
+            raise InputError(
+                f"loss weights: expected one for each of the exits {', '.join(map(str, exits))}, "
+                f"got {', '.join(map(str, sorted(self.loss_weights)))}."
+            )
+        return dict(self.loss_weights)
+
+
+_MODERN = Recipe(
+    name="modern",
+    epochs=30,
+    batch_size=128,
+    learning_rate=0.1,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+    decay_everything=False,
+    schedule="one-cycle",
+    # A network that is told never to be sure scores its surest answers near 0.2 at a smoothing of 0.1 and ten classes:
+    # thresholds below that would let nothing exit.
+    label_smoothing=0.0,
+    flip=True,
+    crop=2,
+    precision="auto",
+    channels_last=True,
+)
+
+RECIPES: dict[str, Recipe] = {
+    # Table 1 of the paper. It names no augmentation and no schedule.
+    "paper": Recipe(
+        name="paper",
+        epochs=2000,
+        batch_size=32,
+        learning_rate=0.1,
+        momentum=0.9,
+        nesterov=False,
+        weight_decay=1e-4,
+        decay_everything=True,
+        schedule="constant",
+        label_smoothing=0.0,
+        flip=False,
+        crop=0,
+        precision="fp32",
+        channels_last=False,
+    ),
+    "modern": _MODERN,
+    # A set so small that an epoch is a few dozen steps wants small batches, and 16-pixel images a small crop.
+    "digits": _MODERN.but(name="digits", epochs=12, batch_size=32, crop=1),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Look a recipe up by its name."""
+    if name not in RECIPES:
+        raise InputError(f"recipe {name!r}: unknown. Choose one of {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+WARM_UP = 0.2  # share of the steps in which one-cycle's learning rate rises
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Learning rate after a share `progress` in [0, 1) of all steps."""
+    import math
+
+    match recipe.schedule:
+        case "constant":
+            return recipe.learning_rate
+        case "cosine":
+            return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        case "one-cycle":  # Smith & Topin 2018, with straight lines
+            rising = progress / WARM_UP
+            return recipe.learning_rate * max(0.02, min(rising, (1 - progress) / (1 - WARM_UP)))
