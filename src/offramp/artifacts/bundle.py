@@ -65,9 +65,9 @@ class HeadSpec(Frozen):
 
 
 class Parity(Frozen):
-    """How closely the graph follows the network it was made from, over every output, on calibration samples."""
+    """How closely the graph follows the network it was made from: largest difference over its output's largest value."""
 
-    max_abs_difference: float
+    max_difference: float
     tolerance: float
     samples: int
 

@@ -1,0 +1,1 @@
+"""The paper's test node, and the experiments made with it."""

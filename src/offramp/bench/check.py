@@ -1,0 +1,37 @@
+"""Hold what running nodes answered against the offline evaluation of the same samples."""
+
+import numpy as np
+
+from offramp.artifacts.predictions import Predictions
+from offramp.data.image_set import ImageSet
+from offramp.errors import InputError
+from offramp.exits.agreement import Agreement, compare
+from offramp.exits.answers import Answers, Judged
+from offramp.exits.evaluation import route
+
+
+def check(
+    running: Answers,
+    images: ImageSet,
+    predictions: Predictions,
+    *,
+    bundle_id: str,
+    exit_: int,
+    threshold: float,
+    score_name: str = "entropy",
+) -> Agreement:
+    """Compare sample by sample. Raises InputError where the predictions are of other weights or other samples."""
+    expected = f"bundle:{bundle_id}"
+    if predictions.header.source.startswith("bundle:") and predictions.header.source != expected:
+        raise InputError(
+            f"predictions: measured on {predictions.header.source}, and the edge serves {expected}. "
+            "Measure them on the served bundle with: offramp predict BUNDLE"
+        )
+    if not np.array_equal(predictions.index, images.index):
+        raise InputError(
+            f"predictions: of {len(predictions)} samples of {predictions.header.data} ({predictions.header.split}), and "
+            f"{len(images)} samples of {images.name} were sent; expected the same samples in the same order."
+        )
+    offline = route(predictions, exit_, threshold, score_name)
+    scores = Judged.of(predictions.at(exit_), score_name).scores
+    return compare(running, offline, scores, threshold)

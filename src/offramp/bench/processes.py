@@ -1,0 +1,86 @@
+"""Nodes as processes of this machine: started, waited for, stopped; whatever happens, none is left behind."""
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from offramp.errors import LinkError
+from offramp.nodes.process import READY
+
+START_TIMEOUT = 60.0
+STOP_TIMEOUT = 40.0
+
+
+class Node:
+    """A running node."""
+
+    def __init__(self, *arguments: str) -> None:
+        # onnxruntime and grpc read the number of threads from the session; OMP would add its own on top.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "offramp", "serve", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.output: list[str] = []
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line)
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def address(self, timeout: float = START_TIMEOUT) -> str:
+        """Wait until the node is ready and give its HOST:PORT."""
+        while True:
+            try:
+                line = self.lines.get(timeout=timeout)
+            except queue.Empty:
+                raise LinkError(f"a node was not ready after {timeout:g} s. It said: {''.join(self.output)}") from None
+            if line is None:
+                raise LinkError(f"a node stopped before it was ready. It said: {''.join(self.output)}")
+            if line.startswith(READY + " "):
+                return line.split()[1]
+
+    def stop(self) -> int:
+        """Ask the node to stop, as an orchestrator does, and wait; give its exit code."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        code = self.process.wait()
+        self.reader.join(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+@contextmanager
+def running(*arguments: str) -> Iterator[Node]:
+    """Run a node: `running("cloud", "bundle", "--port", "0")`."""
+    node = Node(*arguments)
+    try:
+        yield node
+    finally:
+        node.stop()
+
+
+@contextmanager
+def edge_and_cloud(bundle: Path, exit_: int, threshold: float, *, threads: int = 0) -> Iterator[str]:
+    """Run a cloud and an edge of the same bundle on free ports of this machine; give the edge's HOST:PORT."""
+    common = ("--port", "0", "--threads", str(threads))
+    with running("cloud", str(bundle), *common) as cloud:
+        plan = ("--exit", str(exit_), "--threshold", str(threshold), "--cloud", cloud.address())
+        with running("edge", str(bundle), *plan, *common) as edge:
+            yield edge.address()

@@ -1,0 +1,368 @@
+"""The command line: one verb a step of the pipeline. Heavy imports stand inside the verbs, so each loads its own only."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from offramp.errors import MissingExtraError, OfframpError
+
+if TYPE_CHECKING:
+    from offramp.artifacts.measurement import Measurement
+    from offramp.exits.evaluation import Evaluation
+
+THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # the paper's
+
+app = typer.Typer(
+    help="Networks with local exits, run over edge and cloud.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+serve = typer.Typer(help="Run a node: the cloud or the edge.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(serve, name="serve")
+console = Console()
+
+Data = Annotated[str, typer.Option(help="digits, a folder of parquet or of images by class, or hub:NAME.")]
+Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]
+Out = Annotated[Path, typer.Option(help="Where to write.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
+MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
+    data: Data = "digits",
+    preset: Annotated[str | None, typer.Option(help="tiny, small or full. Default: tiny for digits, else small.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="modern, digits or paper. Default: digits for digits.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    loss_weights: Annotated[
+        str | None, typer.Option(help="Weight of each exit's loss, like 1:1.0,5:0.5,9:1.0. Default: all equal.")
+    ] = None,
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+) -> None:
+    """Train a network with local exits and write a checkpoint."""
+    _needs_torch("train")
+    from offramp.data.load import load
+    from offramp.models.architecture import parse_exits
+    from offramp.models.architecture import preset as find_preset
+    from offramp.train.loop import Run
+    from offramp.train.loop import train as run
+    from offramp.train.observe import ProgressBar
+    from offramp.train.recipe import recipe as find_recipe
+
+    sizes = find_preset(preset or ("tiny" if data == "digits" else "small"))
+    exits = parse_exits(model, len(sizes.widths))
+    chosen = find_recipe(recipe or ("digits" if data == "digits" else "modern")).but(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        loss_weights=None if loss_weights is None else _loss_weights(loss_weights),
+    )
+    splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)
+    architecture = sizes.architecture(exits, splits.train.classes)
+    out = out or Path("runs") / architecture.name
+    with ProgressBar(architecture.name) as bar:
+        checkpoint = run(Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar])
+    shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())
+    console.print(f"{out}: {architecture.name}, validation accuracy in % by exit {shown}", highlight=False)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="A model's name, a checkpoint or a bundle.")] = "mem",
+    preset: Annotated[str, typer.Option(help="tiny, small or full; of a model's name only.")] = "small",
+) -> None:
+    """Show stages and heads with their MACs, parameters and features."""
+    from offramp.artifacts.bundle import MANIFEST, Bundle
+
+    if (Path(model) / MANIFEST).exists():
+        manifest = Bundle.open(model).manifest
+        stages = {s.index: (s.macs, s.parameters, s.shape) for s in manifest.stages}
+        heads = {h.exit: (h.macs, h.parameters) for h in manifest.heads}
+        name = f"{manifest.model} ({model})"
+    else:
+        _needs_torch("show")
+        from offramp.models.architecture import parse_exits
+        from offramp.models.architecture import preset as find_preset
+        from offramp.models.checkpoint import CARD, Checkpoint
+        from offramp.models.cnn import standard_cnn
+        from offramp.models.count import count
+
+        if (Path(model) / CARD).exists():
+            checkpoint = Checkpoint.open(model)
+            architecture, net, name = checkpoint.card.architecture, checkpoint.net, model
+        else:
+            sizes = find_preset(preset)
+            classes = tuple(map(str, range(10)))
+            architecture = sizes.architecture(parse_exits(model, len(sizes.widths)), classes)
+            net, name = standard_cnn(architecture), f"{architecture.name}, preset {preset}, 10 classes"
+        counted, head_costs = count(net, architecture.shape)
+        stages = {i: (cost.macs, cost.parameters, cost.shape) for i, cost in counted.items()}
+        heads = {i: (cost.macs, cost.parameters) for i, cost in head_costs.items()}
+    table = Table("stage", "features", "bytes fp32", "MACs", "parameters", "head MACs", "head parameters", title=name)
+    for index, (macs, parameters, shape) in stages.items():
+        head = [f"{number:,}" for number in heads[index]] if index in heads else ["–", "–"]
+        size = 4
+        for extent in shape:
+            size *= extent
+        table.add_row(str(index), "x".join(map(str, shape)), f"{size:,}", f"{macs:,}", f"{parameters:,}", *head)
+    total = [sum(stage[part] for stage in stages.values()) for part in (0, 1)]
+    total += [sum(head[part] for head in heads.values()) for part in (0, 1)]
+    table.add_section()
+    table.add_row("sum", "", "", *(f"{number:,}" for number in total))
+    console.print(table)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that `offramp train` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the bundle. Default: CHECKPOINT/bundle")] = None,
+    exporter: Annotated[str, typer.Option(help="torchscript or dynamo.")] = "torchscript",
+) -> None:
+    """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ."""
+    _needs_torch("export")
+    from offramp.errors import InputError
+    from offramp.export.write import export as run
+    from offramp.models.checkpoint import Checkpoint
+
+    if exporter not in ("torchscript", "dynamo"):
+        raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
+    bundle = run(Checkpoint.open(checkpoint), out or checkpoint / "bundle", exporter=exporter)  # type: ignore[arg-type]
+    parity = bundle.manifest.parity
+    print(
+        f"{bundle.path}: bundle {bundle.id}, {bundle.manifest.model}, exits {', '.join(map(str, bundle.manifest.exits))}; "
+        f"differs from torch by {parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
+    )
+
+
+@app.command()
+def predict(
+    source: Annotated[Path, typer.Argument(help="A checkpoint or a bundle.")],
+    out: Out = Path("predictions.parquet"),
+    data: Data = "digits",
+    split: Annotated[str, typer.Option(help="train, validation, calibration or test.")] = "test",
+    seed: Seed = 0,
+) -> None:
+    """Classify a split at every exit, once, and write the logits."""
+    from offramp.data.load import load
+    from offramp.measure.predict import open_predictor
+
+    predictor = open_predictor(source)
+    predictions = predictor.predict(load(data, predictor.shape, seed=seed).part(split), split)
+    predictions.write(out)
+    print(f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, predictor.exits))}")
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="File that `offramp predict` wrote.")],
+    exit_: Annotated[list[int] | None, typer.Option("--exit", help="Active exit; repeat for several. Default: each.")] = None,
+    threshold: Annotated[list[float] | None, typer.Option(help="Repeat for several. Default: the paper's.")] = None,
+    score: Annotated[str, typer.Option(help="entropy, max-probability or margin.")] = "entropy",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Give the paper's measures from predictions, without running anything."""
+    from dataclasses import asdict
+
+    from offramp.artifacts.predictions import Predictions
+    from offramp.exits.evaluation import accuracy_at, route
+    from offramp.exits.evaluation import evaluate as run
+
+    table = Predictions.read(predictions)
+    exits = exit_ or ([k for k in table.header.exits if k != table.last] or [table.last])
+    rows = [
+        (k, t, run(route(table, k, t, score), table.labels)) for t in (threshold or THRESHOLDS) for k in exits
+    ]
+    if as_json:
+        documents = [{"model": table.header.model, "exit": k, "threshold": t, **asdict(e)} for k, t, e in rows]
+        print(json.dumps(documents, indent=2))
+        return
+    everyone = ", ".join(f"{k}: {_percent(accuracy_at(table, k))}" for k in table.header.exits)
+    console.print(f"{table.header.model}, {table.header.data} ({table.header.split}). Every sample at each exit, %: {everyone}")
+    _print_evaluations(table.header.model, rows)
+
+
+@serve.command("cloud")
+def serve_cloud(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    threads: Threads = 0,
+    max_batch: MaxBatch = 256,
+) -> None:
+    """Serve every tail of a bundle."""
+    from offramp.nodes.process import serve_cloud as run
+
+    run(bundle, host=host, port=port, threads=threads, max_batch=max_batch)
+
+
+@serve.command("edge")
+def serve_edge(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
+    exit_: Annotated[int, typer.Option("--exit", help="The active exit.")],
+    threshold: Annotated[float, typer.Option(help="A sample leaves when its score is below this.")],
+    cloud: Annotated[str | None, typer.Option(help="HOST:PORT of the cloud. Not needed at the last exit.")] = None,
+    cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
+    score: Annotated[str, typer.Option(help="entropy, max-probability or margin.")] = "entropy",
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    threads: Threads = 0,
+    max_batch: MaxBatch = 256,
+) -> None:
+    """Serve the classifier: answer at the exit what is sure enough, forward the rest."""
+    from offramp.artifacts.plan import Plan
+    from offramp.nodes.process import serve_edge as run
+
+    run(
+        bundle,
+        Plan.of(exit_, threshold, score),
+        cloud=cloud,
+        cloud_wait=cloud_wait,
+        host=host,
+        port=port,
+        threads=threads,
+        max_batch=max_batch,
+    )
+
+
+@app.command()
+def bench(
+    edge: Annotated[str, typer.Option(help="HOST:PORT of a running edge.")],
+    data: Data = "digits",
+    split: Annotated[str, typer.Option(help="train, validation, calibration or test.")] = "test",
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
+    threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Predictions that the answers must agree with.")] = None,
+    link: Annotated[str, typer.Option(help="What lies between the nodes, for the record.")] = "loopback, unshaped",
+    out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Be the paper's test node: send a set to an edge, print accuracy and latency per tier as one JSON document."""
+    from offramp.artifacts.measurement import Conditions
+    from offramp.artifacts.plan import Plan
+    from offramp.artifacts.preprocessing import Preprocessing
+    from offramp.bench.check import check as hold_against
+    from offramp.bench.drive import drive, measurement
+    from offramp.data.load import load
+    from offramp.link.client import Client
+    from offramp.nodes.edge_model import describe_edge
+
+    predictions = None
+    if check is not None:
+        from offramp.artifacts.predictions import Predictions
+
+        predictions = Predictions.read(check)
+    with Client(edge) as client:
+        served = describe_edge(client)
+        plan = Plan.of(
+            served.plan.exit if exit_ is None else exit_,
+            served.plan.threshold if threshold is None else threshold,
+            served.plan.score,
+        )
+        images = load(data, served.shape, seed=seed).part(split)
+        channels, height, width = served.shape
+        pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
+        driven = drive(client, pixels, batch_size=batch_size, exit_=plan.exit, threshold=plan.threshold)
+    conditions = Conditions.here(batch_size=batch_size, link=link, runtime=served.runtime)
+    document = measurement(served.model, plan.exit, plan.threshold, images, driven, conditions)
+    if out is not None:
+        document.write(out)
+    _print_measurements([document], Console(stderr=True))
+    print(document.to_json(), end="")
+    if predictions is not None:
+        agreement = hold_against(
+            driven.answers, images, predictions, bundle_id=served.bundle, exit_=plan.exit, threshold=plan.threshold,
+            score_name=plan.score,
+        )  # fmt: skip
+        verdict = "agree with" if agreement.holds else "DIFFER from"
+        print(
+            f"check: the nodes' answers {verdict} {check}: of {agreement.n} samples {agreement.labels} labels, "
+            f"{agreement.exits} exits and {agreement.scores} scores differ; {agreement.ties} within 1e-5 of the "
+            "threshold left out" + ("" if agreement.holds else f"; first at row {agreement.first}"),
+            file=sys.stderr,
+        )
+        if not agreement.holds:
+            raise typer.Exit(1)
+
+
+@app.command()
+def demo(
+    out: Out = Path("demo-results"),
+    full: Annotated[bool, typer.Option("--full", help="Train longer: 30 epochs instead of 12.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
+    _needs_torch("demo")
+    from offramp.bench.demo import demo as run
+
+    run(out, epochs=30 if full else None, seed=seed, console=console)
+
+
+def _needs_torch(verb: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise MissingExtraError(
+            f"offramp {verb} needs torch, which a node does not. Install it with: pip install 'offramp[train,report]'"
+        )
+
+
+def _loss_weights(text: str) -> dict[int, float]:
+    from offramp.errors import InputError
+
+    try:
+        return {int(exit_): float(weight) for exit_, weight in (part.split(":") for part in text.split(","))}
+    except ValueError as error:
+        raise InputError(f"loss weights {text!r}: expected EXIT:WEIGHT pairs like 1:1.0,9:0.5.") from error
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _print_evaluations(model: str, rows: "list[tuple[int, float, Evaluation]]") -> None:
+    table = Table("model", "exit", "T", "n", "exited", "forwarded", "edge %", "cloud %", "overall %")
+    for exit_, threshold, found in rows:
+        accuracy = map(_percent, (found.edge_accuracy, found.cloud_accuracy, found.overall_accuracy))
+        counts = map(str, (found.n, found.exited_locally, found.forwarded))
+        table.add_row(model, str(exit_), f"{threshold:g}", *counts, *accuracy)
+    console.print(table)
+
+
+def _print_measurements(documents: "list[Measurement]", console: Console) -> None:
+    table = Table("model", "exit", "T", "n", "exited", "edge %", "cloud %", "overall %", "edge ms", "cloud ms", "overall ms", "KB sent")
+    for d in documents:
+        latency = (d.latency_ms.edge, d.latency_ms.cloud, d.latency_ms.overall)
+        table.add_row(
+            d.model,
+            str(d.exit),
+            f"{d.threshold:g}",
+            str(d.n),
+            str(d.exited_locally),
+            *map(_percent, (d.edge_accuracy, d.cloud_accuracy, d.overall_accuracy)),
+            *("–" if tier is None else f"{tier.p50:.2f}" for tier in latency),
+            f"{d.bytes_to_cloud / 1000:,.0f}",
+        )
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is printed as one message, and the exit code is 2."""
+    try:
+        app()
+    except OfframpError as error:
+        print(f"offramp: error: {error}", file=sys.stderr)
+        sys.exit(2)

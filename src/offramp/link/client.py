@@ -1,0 +1,138 @@
+"""A client of one node: every call has a deadline, every failure is an error of ours that names the peer."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from offramp.errors import InputError, LinkError, UnreachableError
+from offramp.link.served import Parameters, Result
+from offramp.link.status import error_of
+from offramp.link.tensors import read_outputs, read_parameters, write_request
+
+FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
+KEEPALIVE_MS = 10_000  # a network that dies quietly is noticed after this and the time-out below, not after minutes
+OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_send_message_length", -1),  # the server states and enforces the bound
+    ("grpc.max_receive_message_length", 256 * 2**20),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.enable_http_proxy", 0),  # nodes reach each other directly
+]
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a node says of one of its models."""
+
+    name: str
+    versions: tuple[str, ...]
+    inputs: dict[str, tuple[str, tuple[int, ...]]]  # name: datatype, shape
+    outputs: dict[str, tuple[str, tuple[int, ...]]]
+
+
+def check_address(address: str) -> str:
+    """Give `HOST:PORT` back if it is one."""
+    host, colon, port = address.rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) < 2**16):
+        raise InputError(f"address {address!r}: expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001.")
+    return address
+
+
+class Client:
+    """Calls one node. Safe to use from several threads at once."""
+
+    def __init__(self, address: str) -> None:
+        self.address = check_address(address)
+        self.channel = grpc.insecure_channel(address, OPTIONS)
+        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.channel.close()
+
+    def wait_ready(self, timeout: float) -> None:
+        """Wait until the node says that it can answer; UnreachableError after `timeout` seconds."""
+        try:
+            self.stub.ServerReady(pb.ServerReadyRequest(), timeout=timeout, wait_for_ready=True)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise UnreachableError(
+                    f"{self.address} does not answer (waited {timeout:g} s). Start it, or check the address and the network."
+                ) from error
+            raise error_of(error, self.address) from error
+
+    def metadata(self, model: str, timeout: float) -> ModelMetadata:
+        """Ask what a model takes and gives, and in which versions."""
+        try:
+            answer = self.stub.ModelMetadata(pb.ModelMetadataRequest(name=model), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return ModelMetadata(
+            answer.name,
+            tuple(answer.versions),
+            {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in answer.inputs},
+            {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in answer.outputs},
+        )
+
+    def config(self, model: str, timeout: float) -> dict[str, str]:
+        """Ask what else there is to know of a model."""
+        try:
+            answer = self.stub.ModelConfig(pb.ModelConfigRequest(name=model), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return {name: value.string_value for name, value in answer.config.parameters.items()}
+
+    def send(self, request: pb.ModelInferRequest, timeout: float) -> Result:
+        """Send a request and wait for its whole answer."""
+        try:
+            response = self.stub.ModelInfer(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return _result(response, self.address)
+
+    def infer(
+        self, model: str, inputs: dict[str, Any], *, timeout: float, version: str = "", parameters: Parameters | None = None
+    ) -> Result:
+        """Ask a model and wait for its whole answer."""
+        return self.send(write_request(model, version, inputs, parameters), timeout)
+
+    def stream(
+        self, model: str, batches: Iterator[dict[str, Any]], *, timeout: float, parameters: Parameters | None = None
+    ) -> Iterator[Result]:
+        """Ask a model about one batch after another; give the parts of the answers as they come.
+
+        `timeout` bounds the stream as a whole.
+        """
+        requests = (write_request(model, "", inputs, parameters) for inputs in batches)
+        try:
+            for message in self.stub.ModelStreamInfer(requests, timeout=timeout):
+                if message.error_message:
+                    raise LinkError(f"{self.address}: {message.error_message}")
+                yield _result(message.infer_response, self.address)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+
+
+def _result(response: pb.ModelInferResponse, peer: str) -> Result:
+    try:
+        parameters = read_parameters(response.parameters)
+        return Result(read_outputs(response), parameters, last=bool(parameters.get(FINAL, True)))
+    except InputError as error:
+        raise LinkError(f"{peer}: its answer does not hold together: {error}") from error

@@ -1,0 +1,107 @@
+"""What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.errors import InputError
+
+Array = npt.NDArray[Any]
+Parameters = Mapping[str, bool | int | float | str]
+
+# The protocol's name of each dtype. BYTES is an object array of bytes.
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "INT8": np.dtype(np.int8),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
+}
+NAMES: dict[np.dtype[Any], str] = {dtype: name for name, dtype in DTYPES.items()}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor that a model takes or gives; -1 in the shape is free."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a model, decoded."""
+
+    inputs: dict[str, Array]
+    parameters: Parameters = field(default_factory=dict)
+    timeout: float | None = None  # seconds the caller still waits
+
+    def input(self, name: str) -> Array:
+        """The input of this name; an InputError that says which were sent if there is none, or others too."""
+        if set(self.inputs) != {name}:
+            sent = ", ".join(sorted(self.inputs)) or "nothing"
+            raise InputError(f"inputs: expected exactly one, {name!r}, got {sent}.")
+        return self.inputs[name]
+
+    def number(self, name: str, kind: type[int] | type[float]) -> int | float | None:
+        """A numeric parameter; numbers written as strings are numbers too. None where it was not sent."""
+        value = self.parameters.get(name)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = kind(value)
+            if number != float(value):
+                raise ValueError
+        except ValueError as error:
+            expected = "a whole number" if kind is int else "a number"
+            raise InputError(f"parameter {name!r}: expected {expected}, got {value!r}.") from error
+        return number
+
+
+@dataclass(frozen=True)
+class Result:
+    """A model's answer, or a part of it."""
+
+    outputs: dict[str, Array]
+    parameters: Parameters = field(default_factory=dict)
+    last: bool = True  # no further part of this answer follows
+
+
+class Served(Protocol):
+    """A model on a server."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def version(self) -> str:
+        """Its one version: the bundle's id, so that no request is ever answered by other weights than it means."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What else there is to know of it, by name."""
+
+    def infer(self, call: Call) -> Result:
+        """Answer a request whole."""
+
+    def stream(self, call: Call) -> Iterator[Result]:
+        """Answer a request in parts, each as soon as it is known."""

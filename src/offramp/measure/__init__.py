@@ -1,0 +1,1 @@
+"""Measure once, answer many questions from it."""

@@ -1,0 +1,1 @@
+"""The edge and the cloud: as libraries, as models on a server, as processes."""

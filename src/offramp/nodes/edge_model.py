@@ -1,0 +1,125 @@
+"""The edge as a model on a server: `classifier`, an image in, answers out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.plan import Plan
+from offramp.exits.answers import Answers, Tier
+from offramp.errors import LinkError
+from offramp.link.client import Client
+from offramp.link.served import Array, Call, Result, TensorSpec
+from offramp.nodes.edge import Edge
+from offramp.runtime.span import RUNTIME
+
+NAME = "classifier"
+TIERS = np.array([tier.name.lower().encode() for tier in Tier], np.object_)
+
+
+class EdgeModel:
+    """An edge behind the Open Inference Protocol. A request may carry `threshold` and `exit` of its own."""
+
+    def __init__(self, edge: Edge) -> None:
+        manifest = edge.bundle.manifest
+        self.edge, self.name, self.version = edge, NAME, edge.bundle.id
+        self.inputs = (TensorSpec(IMAGE, "FP32", (-1, *manifest.preprocessing.shape)),)
+        self.outputs = (
+            TensorSpec("probabilities", "FP32", (-1, len(manifest.classes))),
+            TensorSpec("label", "INT64", (-1,)),
+            TensorSpec("exit", "INT64", (-1,)),
+            TensorSpec("score", "FP32", (-1,)),
+            TensorSpec("tier", "BYTES", (-1,)),
+            TensorSpec("degraded", "BOOL", (-1,)),
+            TensorSpec("row", "INT64", (-1,)),
+        )
+
+        self.config = {
+            "bundle": edge.bundle.id,
+            "model": manifest.model,
+            "exit": str(edge.plan.exit),
+            "threshold": repr(edge.plan.threshold),
+            "score": edge.plan.score,
+            "runtime": RUNTIME,
+        }
+
+    def infer(self, call: Call) -> Result:
+        """Answer a batch whole, in the caller's order."""
+        parts = list(self.stream(call))
+        if len(parts) == 1:
+            return parts[0]
+        joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
+        order = np.argsort(joined["row"])
+        sent = sum(int(part.parameters["bytes_to_cloud"]) for part in parts)
+        return Result({name: array[order] for name, array in joined.items()}, {"bytes_to_cloud": sent})
+
+    def stream(self, call: Call) -> Iterator[Result]:
+        """Answer a batch in parts; `row` says which rows of the batch a part answers."""
+        for part in self.edge.parts(call.input(IMAGE), plan=self._plan(call), timeout=call.timeout):
+            yield Result(_outputs(part.rows, part.answers), {"bytes_to_cloud": part.bytes_to_cloud}, part.last)
+
+    def _plan(self, call: Call) -> Plan | None:
+        threshold, exit_ = call.number("threshold", float), call.number("exit", int)
+        if threshold is None and exit_ is None:
+            return None
+        own = self.edge.plan
+        return Plan.of(
+            own.exit if exit_ is None else int(exit_), own.threshold if threshold is None else threshold, own.score
+        )
+
+
+def _outputs(rows: Array, answers: Answers) -> dict[str, Array]:
+    return {
+        "probabilities": answers.probabilities,
+        "label": answers.label,
+        "exit": answers.exit,
+        "score": answers.score,
+        "tier": TIERS[answers.tier],
+        "degraded": answers.degraded,
+        "row": rows.astype(np.int64),
+    }
+
+
+def read_answers(outputs: dict[str, Array]) -> Answers:
+    """Make answers of a response's tensors."""
+    tiers = {name: tier for tier, name in enumerate(TIERS)}
+    return Answers(
+        outputs["probabilities"],
+        outputs["label"],
+        outputs["exit"],
+        outputs["score"],
+        np.array([tiers[name] for name in outputs["tier"]], np.int8),
+        outputs["degraded"],
+    )
+
+
+@dataclass(frozen=True)
+class ServedEdge:
+    """What a running edge says of itself."""
+
+    model: str
+    bundle: str
+    plan: Plan
+    shape: tuple[int, int, int]  # of one image (C, H, W)
+    runtime: str
+
+
+def describe_edge(client: Client, timeout: float = 10.0) -> ServedEdge:
+    """Ask an edge what it serves and by which plan; waits up to `timeout` seconds for it."""
+    client.wait_ready(timeout)
+    metadata = client.metadata(NAME, timeout)
+    config = client.config(NAME, timeout)
+    try:
+        _, channels, height, width = metadata.inputs[IMAGE][1]
+        return ServedEdge(
+            config["model"],
+            config["bundle"],
+            Plan.model_validate(
+                {"exit": config["exit"], "threshold": config["threshold"], "score": config["score"]}
+            ),
+            (channels, height, width),
+            config["runtime"],
+        )
+    except (KeyError, ValueError) as error:
+        raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error

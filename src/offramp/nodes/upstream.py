@@ -1,0 +1,100 @@
+"""The next tier as an edge sees it: something that finishes what the edge began."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.errors import BundleMismatchError, LinkError, UnknownModelError
+from offramp.link.client import Client
+from offramp.link.served import Call
+from offramp.link.tensors import write_request
+from offramp.nodes.cloud import Tail, tail_name
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the next tier gave back."""
+
+    logits: Floats  # (N, classes) of the last exit
+    bytes_sent: int  # size of the message that carried the features; 0 where nothing was sent
+
+
+class Upstream(Protocol):
+    """Finishes features."""
+
+    def check(self, boundaries: tuple[int, ...], timeout: float) -> None:
+        """Raise UnreachableError or BundleMismatchError unless it can finish from all of these boundaries."""
+
+    def finish(self, boundary: int, features: Floats, timeout: float) -> Finished:
+        """Run the rest of the network from the features of a boundary `(N, C, H, W)`."""
+
+
+class RemoteCloud:
+    """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears."""
+
+    def __init__(self, bundle: Bundle, address: str) -> None:
+        self.bundle, self.client = bundle, Client(address)
+
+    def check(self, boundaries: tuple[int, ...], timeout: float) -> None:
+        """Wait for the cloud, and hold what it serves against the bundle."""
+        self.client.wait_ready(timeout)
+        for boundary in boundaries:
+            name = tail_name(boundary)
+            try:
+                versions = self.client.metadata(name, timeout).versions
+            except UnknownModelError as error:
+                raise BundleMismatchError(
+                    f"cloud {self.client.address} does not serve {name} ({error}). Serve the edge's bundle there: "
+                    f"{self.bundle.path}"
+                ) from error
+            if self.bundle.id not in versions:
+                raise BundleMismatchError(
+                    f"cloud {self.client.address} serves bundle {', '.join(versions)}, and this edge holds "
+                    f"{self.bundle.id} ({self.bundle.path}). Give both nodes the same bundle."
+                )
+
+    def finish(self, boundary: int, features: Floats, timeout: float) -> Finished:
+        """Send the features in one message and wait for the logits."""
+        request = write_request(tail_name(boundary), self.bundle.id, {features_name(boundary): features})
+        try:
+            result = self.client.send(request, timeout)
+        except UnknownModelError as error:
+            raise BundleMismatchError(f"cloud {self.client.address} changed its bundle: {error}") from error
+        name = logits_name(self.bundle.manifest.last)
+        expected = (len(features), len(self.bundle.manifest.classes))
+        logits = result.outputs.get(name)
+        if logits is None or logits.shape != expected:
+            found = "nothing" if logits is None else f"shape {logits.shape}"
+            raise LinkError(f"cloud {self.client.address}: expected {name} of shape {expected}, got {found}.")
+        return Finished(logits, request.ByteSize())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.client.close()
+
+
+class LocalCloud:
+    """The rest of the network in this process: for a machine that is edge and cloud in one, and for tests."""
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        self.bundle, self.threads = bundle, threads
+        self.tails: dict[int, Tail] = {}
+
+    def check(self, boundaries: tuple[int, ...], timeout: float) -> None:
+        """Make the tails ready."""
+        for boundary in boundaries:
+            self.tails.setdefault(boundary, Tail(self.bundle, boundary, self.threads))
+
+    def finish(self, boundary: int, features: Floats, timeout: float) -> Finished:
+        """Run the tail here."""
+        self.check((boundary,), timeout)
+        tail = self.tails[boundary]
+        return Finished(tail.infer(Call({tail.source: features})).outputs[tail.target], 0)
+
+    def close(self) -> None:
+        """Hold nothing that would have to be closed."""

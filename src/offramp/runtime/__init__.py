@@ -1,0 +1,1 @@
+"""Run spans of a bundle's graph, without torch."""
