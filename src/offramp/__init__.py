@@ -1,5 +1,5 @@
 """Networks with local exits, run over edge and cloud."""
 
-from offramp._version import VERSION as __version__
+from offramp._version import __version__
 
 __all__ = ["__version__"]

@@ -1,4 +1,4 @@
-"""The command line: one verb a step of the pipeline. Heavy imports stand inside the verbs, so each loads its own only."""
+"""The command line: one verb a step of the pipeline. Heavy imports stand inside the verbs."""
 
 import json
 import sys
@@ -12,7 +12,6 @@ from rich.table import Table
 from offramp.errors import MissingExtraError, OfframpError
 
 if TYPE_CHECKING:
-    from offramp.artifacts.measurement import Measurement
     from offramp.exits.evaluation import Evaluation
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # the paper's
@@ -41,7 +40,9 @@ def train(
     model: Annotated[str, typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
     data: Data = "digits",
-    preset: Annotated[str | None, typer.Option(help="tiny, small or full. Default: tiny for digits, else small.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="tiny, small or full. Default: tiny for digits, else small.")
+    ] = None,
     recipe: Annotated[str | None, typer.Option(help="modern, digits or paper. Default: digits for digits.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -118,8 +119,8 @@ def show(
         for extent in shape:
             size *= extent
         table.add_row(str(index), "x".join(map(str, shape)), f"{size:,}", f"{macs:,}", f"{parameters:,}", *head)
-    total = [sum(stage[part] for stage in stages.values()) for part in (0, 1)]
-    total += [sum(head[part] for head in heads.values()) for part in (0, 1)]
+    total = [sum(macs for macs, _, _ in stages.values()), sum(parameters for _, parameters, _ in stages.values())]
+    total += [sum(macs for macs, _ in heads.values()), sum(parameters for _, parameters in heads.values())]
     table.add_section()
     table.add_row("sum", "", "", *(f"{number:,}" for number in total))
     console.print(table)
@@ -142,8 +143,9 @@ def export(
     bundle = run(Checkpoint.open(checkpoint), out or checkpoint / "bundle", exporter=exporter)  # type: ignore[arg-type]
     parity = bundle.manifest.parity
     print(
-        f"{bundle.path}: bundle {bundle.id}, {bundle.manifest.model}, exits {', '.join(map(str, bundle.manifest.exits))}; "
-        f"differs from torch by {parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
+        f"{bundle.path}: bundle {bundle.id}, {bundle.manifest.model}, "
+        f"exits {', '.join(map(str, bundle.manifest.exits))}; differs from torch by "
+        f"{parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
     )
 
 
@@ -168,7 +170,9 @@ def predict(
 @app.command()
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="File that `offramp predict` wrote.")],
-    exit_: Annotated[list[int] | None, typer.Option("--exit", help="Active exit; repeat for several. Default: each.")] = None,
+    exit_: Annotated[
+        list[int] | None, typer.Option("--exit", help="Active exit; repeat for several. Default: each.")
+    ] = None,
     threshold: Annotated[list[float] | None, typer.Option(help="Repeat for several. Default: the paper's.")] = None,
     score: Annotated[str, typer.Option(help="entropy, max-probability or margin.")] = "entropy",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -177,20 +181,21 @@ def evaluate(
     from dataclasses import asdict
 
     from offramp.artifacts.predictions import Predictions
+    from offramp.bench.table import percent
     from offramp.exits.evaluation import accuracy_at, route
     from offramp.exits.evaluation import evaluate as run
 
     table = Predictions.read(predictions)
     exits = exit_ or ([k for k in table.header.exits if k != table.last] or [table.last])
-    rows = [
-        (k, t, run(route(table, k, t, score), table.labels)) for t in (threshold or THRESHOLDS) for k in exits
-    ]
+    rows = [(k, t, run(route(table, k, t, score), table.labels)) for t in (threshold or THRESHOLDS) for k in exits]
     if as_json:
         documents = [{"model": table.header.model, "exit": k, "threshold": t, **asdict(e)} for k, t, e in rows]
         print(json.dumps(documents, indent=2))
         return
-    everyone = ", ".join(f"{k}: {_percent(accuracy_at(table, k))}" for k in table.header.exits)
-    console.print(f"{table.header.model}, {table.header.data} ({table.header.split}). Every sample at each exit, %: {everyone}")
+    everyone = ", ".join(f"{k}: {percent(accuracy_at(table, k))}" for k in table.header.exits)
+    console.print(
+        f"{table.header.model}, {table.header.data} ({table.header.split}). Every sample at each exit, %: {everyone}"
+    )
     _print_evaluations(table.header.model, rows)
 
 
@@ -256,6 +261,7 @@ def bench(
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.check import check as hold_against
     from offramp.bench.drive import drive, measurement
+    from offramp.bench.table import measurements_table
     from offramp.data.load import load
     from offramp.link.client import Client
     from offramp.nodes.edge_model import describe_edge
@@ -280,7 +286,7 @@ def bench(
     document = measurement(served.model, plan.exit, plan.threshold, images, driven, conditions)
     if out is not None:
         document.write(out)
-    _print_measurements([document], Console(stderr=True))
+    Console(stderr=True).print(measurements_table([document]))
     print(document.to_json(), end="")
     if predictions is not None:
         agreement = hold_against(
@@ -329,33 +335,14 @@ def _loss_weights(text: str) -> dict[int, float]:
         raise InputError(f"loss weights {text!r}: expected EXIT:WEIGHT pairs like 1:1.0,9:0.5.") from error
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"
-
-
 def _print_evaluations(model: str, rows: "list[tuple[int, float, Evaluation]]") -> None:
+    from offramp.bench.table import percent
+
     table = Table("model", "exit", "T", "n", "exited", "forwarded", "edge %", "cloud %", "overall %")
     for exit_, threshold, found in rows:
-        accuracy = map(_percent, (found.edge_accuracy, found.cloud_accuracy, found.overall_accuracy))
+        accuracy = map(percent, (found.edge_accuracy, found.cloud_accuracy, found.overall_accuracy))
         counts = map(str, (found.n, found.exited_locally, found.forwarded))
         table.add_row(model, str(exit_), f"{threshold:g}", *counts, *accuracy)
-    console.print(table)
-
-
-def _print_measurements(documents: "list[Measurement]", console: Console) -> None:
-    table = Table("model", "exit", "T", "n", "exited", "edge %", "cloud %", "overall %", "edge ms", "cloud ms", "overall ms", "KB sent")
-    for d in documents:
-        latency = (d.latency_ms.edge, d.latency_ms.cloud, d.latency_ms.overall)
-        table.add_row(
-            d.model,
-            str(d.exit),
-            f"{d.threshold:g}",
-            str(d.n),
-            str(d.exited_locally),
-            *map(_percent, (d.edge_accuracy, d.cloud_accuracy, d.overall_accuracy)),
-            *("–" if tier is None else f"{tier.p50:.2f}" for tier in latency),
-            f"{d.bytes_to_cloud / 1000:,.0f}",
-        )
     console.print(table)
 
 

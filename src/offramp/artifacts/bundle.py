@@ -65,7 +65,7 @@ class HeadSpec(Frozen):
 
 
 class Parity(Frozen):
-    """How closely the graph follows the network it was made from: largest difference over its output's largest value."""
+    """How closely the graph follows its network: the largest difference, as a share of its output's largest value."""
 
     max_difference: float
     tolerance: float

@@ -27,9 +27,7 @@ class Latency(Frozen):
         if not len(milliseconds):
             return None
         p50, p95, p99 = np.percentile(milliseconds, (50, 95, 99))
-        return cls(
-            mean=round(float(milliseconds.mean()), 4), p50=round(p50, 4), p95=round(p95, 4), p99=round(p99, 4)
-        )
+        return cls(mean=round(float(milliseconds.mean()), 4), p50=round(p50, 4), p95=round(p95, 4), p99=round(p99, 4))
 
 
 class TierLatency(Frozen):

@@ -1,7 +1,7 @@
 """The plan: what an edge does with a bundle. Small enough to be typed as options, so a file is not needed for one."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import ValidationError, field_validator
 
@@ -30,13 +30,20 @@ class Plan(Document):
         return value
 
     @classmethod
-    def of(cls, exit_: int, threshold: float, score: ScoreName = "entropy") -> Self:
+    def of(cls, exit_: int, threshold: float, score: str = "entropy") -> Self:
         """Make a plan from the options of a command or request, with our own error if they do not fit."""
         try:
-            return cls(exit=exit_, threshold=threshold, score=score)
+            return cls.model_validate({"exit": exit_, "threshold": threshold, "score": score})
         except ValidationError as error:
-            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise InputError(f"threshold {threshold!r}: {reason}. 0 forwards every sample; 1 answers all but the least sure.") from error
+            first = error.errors()[0]
+            if first["loc"] == ("score",):
+                raise InputError(
+                    f"score {score!r}: unknown. Choose one of {', '.join(get_args(ScoreName))}."
+                ) from error
+            reason = first["msg"].removeprefix("Value error, ")
+            raise InputError(
+                f"threshold {threshold!r}: {reason}. 0 forwards every sample; 1 answers all but the least sure."
+            ) from error
 
     def check(self, manifest: Manifest) -> Self:
         """Give the plan back if `manifest` can follow it."""

@@ -7,7 +7,7 @@ a row a sample, columns `index`, `label` and `logits_k` for each exit k, and wha
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,6 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.errors import ArtifactDamagedError, InputError, MissingExtraError
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 METADATA_KEY = b"offramp"
 
@@ -56,7 +53,7 @@ class Predictions:
                 raise InputError(
                     f"predictions: logits at exit {exit_}: expected shape ({count}, {classes}), got {logits.shape}."
                 )
-        if count and not (0 <= self.labels.min() and self.labels.max() < classes):
+        if count and not (self.labels.min() >= 0 and self.labels.max() < classes):
             raise InputError(
                 f"predictions: labels run from {self.labels.min()} to {self.labels.max()}, and there are {classes} "
                 f"classes, 0 to {classes - 1}."
@@ -81,7 +78,7 @@ class Predictions:
         """Write the table whole or not at all."""
         pa, parquet = _pyarrow()
         classes = len(self.header.classes)
-        columns: dict[str, pa.Array] = {"index": pa.array(self.index), "label": pa.array(self.labels)}
+        columns = {"index": pa.array(self.index), "label": pa.array(self.labels)}
         for exit_, logits in self.logits.items():
             columns[logits_name(exit_)] = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel()), classes)
         table = pa.table(columns).replace_schema_metadata({METADATA_KEY: self.header.to_json().encode()})
@@ -106,7 +103,9 @@ class Predictions:
         header = PredictionsHeader.parse(metadata[METADATA_KEY], str(path))
         needed = ["index", "label", *map(logits_name, header.exits)]
         if missing := [name for name in needed if name not in table.column_names]:
-            raise ArtifactDamagedError(f"{path}: column {missing[0]!r} is missing. Measure it again with: offramp predict")
+            raise ArtifactDamagedError(
+                f"{path}: column {missing[0]!r} is missing. Measure it again with: offramp predict"
+            )
         classes = len(header.classes)
 
         def logits(exit_: int) -> npt.NDArray[np.float32]:
@@ -125,10 +124,10 @@ class Predictions:
         )
 
 
-def _pyarrow():  # type: ignore[no-untyped-def]  # two untyped modules
+def _pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow as pa
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
     except ImportError as error:
         raise MissingExtraError(
             "predictions are stored as parquet, which needs pyarrow. Install it with: pip install 'offramp[data]'"

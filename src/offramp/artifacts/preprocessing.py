@@ -45,7 +45,8 @@ class Preprocessing(Frozen):
         """Give `image` back if it is a batch that the network takes; raise InputError that says why if it is not."""
         if image.dtype != np.float32:
             raise InputError(
-                f"image: expected float32 (FP32), got {image.dtype}. Scale 8-bit images to [{self.low:g}, {self.high:g}]."
+                f"image: expected float32 (FP32), got {image.dtype}. "
+                f"Scale 8-bit images to [{self.low:g}, {self.high:g}]."
             )
         if image.ndim != 4 or image.shape[1:] != self.shape:
             raise InputError(
@@ -59,7 +60,9 @@ class Preprocessing(Frozen):
         if not (low >= self.low - RANGE_SLACK and high <= self.high + RANGE_SLACK):
             bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
             if bad.size:
-                raise InputError(f"image: sample {bad[0]} of the batch holds NaN or infinity. Remove it and send the rest.")
+                raise InputError(
+                    f"image: sample {bad[0]} of the batch holds NaN or infinity. Remove it and send the rest."
+                )
             raise InputError(
                 f"image: expected values in [{self.low:g}, {self.high:g}], got {low:g} to {high:g}. "
                 "Divide 8-bit values by 255."

@@ -29,8 +29,8 @@ def check(
         )
     if not np.array_equal(predictions.index, images.index):
         raise InputError(
-            f"predictions: of {len(predictions)} samples of {predictions.header.data} ({predictions.header.split}), and "
-            f"{len(images)} samples of {images.name} were sent; expected the same samples in the same order."
+            f"predictions: of {len(predictions)} samples of {predictions.header.data} ({predictions.header.split}), "
+            f"and {len(images)} samples of {images.name} were sent; expected the same samples in the same order."
         )
     offline = route(predictions, exit_, threshold, score_name)
     scores = Judged.of(predictions.at(exit_), score_name).scores

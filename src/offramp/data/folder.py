@@ -12,7 +12,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", 
 
 
 def image_folder(folder: Path, height: int, width: int, channels: int) -> tuple[ImageSet, ImageSet | None]:
-    """Read a folder of images, each brought to the network's size: the training pool, and the test set if it has one."""
+    """Read a folder of images, brought to the network's size: the training pool, and the test set if there is one."""
     if (folder / "train").is_dir():
         classes = _classes(folder / "train")
         pool = _read(folder / "train", classes, height, width, channels, 0)
@@ -48,7 +48,9 @@ def _read(folder: Path, classes: tuple[str, ...], height: int, width: int, chann
                 raise DataError(f"{path}: not an image that Pillow can read ({error}). Mend or remove it.") from error
             labels.append(label)
     if not frames:
-        raise DataError(f"{folder}: no images in its {len(classes)} folders. Expected files such as {classes[0]}/one.png.")
+        raise DataError(
+            f"{folder}: no images in its {len(classes)} folders. Expected files such as {classes[0]}/one.png."
+        )
     images = np.stack(frames).reshape(len(frames), height, width, channels)
     index = np.arange(start, start + len(labels), dtype=np.int64)
     return ImageSet(str(folder), images, np.array(labels, np.int64), classes, index, mirrors=True)

@@ -33,11 +33,11 @@ class ImageSet:
                 f"{self.name}: {len(self.images)} images, {len(self.labels)} labels and {len(self.index)} indices; "
                 "expected as many of each."
             )
-        if len(self.labels) and not (0 <= self.labels.min() and self.labels.max() < len(self.classes)):
+        if len(self.labels) and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
             bad = int(np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[0])
             raise DataError(
-                f"{self.name}: sample {self.index[bad]} has label {self.labels[bad]}, and there are {len(self.classes)} "
-                f"classes, 0 to {len(self.classes) - 1}. Mend the label or name the class."
+                f"{self.name}: sample {self.index[bad]} has label {self.labels[bad]}, and there are "
+                f"{len(self.classes)} classes, 0 to {len(self.classes) - 1}. Mend the label or name the class."
             )
 
     def __len__(self) -> int:

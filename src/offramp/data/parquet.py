@@ -89,7 +89,9 @@ def _image_set(tables: list[Any], name: str, start: int, classes: tuple[str, ...
     images = decode(encoded, name)
     if classes is None:
         count = int(labels.max()) + 1
-        classes = CIFAR10_CLASSES if count == len(CIFAR10_CLASSES) and "cifar10" in name else tuple(map(str, range(count)))
+        classes = (
+            CIFAR10_CLASSES if count == len(CIFAR10_CLASSES) and "cifar10" in name else tuple(map(str, range(count)))
+        )
     return ImageSet(name, images, labels, classes, np.arange(start, start + len(labels), dtype=np.int64), mirrors=True)
 
 

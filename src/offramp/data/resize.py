@@ -1,5 +1,7 @@
 """Bring images of one size to another."""
 
+from types import ModuleType
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,7 +9,7 @@ from offramp.errors import MissingExtraError
 
 
 def resize(images: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Resize images `(N, H, W, C)` with Pillow's antialiased bilinear filter; give them back as they are if they fit."""
+    """Resize images `(N, H, W, C)` with Pillow's antialiased bilinear filter; those that fit stay as they are."""
     if images.shape[1:3] == (height, width):
         return images
     image = pillow()
@@ -17,7 +19,7 @@ def resize(images: npt.NDArray[np.uint8], height: int, width: int) -> npt.NDArra
     return np.stack(resized).reshape(len(images), height, width, images.shape[3])
 
 
-def pillow():  # type: ignore[no-untyped-def]  # a module
+def pillow() -> ModuleType:
     """Pillow's Image module, or a clear word on how to get it."""
     try:
         from PIL import Image

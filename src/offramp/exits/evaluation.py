@@ -23,7 +23,7 @@ class Evaluation:
 
 
 def route(predictions: Predictions, exit_: int, threshold: float, score_name: str = "entropy") -> Answers:
-    """Answer every sample as edge and cloud would: at `exit_` where its score is below `threshold`, else at the last."""
+    """Answer each sample as edge and cloud would: at `exit_` where its score is below `threshold`, or at the last."""
     at_exit = Judged.of(predictions.at(exit_), score_name)
     # At the last exit there is nowhere to go on to: every sample is answered, whatever its score.
     leave = leaves(at_exit.scores, threshold) | (exit_ == predictions.last)

@@ -24,14 +24,14 @@ def softmax(logits: npt.ArrayLike) -> Floats:
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] == 0:
         raise InputError(f"logits: expected shape (N, classes) with at least one class, got {values.shape}.")
-    shifted = values - values.max(axis=1, keepdims=True)
+    shifted: Floats = values - values.max(axis=1, keepdims=True)
     np.exp(shifted, out=shifted)
     shifted /= shifted.sum(axis=1, keepdims=True)
     return shifted
 
 
 def normalized_entropy(probabilities: Floats) -> Floats:
-    """Entropy over the logarithm of the number of classes: equation (1) of the paper, after Teerapittayanon et al. 2017.
+    """Entropy over the logarithm of the number of classes: the paper's equation (1), after Teerapittayanon et al. 2017.
 
     >>> normalized_entropy(np.array([[1.0, 0.0], [0.5, 0.5]]))
     array([0., 1.])
@@ -43,7 +43,7 @@ def normalized_entropy(probabilities: Floats) -> Floats:
     information = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     information *= probabilities
     # Rounding can leave 1 + 2e-16 for a uniform answer, or -0.0 for a certain one.
-    return np.clip(information.sum(axis=1) / -np.log(classes), 0.0, 1.0) + 0.0
+    return _clip(information.sum(axis=1) / -np.log(classes)) + 0.0
 
 
 def max_probability(probabilities: Floats) -> Floats:
@@ -55,7 +55,7 @@ def max_probability(probabilities: Floats) -> Floats:
     classes = probabilities.shape[1]
     if classes == 1:
         return np.zeros(len(probabilities))
-    return np.clip((1.0 - probabilities.max(axis=1)) * (classes / (classes - 1)), 0.0, 1.0)
+    return _clip((1.0 - probabilities.max(axis=1)) * (classes / (classes - 1)))
 
 
 def margin(probabilities: Floats) -> Floats:
@@ -67,7 +67,11 @@ def margin(probabilities: Floats) -> Floats:
     if probabilities.shape[1] == 1:
         return np.zeros(len(probabilities))
     second, first = np.partition(probabilities, -2, axis=1)[:, -2:].T
-    return np.clip(1.0 - (first - second), 0.0, 1.0)
+    return _clip(1.0 - (first - second))
+
+
+def _clip(scores: Floats) -> Floats:
+    return np.minimum(np.maximum(scores, 0.0), 1.0)
 
 
 SCORES: dict[str, Callable[[Floats], Floats]] = {

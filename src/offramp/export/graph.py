@@ -50,7 +50,7 @@ def to_onnx(net: ExitNet, shape: tuple[int, int, int], exporter: Exporter = "tor
             torch.onnx.export(
                 module,
                 (example,),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # the annotation forgot what the older exporter takes
                 input_names=[IMAGE],
                 output_names=names,
                 dynamic_axes=free,
@@ -69,5 +69,6 @@ def to_onnx(net: ExitNet, shape: tuple[int, int, int], exporter: Exporter = "tor
                 verbose=False,
             )
             assert program is not None
-            return program.model_proto.SerializeToString()
+            graph: bytes = program.model_proto.SerializeToString()
+            return graph
     return buffer.getvalue()

@@ -74,7 +74,8 @@ class Client:
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise UnreachableError(
-                    f"{self.address} does not answer (waited {timeout:g} s). Start it, or check the address and the network."
+                    f"{self.address} does not answer (waited {timeout:g} s). "
+                    "Start it, or check the address and the network."
                 ) from error
             raise error_of(error, self.address) from error
 
@@ -108,7 +109,13 @@ class Client:
         return _result(response, self.address)
 
     def infer(
-        self, model: str, inputs: dict[str, Any], *, timeout: float, version: str = "", parameters: Parameters | None = None
+        self,
+        model: str,
+        inputs: dict[str, Any],
+        *,
+        timeout: float,
+        version: str = "",
+        parameters: Parameters | None = None,
     ) -> Result:
         """Ask a model and wait for its whole answer."""
         return self.send(write_request(model, version, inputs, parameters), timeout)

@@ -10,7 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from offramp._version import VERSION
+from offramp._version import __version__
 from offramp.errors import OfframpError, PortInUseError, UnknownModelError
 from offramp.link.client import FINAL, KEEPALIVE_MS
 from offramp.link.served import Call, Result, Served, TensorSpec
@@ -91,7 +91,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return pb.ModelReadyResponse(ready=model is not None and request.version in ("", model.version))
 
     def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return pb.ServerMetadataResponse(name="offramp", version=VERSION, extensions=[])
+        return pb.ServerMetadataResponse(name="offramp", version=__version__, extensions=[])
 
     def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:

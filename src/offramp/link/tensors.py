@@ -36,7 +36,9 @@ def decode_bytes(raw: bytes, name: str) -> Array:
         end = position + 4
         size = int.from_bytes(raw[position:end], "little") if end <= len(raw) else len(raw)
         if end + size > len(raw):
-            raise InputError(f"{name}: BYTES contents are cut short: an element of {size} bytes at byte {position} of {len(raw)}.")
+            raise InputError(
+                f"{name}: BYTES contents are cut short: an element of {size} bytes at byte {position} of {len(raw)}."
+            )
         values.append(raw[end : end + size])
         position = end + size
     array = np.empty(len(values), np.object_)
@@ -78,7 +80,9 @@ def read_outputs(response: pb.ModelInferResponse) -> dict[str, Array]:
 
 def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
     if raws and len(raws) != len(tensors):
-        raise InputError(f"{kind}s: {len(tensors)} are declared and {len(raws)} raw contents sent; expected one for each.")
+        raise InputError(
+            f"{kind}s: {len(tensors)} are declared and {len(raws)} raw contents sent; expected one for each."
+        )
     arrays: dict[str, Array] = {}
     for position, tensor in enumerate(tensors):
         if tensor.name in arrays:
@@ -165,5 +169,6 @@ def _write_parameters(target: Any, parameters: Parameters) -> None:
 
 def read_parameters(source: Any) -> dict[str, bool | int | float | str]:
     """Decode a message's parameters."""
-    values = {name: getattr(value, kind) for name, value in source.items() if (kind := value.WhichOneof("parameter_choice"))}
-    return values
+    return {
+        name: getattr(value, kind) for name, value in source.items() if (kind := value.WhichOneof("parameter_choice"))
+    }

@@ -78,9 +78,10 @@ def write_checkpoint(path: Path, card: ModelCard, weights: bytes) -> None:
 
 def _tensors(content: bytes, origin: Path) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(content)
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError) as error:
         raise ArtifactDamagedError(f"{origin}: not a safetensors file, or cut short ({error}).") from error
+    return tensors
 
 
 def load_weights(net: ExitNet, tensors: dict[str, Tensor], origin: Path) -> None:

@@ -20,7 +20,9 @@ class ExitNet(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.heads = nn.ModuleDict({str(exit_): heads[exit_] for exit_ in sorted(heads)})
         if not self.exits or self.exits[-1] != self.last or self.exits[0] < 1:
-            raise InputError(f"heads: expected exits within 1 to {self.last} that end at {self.last}, got {self.exits}.")
+            raise InputError(
+                f"heads: expected exits within 1 to {self.last} that end at {self.last}, got {self.exits}."
+            )
 
     @property
     def last(self) -> int:

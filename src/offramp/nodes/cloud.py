@@ -39,7 +39,8 @@ class Tail:
             raise InputError(f"{self.source}: expected FP32, got {features.dtype}.")
         if features.ndim != len(self.shape) + 1 or features.shape[1:] != self.shape:
             raise InputError(
-                f"{self.source}: expected shape (N, {', '.join(map(str, self.shape))}), batch first, got {features.shape}."
+                f"{self.source}: expected shape (N, {', '.join(map(str, self.shape))}), batch first, "
+                f"got {features.shape}."
             )
         if len(features) == 0:
             raise InputError(f"{self.source}: the batch is empty (N = 0). Send at least one sample.")

@@ -44,7 +44,9 @@ class Edge:
         image = np.zeros((1, *bundle.manifest.preprocessing.shape), np.float32)
         self._span(plan.exit).run(image)  # warm: the first run allocates
 
-    def infer(self, image: npt.NDArray[np.float32], *, plan: Plan | None = None, timeout: float | None = None) -> Answers:
+    def infer(
+        self, image: npt.NDArray[np.float32], *, plan: Plan | None = None, timeout: float | None = None
+    ) -> Answers:
         """Answer a batch `(N, C, H, W)`, every row in its place.
 
         `plan` stands in for the edge's own for this call; `timeout` in seconds bounds the wait for the cloud. Raises
@@ -56,7 +58,7 @@ class Edge:
     def parts(
         self, image: npt.NDArray[np.float32], *, plan: Plan | None = None, timeout: float | None = None
     ) -> Iterator[Part]:
-        """Answer a batch in up to two parts: what leaves here as soon as it is known, the rest when the cloud answers."""
+        """Answer a batch in up to two parts: what leaves here as soon as it is known, then what the cloud answers."""
         plan = self.plan if plan is None else self._check(plan)
         image = self.bundle.manifest.preprocessing.check(image)
         outputs = self._span(plan.exit).run(image)
@@ -96,8 +98,5 @@ class Edge:
         with self.opening:
             if exit_ not in self.spans:
                 on = exit_ != self.bundle.manifest.last
-                self.spans[exit_] = open_span(
-                    self.bundle, 0, exit_, exits=(exit_,), features=on, threads=self.threads
-                )
+                self.spans[exit_] = open_span(self.bundle, 0, exit_, exits=(exit_,), features=on, threads=self.threads)
             return self.spans[exit_]
-

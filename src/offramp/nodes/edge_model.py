@@ -7,8 +7,8 @@ import numpy as np
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.plan import Plan
-from offramp.exits.answers import Answers, Tier
 from offramp.errors import LinkError
+from offramp.exits.answers import Answers, Tier
 from offramp.link.client import Client
 from offramp.link.served import Array, Call, Result, TensorSpec
 from offramp.nodes.edge import Edge
@@ -115,9 +115,7 @@ def describe_edge(client: Client, timeout: float = 10.0) -> ServedEdge:
         return ServedEdge(
             config["model"],
             config["bundle"],
-            Plan.model_validate(
-                {"exit": config["exit"], "threshold": config["threshold"], "score": config["score"]}
-            ),
+            Plan.model_validate({"exit": config["exit"], "threshold": config["threshold"], "score": config["score"]}),
             (channels, height, width),
             config["runtime"],
         )

@@ -21,7 +21,9 @@ def serve_cloud(path: Path, *, host: str, port: int, threads: int, max_batch: in
     bundle = Bundle.open(path)
     models = tails(bundle, threads)
     names = f"{models[0].name} to {models[-1].name}" if len(models) > 1 else models[0].name
-    _serve(Server(models, host, port, max_batch=max_batch), f"cloud: {bundle.manifest.model}, {names}, bundle {bundle.id}")
+    _serve(
+        Server(models, host, port, max_batch=max_batch), f"cloud: {bundle.manifest.model}, {names}, bundle {bundle.id}"
+    )
 
 
 def serve_edge(

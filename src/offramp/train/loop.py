@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ def train(
         trainer.load_state(out / STATE, key)
     out.mkdir(parents=True, exist_ok=True)
     board = TensorBoardLog(out, trainer.epochs_done)
-    watching = [JsonLog(out / LOG, trainer.epochs_done), board, *observers]
+    watching: list[Observer] = [JsonLog(out / LOG, trainer.epochs_done), board, *observers]
     try:
         while trainer.epochs_done < run.recipe.epochs:
             record = trainer.epoch(watching)
@@ -195,7 +195,8 @@ class _Trainer:
 
     def weights(self) -> bytes:
         """Weights and buffers as a safetensors file's bytes."""
-        return safetensors.torch.save(_plain(self.net.state_dict()))
+        content: bytes = safetensors.torch.save(_plain(self.net.state_dict()))
+        return content
 
     def save_state(self, path: Path, key: str) -> None:
         """Write all that is needed to go on after this epoch."""
@@ -229,14 +230,14 @@ class _Trainer:
 
 
 def accuracies(
-    net: ExitNet, images: ImageSet, autocast: "type[AbstractContextManager[object]] | object" = nullcontext
+    net: ExitNet, images: ImageSet, autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 ) -> dict[int, float]:
     """Share of right answers at every exit, every sample at every exit."""
     right = dict.fromkeys(net.exits, 0)
     device = next(net.parameters()).device
     training = net.training
     net.eval()
-    with torch.inference_mode(), autocast():  # type: ignore[operator]
+    with torch.inference_mode(), autocast():
         for start in range(0, len(images), EVALUATION_BATCH):
             part = images.rows(slice(start, start + EVALUATION_BATCH))
             labels = torch.from_numpy(part.labels).to(device)
@@ -262,8 +263,8 @@ def channel_statistics(images: ImageSet) -> tuple[Tensor, Tensor]:
 def native_bf16(device: torch.device) -> bool:
     """Does this device multiply bf16 natively, so that it is faster than fp32?"""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

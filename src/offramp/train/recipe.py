@@ -41,10 +41,14 @@ class Recipe(Frozen):
         3
         """
         try:
-            return type(self)(**(self.model_dump() | {key: value for key, value in changes.items() if value is not None}))
+            return type(self)(
+                **(self.model_dump() | {key: value for key, value in changes.items() if value is not None})
+            )
         except ValidationError as error:
             first = error.errors()[0]
-            raise InputError(f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}.") from error
+            raise InputError(
+                f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}."
+            ) from error
 
     def weights(self, exits: tuple[int, ...]) -> dict[int, float]:
         """Weight of each exit's loss."""

@@ -1,0 +1,39 @@
+"""Measurements as a table for people."""
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from offramp.artifacts.measurement import Latency, Measurement
+
+
+def measurements_table(documents: Iterable[Measurement], title: str | None = None) -> Table:
+    """A row a measurement. Latencies are medians over samples; a dash stands where no sample was answered."""
+    table = Table(title=title, caption="exited: answered at the edge. ms: median over samples. KB: sent to the cloud.")
+    for name in ("model", "exit", "T", "exited", "edge %", "cloud %", "all %", "edge ms", "cloud ms", "all ms", "KB"):
+        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+    before = None
+    for document in documents:
+        if before not in (None, document.model):
+            table.add_section()
+        before = document.model
+        latency = document.latency_ms
+        table.add_row(
+            document.model,
+            str(document.exit),
+            f"{document.threshold:g}",
+            f"{document.exited_locally}/{document.n}",
+            *map(percent, (document.edge_accuracy, document.cloud_accuracy, document.overall_accuracy)),
+            *map(_median, (latency.edge, latency.cloud, latency.overall)),
+            f"{document.bytes_to_cloud / 1000:,.0f}",
+        )
+    return table
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage; a dash for none."""
+    return "–" if share is None else f"{100 * share:.2f}"
+
+
+def _median(latency: Latency | None) -> str:
+    return "–" if latency is None else f"{latency.p50:.2f}"

@@ -1,0 +1,50 @@
+"""What several test files share: a small trained network as checkpoint and bundle, made once a session."""
+
+from pathlib import Path
+
+import pytest
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.predictions import Predictions
+from offramp.data.image_set import Splits
+from offramp.data.load import load
+from offramp.export.write import export
+from offramp.measure.predict import of_bundle
+from offramp.models.architecture import parse_exits, preset
+from offramp.models.checkpoint import Checkpoint
+from offramp.train.loop import Run, train
+from offramp.train.recipe import recipe
+
+
+@pytest.fixture(scope="session")
+def digits() -> Splits:
+    """The digits at the size of the tiny preset."""
+    return load("digits", (1, 16, 16))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """MEM, trained just long enough to be sure of some digits and unsure of others at every exit from 2 on."""
+    architecture = preset("tiny").architecture(parse_exits("mem", 9), digits.train.classes)
+    settings = Run(architecture, recipe("digits").but(epochs=4), "digits", 0)
+    return train(settings, digits, tmp_path_factory.mktemp("mem") / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def bundle(checkpoint: Checkpoint, digits: Splits) -> Bundle:
+    """The network as nodes run it."""
+    return export(checkpoint, checkpoint.path / "bundle", samples=digits.calibration.images)
+
+
+@pytest.fixture(scope="session")
+def predictions(bundle: Bundle, digits: Splits) -> Predictions:
+    """Its logits at every exit on the test set."""
+    return of_bundle(bundle).predict(digits.test, "test")
+
+
+@pytest.fixture(scope="session")
+def predictions_file(predictions: Predictions, bundle: Bundle) -> Path:
+    """The same as a file."""
+    path = bundle.path.parent / "predictions.parquet"
+    predictions.write(path)
+    return path

@@ -1,0 +1,153 @@
+"""Real edge and cloud processes against the offline evaluation of the same bundle."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.predictions import Predictions
+from offramp.bench.check import check
+from offramp.bench.drive import drive
+from offramp.bench.processes import edge_and_cloud
+from offramp.data.image_set import Splits
+from offramp.exits.answers import Judged, Tier
+from offramp.exits.evaluation import route
+from offramp.link.client import Client
+
+
+@pytest.fixture(scope="module")
+def address(bundle: Bundle) -> Iterator[str]:
+    """A running edge with its cloud."""
+    with edge_and_cloud(bundle.path, 3, 0.3) as edge:
+        yield edge
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("exit_", [1, 2, 3, 4, 5, 6, 7, 8])
+def test_running_nodes_give_what_offline_evaluation_gives(
+    address: str, bundle: Bundle, predictions: Predictions, digits: Splits, exit_: int, threshold: float
+) -> None:
+    """Label, exit and score of every test sample are the offline evaluation's, at each exit and threshold."""
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
+    with Client(address) as client:
+        driven = drive(client, pixels, batch_size=32, exit_=exit_, threshold=threshold, warm_up=0)
+
+    agreement = check(driven.answers, digits.test, predictions, bundle_id=bundle.id, exit_=exit_, threshold=threshold)
+
+    assert agreement.holds, agreement
+    assert agreement.n == len(digits.test)
+    assert agreement.ties <= 2, "so many scores beside the threshold that the comparison says little"
+
+
+def test_the_comparison_covers_all_three_courses(predictions: Predictions) -> None:
+    """Over those exits and thresholds some batches leave whole, some go on whole, most are divided."""
+    shares = [
+        float((Judged.of(predictions.at(exit_)).scores < threshold).mean())
+        for exit_ in range(1, 9)
+        for threshold in (0.1, 0.3, 0.5, 0.8)
+    ]
+    assert min(shares) < 0.05
+    assert max(shares) > 0.95
+    assert sum(0.1 < share < 0.9 for share in shares) >= 4
+
+
+def test_latency_is_taken_per_sample_and_local_exits_do_not_wait_for_the_cloud(
+    address: str, bundle: Bundle, digits: Splits
+) -> None:
+    """In a divided batch the local answers come in an earlier part than the cloud's."""
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
+    with Client(address) as client:
+        driven = drive(client, pixels, batch_size=len(pixels), exit_=3, threshold=0.3, warm_up=0)
+
+    local = driven.latency_ms[driven.answers.tier == Tier.EDGE]
+    cloud = driven.latency_ms[driven.answers.tier == Tier.CLOUD]
+    assert len(local) > 0
+    assert len(cloud) > 0
+    assert local.max() < cloud.min()
+    assert driven.batch_ms[0] == cloud.max()
+
+
+def test_only_the_samples_that_need_it_travel(
+    address: str, bundle: Bundle, predictions: Predictions, digits: Splits
+) -> None:
+    """Bytes to the cloud are those of the forwarded samples' features and a frame for each batch that has any."""
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
+    with Client(address) as client:
+        driven = drive(client, pixels, batch_size=32, exit_=4, threshold=0.3)
+    forwarded = int((route(predictions, 4, 0.3).tier == Tier.CLOUD).sum())
+    payload = forwarded * bundle.manifest.stages[3].bytes_fp32
+    batches = -(-len(pixels) // 32)
+
+    assert 0 < forwarded < len(pixels)
+    assert payload < driven.bytes_to_cloud <= payload + batches * 150
+
+
+def test_bench_prints_one_document_and_checks_it(address: str, predictions_file: Path, tmp_path: Path) -> None:
+    """`offramp bench --check` measures, agrees, and writes the document that it prints."""
+    out = tmp_path / "measurement.json"
+    done = _bench(address, "--check", str(predictions_file), "--out", str(out))
+
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document == json.loads(out.read_text())
+    assert document["model"] == "mem"
+    assert (document["exit"], document["threshold"], document["n"]) == (3, 0.3, 359)
+    assert document["exited_locally"] + document["forwarded"] == document["n"]
+    assert set(document["latency_ms"]) == {"edge", "cloud", "overall"}
+    assert set(document["latency_ms"]["overall"]) == {"mean", "p50", "p95", "p99"}
+    assert set(document["conditions"]) == {
+        "commit", "hardware", "cores", "batch_size", "link", "runtime", "dtype", "date",
+    }  # fmt: skip
+    assert "agree with" in done.stderr
+
+
+def test_bench_says_absent_where_no_sample_exits(address: str) -> None:
+    """With T = 0 nobody leaves: the edge's accuracy and latency are null, neither 0 nor NaN."""
+    done = _bench(address, "--threshold", "0")
+
+    document = json.loads(done.stdout)
+    assert (document["exited_locally"], document["forwarded"]) == (0, 359)
+    assert document["edge_accuracy"] is None
+    assert document["latency_ms"]["edge"] is None
+    assert document["cloud_accuracy"] == document["overall_accuracy"]
+
+
+def test_bench_finds_answers_that_differ(
+    address: str, predictions: Predictions, bundle: Bundle, tmp_path: Path
+) -> None:
+    """Predictions whose logits are not the nodes' fail the check with exit code 1."""
+    logits = {exit_: np.roll(values, 1, axis=1) for exit_, values in predictions.logits.items()}
+    wrong = tmp_path / "wrong.parquet"
+    Predictions(predictions.header, predictions.index, predictions.labels, logits).write(wrong)
+
+    done = _bench(address, "--check", str(wrong))
+
+    assert done.returncode == 1
+    assert "DIFFER from" in done.stderr
+    assert "first at row 0" in done.stderr
+
+
+def test_bench_refuses_predictions_of_another_bundle(address: str, predictions: Predictions, tmp_path: Path) -> None:
+    """A comparison with other weights would mean nothing."""
+    other = tmp_path / "other.parquet"
+    header = predictions.header.model_copy(update={"source": "bundle:" + "0" * 32})
+    Predictions(header, predictions.index, predictions.labels, predictions.logits).write(other)
+
+    done = _bench(address, "--check", str(other))
+
+    assert done.returncode == 2
+    assert "Measure them on the served bundle" in done.stderr
+
+
+def _bench(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "offramp", "bench", "--edge", address, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
