@@ -1,6 +1,7 @@
 """The command line: one verb a step of the pipeline. Heavy imports stand inside the verbs."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +26,8 @@ app = typer.Typer(
 serve = typer.Typer(help="Run a node: the cloud or the edge.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(serve, name="serve")
 console = Console()
+if not console.is_terminal:  # in a file or a pipe there is no width to keep to, and a cut number is no number
+    console = Console(width=140)
 
 Data = Annotated[str, typer.Option(help="digits, a folder of parquet or of images by class, or hub:NAME.")]
 Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]
@@ -112,7 +115,9 @@ def show(
         counted, head_costs = count(net, architecture.shape)
         stages = {i: (cost.macs, cost.parameters, cost.shape) for i, cost in counted.items()}
         heads = {i: (cost.macs, cost.parameters) for i, cost in head_costs.items()}
-    table = Table("stage", "features", "bytes fp32", "MACs", "parameters", "head MACs", "head parameters", title=name)
+    table = Table(title=name)
+    for column in ("stage", "features", "bytes fp32", "MACs", "weights", "head MACs", "head weights"):
+        table.add_column(column, justify="right", no_wrap=True)
     for index, (macs, parameters, shape) in stages.items():
         head = [f"{number:,}" for number in heads[index]] if index in heads else ["–", "–"]
         size = 4
@@ -286,7 +291,7 @@ def bench(
     document = measurement(served.model, plan.exit, plan.threshold, images, driven, conditions)
     if out is not None:
         document.write(out)
-    Console(stderr=True).print(measurements_table([document]))
+    Console(stderr=True, width=console.width).print(measurements_table([document]))
     print(document.to_json(), end="")
     if predictions is not None:
         agreement = hold_against(
@@ -348,6 +353,8 @@ def _print_evaluations(model: str, rows: "list[tuple[int, float, Evaluation]]") 
 
 def main() -> None:
     """Run the command line; an error of ours is printed as one message, and the exit code is 2."""
+    # What grpc writes to stderr by itself stands beside the message that we raise for the same failure.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         app()
     except OfframpError as error:

@@ -1,0 +1,295 @@
+"""Real node processes under bad input and lost neighbours."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
+
+from offramp.artifacts.bundle import Bundle
+from offramp.bench.processes import Node, edge_and_cloud, running
+from offramp.data.image_set import Splits
+from offramp.errors import LinkError, UnreachableError
+from offramp.link.client import Client
+
+
+@pytest.fixture(scope="module")
+def address(bundle: Bundle) -> Iterator[str]:
+    """A running edge with its cloud."""
+    with edge_and_cloud(bundle.path, 3, 0.3) as edge:
+        yield edge
+
+
+@pytest.fixture
+def triton(address: str) -> Iterator[InferenceServerClient]:
+    """Somebody else's client of the protocol, unmodified."""
+    with InferenceServerClient(address) as client:
+        yield client
+
+
+def image(array: np.ndarray, datatype: str = "FP32", name: str = "image") -> InferInput:
+    """An input of tritonclient."""
+    tensor = InferInput(name, list(array.shape), datatype)
+    tensor.set_data_from_numpy(array)
+    return tensor
+
+
+def good(count: int = 4) -> np.ndarray:
+    """A batch that the network takes."""
+    return np.full((count, 1, 16, 16), 0.5, np.float32)
+
+
+BAD = {
+    "shape": (
+        np.zeros((2, 1, 8, 8), np.float32),
+        "image: expected shape (N, 1, 16, 16), batch first, got (2, 1, 8, 8).",
+    ),
+    "rank": (
+        np.zeros((1, 16, 16), np.float32),
+        "image: expected shape (N, 1, 16, 16), batch first, got (1, 16, 16).",
+    ),
+    "zero batch": (
+        np.zeros((0, 1, 16, 16), np.float32),
+        "image: the batch is empty (N = 0). Send at least one sample.",
+    ),
+    "NaN": (
+        np.where(np.arange(4)[:, None, None, None] == 2, np.float32(np.nan), good()),
+        "image: sample 2 of the batch holds NaN or infinity. Remove it and send the rest.",
+    ),
+    "range": (
+        good() * 255,
+        "image: expected values in [0, 1], got 127.5 to 127.5. Divide 8-bit values by 255.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_batch_is_an_invalid_argument_and_the_next_good_one_is_answered(
+    triton: InferenceServerClient, case: str
+) -> None:
+    """The message says what was expected and what came; the node goes on."""
+    batch, message = BAD[case]
+    with pytest.raises(InferenceServerException) as caught:
+        triton.infer("classifier", [image(batch)], client_timeout=30)
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+    assert caught.value.message() == message
+
+    assert triton.infer("classifier", [image(good())], client_timeout=30).as_numpy("label").shape == (4,)
+
+
+def test_a_wrong_dtype_is_an_invalid_argument(triton: InferenceServerClient) -> None:
+    """Integers are not scaled behind the caller's back."""
+    with pytest.raises(InferenceServerException) as caught:
+        triton.infer("classifier", [image(np.zeros((1, 1, 16, 16), np.int32), "INT32")], client_timeout=30)
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+    assert caught.value.message() == "image: expected float32 (FP32), got int32. Scale 8-bit images to [0, 1]."
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (
+            {"threshold": 1.5},
+            "threshold 1.5: threshold must lie in [0, 1], got 1.5. 0 forwards every sample; 1 answers all but the "
+            "least sure.",
+        ),
+        ({"threshold": "high"}, "parameter 'threshold': expected a number, got 'high'."),
+        ({"exit": 12}, "exit 12: mem has the exits 1, 2, 3, 4, 5, 6, 7, 8, 9. Choose one of them."),
+    ],
+)
+def test_a_bad_parameter_is_an_invalid_argument(
+    triton: InferenceServerClient, parameters: dict[str, object], message: str
+) -> None:
+    """A threshold outside [0, 1] or an exit that the model lacks is refused, by name."""
+    with pytest.raises(InferenceServerException) as caught:
+        triton.infer("classifier", [image(good())], parameters=parameters, client_timeout=30)
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+    assert caught.value.message() == message
+
+
+def test_an_unknown_model_is_not_found(triton: InferenceServerClient) -> None:
+    """And the message names the model that there is."""
+    with pytest.raises(InferenceServerException) as caught:
+        triton.infer("resnet", [image(good())], client_timeout=30)
+    assert caught.value.status() == "StatusCode.NOT_FOUND"
+    assert caught.value.message() == "model 'resnet': unknown here. This node serves classifier."
+
+
+def test_a_message_over_the_bound_is_refused_and_the_node_goes_on(bundle: Bundle) -> None:
+    """Sizes are bounded before memory is taken."""
+    plan = ("--exit", "9", "--threshold", "0.5", "--port", "0", "--max-batch", "8")
+    with running("edge", str(bundle.path), *plan) as edge, InferenceServerClient(edge.address()) as client:
+        with pytest.raises(InferenceServerException) as caught:
+            client.infer("classifier", [image(good(512))], client_timeout=30)
+        assert caught.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+        assert client.infer("classifier", [image(good(8))], client_timeout=30).as_numpy("exit").tolist() == [9] * 8
+
+
+def test_a_node_is_healthy_and_ready_once_it_answers(address: str, triton: InferenceServerClient) -> None:
+    """Protocol readiness and grpc.health.v1 say the same."""
+    assert triton.is_server_live()
+    assert triton.is_server_ready()
+    assert triton.is_model_ready("classifier")
+    with grpc.insecure_channel(address) as channel:
+        health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    assert health.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_port_in_use_is_said(bundle: Bundle) -> None:
+    """Two nodes never share a port unnoticed."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, message = _serve("cloud", str(bundle.path), "--port", port)
+    assert code == 2
+    assert message == (
+        f"offramp: error: cannot listen on 127.0.0.1:{port}: the port is taken, or the host is not this machine's. "
+        "Choose another with --port, or stop what listens there.\n"
+    )
+
+
+def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle) -> None:
+    """The edge does not pretend to be ready."""
+    where = f"127.0.0.1:{_free_port()}"
+    code, message = _serve(
+        "edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where, "--cloud-wait", "1"
+    )
+    assert code == 2
+    assert message == (
+        f"offramp: error: {where} does not answer (waited 1 s). Start it, or check the address and the network.\n"
+    )
+
+
+def test_an_edge_waits_for_a_cloud_that_comes_later(bundle: Bundle) -> None:
+    """Nodes may be started in any order."""
+    port = str(_free_port())
+    plan = ("--exit", "3", "--threshold", "0.3", "--cloud", f"127.0.0.1:{port}", "--cloud-wait", "60")
+    with (
+        running("edge", str(bundle.path), *plan, "--port", "0") as edge,
+        running("cloud", str(bundle.path), "--port", port) as cloud,
+    ):
+        cloud.address()
+        assert edge.address()
+
+
+def test_a_cloud_with_another_bundle_is_refused_at_start(bundle: Bundle, tmp_path: Path) -> None:
+    """Features of one network mean nothing to another."""
+    other = _other_bundle(bundle, tmp_path / "other")
+    with running("cloud", str(other.path), "--port", "0") as cloud:
+        where = cloud.address()
+        code, message = _serve("edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where)
+    assert code == 2
+    assert message == (
+        f"offramp: error: cloud {where} serves bundle {other.id}, and this edge holds {bundle.id} ({bundle.path}). "
+        "Give both nodes the same bundle.\n"
+    )
+
+
+def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    """The check holds for every request, not for the first only."""
+    other = _other_bundle(bundle, tmp_path / "other")
+    with running("cloud", str(bundle.path), "--port", "0") as cloud:
+        where = cloud.address()
+        plan = ("--exit", "3", "--threshold", "0", "--cloud", where, "--port", "0")
+        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+            assert len(client.infer("classifier", {"image": good()}, timeout=30).outputs["label"]) == 4
+            assert cloud.stop() == 0
+            with running("cloud", str(other.path), "--port", where.split(":")[1]) as impostor:
+                impostor.address()
+                with pytest.raises(LinkError, match="The two nodes hold different bundles: give both the same one"):
+                    _until_reached(client)
+
+
+def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits: Splits) -> None:
+    """What leaves at the edge is answered; what needs the cloud is UNAVAILABLE; a new cloud is found again."""
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:32])
+    with running("cloud", str(bundle.path), "--port", "0") as cloud:
+        where = cloud.address()
+        plan = ("--exit", "3", "--threshold", "0.3", "--cloud", where, "--port", "0")
+        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+            cloud.process.kill()
+            cloud.process.wait(30)
+
+            with pytest.raises(UnreachableError) as caught:
+                client.infer("classifier", {"image": pixels}, timeout=30, parameters={"threshold": 0.0})
+            assert f"{where} does not answer" in str(caught.value)
+            assert "32 of 32 samples are not sure enough at exit 3 to be answered without it." in str(caught.value)
+
+            tiers = client.infer("classifier", {"image": pixels}, timeout=30, parameters={"exit": 9}).outputs["tier"]
+            assert set(tiers) == {b"edge"}
+
+            with running("cloud", str(bundle.path), "--port", where.split(":")[1]) as again:
+                again.address()
+                tiers = _until_reached(client)
+            assert set(tiers) == {b"cloud"}
+
+
+def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
+    """A node that is told to stop answers what it has taken on and exits with 0."""
+    plan = ("--exit", "9", "--threshold", "0.5", "--port", "0", "--threads", "1", "--max-batch", "4096")
+    edge = Node("edge", str(bundle.path), *plan)
+    try:
+        with Client(edge.address()) as client:
+            answered: list[int] = []
+            begun = threading.Event()
+
+            def ask() -> None:
+                begun.set()
+                outputs = client.infer("classifier", {"image": good(4096)}, timeout=60).outputs
+                answered.append(len(outputs["label"]))
+
+            client.infer("classifier", {"image": good(1)}, timeout=60)
+            caller = threading.Thread(target=ask)
+            caller.start()
+            assert begun.wait(30)
+            # The batch takes some hundred milliseconds of one core; give its message time to be taken on.
+            caller.join(0.15)
+            assert caller.is_alive(), "the batch was too small to be in flight"
+            edge.process.send_signal(signal.SIGTERM)
+            caller.join(60)
+        assert answered == [4096]
+        assert edge.process.wait(60) == 0
+    finally:
+        edge.stop()
+
+
+def _until_reached(client: Client) -> list[bytes]:
+    """Send until the edge's connection is back: it tries again at most a second apart."""
+    for _ in range(100):
+        try:
+            sent = client.infer("classifier", {"image": good()}, timeout=30, parameters={"threshold": 0.0})
+        except UnreachableError:
+            threading.Event().wait(0.1)
+            continue
+        return list(sent.outputs["tier"])
+    raise AssertionError("the edge did not find the cloud again")
+
+
+def _serve(*arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "offramp", "serve", *arguments], capture_output=True, text=True, timeout=120
+    )
+    return done.returncode, done.stderr
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _other_bundle(bundle: Bundle, folder: Path) -> Bundle:
+    """The same graph under another manifest: another bundle."""
+    shutil.copytree(bundle.path, folder)
+    return Bundle.write(folder, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph)

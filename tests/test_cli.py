@@ -1,0 +1,199 @@
+"""The command line: what it prints, and how it refuses."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from offramp.artifacts.bundle import Bundle
+from offramp.models.checkpoint import Checkpoint
+
+
+def offramp(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the program as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "offramp", *arguments], capture_output=True, text=True, timeout=180, cwd=cwd
+    )
+
+
+def refusal(*arguments: str) -> str:
+    """Run the program expecting it to refuse with exit code 2 and one message; give the message."""
+    done = offramp(*arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("offramp: error: "), done.stderr
+    assert done.stderr.count("\n") == 1
+    return done.stderr.removeprefix("offramp: error: ").rstrip("\n")
+
+
+def test_help_lists_a_verb_for_each_step() -> None:
+    """A newcomer finds the pipeline in one screen."""
+    text = offramp("--help").stdout
+    for verb in ("train", "show", "export", "predict", "evaluate", "serve", "bench", "demo"):
+        assert f" {verb} " in text
+
+
+def test_train_export_predict_evaluate_from_a_shell(tmp_path: Path) -> None:
+    """The steps pass files to each other, by the defaults that the documentation shows."""
+    trained = offramp("train", "2,5", "--epochs", "1", "--out", "net", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "exits-2-5, validation accuracy in % by exit 2: " in trained.stdout
+
+    exported = offramp("export", "net", cwd=tmp_path)
+    assert exported.stdout.startswith("net/bundle: bundle "), exported.stderr
+
+    predicted = offramp("predict", "net/bundle", "--out", "p.parquet", cwd=tmp_path)
+    assert predicted.stdout == "p.parquet: 359 samples of digits (test) at exits 2, 5, 9\n", predicted.stderr
+
+    evaluated = json.loads(offramp("evaluate", "p.parquet", "--threshold", "1", "--json", cwd=tmp_path).stdout)
+    assert [(row["exit"], row["exited_locally"], row["cloud_accuracy"]) for row in evaluated] == [
+        (2, 359, None),
+        (5, 359, None),
+    ]
+
+
+def test_show_counts_macs_of_a_preset() -> None:
+    """The preset for CIFAR-10 on a CPU has about 12 M MACs."""
+    text = offramp("show", "mem", "--preset", "small").stdout
+    assert "11,649,024" in text
+
+
+def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> None:
+    """Nothing is overwritten by accident."""
+    message = refusal("train", "mem", "--epochs", "4", "--out", str(checkpoint.path))
+    assert message == f"{checkpoint.path}: holds a run already. Go on with it by --resume, or choose another folder."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("train", "sem-9"),
+            "model 'sem-9': unknown. Choose standard, sem-1 to sem-8, mem, or list exits between 1 and 9 like 2,5.",
+        ),
+        (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, full."),
+        (("train", "mem", "--recipe", "best"), "recipe 'best': unknown. Choose one of paper, modern, digits."),
+        (
+            ("train", "mem", "--data", "nowhere"),
+            "nowhere: no such folder. Give 'digits', a folder of parquet files, a folder of images by class, or "
+            "hub:NAME for a data set on the Hugging Face Hub.",
+        ),
+        (
+            ("train", "sem-2", "--loss-weights", "1:0.5,9:1"),
+            "loss weights: expected one for each of the exits 2, 9, got 1, 9.",
+        ),
+        (
+            ("train", "sem-2", "--loss-weights", "heavy"),
+            "loss weights 'heavy': expected EXIT:WEIGHT pairs like 1:1.0,9:0.5.",
+        ),
+        (
+            ("export", "nothing-here"),
+            "nothing-here: not a checkpoint, it has no model.json. Write one with: offramp train MODEL "
+            "--out nothing-here",
+        ),
+        (
+            ("predict", "nothing-here"),
+            "nothing-here: neither a checkpoint (model.json) nor a bundle (manifest.json). Write one with: "
+            "offramp train, then offramp export",
+        ),
+        (
+            ("evaluate", "nothing.parquet"),
+            "nothing.parquet: no such file. Check the path, or run the step that writes it.",
+        ),
+        (
+            ("serve", "cloud", "nothing-here"),
+            "nothing-here: not a bundle, it has no manifest.json. Write one with: offramp export CHECKPOINT --out "
+            "nothing-here",
+        ),
+        (
+            ("bench", "--edge", "nowhere"),
+            "address 'nowhere': expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001.",
+        ),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused(arguments: tuple[str, ...], message: str) -> None:
+    """Exit code 2, and a message that says what would."""
+    assert refusal(*arguments) == message
+
+
+@pytest.mark.parametrize("threshold", ["-0.1", "1.01", "nan"])
+def test_an_edge_refuses_a_threshold_outside_its_range(bundle: Bundle, threshold: str) -> None:
+    """Scores lie in [0, 1], and so must thresholds."""
+    message = refusal("serve", "edge", str(bundle.path), "--exit", "3", f"--threshold={threshold}")
+    assert message.startswith(f"threshold {float(threshold)!r}: ")
+    assert message.endswith("0 forwards every sample; 1 answers all but the least sure.")
+
+
+def test_an_edge_refuses_an_exit_that_the_model_lacks(bundle: Bundle) -> None:
+    """And names those that there are."""
+    message = refusal("serve", "edge", str(bundle.path), "--exit", "10", "--threshold", "0.3")
+    assert message == "exit 10: mem has the exits 1, 2, 3, 4, 5, 6, 7, 8, 9. Choose one of them."
+
+
+def test_an_edge_without_a_cloud_must_answer_everything(bundle: Bundle) -> None:
+    """At a local exit something may have to be forwarded."""
+    message = refusal("serve", "edge", str(bundle.path), "--exit", "3", "--threshold", "0.3")
+    assert message == (
+        "exit 3: what is not sure enough there goes to a cloud, and this edge has none. Name one (--cloud HOST:PORT), "
+        "or answer everything here at exit 9."
+    )
+
+
+def test_a_node_refuses_a_bundle_with_a_changed_byte(bundle: Bundle, tmp_path: Path) -> None:
+    """Every byte is checked against the manifest before anything is served."""
+    changed = tmp_path / "bundle"
+    shutil.copytree(bundle.path, changed)
+    graph = bytearray((changed / "graph.onnx").read_bytes())
+    graph[len(graph) // 2] ^= 1
+    (changed / "graph.onnx").write_bytes(graph)
+
+    message = refusal("serve", "cloud", str(changed))
+
+    assert message.startswith(f"{changed / 'graph.onnx'}: expected {len(graph)} bytes with sha256 ")
+    assert message.endswith("The bundle was changed or cut short: copy or export it again.")
+
+
+def test_a_bundle_of_an_unknown_version_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    """A newer format is not guessed at."""
+    newer = tmp_path / "bundle"
+    shutil.copytree(bundle.path, newer)
+    manifest = json.loads((newer / "manifest.json").read_text())
+    (newer / "manifest.json").write_text(json.dumps(manifest | {"version": 99}))
+
+    assert refusal("serve", "cloud", str(newer)) == (
+        f"{newer / 'manifest.json'}: offramp.bundle version 99, and this program reads version 1. "
+        "Write it again with this program, or read it with the one that wrote it."
+    )
+
+
+def test_a_truncated_checkpoint_is_refused(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Half a file of weights is no network."""
+    cut = tmp_path / "checkpoint"
+    cut.mkdir()
+    shutil.copy(checkpoint.path / "model.json", cut)
+    weights = (checkpoint.path / "model.safetensors").read_bytes()
+    (cut / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+
+    message = refusal("export", str(cut))
+
+    assert message.startswith(f"{cut / 'model.safetensors'}: expected sha256 ")
+    assert message.endswith("The file was changed or cut short: copy it again or train again.")
+    assert not (cut / "bundle").exists()
+
+
+def test_a_folder_with_no_images_is_refused(tmp_path: Path) -> None:
+    """One with folders for classes, and nothing in them."""
+    (tmp_path / "cats").mkdir()
+    message = refusal("train", "mem", "--preset", "small", "--data", str(tmp_path))
+    assert message == f"{tmp_path}: no images in its 1 folders. Expected files such as cats/one.png."
+
+
+def test_bench_says_that_no_edge_answers() -> None:
+    """Within its own time, not grpc's."""
+    done = offramp("bench", "--edge", "127.0.0.1:1")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "offramp: error: 127.0.0.1:1 does not answer (waited 10 s). Start it, or check the address and the network.\n"
+    )
