@@ -26,14 +26,14 @@ def digits() -> Splits:
 def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """MEM, trained just long enough to be sure of some digits and unsure of others at every exit from 2 on."""
     architecture = preset("tiny").architecture(parse_exits("mem", 9), digits.train.classes)
-    settings = Run(architecture, recipe("digits").but(epochs=4), "digits", 0)
+    settings = Run(architecture, recipe("digits").but(epochs=6), "digits", 0)
     return train(settings, digits, tmp_path_factory.mktemp("mem") / "checkpoint")
 
 
 @pytest.fixture(scope="session")
 def bundle(checkpoint: Checkpoint, digits: Splits) -> Bundle:
     """The network as nodes run it."""
-    return export(checkpoint, checkpoint.path / "bundle", samples=digits.calibration.images)
+    return export(checkpoint, checkpoint.path / "bundle", digits.calibration)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from rich.table import Table
 from offramp.errors import MissingExtraError, OfframpError
 
 if TYPE_CHECKING:
+    from offramp.artifacts.codec import Codec
+    from offramp.artifacts.plan import Plan
     from offramp.exits.evaluation import Evaluation
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # the paper's
@@ -32,6 +34,10 @@ if not console.is_terminal:  # in a file or a pipe there is no width to keep to,
 Data = Annotated[str, typer.Option(help="digits, a folder of parquet or of images by class, or hub:NAME.")]
 Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
+Split = Annotated[str, typer.Option(help="train, validation, calibration or test.")]
+Score = Annotated[str, typer.Option(help="entropy, max-probability or margin.")]
+CodecName = Annotated[str, typer.Option(help="fp32, fp16 or uint8: how features cross the cut.")]
+Drop = Annotated[float | None, typer.Option(help="A score above this is not worth the cloud: answered, and marked.")]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
@@ -135,17 +141,21 @@ def show(
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder that `offramp train` wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the bundle. Default: CHECKPOINT/bundle")] = None,
+    data: Annotated[str | None, typer.Option(help="Calibration data. Default: what it was trained on.")] = None,
     exporter: Annotated[str, typer.Option(help="torchscript or dynamo.")] = "torchscript",
 ) -> None:
     """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ."""
     _needs_torch("export")
+    from offramp.data.load import load
     from offramp.errors import InputError
     from offramp.export.write import export as run
     from offramp.models.checkpoint import Checkpoint
 
     if exporter not in ("torchscript", "dynamo"):
         raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
-    bundle = run(Checkpoint.open(checkpoint), out or checkpoint / "bundle", exporter=exporter)  # type: ignore[arg-type]
+    trained = Checkpoint.open(checkpoint)
+    splits = load(data or trained.card.data, trained.card.architecture.shape, seed=trained.card.seed)
+    bundle = run(trained, out or checkpoint / "bundle", splits.calibration, exporter=exporter)  # type: ignore[arg-type]
     parity = bundle.manifest.parity
     print(
         f"{bundle.path}: bundle {bundle.id}, {bundle.manifest.model}, "
@@ -159,15 +169,16 @@ def predict(
     source: Annotated[Path, typer.Argument(help="A checkpoint or a bundle.")],
     out: Out = Path("predictions.parquet"),
     data: Data = "digits",
-    split: Annotated[str, typer.Option(help="train, validation, calibration or test.")] = "test",
-    seed: Seed = 0,
+    split: Split = "test",
+    cut: Annotated[int, typer.Option(help="With a codec: where the last exit's features cross.")] = 0,
+    codec: CodecName = "fp32",
 ) -> None:
     """Classify a split at every exit, once, and write the logits."""
     from offramp.data.load import load
     from offramp.measure.predict import open_predictor
 
-    predictor = open_predictor(source)
-    predictions = predictor.predict(load(data, predictor.shape, seed=seed).part(split), split)
+    predictor = open_predictor(source, cut, _codec(codec))
+    predictions = predictor.predict(load(data, predictor.shape, seed=predictor.seed).part(split), split)
     predictions.write(out)
     print(f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, predictor.exits))}")
 
@@ -179,12 +190,14 @@ def evaluate(
         list[int] | None, typer.Option("--exit", help="Active exit; repeat for several. Default: each.")
     ] = None,
     threshold: Annotated[list[float] | None, typer.Option(help="Repeat for several. Default: the paper's.")] = None,
-    score: Annotated[str, typer.Option(help="entropy, max-probability or margin.")] = "entropy",
+    score: Score = "entropy",
+    drop_threshold: Drop = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Give the paper's measures from predictions, without running anything."""
     from dataclasses import asdict
 
+    from offramp.artifacts.plan import Plan
     from offramp.artifacts.predictions import Predictions
     from offramp.bench.table import percent
     from offramp.exits.evaluation import accuracy_at, route
@@ -192,7 +205,12 @@ def evaluate(
 
     table = Predictions.read(predictions)
     exits = exit_ or ([k for k in table.header.exits if k != table.last] or [table.last])
-    rows = [(k, t, run(route(table, k, t, score), table.labels)) for t in (threshold or THRESHOLDS) for k in exits]
+    rows = []
+    for t in threshold or THRESHOLDS:
+        for k in exits:
+            cut = table.header.cut if table.header.codec != "fp32" else k
+            plan = Plan.of(k, t, score, cut=cut, codec=table.header.codec, drop_threshold=drop_threshold)
+            rows.append((k, t, run(route(table, plan), table.labels)))
     if as_json:
         documents = [{"model": table.header.model, "exit": k, "threshold": t, **asdict(e)} for k, t, e in rows]
         print(json.dumps(documents, indent=2))
@@ -221,11 +239,19 @@ def serve_cloud(
 @serve.command("edge")
 def serve_edge(
     bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
-    exit_: Annotated[int, typer.Option("--exit", help="The active exit.")],
-    threshold: Annotated[float, typer.Option(help="A sample leaves when its score is below this.")],
+    exit_: Annotated[list[int] | None, typer.Option("--exit", help="Active exit; repeat for several.")] = None,
+    threshold: Annotated[
+        list[float] | None, typer.Option(help="A sample leaves when its score is below this; one for each exit.")
+    ] = None,
+    cut: Annotated[
+        int | None, typer.Option(help="Where the rest leaves the edge; 0 sends the image. Default: the last exit.")
+    ] = None,
+    codec: CodecName = "fp32",
+    drop_threshold: Drop = None,
+    plan: Annotated[Path | None, typer.Option(help="A plan as a file, instead of the options above.")] = None,
     cloud: Annotated[str | None, typer.Option(help="HOST:PORT of the cloud. Not needed at the last exit.")] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
-    score: Annotated[str, typer.Option(help="entropy, max-probability or margin.")] = "entropy",
+    score: Score = "entropy",
     host: Host = "127.0.0.1",
     port: Port = 8001,
     threads: Threads = 0,
@@ -237,7 +263,7 @@ def serve_edge(
 
     run(
         bundle,
-        Plan.of(exit_, threshold, score),
+        Plan.load(plan) if plan else _plan(exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
         cloud_wait=cloud_wait,
         host=host,
@@ -251,7 +277,7 @@ def serve_edge(
 def bench(
     edge: Annotated[str, typer.Option(help="HOST:PORT of a running edge.")],
     data: Data = "digits",
-    split: Annotated[str, typer.Option(help="train, validation, calibration or test.")] = "test",
+    split: Split = "test",
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
@@ -262,7 +288,6 @@ def bench(
 ) -> None:
     """Be the paper's test node: send a set to an edge, print accuracy and latency per tier as one JSON document."""
     from offramp.artifacts.measurement import Conditions
-    from offramp.artifacts.plan import Plan
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.check import check as hold_against
     from offramp.bench.drive import drive, measurement
@@ -278,26 +303,19 @@ def bench(
         predictions = Predictions.read(check)
     with Client(edge) as client:
         served = describe_edge(client)
-        plan = Plan.of(
-            served.plan.exit if exit_ is None else exit_,
-            served.plan.threshold if threshold is None else threshold,
-            served.plan.score,
-        )
+        plan = served.plan.but(exit_=exit_, threshold=threshold)
         images = load(data, served.shape, seed=seed).part(split)
         channels, height, width = served.shape
         pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
-        driven = drive(client, pixels, batch_size=batch_size, exit_=plan.exit, threshold=plan.threshold)
+        driven = drive(client, pixels, batch_size=batch_size, exit_=exit_, threshold=threshold)
     conditions = Conditions.here(batch_size=batch_size, link=link, runtime=served.runtime)
-    document = measurement(served.model, plan.exit, plan.threshold, images, driven, conditions)
+    document = measurement(served.model, plan, images, driven, conditions)
     if out is not None:
         document.write(out)
     Console(stderr=True, width=console.width).print(measurements_table([document]))
     print(document.to_json(), end="")
     if predictions is not None:
-        agreement = hold_against(
-            driven.answers, images, predictions, bundle_id=served.bundle, exit_=plan.exit, threshold=plan.threshold,
-            score_name=plan.score,
-        )  # fmt: skip
+        agreement = hold_against(driven.answers, images, predictions, bundle_id=served.bundle, plan=plan)
         verdict = "agree with" if agreement.holds else "DIFFER from"
         print(
             f"check: the nodes' answers {verdict} {check}: of {agreement.n} samples {agreement.labels} labels, "
@@ -331,6 +349,33 @@ def _needs_torch(verb: str) -> None:
         )
 
 
+def _codec(name: str) -> "Codec":
+    from offramp.artifacts.codec import CODECS
+    from offramp.errors import InputError
+
+    for codec in CODECS:
+        if codec == name:
+            return codec
+    raise InputError(f"codec {name!r}: unknown. Choose one of {', '.join(CODECS)}.")
+
+
+def _plan(
+    exits: list[int], thresholds: list[float], cut: int | None, codec: str, score: str, drop: float | None
+) -> "Plan":
+    from offramp.artifacts.plan import Plan
+    from offramp.errors import InputError
+
+    if not exits and cut is None:
+        raise InputError("plan: nothing says what to do. Give --exit and --threshold, or --cut, or --plan FILE.")
+    if len(exits) != len(thresholds):
+        raise InputError(
+            f"threshold: {len(exits)} exits and {len(thresholds)} thresholds; expected one --threshold for each --exit."
+        )
+    active = [{"exit": exit_, "threshold": threshold} for exit_, threshold in zip(exits, thresholds, strict=True)]
+    at = exits[-1] if cut is None else cut
+    return Plan.checked(active=active, cut=at, codec=codec, score=score, drop_threshold=drop)
+
+
 def _loss_weights(text: str) -> dict[int, float]:
     from offramp.errors import InputError
 
@@ -343,10 +388,10 @@ def _loss_weights(text: str) -> dict[int, float]:
 def _print_evaluations(model: str, rows: "list[tuple[int, float, Evaluation]]") -> None:
     from offramp.bench.table import percent
 
-    table = Table("model", "exit", "T", "n", "exited", "forwarded", "edge %", "cloud %", "overall %")
+    table = Table("model", "exit", "T", "n", "exited", "forwarded", "dropped", "edge %", "cloud %", "overall %")
     for exit_, threshold, found in rows:
         accuracy = map(percent, (found.edge_accuracy, found.cloud_accuracy, found.overall_accuracy))
-        counts = map(str, (found.n, found.exited_locally, found.forwarded))
+        counts = map(str, (found.n, found.exited_locally, found.forwarded, found.dropped))
         table.add_row(model, str(exit_), f"{threshold:g}", *counts, *accuracy)
     console.print(table)
 

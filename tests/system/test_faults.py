@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
 from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
@@ -25,7 +26,7 @@ from offramp.link.client import Client
 @pytest.fixture(scope="module")
 def address(bundle: Bundle) -> Iterator[str]:
     """A running edge with its cloud."""
-    with edge_and_cloud(bundle.path, 3, 0.3) as edge:
+    with edge_and_cloud(bundle.path, Plan.of(3, 0.3)) as edge:
         yield edge
 
 
@@ -99,8 +100,8 @@ def test_a_wrong_dtype_is_an_invalid_argument(triton: InferenceServerClient) -> 
     [
         (
             {"threshold": 1.5},
-            "threshold 1.5: threshold must lie in [0, 1], got 1.5. 0 forwards every sample; 1 answers all but the "
-            "least sure.",
+            "threshold 1.5: expected a number in [0, 1]. A sample leaves when its score is below the threshold: at 0 "
+            "none does.",
         ),
         ({"threshold": "high"}, "parameter 'threshold': expected a number, got 'high'."),
         ({"exit": 12}, "exit 12: mem has the exits 1, 2, 3, 4, 5, 6, 7, 8, 9. Choose one of them."),

@@ -13,6 +13,7 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
+from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
@@ -64,6 +65,22 @@ class HeadSpec(Frozen):
     parameters: int
 
 
+class CodecResult(Frozen):
+    """What a codec costs and does at a cut: every sample forwarded there."""
+
+    bytes_per_sample: int
+    accuracy: float | None  # of the last exit on the calibration samples; None where they had no labels
+
+
+class CutSpec(Frozen):
+    """How features cross a boundary. `scale` is of uint8: one step of each channel, or of all (the image)."""
+
+    boundary: int
+    scale: tuple[float, ...]
+    codecs: dict[Codec, CodecResult]
+    samples: int  # calibration samples that the scale and the accuracies were taken from
+
+
 class Parity(Frozen):
     """How closely the graph follows its network: the largest difference, as a share of its output's largest value."""
 
@@ -94,6 +111,7 @@ class Manifest(Document):
     preprocessing: Preprocessing
     stages: tuple[StageSpec, ...]
     heads: tuple[HeadSpec, ...]
+    cuts: tuple[CutSpec, ...]
     parity: Parity
     origin: Origin
     files: dict[str, FileDigest]
@@ -105,6 +123,8 @@ class Manifest(Document):
         exits = self.exits
         if not exits or list(exits) != sorted(set(exits)) or exits[0] < 1 or exits[-1] != len(self.stages):
             raise ValueError(f"exits must rise and end at the last stage {len(self.stages)}, got {list(exits)}")
+        if [cut.boundary for cut in self.cuts] != [0, *exits[:-1]]:
+            raise ValueError(f"cuts must be at 0 and at every exit but the last, got {[c.boundary for c in self.cuts]}")
         if not self.classes:
             raise ValueError("classes: at least one class is needed")
         if GRAPH not in self.files:
@@ -121,7 +141,7 @@ class Manifest(Document):
         """The last exit, `n`: the paper's cloud exit."""
         return len(self.stages)
 
-    @cached_property
+    @property
     def id(self) -> str:
         """One name for the whole: 32 hexadecimal digits of the sha256 over the manifest, and so over every file."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
@@ -139,6 +159,18 @@ class Manifest(Document):
             )
         return exit_
 
+    def cut(self, boundary: int) -> CutSpec:
+        """How features cross a boundary where the network can be cut."""
+        found = {cut.boundary: cut for cut in self.cuts}
+        if boundary not in found:
+            places = ", ".join(map(str, found))
+            raise InputError(f"cut {boundary}: {self.model} can be cut at {places}. Choose one of them.")
+        return found[boundary]
+
+    def check_cut(self, boundary: int) -> int:
+        """Give `boundary` back if the network can be cut there or ends there."""
+        return boundary if boundary == self.last else self.cut(boundary).boundary
+
     def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
         """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""
         heads = {head.exit: head.macs for head in self.heads}
@@ -153,7 +185,7 @@ class Bundle:
     manifest: Manifest
     graph: bytes
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The manifest's id."""
         return self.manifest.id

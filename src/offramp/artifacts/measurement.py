@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen
 
 
@@ -74,6 +75,8 @@ class Measurement(Document):
     model: str
     exit: int
     threshold: float
+    cut: int
+    codec: Codec
     n: int
     exited_locally: int
     forwarded: int

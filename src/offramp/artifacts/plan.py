@@ -1,53 +1,134 @@
 """The plan: what an edge does with a bundle. Small enough to be typed as options, so a file is not needed for one."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.bundle import Manifest
-from offramp.artifacts.document import Document
+from offramp.artifacts.codec import Codec
+from offramp.artifacts.document import Document, Frozen
 from offramp.errors import InputError
 
 ScoreName = Literal["entropy", "max-probability", "margin"]
+Threshold = Annotated[float, Field(ge=0, le=1)]
+
+
+class ActiveExit(Frozen):
+    """An exit where samples may leave: those whose score is below the threshold do."""
+
+    exit: int
+    threshold: Threshold
 
 
 class Plan(Document):
-    """Answer at exit `exit` when the score is below `threshold`; forward the rest across the cut at the same place."""
+    """Where samples may leave, where the network is cut, and how features cross the cut.
+
+    `cut` is the boundary at which the samples that did not leave are handed on. It is the last active exit's, or a
+    later one (the edge runs on without another exit), or the network's end (the edge answers everything), or 0: the
+    cloud gets the image itself and runs the whole network, which pays where the features are larger than the image.
+    """
 
     FORMAT: ClassVar[str] = "offramp.plan"
     VERSION: ClassVar[int] = 1
 
-    exit: int
-    threshold: float
+    active: tuple[ActiveExit, ...]
+    cut: int
+    codec: Codec = "fp32"
     score: ScoreName = "entropy"
+    drop_threshold: Threshold | None = None  # a score above it is not worth the cloud: answered here, and marked
 
-    @field_validator("threshold")
-    @classmethod
-    def _in_range(cls, value: float) -> float:
-        if not 0 <= value <= 1:
-            raise ValueError(f"threshold must lie in [0, 1], got {value:g}")
-        return value
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        exits = [active.exit for active in self.active]
+        if exits != sorted(set(exits)):
+            raise ValueError(f"active exits must rise, got {exits}")
+        if exits and self.cut != 0 and self.cut < exits[-1]:
+            raise ValueError(f"the cut must be 0 or not before the last active exit {exits[-1]}, got {self.cut}")
+        if self.drop_threshold is not None:
+            if not self.active:
+                raise ValueError("a drop threshold needs an active exit, whose answer a dropped sample gets")
+            if self.drop_threshold < self.active[-1].threshold:
+                raise ValueError(
+                    f"the drop threshold must not be below the last exit's threshold {self.active[-1].threshold:g}, "
+                    f"got {self.drop_threshold:g}"
+                )
+        return self
 
     @classmethod
-    def of(cls, exit_: int, threshold: float, score: str = "entropy") -> Self:
-        """Make a plan from the options of a command or request, with our own error if they do not fit."""
+    def of(
+        cls,
+        exit_: int,
+        threshold: float,
+        score: str = "entropy",
+        *,
+        cut: int | None = None,
+        codec: str = "fp32",
+        drop_threshold: float | None = None,
+    ) -> Self:
+        """Make the paper's kind of plan: one active exit, cut at the same place unless `cut` says otherwise."""
+        return cls.checked(
+            active=({"exit": exit_, "threshold": threshold},),
+            cut=exit_ if cut is None else cut,
+            codec=codec,
+            score=score,
+            drop_threshold=drop_threshold,
+        )
+
+    @classmethod
+    def checked(cls, **values: object) -> Self:
+        """Make a plan from the options of a command or request; an InputError says what does not fit."""
         try:
-            return cls.model_validate({"exit": exit_, "threshold": threshold, "score": score})
+            return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            if first["loc"] == ("score",):
+            name = str(first["loc"][-1]) if first["loc"] else "plan"
+            if name in ("threshold", "drop_threshold"):
                 raise InputError(
-                    f"score {score!r}: unknown. Choose one of {', '.join(get_args(ScoreName))}."
+                    f"{name.replace('_', ' ')} {first['input']!r}: expected a number in [0, 1]. A sample leaves "
+                    "when its score is below the threshold: at 0 none does."
                 ) from error
-            reason = first["msg"].removeprefix("Value error, ")
+            choices = {"score": get_args(ScoreName), "codec": get_args(Codec)}
+            if name in choices:
+                raise InputError(
+                    f"{name} {first['input']!r}: unknown. Choose one of {', '.join(choices[name])}."
+                ) from error
+            raise InputError(f"{name}: {first['msg'].removeprefix('Value error, ')}.") from error
+
+    @property
+    def exit(self) -> int:
+        """The last active exit, or the cut where there is none: what a plan with one exit is called by."""
+        return self.active[-1].exit if self.active else self.cut
+
+    @property
+    def threshold(self) -> float:
+        """The last active exit's threshold; 0 where there is none, since nobody leaves."""
+        return self.active[-1].threshold if self.active else 0.0
+
+    def but(self, *, exit_: int | None = None, threshold: float | None = None) -> Self:
+        """Give the plan with its one active exit moved, and the cut with it, or with another threshold."""
+        if exit_ is None and threshold is None:
+            return self
+        if len(self.active) > 1:
             raise InputError(
-                f"threshold {threshold!r}: {reason}. 0 forwards every sample; 1 answers all but the least sure."
-            ) from error
+                f"exit or threshold: this edge has {len(self.active)} active exits, and which is meant is not said. "
+                "Leave them out, or run an edge with one active exit."
+            )
+        moved = self.exit if exit_ is None else exit_
+        return type(self).of(
+            moved,
+            self.threshold if threshold is None else threshold,
+            self.score,
+            cut=moved if self.cut == self.exit else self.cut,
+            codec=self.codec,
+            drop_threshold=self.drop_threshold,
+        )
 
     def check(self, manifest: Manifest) -> Self:
         """Give the plan back if `manifest` can follow it."""
-        manifest.check_exit(self.exit)
+        for active in self.active:
+            manifest.check_exit(active.exit)
+        manifest.check_cut(self.cut)
         return self
 
     @classmethod

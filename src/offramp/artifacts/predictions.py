@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import logits_name
+from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.errors import ArtifactDamagedError, InputError, MissingExtraError
 
@@ -31,6 +32,8 @@ class PredictionsHeader(Document):
     split: str
     classes: tuple[str, ...]
     exits: tuple[int, ...]
+    cut: int = 0  # where the features of the last exit's logits crossed from one node to another
+    codec: Codec = "fp32"  # and how; fp32 changes nothing, wherever the cut
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
-from offramp.exits.agreement import Agreement, compare
-from offramp.exits.answers import Answers, Judged
+from offramp.exits.agreement import Agreement, compare, ties
+from offramp.exits.answers import Answers
 from offramp.exits.evaluation import route
 
 
@@ -16,9 +17,7 @@ def check(
     predictions: Predictions,
     *,
     bundle_id: str,
-    exit_: int,
-    threshold: float,
-    score_name: str = "entropy",
+    plan: Plan,
 ) -> Agreement:
     """Compare sample by sample. Raises InputError where the predictions are of other weights or other samples."""
     expected = f"bundle:{bundle_id}"
@@ -32,6 +31,4 @@ def check(
             f"predictions: of {len(predictions)} samples of {predictions.header.data} ({predictions.header.split}), "
             f"and {len(images)} samples of {images.name} were sent; expected the same samples in the same order."
         )
-    offline = route(predictions, exit_, threshold, score_name)
-    scores = Judged.of(predictions.at(exit_), score_name).scores
-    return compare(running, offline, scores, threshold)
+    return compare(running, route(predictions, plan), ties(predictions, plan))

@@ -8,6 +8,7 @@ from rich.console import Console
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.experiment import Agreed, Experiment, ModelResult, TrainingPoint
 from offramp.artifacts.measurement import Conditions, Measurement
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive, measurement
@@ -57,7 +58,7 @@ def demo(out: Path, *, epochs: int | None, seed: int, console: Console) -> Exper
                 checkpoint = train(run, splits, folder, resume=True, observers=[bar])
         except TrainingError as error:
             raise TrainingError(f"{error} Or empty {out} and start anew.") from error
-        bundle = export(checkpoint, folder / "bundle", samples=splits.calibration.images)
+        bundle = export(checkpoint, folder / "bundle", splits.calibration)
         predictions = of_bundle(bundle).predict(splits.test, "test")
         predictions.write(folder / "predictions.parquet")
         models.append(_result(bundle, predictions, folder / LOG, checkpoint.card.seconds))
@@ -113,15 +114,14 @@ def _measure(bundle: Bundle, predictions: Predictions, splits: Splits) -> list[t
     local = [exit_ for exit_ in manifest.exits if exit_ < manifest.last]
     pixels = manifest.preprocessing.from_uint8(images.images)
     found = []
-    with edge_and_cloud(bundle.path, local[0], THRESHOLDS[0]) as address, Client(address) as client:
+    with edge_and_cloud(bundle.path, Plan.of(local[0], THRESHOLDS[0])) as address, Client(address) as client:
         served = describe_edge(client)
         conditions = Conditions.here(batch_size=BATCH_SIZE, link="loopback, unshaped", runtime=served.runtime)
         for exit_ in local:
             for threshold in THRESHOLDS:
                 driven = drive(client, pixels, batch_size=BATCH_SIZE, exit_=exit_, threshold=threshold)
-                document = measurement(manifest.model, exit_, threshold, images, driven, conditions)
-                agreement = check(
-                    driven.answers, images, predictions, bundle_id=bundle.id, exit_=exit_, threshold=threshold
-                )
+                plan = Plan.of(exit_, threshold)
+                document = measurement(manifest.model, plan, images, driven, conditions)
+                agreement = check(driven.answers, images, predictions, bundle_id=bundle.id, plan=plan)
                 found.append((document, agreement))
     return found

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.plan import Plan
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError, LinkError
 from offramp.exits.answers import Answers, Tier, merge
@@ -87,20 +88,20 @@ def drive(
     return Drive(merge(parts, len(images)), latency, np.array(batch_ms), bytes_to_cloud)
 
 
-def measurement(
-    model: str, exit_: int, threshold: float, images: ImageSet, drive: Drive, conditions: Conditions
-) -> Measurement:
+def measurement(model: str, plan: Plan, images: ImageSet, drive: Drive, conditions: Conditions) -> Measurement:
     """Hold what came back against the labels."""
     accuracy = evaluate(drive.answers, images.labels)
     cloud = drive.answers.tier == Tier.CLOUD
     return Measurement(
         model=model,
-        exit=exit_,
-        threshold=threshold,
+        exit=plan.exit,
+        threshold=plan.threshold,
+        cut=plan.cut,
+        codec=plan.codec,
         n=accuracy.n,
         exited_locally=accuracy.exited_locally,
         forwarded=accuracy.forwarded,
-        dropped=0,
+        dropped=accuracy.dropped,
         degraded=int(drive.answers.degraded.sum()),
         edge_accuracy=accuracy.edge_accuracy,
         cloud_accuracy=accuracy.cloud_accuracy,

@@ -4,11 +4,13 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from offramp.artifacts.plan import Plan
 from offramp.errors import LinkError
 from offramp.nodes.process import READY
 
@@ -77,10 +79,11 @@ def running(*arguments: str) -> Iterator[Node]:
 
 
 @contextmanager
-def edge_and_cloud(bundle: Path, exit_: int, threshold: float, *, threads: int = 0) -> Iterator[str]:
+def edge_and_cloud(bundle: Path, plan: Plan, *, threads: int = 0) -> Iterator[str]:
     """Run a cloud and an edge of the same bundle on free ports of this machine; give the edge's HOST:PORT."""
     common = ("--port", "0", "--threads", str(threads))
-    with running("cloud", str(bundle), *common) as cloud:
-        plan = ("--exit", str(exit_), "--threshold", str(threshold), "--cloud", cloud.address())
-        with running("edge", str(bundle), *plan, *common) as edge:
+    with tempfile.TemporaryDirectory() as folder, running("cloud", str(bundle), *common) as cloud:
+        file = Path(folder) / "plan.json"
+        plan.write(file)
+        with running("edge", str(bundle), "--plan", str(file), "--cloud", cloud.address(), *common) as edge:
             yield edge.address()

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from offramp.exits.answers import Answers
-from offramp.exits.score import Floats
+from offramp.artifacts.plan import Plan
+from offramp.artifacts.predictions import Predictions
+from offramp.exits.answers import Answers, Judged
 
 TIE = 1e-5  # a score this close to the threshold may go either way: runtimes differ by rounding
 SCORE_TOLERANCE = 1e-4  # of a score, between two batch sizes or two machines on the same graph
@@ -18,7 +20,7 @@ class Agreement:
     n: int
     ties: int
     labels: int  # samples whose label differs
-    exits: int  # whose exit differs
+    exits: int  # whose exit or tier differs, or whether it was dropped
     scores: int  # whose score differs by more than the tolerance
     first: int | None  # row of the first that differs
 
@@ -28,11 +30,24 @@ class Agreement:
         return self.first is None
 
 
-def compare(running: Answers, offline: Answers, scores_at_exit: Floats, threshold: float) -> Agreement:
-    """Compare answers row by row; `scores_at_exit` are all samples' scores at the local exit, in double precision."""
-    tie = np.abs(scores_at_exit - threshold) <= TIE
+def ties(predictions: Predictions, plan: Plan) -> npt.NDArray[np.bool_]:
+    """Samples with a score so close to a threshold of the plan that rounding may send them the other way."""
+    found = np.zeros(len(predictions), np.bool_)
+    for active in plan.active:
+        scores = Judged.of(predictions.at(active.exit), plan.score).scores
+        limits = [active.threshold]
+        if plan.drop_threshold is not None and active is plan.active[-1]:
+            limits.append(plan.drop_threshold)
+        for limit in limits:
+            found |= np.abs(scores - limit) <= TIE
+    return found
+
+
+def compare(running: Answers, offline: Answers, tie: npt.NDArray[np.bool_]) -> Agreement:
+    """Compare answers row by row; rows in `tie` are left out."""
     label = (running.label != offline.label) & ~tie
-    exit_ = (running.exit != offline.exit) & ~tie
+    course = (running.exit != offline.exit) | (running.tier != offline.tier) | (running.dropped != offline.dropped)
+    exit_ = course & ~tie
     score = ~(np.abs(running.score - offline.score) <= SCORE_TOLERANCE) & ~tie
     wrong = np.flatnonzero(label | exit_ | score)
     return Agreement(

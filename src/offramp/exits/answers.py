@@ -1,4 +1,4 @@
-"""Answers: what a batch gets back, a row a sample in the caller's order; and how a score becomes a decision.
+"""Answers: what a batch gets back, a row a sample in the caller's order.
 
 The running nodes and the offline evaluation both give `Answers`, so "the same" is a comparison of two of them.
 """
@@ -10,7 +10,6 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.errors import InputError
 from offramp.exits.score import Floats, score, softmax
 
 
@@ -32,6 +31,7 @@ class Answers:
     score: npt.NDArray[np.float32]  # how unsure that exit was
     tier: npt.NDArray[np.int8]  # a Tier
     degraded: npt.NDArray[np.bool_]  # answered here only because the next tier could not
+    dropped: npt.NDArray[np.bool_]  # answered here because it was too unsure to be worth the next tier
 
     def __len__(self) -> int:
         return len(self.label)
@@ -54,7 +54,9 @@ class Judged:
         probabilities = softmax(logits)
         return cls(probabilities, score(probabilities, score_name))
 
-    def answers(self, exit_: int, tier: Tier, rows: npt.NDArray[np.intp] | slice = slice(None)) -> Answers:
+    def answers(
+        self, exit_: int, tier: Tier, rows: npt.NDArray[np.intp] | slice = slice(None), *, dropped: bool = False
+    ) -> Answers:
         """Answer for some of the rows at this exit."""
         probabilities = self.probabilities[rows]
         count = len(probabilities)
@@ -65,18 +67,8 @@ class Judged:
             self.scores[rows].astype(np.float32),
             np.full(count, tier, np.int8),
             np.zeros(count, np.bool_),
+            np.full(count, dropped, np.bool_),
         )
-
-
-def leaves(scores: Floats, threshold: float) -> npt.NDArray[np.bool_]:
-    """Decide: True where a sample leaves here, False where it goes on. A score equal to the threshold goes on.
-
-    >>> leaves(np.array([0.1, 0.3, 0.5]), 0.3)
-    array([ True, False, False])
-    """
-    if not 0 <= threshold <= 1:
-        raise InputError(f"threshold {threshold!r}: expected a number in [0, 1].")
-    return scores < threshold
 
 
 def merge(parts: list[tuple[npt.NDArray[np.intp], Answers]], count: int) -> Answers:

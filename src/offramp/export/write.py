@@ -7,6 +7,7 @@ import torch
 
 from offramp.artifacts.bundle import (
     GRAPH,
+    IMAGE,
     MANIFEST,
     Bundle,
     HeadSpec,
@@ -19,7 +20,9 @@ from offramp.artifacts.bundle import (
     logits_name,
 )
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
+from offramp.export.calibrate import SAMPLES, cuts, measured_cuts
 from offramp.export.graph import Exporter, output_names, to_onnx
 from offramp.models.checkpoint import Checkpoint
 from offramp.models.count import count
@@ -35,15 +38,15 @@ PARITY_SAMPLES = 64
 def export(
     checkpoint: Checkpoint,
     out: Path,
+    calibration: ImageSet,
     *,
-    samples: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None = None,
     exporter: Exporter = "torchscript",
     tolerance: float = TOLERANCE,
 ) -> Bundle:
     """Write a checkpoint's bundle into `out`.
 
-    `samples` are uint8 images `(N, H, W, C)` that the parity gate compares on; without them it draws noise. Raises
-    ParityError, and writes nothing, where any boundary's or exit's values differ by more than `tolerance`.
+    On `calibration` samples the parity gate compares, the codecs' ranges are taken and their accuracies measured.
+    Raises ParityError, and writes nothing, where any boundary's or exit's values differ by more than `tolerance`.
     """
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST).exists():
         raise ArtifactError(f"{out}: holds other files than a bundle. Choose an empty or a new folder.")
@@ -51,12 +54,12 @@ def export(
     architecture = card.architecture
     channels, height, width = architecture.shape
     preprocessing = Preprocessing(channels=channels, height=height, width=width)
-    if samples is None:
-        samples = np.random.default_rng(0).integers(0, 256, (PARITY_SAMPLES, height, width, channels), np.uint8)
-    if not len(samples):
-        raise InputError("samples: the parity gate needs at least one image to compare on.")
+    if not len(calibration):
+        raise InputError("calibration: the parity gate needs at least one image to compare on.")
+    calibration = calibration.rows(slice(SAMPLES))
+    image = preprocessing.from_uint8(calibration.images)
     graph = to_onnx(net, architecture.shape, exporter)
-    parity = check_parity(net, graph, preprocessing.from_uint8(samples[:PARITY_SAMPLES]), tolerance)
+    parity = check_parity(net, graph, image[:PARITY_SAMPLES], tolerance)
     stages, heads = count(net, architecture.shape)
     manifest = Manifest(
         model=architecture.name,
@@ -67,6 +70,7 @@ def export(
             for index, cost in stages.items()
         ),
         heads=tuple(HeadSpec(exit=exit_, macs=cost.macs, parameters=cost.parameters) for exit_, cost in heads.items()),
+        cuts=cuts(graph, {0: architecture.shape} | {k: stages[k].shape for k in net.exits[:-1]}, image),
         parity=parity,
         origin=Origin(
             checkpoint_sha256=card.weights_sha256,
@@ -78,7 +82,8 @@ def export(
         ),
         files={GRAPH: digest(graph)},
     )
-    return Bundle.write(out, manifest, graph)
+    measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
+    return Bundle.write(out, manifest.model_copy(update={"cuts": measured}), graph)
 
 
 def check_parity(
@@ -86,7 +91,7 @@ def check_parity(
 ) -> Parity:
     """Compare the graph with the network at every boundary and exit; raise ParityError beyond the tolerance."""
     names = output_names(net)
-    found = OnnxSpan(graph, "image", tuple(names)).run(image)
+    found = OnnxSpan(graph, IMAGE, {name: name for name in names}).run(image)
     with torch.inference_mode():
         batch = torch.from_numpy(image)
         expected = {features_name(i): tensor for i, tensor in enumerate(net.features(batch), start=1)}

@@ -79,6 +79,13 @@ class Client:
                 ) from error
             raise error_of(error, self.address) from error
 
+    def prepare(self, model: str, timeout: float) -> None:
+        """Ask a model to be ready; UnknownModelError where the node does not serve it."""
+        try:
+            self.stub.ModelReady(pb.ModelReadyRequest(name=model), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+
     def metadata(self, model: str, timeout: float) -> ModelMetadata:
         """Ask what a model takes and gives, and in which versions."""
         try:

@@ -100,6 +100,9 @@ class Served(Protocol):
     def config(self) -> dict[str, str]:
         """What else there is to know of it, by name."""
 
+    def prepare(self) -> None:
+        """Be ready to answer at once. Asked for before readiness is affirmed."""
+
     def infer(self, call: Call) -> Result:
         """Answer a request whole."""
 

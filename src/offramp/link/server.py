@@ -87,8 +87,11 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return pb.ServerReadyResponse(ready=True)
 
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        model = self.served.get(request.name)
-        return pb.ModelReadyResponse(ready=model is not None and request.version in ("", model.version))
+        def answer() -> Any:
+            self._find(request.name, request.version).prepare()
+            return pb.ModelReadyResponse(ready=True)
+
+        return _answered(context, answer)
 
     def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return pb.ServerMetadataResponse(name="offramp", version=__version__, extensions=[])

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
+from offramp.artifacts.bundle import MANIFEST, Bundle, features_name, logits_name
+from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
-from offramp.errors import ArtifactMissingError, DataError, MissingExtraError
-from offramp.runtime.span import open_span
+from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
+from offramp.runtime.span import SpanSpec, open_span
 
 BATCH = 256
 
@@ -28,7 +29,10 @@ class Predictor:
     classes: tuple[str, ...]
     exits: tuple[int, ...]
     shape: tuple[int, int, int]  # of one image (C, H, W)
+    seed: int  # of the training, and so of its splits
     run: Pass
+    cut: int = 0  # where the last exit's features crossed from one node to another, and how
+    codec: Codec = "fp32"
 
     def predict(self, images: ImageSet, split: str) -> Predictions:
         """Classify every image at every exit."""
@@ -44,17 +48,26 @@ class Predictor:
             for start in range(0, len(images), BATCH)
         ]
         header = PredictionsHeader(
-            model=self.model, source=self.source, data=images.name, split=split, classes=self.classes, exits=self.exits
+            model=self.model,
+            source=self.source,
+            data=images.name,
+            split=split,
+            classes=self.classes,
+            exits=self.exits,
+            cut=self.cut,
+            codec=self.codec,
         )
         logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in self.exits}
         return Predictions(header, images.index, images.labels, logits)
 
 
-def open_predictor(path: Path) -> Predictor:
+def open_predictor(path: Path, cut: int = 0, codec: Codec = "fp32") -> Predictor:
     """Open a checkpoint's or a bundle's folder for predicting."""
     if (path / MANIFEST).exists():
-        return of_bundle(Bundle.open(path))
+        return of_bundle(Bundle.open(path), cut, codec)
     if (path / "model.json").exists():
+        if codec != "fp32":
+            raise InputError(f"{path}: a checkpoint has no codec {codec}. Export it, and predict the bundle.")
         return _of_checkpoint(path)
     raise ArtifactMissingError(
         f"{path}: neither a checkpoint (model.json) nor a bundle ({MANIFEST}). "
@@ -62,17 +75,38 @@ def open_predictor(path: Path) -> Predictor:
     )
 
 
-def of_bundle(bundle: Bundle) -> Predictor:
-    """Predict with a bundle's graph on the runtime that the nodes use."""
+def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32") -> Predictor:
+    """Predict with a bundle's graph on the runtime that the nodes use.
+
+    With a codec, the last exit's logits are those of features that crossed the cut in it; every other exit is the
+    edge's, before the cut.
+    """
     manifest = bundle.manifest
-    span = open_span(bundle, 0, manifest.last, exits=manifest.exits)
+    last = manifest.last
+    manifest.cut(cut)
+    plain = codec == "fp32"
+    before = manifest.exits if plain else manifest.exits[:-1]
+    span = open_span(bundle, SpanSpec(0, last, before)) if before else None
+    here = None if plain or not cut else open_span(bundle, SpanSpec(0, cut, gives=codec))
+    there = None if plain else open_span(bundle, SpanSpec(cut, last, (last,), takes=codec))
 
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
-        outputs = span.run(image)
+        outputs = span.run(image) if span else {}
+        if there is not None:
+            sent = here.run(image)[features_name(cut)] if here else encode_image(image, codec)
+            outputs |= there.run(sent)
         return {exit_: outputs[logits_name(exit_)] for exit_ in manifest.exits}
 
     return Predictor(
-        manifest.model, f"bundle:{bundle.id}", manifest.classes, manifest.exits, manifest.preprocessing.shape, run
+        manifest.model,
+        f"bundle:{bundle.id}",
+        manifest.classes,
+        manifest.exits,
+        manifest.preprocessing.shape,
+        manifest.origin.seed,
+        run,
+        cut,
+        codec,
     )
 
 
@@ -94,5 +128,11 @@ def _of_checkpoint(path: Path) -> Predictor:
 
     architecture = card.architecture
     return Predictor(
-        architecture.name, f"checkpoint:{card.weights_sha256}", architecture.classes, net.exits, architecture.shape, run
+        architecture.name,
+        f"checkpoint:{card.weights_sha256}",
+        architecture.classes,
+        net.exits,
+        architecture.shape,
+        card.seed,
+        run,
     )

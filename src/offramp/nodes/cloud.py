@@ -3,40 +3,61 @@
 It boots from the bundle alone and holds no plan: where the network is cut is the edge's business, request by request.
 """
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
 
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.codec import CODECS, Codec
 from offramp.errors import InputError
-from offramp.link.served import Call, Result, TensorSpec
-from offramp.runtime.span import Span, open_span
+from offramp.link.served import DTYPES, NAMES, Array, Call, Result, TensorSpec
+from offramp.runtime.span import Span, SpanSpec, open_span
 
 
-def tail_name(boundary: int) -> str:
-    """Name of the model that takes the features of a boundary; tail-0 takes the image and is the whole network."""
-    return f"tail-{boundary}"
+def tail_name(boundary: int, codec: Codec) -> str:
+    """Name of the model that takes a boundary's features in a codec; tail-0 takes the image: the whole network."""
+    return f"tail-{boundary}" if codec == "fp32" else f"tail-{boundary}-{codec}"
 
 
 class Tail:
-    """One suffix of a bundle, as a model on a server. Gives logits, so that any server that runs ONNX can stand in."""
+    """One suffix of a bundle, as a model on a server. Gives logits, so that any server that runs ONNX can stand in.
 
-    def __init__(self, bundle: Bundle, boundary: int, threads: int = 0) -> None:
+    Its session is opened when it is first asked about: a MEM has 27 tails, and an edge uses one.
+    """
+
+    def __init__(self, bundle: Bundle, boundary: int, codec: Codec = "fp32", threads: int = 0) -> None:
         manifest = bundle.manifest
-        self.boundary, self.version, self.name = boundary, bundle.id, tail_name(boundary)
-        self.shape = manifest.feature_shape(boundary)
+        self.bundle, self.threads, self.opening = bundle, threads, threading.Lock()
+        self.version, self.name = bundle.id, tail_name(boundary, codec)
+        self.shape, self.dtype = manifest.feature_shape(boundary), DTYPES[DATATYPES[codec]]
         self.source, self.target = features_name(boundary), logits_name(manifest.last)
-        self.inputs = (TensorSpec(self.source, "FP32", (-1, *self.shape)),)
+        self.inputs = (TensorSpec(self.source, DATATYPES[codec], (-1, *self.shape)),)
         self.outputs = (TensorSpec(self.target, "FP32", (-1, len(manifest.classes))),)
-        self.config = {"bundle": bundle.id, "model": manifest.model, "boundary": str(boundary)}
-        self.span: Span = open_span(bundle, boundary, manifest.last, exits=(manifest.last,), threads=threads)
-        self.span.run(np.zeros((1, *self.shape), np.float32))  # warm: the first run allocates
+        self.config = {"bundle": bundle.id, "model": manifest.model, "boundary": str(boundary), "codec": codec}
+        self.spec = SpanSpec(boundary, manifest.last, (manifest.last,), takes=codec)
+        self.span: Span | None = None
+
+    def open(self) -> Span:
+        """Make it ready to answer: once, and warm, since the first run allocates."""
+        with self.opening:
+            if self.span is None:
+                self.span = open_span(self.bundle, self.spec, self.threads)
+                self.span.run(np.zeros((1, *self.shape), self.dtype))
+            return self.span
+
+    def prepare(self) -> None:
+        """Open the session."""
+        self.open()
 
     def infer(self, call: Call) -> Result:
         """Finish a batch of features."""
-        features = call.input(self.source)
-        if features.dtype != np.float32:
-            raise InputError(f"{self.source}: expected FP32, got {features.dtype}.")
+        return Result({self.target: self.finish(call.input(self.source))})
+
+    def finish(self, features: Array) -> Array:
+        """Check a batch of features and give the last exit's logits."""
+        if features.dtype != self.dtype:
+            raise InputError(f"{self.source}: expected {NAMES[self.dtype]}, got {NAMES[features.dtype]}.")
         if features.ndim != len(self.shape) + 1 or features.shape[1:] != self.shape:
             raise InputError(
                 f"{self.source}: expected shape (N, {', '.join(map(str, self.shape))}), batch first, "
@@ -44,16 +65,20 @@ class Tail:
             )
         if len(features) == 0:
             raise InputError(f"{self.source}: the batch is empty (N = 0). Send at least one sample.")
-        if not np.isfinite(features).all():
+        if self.dtype != np.uint8 and not np.isfinite(features).all():
             raise InputError(f"{self.source}: the batch holds NaN or infinity.")
-        return Result({self.target: self.span.run(features)[self.target]})
+        return self.open().run(features)[self.target]
 
     def stream(self, call: Call) -> Iterator[Result]:
         """Finish a batch of features, in one part."""
         yield self.infer(call)
 
 
+DATATYPES: dict[Codec, str] = {"fp32": "FP32", "fp16": "FP16", "uint8": "UINT8"}
+
+
 def tails(bundle: Bundle, threads: int = 0) -> list[Tail]:
-    """Every suffix of a bundle that starts where an exit is, and the whole network."""
-    boundaries = (0, *(exit_ for exit_ in bundle.manifest.exits if exit_ < bundle.manifest.last))
-    return [Tail(bundle, boundary, threads) for boundary in boundaries]
+    """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
+    found = [Tail(bundle, cut.boundary, codec, threads) for cut in bundle.manifest.cuts for codec in CODECS]
+    found[0].open()  # a graph that this runtime cannot run is found before anybody asks
+    return found

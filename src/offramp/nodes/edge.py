@@ -1,6 +1,7 @@
 """The edge as a library: answer at a local exit what is sure enough, hand the rest on, lose nobody's place.
 
-    edge = Edge(Bundle.open("bundle"), Plan.of(3, 0.3), cloud=RemoteCloud(bundle, "10.0.0.5:8001"))
+    bundle = Bundle.open("bundle")
+    edge = Edge(bundle, Plan.of(3, 0.3), cloud=RemoteCloud(bundle, "10.0.0.5:8001"))
     answers = edge.infer(images)
 
 A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this.
@@ -9,25 +10,31 @@ A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError, LinkError
-from offramp.exits.answers import Answers, Judged, Tier, leaves, merge
+from offramp.exits.answers import Answers, Judged, Tier, merge
+from offramp.exits.decision import Decision
 from offramp.nodes.upstream import Upstream
-from offramp.runtime.span import Span, open_span
+from offramp.runtime.span import Span, SpanSpec, open_span
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
+
+Images = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Answers for some rows of a batch."""
+    """Answers for some rows of a batch; `last` where no further part follows."""
 
-    rows: npt.NDArray[np.intp]
+    rows: Rows
     answers: Answers
     bytes_to_cloud: int
     last: bool
@@ -38,65 +45,105 @@ class Edge:
 
     def __init__(self, bundle: Bundle, plan: Plan, cloud: Upstream | None = None, *, threads: int = 0) -> None:
         self.bundle, self.cloud, self.threads = bundle, cloud, threads
+        self.last = bundle.manifest.last
         self.plan = self._check(plan)
-        self.spans: dict[int, Span] = {}
+        self.spans: dict[SpanSpec, Span] = {}
         self.opening = threading.Lock()
-        image = np.zeros((1, *bundle.manifest.preprocessing.shape), np.float32)
-        self._span(plan.exit).run(image)  # warm: the first run allocates
+        self._warm(plan)
 
-    def infer(
-        self, image: npt.NDArray[np.float32], *, plan: Plan | None = None, timeout: float | None = None
-    ) -> Answers:
+    def infer(self, image: Images, *, plan: Plan | None = None, timeout: float | None = None) -> Answers:
         """Answer a batch `(N, C, H, W)`, every row in its place.
 
         `plan` stands in for the edge's own for this call; `timeout` in seconds bounds the wait for the cloud. Raises
         InputError for a batch that the network does not take, LinkError where the cloud was needed and failed.
         """
-        parts = [(part.rows, part.answers) for part in self.parts(image, plan=plan, timeout=timeout)]
-        return parts[0][1] if len(parts) == 1 else merge(parts, len(image))
+        parts = list(self.parts(image, plan=plan, timeout=timeout))
+        return parts[0].answers if len(parts) == 1 else merge([(part.rows, part.answers) for part in parts], len(image))
 
-    def parts(
-        self, image: npt.NDArray[np.float32], *, plan: Plan | None = None, timeout: float | None = None
-    ) -> Iterator[Part]:
-        """Answer a batch in up to two parts: what leaves here as soon as it is known, then what the cloud answers."""
+    def parts(self, image: Images, *, plan: Plan | None = None, timeout: float | None = None) -> Iterator[Part]:
+        """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on."""
         plan = self.plan if plan is None else self._check(plan)
         image = self.bundle.manifest.preprocessing.check(image)
-        outputs = self._span(plan.exit).run(image)
-        judged = Judged.of(outputs[logits_name(plan.exit)], plan.score)
-        last = self.bundle.manifest.last
-        leave = leaves(judged.scores, plan.threshold)
-        if plan.exit == last or leave.all():
-            rows = np.arange(len(image))
-            yield Part(rows, judged.answers(plan.exit, Tier.EDGE), 0, last=True)
-            return
-        here, on = np.flatnonzero(leave), np.flatnonzero(~leave)
-        if len(here):
-            yield Part(here, judged.answers(plan.exit, Tier.EDGE, here), 0, last=False)
+        rows, features, at = np.arange(len(image)), image, 0
+        for position, spec in enumerate(self._exit_spans(plan)):
+            outputs = self._span(spec).run(features)
+            judged = Judged.of(outputs[logits_name(spec.end)], plan.score)
+            if spec.end == self.last:  # nowhere to go on to: every sample is answered, whatever its score
+                yield Part(rows, judged.answers(spec.end, Tier.EDGE), 0, last=True)
+                return
+            decision = Decision.at(judged.scores, plan, position)
+            if len(decision.exit):
+                done = not len(decision.forward) and not len(decision.drop)
+                answers = judged.answers(spec.end, Tier.EDGE, slice(None) if done else decision.exit)
+                yield Part(rows[decision.exit], answers, 0, last=done)
+            if len(decision.drop):
+                answers = judged.answers(spec.end, Tier.EDGE, decision.drop, dropped=True)
+                yield Part(rows[decision.drop], answers, 0, last=not len(decision.forward))
+            if not len(decision.forward):
+                return
+            at = spec.end
+            if spec.gives is not None:
+                features = outputs[features_name(at)]
+            if len(decision.forward) < len(rows):
+                rows = rows[decision.forward]
+                features = features[decision.forward] if spec.gives is not None else features
+        yield self._rest(plan, image, rows, features, at, timeout)
+
+    def _rest(
+        self, plan: Plan, image: Images, rows: Rows, features: npt.NDArray[Any], at: int, timeout: float | None
+    ) -> Part:
+        """Answer what left at no active exit: here, if the network ends here, else by the cloud."""
+        if plan.cut == self.last:
+            logits = self._span(SpanSpec(at, self.last, (self.last,))).run(features)[logits_name(self.last)]
+            return Part(rows, Judged.of(logits, plan.score).answers(self.last, Tier.EDGE), 0, last=True)
+        if plan.cut == 0:
+            features = encode_image(image[rows], plan.codec)
+        elif plan.cut > at:
+            features = self._span(SpanSpec(at, plan.cut, gives=plan.codec)).run(features)[features_name(plan.cut)]
         assert self.cloud is not None  # _check saw to it
-        features = outputs[features_name(plan.exit)]
-        features = features[on] if len(here) else features
+        wait = CLOUD_TIMEOUT if timeout is None else timeout
         try:
-            finished = self.cloud.finish(plan.exit, features, CLOUD_TIMEOUT if timeout is None else timeout)
+            finished = self.cloud.finish(plan.cut, plan.codec, features, wait)
         except LinkError as error:
+            where = f"at exit {plan.exit} " if plan.active else ""
             raise type(error)(
-                f"{error} {len(on)} of {len(image)} samples are not sure enough at exit {plan.exit} to be answered "
-                "without it."
+                f"{error} {len(rows)} of {len(image)} samples are not sure enough {where}to be answered without it."
             ) from error
-        yield Part(on, Judged.of(finished.logits, plan.score).answers(last, Tier.CLOUD), finished.bytes_sent, last=True)
+        answers = Judged.of(finished.logits, plan.score).answers(self.last, Tier.CLOUD)
+        return Part(rows, answers, finished.bytes_sent, last=True)
+
+    def _exit_spans(self, plan: Plan) -> list[SpanSpec]:
+        """The spans between active exits; each gives its features in the form in which the next step wants them."""
+        spans, start = [], 0
+        for active in plan.active:
+            more = active is not plan.active[-1] or plan.cut > active.exit
+            gives: Codec | None = "fp32" if more else plan.codec if plan.cut == active.exit else None
+            spans.append(SpanSpec(start, active.exit, (active.exit,), gives if active.exit != self.last else None))
+            start = active.exit
+        return spans
 
     def _check(self, plan: Plan) -> Plan:
-        last = self.bundle.manifest.last
-        if self.cloud is None and plan.check(self.bundle.manifest).exit != last:
+        plan.check(self.bundle.manifest)
+        if self.cloud is None and self.last not in (plan.cut, plan.exit):
             raise InputError(
                 f"exit {plan.exit}: what is not sure enough there goes to a cloud, and this edge has none. "
-                f"Name one (--cloud HOST:PORT), or answer everything here at exit {last}."
+                f"Name one (--cloud HOST:PORT), or answer everything here at exit {self.last}."
             )
-        return plan.check(self.bundle.manifest)
+        return plan
 
-    def _span(self, exit_: int) -> Span:
-        """Stages up to an exit and its head: opened when first asked for, once."""
+    def _span(self, spec: SpanSpec) -> Span:
+        """A span, opened when first asked for, once."""
         with self.opening:
-            if exit_ not in self.spans:
-                on = exit_ != self.bundle.manifest.last
-                self.spans[exit_] = open_span(self.bundle, 0, exit_, exits=(exit_,), features=on, threads=self.threads)
-            return self.spans[exit_]
+            if spec not in self.spans:
+                self.spans[spec] = open_span(self.bundle, spec, self.threads)
+            return self.spans[spec]
+
+    def _warm(self, plan: Plan) -> None:
+        """Open what the plan needs and run it once: the first run allocates."""
+        specs = self._exit_spans(plan)
+        at = specs[-1].end if specs else 0
+        if plan.cut > at:
+            ends = (self.last,) if plan.cut == self.last else ()
+            specs.append(SpanSpec(at, plan.cut, ends, None if ends else plan.codec))
+        for spec in specs:
+            self._span(spec).run(np.zeros((1, *self.bundle.manifest.feature_shape(spec.start)), np.float32))

@@ -7,7 +7,7 @@ import numpy as np
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.plan import Plan
-from offramp.errors import LinkError
+from offramp.errors import ArtifactError, LinkError
 from offramp.exits.answers import Answers, Tier
 from offramp.link.client import Client
 from offramp.link.served import Array, Call, Result, TensorSpec
@@ -32,17 +32,19 @@ class EdgeModel:
             TensorSpec("score", "FP32", (-1,)),
             TensorSpec("tier", "BYTES", (-1,)),
             TensorSpec("degraded", "BOOL", (-1,)),
+            TensorSpec("dropped", "BOOL", (-1,)),
             TensorSpec("row", "INT64", (-1,)),
         )
 
         self.config = {
             "bundle": edge.bundle.id,
             "model": manifest.model,
-            "exit": str(edge.plan.exit),
-            "threshold": repr(edge.plan.threshold),
-            "score": edge.plan.score,
+            "plan": edge.plan.to_json(),
             "runtime": RUNTIME,
         }
+
+    def prepare(self) -> None:
+        """The edge was made ready when it was made."""
 
     def infer(self, call: Call) -> Result:
         """Answer a batch whole, in the caller's order."""
@@ -63,10 +65,7 @@ class EdgeModel:
         threshold, exit_ = call.number("threshold", float), call.number("exit", int)
         if threshold is None and exit_ is None:
             return None
-        own = self.edge.plan
-        return Plan.of(
-            own.exit if exit_ is None else int(exit_), own.threshold if threshold is None else threshold, own.score
-        )
+        return self.edge.plan.but(exit_=None if exit_ is None else int(exit_), threshold=threshold)
 
 
 def _outputs(rows: Array, answers: Answers) -> dict[str, Array]:
@@ -77,6 +76,7 @@ def _outputs(rows: Array, answers: Answers) -> dict[str, Array]:
         "score": answers.score,
         "tier": TIERS[answers.tier],
         "degraded": answers.degraded,
+        "dropped": answers.dropped,
         "row": rows.astype(np.int64),
     }
 
@@ -91,6 +91,7 @@ def read_answers(outputs: dict[str, Array]) -> Answers:
         outputs["score"],
         np.array([tiers[name] for name in outputs["tier"]], np.int8),
         outputs["degraded"],
+        outputs["dropped"],
     )
 
 
@@ -115,9 +116,9 @@ def describe_edge(client: Client, timeout: float = 10.0) -> ServedEdge:
         return ServedEdge(
             config["model"],
             config["bundle"],
-            Plan.model_validate({"exit": config["exit"], "threshold": config["threshold"], "score": config["score"]}),
+            Plan.parse(config["plan"], client.address),
             (channels, height, width),
             config["runtime"],
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, ArtifactError) as error:
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error

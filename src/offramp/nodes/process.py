@@ -45,8 +45,8 @@ def serve_edge(
     bundle = Bundle.open(path)
     upstream = RemoteCloud(bundle, cloud) if cloud else None
     edge = Edge(bundle, plan, upstream, threads=threads)
-    if upstream is not None and plan.exit != bundle.manifest.last:
-        upstream.check((plan.exit,), cloud_wait)
+    if upstream is not None and bundle.manifest.last not in (plan.cut, plan.exit):
+        upstream.check(plan, cloud_wait)
     server = Server([EdgeModel(edge)], host, port, max_batch=max_batch)
     on = f"cloud {cloud}" if cloud else "no cloud"
     _serve(server, f"edge: {bundle.manifest.model}, exit {plan.exit}, T = {plan.threshold:g}, {on}, bundle {bundle.id}")

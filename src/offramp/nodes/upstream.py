@@ -1,37 +1,38 @@
 """The next tier as an edge sees it: something that finishes what the edge began."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.codec import Codec
+from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, LinkError, UnknownModelError
 from offramp.link.client import Client
-from offramp.link.served import Call
 from offramp.link.tensors import write_request
 from offramp.nodes.cloud import Tail, tail_name
 
-Floats = npt.NDArray[np.float32]
+Features = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Finished:
     """What the next tier gave back."""
 
-    logits: Floats  # (N, classes) of the last exit
+    logits: npt.NDArray[np.float32]  # (N, classes) of the last exit
     bytes_sent: int  # size of the message that carried the features; 0 where nothing was sent
 
 
 class Upstream(Protocol):
     """Finishes features."""
 
-    def check(self, boundaries: tuple[int, ...], timeout: float) -> None:
-        """Raise UnreachableError or BundleMismatchError unless it can finish from all of these boundaries."""
+    def check(self, plan: Plan, timeout: float) -> None:
+        """Raise UnreachableError or BundleMismatchError unless it can finish what this plan hands on."""
 
-    def finish(self, boundary: int, features: Floats, timeout: float) -> Finished:
-        """Run the rest of the network from the features of a boundary `(N, C, H, W)`."""
+    def finish(self, cut: int, codec: Codec, features: Features, timeout: float) -> Finished:
+        """Run the rest of the network from the features of a boundary `(N, C, H, W)`, encoded by the codec."""
 
 
 class RemoteCloud:
@@ -40,27 +41,27 @@ class RemoteCloud:
     def __init__(self, bundle: Bundle, address: str) -> None:
         self.bundle, self.client = bundle, Client(address)
 
-    def check(self, boundaries: tuple[int, ...], timeout: float) -> None:
+    def check(self, plan: Plan, timeout: float) -> None:
         """Wait for the cloud, and hold what it serves against the bundle."""
         self.client.wait_ready(timeout)
-        for boundary in boundaries:
-            name = tail_name(boundary)
-            try:
-                versions = self.client.metadata(name, timeout).versions
-            except UnknownModelError as error:
-                raise BundleMismatchError(
-                    f"cloud {self.client.address} does not serve {name} ({error}). Serve the edge's bundle there: "
-                    f"{self.bundle.path}"
-                ) from error
-            if self.bundle.id not in versions:
-                raise BundleMismatchError(
-                    f"cloud {self.client.address} serves bundle {', '.join(versions)}, and this edge holds "
-                    f"{self.bundle.id} ({self.bundle.path}). Give both nodes the same bundle."
-                )
+        name = tail_name(plan.cut, plan.codec)
+        try:
+            versions = self.client.metadata(name, timeout).versions
+        except UnknownModelError as error:
+            raise BundleMismatchError(
+                f"cloud {self.client.address} does not serve {name} ({error}). Serve the edge's bundle there: "
+                f"{self.bundle.path}"
+            ) from error
+        if self.bundle.id not in versions:
+            raise BundleMismatchError(
+                f"cloud {self.client.address} serves bundle {', '.join(versions)}, and this edge holds "
+                f"{self.bundle.id} ({self.bundle.path}). Give both nodes the same bundle."
+            )
+        self.client.prepare(name, timeout)
 
-    def finish(self, boundary: int, features: Floats, timeout: float) -> Finished:
+    def finish(self, cut: int, codec: Codec, features: Features, timeout: float) -> Finished:
         """Send the features in one message and wait for the logits."""
-        request = write_request(tail_name(boundary), self.bundle.id, {features_name(boundary): features})
+        request = write_request(tail_name(cut, codec), self.bundle.id, {features_name(cut): features})
         try:
             result = self.client.send(request, timeout)
         except UnknownModelError as error:
@@ -83,18 +84,15 @@ class LocalCloud:
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         self.bundle, self.threads = bundle, threads
-        self.tails: dict[int, Tail] = {}
+        self.tails: dict[tuple[int, Codec], Tail] = {}
 
-    def check(self, boundaries: tuple[int, ...], timeout: float) -> None:
-        """Make the tails ready."""
-        for boundary in boundaries:
-            self.tails.setdefault(boundary, Tail(self.bundle, boundary, self.threads))
+    def check(self, plan: Plan, timeout: float) -> None:
+        """Make the tail ready."""
+        self._tail(plan.cut, plan.codec).open()
 
-    def finish(self, boundary: int, features: Floats, timeout: float) -> Finished:
+    def finish(self, cut: int, codec: Codec, features: Features, timeout: float) -> Finished:
         """Run the tail here."""
-        self.check((boundary,), timeout)
-        tail = self.tails[boundary]
-        return Finished(tail.infer(Call({tail.source: features})).outputs[tail.target], 0)
+        return Finished(self._tail(cut, codec).finish(features), 0)
 
-    def close(self) -> None:
-        """Hold nothing that would have to be closed."""
+    def _tail(self, cut: int, codec: Codec) -> Tail:
+        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, self.threads))

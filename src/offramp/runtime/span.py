@@ -3,68 +3,89 @@
 Takes a bundle, gives something that runs batches. Knows nothing of scores, thresholds or the network.
 """
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.utils
 import onnxruntime as ort
 
 from offramp.artifacts.bundle import GRAPH, Bundle, features_name, logits_name
+from offramp.artifacts.codec import Codec
 from offramp.errors import ArtifactDamagedError, InputError
+from offramp.runtime.codec import append_encoder, encoded_name, prepend_decoder
 
 RUNTIME = f"onnxruntime {ort.__version__}"
-Tensors = dict[str, npt.NDArray[np.float32]]
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class SpanSpec:
+    """Which part of the network: stages `start + 1` to `end`, the logits at `exits`, the features at `end` or not.
+
+    `takes` is the codec that the features at `start` arrive in, `gives` the one that those at `end` leave in.
+    """
+
+    start: int
+    end: int
+    exits: tuple[int, ...] = ()
+    gives: Codec | None = None  # None: the features at the end are not wanted
+    takes: Codec = "fp32"
 
 
 class Span(Protocol):
     """Runs one fixed part of the network."""
 
-    def run(self, batch: npt.NDArray[np.float32]) -> Tensors:
+    def run(self, batch: npt.NDArray[Any]) -> Tensors:
         """Give the outputs of a batch by name: `logits_k` `(N, classes)` and `features_k` `(N, C, H, W)`."""
 
 
 class OnnxSpan:
     """A span on onnxruntime. Safe to call from several threads at once."""
 
-    def __init__(self, graph: bytes, source: str, outputs: tuple[str, ...], threads: int = 0) -> None:
+    def __init__(self, graph: bytes, source: str, outputs: dict[str, str], threads: int = 0) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         # A pool that spins between calls takes the core from whatever else runs on it: the other node, on one machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.source, self.outputs = source, outputs
+        self.source, self.names, self.targets = source, tuple(outputs), tuple(outputs.values())
         self.session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    def run(self, batch: npt.NDArray[np.float32]) -> Tensors:
+    def run(self, batch: npt.NDArray[Any]) -> Tensors:
         """Give the outputs of a batch by name."""
-        values = self.session.run(self.outputs, {self.source: batch})
-        return dict(zip(self.outputs, values, strict=True))
+        return dict(zip(self.names, self.session.run(self.targets, {self.source: batch}), strict=True))
 
 
-def open_span(
-    bundle: Bundle, start: int, end: int, *, exits: tuple[int, ...] = (), features: bool = False, threads: int = 0
-) -> OnnxSpan:
-    """Make stages `start + 1` to `end` of a bundle ready to run, in one session.
-
-    Gives logits at `exits` and, if `features` is set, the features at boundary `end`. `threads` of 0 uses every core.
-    """
-    last = bundle.manifest.last
-    if not 0 <= start <= end <= last:
-        raise InputError(f"span [{start}, {end}): expected 0 <= start <= end <= {last}.")
-    for exit_ in exits:
-        bundle.manifest.check_exit(exit_)
-    outputs = (*map(logits_name, exits), *([features_name(end)] if features else []))
-    graph = extract(bundle.graph, [features_name(start)], list(outputs), str(bundle.path / GRAPH))
-    return OnnxSpan(graph, features_name(start), outputs, threads)
+def open_span(bundle: Bundle, spec: SpanSpec, threads: int = 0) -> Span:
+    """Make a span of a bundle ready to run, in one session. `threads` of 0 uses every core."""
+    graph, source, outputs = cut_out(bundle, spec)
+    return OnnxSpan(graph, source, outputs, threads)
 
 
-def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) -> bytes:
+def cut_out(bundle: Bundle, spec: SpanSpec) -> tuple[bytes, str, dict[str, str]]:
+    """Cut a span's graph out of a bundle's: the graph, its input's name, and its outputs by the names we call them."""
+    manifest = bundle.manifest
+    if not 0 <= spec.start <= spec.end <= manifest.last:
+        raise InputError(f"span [{spec.start}, {spec.end}): expected 0 <= start <= end <= {manifest.last}.")
+    for exit_ in spec.exits:
+        manifest.check_exit(exit_)
+    source, target = features_name(spec.start), features_name(spec.end)
+    wanted = [*map(logits_name, spec.exits), *([target] if spec.gives else [])]
+    model = extract(bundle.graph, [source], wanted, str(bundle.path / GRAPH))
+    outputs = {name: name for name in wanted}
+    if spec.takes != "fp32":
+        prepend_decoder(model, source, spec.takes, manifest.cut(spec.start).scale)
+    if spec.gives and spec.gives != "fp32":
+        append_encoder(model, target, spec.gives, manifest.cut(spec.end).scale)
+        outputs[target] = encoded_name(target, spec.gives)
+    return model.SerializeToString(), encoded_name(source, spec.takes), outputs
+
+
+def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) -> onnx.ModelProto:
     """Cut the part of an ONNX graph between named tensors out of it."""
     try:
-        model = onnx.load_model_from_string(graph)
-        part: bytes = onnx.utils.Extractor(model).extract_model(inputs, outputs).SerializeToString()
+        return onnx.utils.Extractor(onnx.load_model_from_string(graph)).extract_model(inputs, outputs)
     except Exception as error:  # onnx raises protobuf's and its own errors, unlisted
         raise ArtifactDamagedError(f"{origin}: cannot cut {inputs} to {outputs} out of it ({error}).") from error
-    return part

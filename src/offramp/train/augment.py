@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from offramp.data.image_set import ImageSet
+from offramp.errors import InputError
 
 
 class Batches:
@@ -18,6 +19,11 @@ class Batches:
         self, images: ImageSet, *, batch_size: int, flip: bool, crop: int, seed: int, device: torch.device
     ) -> None:
         self.size = images.images.shape[1:3]
+        if crop >= min(self.size):
+            raise InputError(
+                f"crop {crop}: images of {self.size[0]}x{self.size[1]} can be padded by their own reflection with at "
+                f"most {min(self.size) - 1} pixels on each side. Choose a smaller crop."
+            )
         pixels = torch.from_numpy(images.images)
         if crop:
             # Reflection has no black border to learn from (as airbench does).

@@ -80,12 +80,14 @@ def train(
         trainer.load_state(out / STATE, key)
     out.mkdir(parents=True, exist_ok=True)
     board = TensorBoardLog(out, trainer.epochs_done)
-    watching: list[Observer] = [JsonLog(out / LOG, trainer.epochs_done), board, *observers]
+    logs: list[Observer] = [JsonLog(out / LOG, trainer.epochs_done), board]
     try:
         while trainer.epochs_done < run.recipe.epochs:
-            record = trainer.epoch(watching)
+            record = trainer.epoch([*logs, *observers])
+            for log in logs:  # before the state: what is logged and not kept is taken out on resuming, not the reverse
+                log.epoch(record)
             trainer.save_state(out / STATE, key)
-            for observer in watching:
+            for observer in observers:
                 observer.epoch(record)
     finally:
         board.close()
@@ -93,7 +95,7 @@ def train(
     accuracy = accuracies(trainer.net, splits.validation, trainer.autocast)
     card = ModelCard(
         architecture=run.architecture,
-        recipe=run.recipe.model_dump(),
+        recipe=run.recipe.model_dump(mode="json"),
         data=run.data,
         seed=run.seed,
         commit=commit(),
@@ -111,7 +113,8 @@ def train(
 def _finished(run: Run, out: Path) -> Checkpoint:
     checkpoint = Checkpoint.open(out)
     card = checkpoint.card
-    if (card.architecture, card.recipe, card.seed) != (run.architecture, run.recipe.model_dump(), run.seed):
+    recipe = run.recipe.model_dump(mode="json")  # as a card that was read has it: keys of loss_weights are strings
+    if (card.architecture, card.recipe, card.data, card.seed) != (run.architecture, recipe, run.data, run.seed):
         raise TrainingError(f"{out}: holds a finished run of other settings. Choose another folder.")
     return checkpoint
 
@@ -174,12 +177,12 @@ class _Trainer:
             if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
                 current = float(loss.detach())
                 if not math.isfinite(float(total)):
-                    raise TrainingError(
-                        f"the loss is not a number any more (epoch {number + 1}, step {step + 1} of {steps}, learning "
-                        f"rate {rate:.3g}). Lower the learning rate and train again; the last good epoch is kept."
-                    )
+                    raise _diverged("the loss is not a number", number, step, steps, rate)
                 for observer in observers:
                     observer.step(number * steps + step + 1, self.recipe.epochs * steps, current)
+        # The last step's loss says nothing of what that step made of the weights, nor of the running statistics.
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.net.state_dict().values()):
+            raise _diverged("the weights are not numbers", number, steps - 1, steps, rate)
         seconds = time.perf_counter() - start
         self.seconds += seconds
         self.epochs_done += 1
@@ -205,8 +208,10 @@ class _Trainer:
             momentum = self.optimizer.state[parameter].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"momentum.{position}"] = momentum
+        tensors = _plain(tensors)
         metadata = {"run": key, "epochs": str(self.epochs_done), "seconds": json.dumps(self.seconds)}
-        write_bytes(path, safetensors.torch.save(_plain(tensors), metadata))
+        metadata["sha256"] = _state_digest(tensors, metadata)
+        write_bytes(path, safetensors.torch.save(tensors, metadata))
 
     def load_state(self, path: Path, key: str) -> None:
         """Go back to where a state was written."""
@@ -220,6 +225,8 @@ class _Trainer:
             raise TrainingError(
                 f"{path.parent}: holds a run of another model, recipe, data or seed. Choose another folder."
             )
+        if metadata.pop("sha256", None) != _state_digest(tensors, metadata):
+            raise ArtifactDamagedError(f"{path}: cannot be resumed from (it was changed). Remove it to start anew.")
         self.net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
         for position, parameter in enumerate(self.parameters):
             momentum = tensors.get(f"momentum.{position}")
@@ -227,6 +234,13 @@ class _Trainer:
                 # The layout must be the parameter's own, or sums would round in another order.
                 self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
         self.epochs_done, self.seconds = int(metadata["epochs"]), json.loads(metadata["seconds"])
+
+
+def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> TrainingError:
+    return TrainingError(
+        f"{what} any more (epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {rate:.3g}). "
+        "Lower the learning rate and train again; the last good epoch is kept."
+    )
 
 
 def accuracies(
@@ -265,6 +279,14 @@ def native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _state_digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from offramp.artifacts.document import Frozen
+from offramp.artifacts.document import Frozen, write_bytes
 
 
 class EpochRecord(Frozen):
@@ -37,9 +37,15 @@ class JsonLog:
 
     def __init__(self, path: Path, keep_epochs: int) -> None:
         self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        kept = [line for line in lines if json.loads(line)["epoch"] <= keep_epochs]
-        path.write_text("".join(line + "\n" for line in kept))
+        kept = []
+        for line in path.read_text().splitlines() if path.exists() else []:
+            try:
+                epoch = json.loads(line)["epoch"]
+            except ValueError:  # an interrupted run may have left half a line
+                break
+            if epoch <= keep_epochs:
+                kept.append(line)
+        write_bytes(path, "".join(line + "\n" for line in kept).encode())
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Keep nothing of single steps."""
@@ -56,8 +62,13 @@ class TensorBoardLog:
     def __init__(self, folder: Path, keep_epochs: int) -> None:
         from tensorboardX import SummaryWriter
 
-        # TensorBoard hides what an interrupted run wrote from this step on.
-        self.writer = SummaryWriter(str(folder), purge_step=keep_epochs + 1 if keep_epochs else None)
+        # TensorBoard hides what an interrupted run wrote from this step on. A file's name tells seconds only: without a
+        # name of its own, what goes on within the same second would be written over what came before.
+        self.writer = SummaryWriter(
+            str(folder),
+            purge_step=keep_epochs + 1 if keep_epochs else None,
+            filename_suffix=f".from-epoch-{keep_epochs + 1:05d}",
+        )
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Keep nothing of single steps."""

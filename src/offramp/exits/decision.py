@@ -1,0 +1,34 @@
+"""The decision made for each sample at an active exit: leave here, be dropped here, or go on."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.artifacts.plan import Plan
+from offramp.exits.score import Floats
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Rows of a batch by what becomes of them; together they are every row, once."""
+
+    exit: Rows
+    drop: Rows
+    forward: Rows
+
+    @classmethod
+    def at(cls, scores: Floats, plan: Plan, position: int) -> Self:
+        """Decide at the plan's active exit number `position`, counted from 0.
+
+        A score equal to the threshold goes on; one equal to the drop threshold does too. Only the last active exit
+        drops: before it, a later exit on the same node may still become sure.
+        """
+        leave = scores < plan.active[position].threshold
+        drop = np.zeros(len(scores), np.bool_)
+        if plan.drop_threshold is not None and position == len(plan.active) - 1:
+            drop = (scores > plan.drop_threshold) & ~leave
+        return cls(np.flatnonzero(leave), np.flatnonzero(drop), np.flatnonzero(~(leave | drop)))

@@ -1,0 +1,1 @@
+"""What an experiment shows: one sentence, the paper's figures, and a page."""

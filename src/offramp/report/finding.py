@@ -1,0 +1,67 @@
+"""What an experiment means, in one sentence computed from its numbers."""
+
+from math import sqrt
+
+from offramp.artifacts.experiment import Experiment
+from offramp.report.families import Family, label, main_threshold, measured, models
+
+
+def finding(experiment: Experiment) -> str:
+    """Say how MEM's exits compare with the SEMs', and which exit answers fastest, whichever way it turned out."""
+    parts = [part for part in (_accuracy(experiment), _latency(experiment)) if part]
+    if not parts:
+        return "Nothing was measured that could be compared."
+    sentence = "; ".join(parts) + "."
+    return sentence[0].upper() + sentence[1:]
+
+
+def sampling_error(pairs: list[tuple[float, float]], samples: int) -> float:
+    """Two standard errors of the mean difference of pairs of accuracies, each over the same `samples`.
+
+    An upper bound, as only accuracies are known: binomial, the two models taken as independent and the exits as wholly
+    dependent on each other. It holds no spread between training runs.
+    """
+    errors = [sqrt((one * (1 - one) + other * (1 - other)) / samples) for one, other in pairs]
+    return 2 * sum(errors) / len(errors)
+
+
+def _accuracy(experiment: Experiment) -> str | None:
+    sem, mem = models(experiment, Family.SEM), models(experiment, Family.MEM)
+    shared = [k for k in sorted(sem.keys() & mem.keys()) if k in sem[k].test_accuracy and k in mem[k].test_accuracy]
+    if not shared or not experiment.test_samples:
+        return None
+    pairs = [(sem[k].test_accuracy[k], mem[k].test_accuracy[k]) for k in shared]
+    difference = 100 * sum(mem_at - sem_at for sem_at, mem_at in pairs) / len(pairs)
+    error = 100 * sampling_error(pairs, experiment.test_samples)
+    scope = (
+        f"the SEM{'s' * (len(shared) > 1)} over all {experiment.test_samples:,} test samples "
+        f"({len(shared)} exit{'s' * (len(shared) > 1)}, one seed)"
+    )
+    if round(difference, 2) == 0:
+        return f"at the same exit, the MEM is on average as accurate as {scope}"
+    side = "less" if difference < 0 else "more"
+    beyond = "more than" if abs(difference) > error else "which is within"
+    return (
+        f"at the same exit, the MEM is on average {abs(difference):.2f} points {side} accurate than {scope}, "
+        f"{beyond} the sampling error of {error:.2f}"
+    )
+
+
+def _latency(experiment: Experiment) -> str | None:
+    threshold = main_threshold(experiment)
+    rows = [
+        (overall.p50, m)
+        for family in Family
+        for m in measured(experiment, family, threshold).values()
+        if (overall := m.latency_ms.overall) is not None and m.overall_accuracy is not None
+    ]
+    if not rows:
+        return None
+    p50, best = min(rows, key=lambda row: row[0])
+    sem = models(experiment, Family.SEM).get(best.exit)
+    where = "" if sem is not None and sem.model == best.model == f"sem-{best.exit}" else f" at exit {best.exit}"
+    return (
+        f"at T = {threshold:g} the lowest overall latency, {p50:.2f} ms (p50), is {label(best.model)}'s{where}, with "
+        f"{100 * (best.overall_accuracy or 0.0):.2f} % overall accuracy and {100 * best.exited_locally / best.n:.0f} % "
+        "of the samples answered at the edge"
+    )

@@ -1,0 +1,57 @@
+"""Codecs in the graph: how features are made small where they leave a node, and large again where they arrive.
+
+fp16 is a cast. uint8 is a QuantizeLinear at the end of the sender's span and a DequantizeLinear at the start of the
+receiver's, one scale a channel, zero at zero: features come out of a ReLU. At boundary 0 the tensor is the image, whose
+one scale of 1/255 gives an 8-bit image back exactly.
+"""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from offramp.artifacts.codec import Codec
+
+TYPES: dict[Codec, int] = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
+
+
+def encoded_name(name: str, codec: Codec) -> str:
+    """Name of a tensor in the form in which it travels."""
+    return name if codec == "fp32" else f"{name}_{codec}"
+
+
+def append_encoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tuple[float, ...]) -> None:
+    """Make the graph give its output `name` encoded, under `encoded_name`."""
+    if codec == "fp32":
+        return
+    graph, target = model.graph, encoded_name(name, codec)
+    output = next(value for value in graph.output if value.name == name)
+    output.name = target
+    output.type.tensor_type.elem_type = TYPES[codec]
+    if codec == "fp16":
+        graph.node.append(helper.make_node("Cast", [name], [target], to=TYPES[codec]))
+    else:
+        graph.node.append(helper.make_node("QuantizeLinear", [name, *_constants(model, name, scale)], [target], axis=1))
+
+
+def prepend_decoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tuple[float, ...]) -> None:
+    """Make the graph take its input `name` encoded, under `encoded_name`."""
+    if codec == "fp32":
+        return
+    graph, source = model.graph, encoded_name(name, codec)
+    entry = next(value for value in graph.input if value.name == name)
+    entry.name = source
+    entry.type.tensor_type.elem_type = TYPES[codec]
+    if codec == "fp16":
+        node = helper.make_node("Cast", [source], [name], to=TensorProto.FLOAT)
+    else:
+        node = helper.make_node("DequantizeLinear", [source, *_constants(model, name, scale)], [name], axis=1)
+    graph.node.insert(0, node)
+
+
+def _constants(model: onnx.ModelProto, name: str, scale: tuple[float, ...]) -> tuple[str, str]:
+    """Put scale and zero point into the graph: a scalar for one scale, a vector for one a channel."""
+    steps = np.array(scale[0] if len(scale) == 1 else scale, np.float32)
+    names = f"{name}_scale", f"{name}_zero"
+    for key, values in zip(names, (steps, np.zeros(steps.shape, np.uint8)), strict=True):
+        model.graph.initializer.append(numpy_helper.from_array(values, key))
+    return names
