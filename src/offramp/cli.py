@@ -281,12 +281,17 @@ def bench(
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
+    direct: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the cloud: its answers come straight from there.")
+    ] = None,
     check: Annotated[Path | None, typer.Option(help="Predictions that the answers must agree with.")] = None,
     link: Annotated[str, typer.Option(help="What lies between the nodes, for the record.")] = "loopback, unshaped",
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
     seed: Seed = 0,
 ) -> None:
     """Be the paper's test node: send a set to an edge, print accuracy and latency per tier as one JSON document."""
+    from contextlib import nullcontext
+
     from offramp.artifacts.measurement import Conditions
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.check import check as hold_against
@@ -307,7 +312,8 @@ def bench(
         images = load(data, served.shape, seed=seed).part(split)
         channels, height, width = served.shape
         pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
-        driven = drive(client, pixels, batch_size=batch_size, exit_=exit_, threshold=threshold)
+        with Client(direct) if direct else nullcontext() as cloud:
+            driven = drive(client, pixels, batch_size=batch_size, exit_=exit_, threshold=threshold, direct=cloud)
     conditions = Conditions.here(batch_size=batch_size, link=link, runtime=served.runtime)
     document = measurement(served.model, plan, images, driven, conditions)
     if out is not None:

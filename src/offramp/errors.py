@@ -16,6 +16,7 @@
     └── LinkError            between nodes
         ├── UnreachableError     the other node does not answer
         ├── DeadlineError        the other node did not answer in time
+        ├── OverloadedError      the other node has more to do than it takes on
         ├── BundleMismatchError  the other node serves another bundle
         └── PortInUseError       the port to listen on is taken
 
@@ -79,6 +80,10 @@ class UnreachableError(LinkError):
 
 class DeadlineError(LinkError):
     """The other node did not answer within the deadline."""
+
+
+class OverloadedError(LinkError):
+    """A node has more to do than it takes on: it sheds load instead of growing."""
 
 
 class BundleMismatchError(LinkError):

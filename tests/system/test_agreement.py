@@ -14,8 +14,9 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
-from offramp.bench.processes import edge_and_cloud
+from offramp.bench.processes import edge_and_cloud, running
 from offramp.data.image_set import Splits
+from offramp.errors import LinkError
 from offramp.exits.answers import Judged, Tier
 from offramp.exits.evaluation import evaluate, route
 from offramp.link.client import Client
@@ -91,6 +92,47 @@ def test_every_kind_of_plan_gives_what_offline_evaluation_gives(name: str, bundl
         assert set(driven.answers.exit) == {*(active.exit for active in plan.active), 9}
     if plan.cut == 9:
         assert driven.bytes_to_cloud == 0
+
+
+@pytest.mark.parametrize("name", ["uint8 features", "several exits", "the 8-bit image instead of features"])
+def test_direct_reply_gives_the_same_answers(name: str, bundle: Bundle, digits: Splits) -> None:
+    """The cloud's answers come straight from the cloud, and are those that come through the edge."""
+    plan = PLANS[name]
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
+    common = ("--port", "0")
+    with running("cloud", str(bundle.path), *common) as cloud:
+        where = cloud.address()
+        exits = [
+            word
+            for active in plan.active
+            for word in ("--exit", f"{active.exit}", "--threshold", f"{active.threshold}")
+        ]
+        options = (*exits, "--cut", str(plan.cut), "--codec", plan.codec, "--cloud", where)
+        with (
+            running("edge", str(bundle.path), *options, *common) as edge,
+            Client(edge.address()) as client,
+            Client(where) as direct,
+        ):
+            through = drive(client, pixels, batch_size=32, warm_up=0)
+            straight = drive(client, pixels, batch_size=32, warm_up=0, direct=direct)
+
+    assert (through.answers.tier == Tier.CLOUD).any()
+    for field in ("label", "exit", "tier", "dropped"):
+        assert np.array_equal(getattr(straight.answers, field), getattr(through.answers, field))
+    assert np.abs(straight.answers.score - through.answers.score).max() < 1e-6
+    assert not np.isnan(straight.latency_ms).any()
+    # Each message carries, besides, eight bytes a row and the token.
+    forwarded = int((through.answers.tier == Tier.CLOUD).sum())
+    assert through.bytes_to_cloud < straight.bytes_to_cloud < through.bytes_to_cloud + forwarded * 8 + 12 * 250
+
+
+def test_direct_reply_to_nobody_is_refused(bundle: Bundle, digits: Splits) -> None:
+    """A token under which no stream is open would lose the answer."""
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:4])
+    with edge_and_cloud(bundle.path, Plan.of(3, 0.0)) as address, Client(address) as client:
+        asked = iter([({"image": pixels}, {"reply_to": "f" * 32})])
+        with pytest.raises(LinkError, match="no stream is open here under this token"):
+            list(client.stream("classifier", asked, timeout=30))
 
 
 def test_uint8_sends_a_quarter_of_the_bytes_and_keeps_the_accuracy(bundle: Bundle, digits: Splits) -> None:

@@ -21,6 +21,7 @@ from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputErro
 MANIFEST = "manifest.json"
 GRAPH = "graph.onnx"
 IMAGE = "image"
+LOGITS = "logits_"
 
 
 def features_name(boundary: int) -> str:
@@ -30,7 +31,7 @@ def features_name(boundary: int) -> str:
 
 def logits_name(exit_: int) -> str:
     """Name of an exit's logits."""
-    return f"logits_{exit_}"
+    return f"{LOGITS}{exit_}"
 
 
 class FileDigest(Frozen):

@@ -1,25 +1,19 @@
 """The paper's test node: send a set to an edge batch by batch, collect the answers, take the time of each sample."""
 
-import queue
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
 from offramp.artifacts.plan import Plan
+from offramp.bench.conversation import Conversation
 from offramp.data.image_set import ImageSet
-from offramp.errors import InputError, LinkError
+from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
 from offramp.link.client import Client
-from offramp.link.served import Array
-from offramp.nodes.edge_model import NAME, read_answers
-
-TIMEOUT = 600.0  # seconds a whole drive may take
 
 
 @dataclass(frozen=True)
@@ -40,51 +34,41 @@ def drive(
     exit_: int | None = None,
     threshold: float | None = None,
     warm_up: int = 2,
+    direct: Client | None = None,
 ) -> Drive:
     """Send images `(N, C, H, W)` one batch after another over the streaming call and wait for every answer.
 
-    The first `warm_up` batches are sent twice; their first answers are thrown away.
+    The first `warm_up` batches are sent twice; their first answers are thrown away. With `direct`, a client of the
+    cloud, the cloud's answers come straight from there, the paper's way; else they come through the edge.
     """
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: expected at least 1.")
     if not len(images):
         raise InputError("images: there is nothing to send.")
-    parameters: dict[str, bool | int | float | str] = {}
+    options: dict[str, bool | int | float | str] = {}
     if exit_ is not None:
-        parameters["exit"] = exit_
+        options["exit"] = exit_
     if threshold is not None:
-        parameters["threshold"] = threshold
+        options["threshold"] = threshold
     batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-    waiting: queue.SimpleQueue[dict[str, Array] | None] = queue.SimpleQueue()
-
-    def sent() -> Iterator[dict[str, Array]]:
-        while (batch := waiting.get()) is not None:
-            yield batch
-
-    results = client.stream(NAME, sent(), timeout=TIMEOUT, parameters=parameters)
+    rounds = [*enumerate(batches[:warm_up], -warm_up), *enumerate(batches)]
     parts: list[tuple[npt.NDArray[np.intp], Answers]] = []
     latency, batch_ms, bytes_to_cloud = np.full(len(images), np.nan), [], 0
-    try:
-        for position, batch in [*enumerate(batches[:warm_up], -warm_up), *enumerate(batches)]:
-            start = time.perf_counter()
-            waiting.put({IMAGE: batch})
-            answered = 0
-            for result in results:
-                elapsed = (time.perf_counter() - start) * 1000
-                answered += len(result.outputs["row"])
-                if position >= 0:
-                    rows = result.outputs["row"] + position * batch_size
-                    parts.append((rows, read_answers(result.outputs)))
+    with Conversation(client, direct) as conversation:
+        for position, batch in rounds:
+            start, answered_ms = time.perf_counter(), 0.0
+            for arrival in conversation.ask(batch, options, position):
+                elapsed = (arrival.time - start) * 1000
+                if position < 0:
+                    continue
+                bytes_to_cloud += arrival.bytes_to_cloud
+                if arrival.answers is not None:
+                    rows = arrival.rows + position * batch_size
+                    parts.append((rows, arrival.answers))
                     latency[rows] = elapsed
-                    bytes_to_cloud += int(result.parameters["bytes_to_cloud"])
-                if result.last:
-                    break
-            if answered != len(batch):
-                raise LinkError(f"{client.address}: answered {answered} of the {len(batch)} samples of a batch.")
+                    answered_ms = elapsed
             if position >= 0:
-                batch_ms.append(elapsed)
-    finally:
-        waiting.put(None)
+                batch_ms.append(answered_ms)
     return Drive(merge(parts, len(images)), latency, np.array(batch_ms), bytes_to_cloud)
 
 

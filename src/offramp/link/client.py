@@ -128,20 +128,35 @@ class Client:
         return self.send(write_request(model, version, inputs, parameters), timeout)
 
     def stream(
-        self, model: str, batches: Iterator[dict[str, Any]], *, timeout: float, parameters: Parameters | None = None
-    ) -> Iterator[Result]:
-        """Ask a model about one batch after another; give the parts of the answers as they come.
+        self, model: str, requests: Iterator[tuple[dict[str, Any], Parameters]], *, timeout: float
+    ) -> "ResultStream":
+        """Ask a model one thing after another (inputs and parameters); iterate over the parts of the answers.
 
         `timeout` bounds the stream as a whole.
         """
-        requests = (write_request(model, "", inputs, parameters) for inputs in batches)
+        messages = (write_request(model, "", inputs, parameters) for inputs, parameters in requests)
+        return ResultStream(self.stub.ModelStreamInfer(messages, timeout=timeout), self.address)
+
+
+class ResultStream:
+    """The results of a stream as they come. Can be ended from another thread."""
+
+    def __init__(self, call: Any, peer: str) -> None:
+        self.call, self.peer = call, peer
+
+    def __iter__(self) -> Iterator[Result]:
         try:
-            for message in self.stub.ModelStreamInfer(requests, timeout=timeout):
+            for message in self.call:
                 if message.error_message:
-                    raise LinkError(f"{self.address}: {message.error_message}")
-                yield _result(message.infer_response, self.address)
+                    raise LinkError(f"{self.peer}: {message.error_message}")
+                yield _result(message.infer_response, self.peer)
         except grpc.RpcError as error:
-            raise error_of(error, self.address) from error
+            if error.code() is not grpc.StatusCode.CANCELLED:
+                raise error_of(error, self.peer) from error
+
+    def cancel(self) -> None:
+        """End it; the iteration stops."""
+        self.call.cancel()
 
 
 def _result(response: pb.ModelInferResponse, peer: str) -> Result:

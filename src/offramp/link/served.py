@@ -1,5 +1,6 @@
 """What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -37,19 +38,41 @@ class TensorSpec:
 
 
 @dataclass(frozen=True)
+class Reply:
+    """Whom the cloud answers directly: the stream's token, and the client's own name for its request."""
+
+    token: str
+    request: str
+
+
+@dataclass(frozen=True)
 class Call:
     """One request to a model, decoded."""
 
     inputs: dict[str, Array]
     parameters: Parameters = field(default_factory=dict)
     timeout: float | None = None  # seconds the caller still waits
+    cancelled: threading.Event = field(default_factory=threading.Event)  # set when the caller has gone
 
-    def input(self, name: str) -> Array:
-        """The input of this name; an InputError that says which were sent if there is none, or others too."""
-        if set(self.inputs) != {name}:
+    def input(self, name: str, *, beside: tuple[str, ...] = ()) -> Array:
+        """The input of this name; an InputError that says which were sent if there is none, or others than `beside`."""
+        if set(self.inputs) - set(beside) != {name}:
             sent = ", ".join(sorted(self.inputs)) or "nothing"
             raise InputError(f"inputs: expected exactly one, {name!r}, got {sent}.")
         return self.inputs[name]
+
+    @property
+    def reply(self) -> "Reply | None":
+        """Where the cloud's answer shall go instead of back the way; None: back the way."""
+        token = self.text("reply_to")
+        return None if token is None else Reply(token, self.text("reply_as") or "")
+
+    def text(self, name: str) -> str | None:
+        """A string parameter; None where it was not sent."""
+        value = self.parameters.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"parameter {name!r}: expected a string, got {value!r}.")
+        return value
 
     def number(self, name: str, kind: type[int] | type[float]) -> int | float | None:
         """A numeric parameter; numbers written as strings are numbers too. None where it was not sent."""

@@ -153,7 +153,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
 
 def _call(request: Any, context: grpc.ServicerContext) -> Call:
-    return Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining())
+    call = Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining())
+    context.add_callback(call.cancelled.set)
+    return call
 
 
 def _response(request: Any, model: Served, result: Result) -> Any:
@@ -161,7 +163,7 @@ def _response(request: Any, model: Served, result: Result) -> Any:
     known = {spec.name for spec in model.outputs}
     if unknown := [name for name in asked if name not in known]:
         raise UnknownModelError(f"output {unknown[0]!r}: {model.name} gives {', '.join(sorted(known))}.")
-    outputs = {name: result.outputs[name] for name in asked} if asked else result.outputs
+    outputs = {name: result.outputs[name] for name in asked if name in result.outputs} if asked else result.outputs
     return write_response(model.name, model.version, outputs, result.parameters, request.id)
 
 

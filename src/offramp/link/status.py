@@ -10,6 +10,7 @@ from offramp.errors import (
     InputError,
     LinkError,
     OfframpError,
+    OverloadedError,
     UnknownModelError,
     UnreachableError,
 )
@@ -20,6 +21,7 @@ STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode], ...] = (
     (InputError, grpc.StatusCode.INVALID_ARGUMENT),
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
     (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (UnreachableError, grpc.StatusCode.UNAVAILABLE),
 )
 

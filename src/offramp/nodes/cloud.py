@@ -12,7 +12,10 @@ from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.codec import CODECS, Codec
 from offramp.errors import InputError
 from offramp.link.served import DTYPES, NAMES, Array, Call, Result, TensorSpec
+from offramp.nodes.replies import Replies
 from offramp.runtime.span import Span, SpanSpec, open_span
+
+ROW = "row"  # beside the features in a call that asks for a direct reply: their places in the client's batch
 
 
 def tail_name(boundary: int, codec: Codec) -> str:
@@ -25,6 +28,8 @@ class Tail:
 
     Its session is opened when it is first asked about: a MEM has 27 tails, and an edge uses one.
     """
+
+    replies: Replies | None = None  # the streams of clients, where the node offers direct replies
 
     def __init__(self, bundle: Bundle, boundary: int, codec: Codec = "fp32", threads: int = 0) -> None:
         manifest = bundle.manifest
@@ -51,8 +56,19 @@ class Tail:
         self.open()
 
     def infer(self, call: Call) -> Result:
-        """Finish a batch of features."""
-        return Result({self.target: self.finish(call.input(self.source))})
+        """Finish a batch of features; where the call names a client's stream, the logits go there, and none back."""
+        reply = call.reply
+        if reply is None:
+            return Result({self.target: self.finish(call.input(self.source))})
+        features, rows = call.input(self.source, beside=(ROW,)), call.inputs.get(ROW)
+        if rows is None or rows.shape != features.shape[:1] or rows.dtype != np.int64:
+            raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
+        if self.replies is None:
+            raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
+        self.replies.send(
+            reply.token, Result({self.target: self.finish(features), ROW: rows}, {"reply_as": reply.request})
+        )
+        return Result({}, {"direct": True})
 
     def finish(self, features: Array) -> Array:
         """Check a batch of features and give the last exit's logits."""

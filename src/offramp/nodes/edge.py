@@ -21,7 +21,8 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import InputError, LinkError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
-from offramp.nodes.upstream import Upstream
+from offramp.link.served import Reply
+from offramp.nodes.upstream import Direct, Upstream
 from offramp.runtime.span import Span, SpanSpec, open_span
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
@@ -35,7 +36,7 @@ class Part:
     """Answers for some rows of a batch; `last` where no further part follows."""
 
     rows: Rows
-    answers: Answers
+    answers: Answers | None  # None where the cloud answers the client directly
     bytes_to_cloud: int
     last: bool
 
@@ -57,11 +58,16 @@ class Edge:
         `plan` stands in for the edge's own for this call; `timeout` in seconds bounds the wait for the cloud. Raises
         InputError for a batch that the network does not take, LinkError where the cloud was needed and failed.
         """
-        parts = list(self.parts(image, plan=plan, timeout=timeout))
-        return parts[0].answers if len(parts) == 1 else merge([(part.rows, part.answers) for part in parts], len(image))
+        parts = [(part.rows, part.answers) for part in self.parts(image, plan=plan, timeout=timeout) if part.answers]
+        return parts[0][1] if len(parts) == 1 else merge(parts, len(image))
 
-    def parts(self, image: Images, *, plan: Plan | None = None, timeout: float | None = None) -> Iterator[Part]:
-        """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on."""
+    def parts(
+        self, image: Images, *, plan: Plan | None = None, timeout: float | None = None, reply: Reply | None = None
+    ) -> Iterator[Part]:
+        """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on.
+
+        With `reply` the cloud answers its rows on the stream that the client opened to it, and their part is empty.
+        """
         plan = self.plan if plan is None else self._check(plan)
         image = self.bundle.manifest.preprocessing.check(image)
         rows, features, at = np.arange(len(image)), image, 0
@@ -87,10 +93,17 @@ class Edge:
             if len(decision.forward) < len(rows):
                 rows = rows[decision.forward]
                 features = features[decision.forward] if spec.gives is not None else features
-        yield self._rest(plan, image, rows, features, at, timeout)
+        yield self._rest(plan, image, rows, features, at, timeout, reply)
 
     def _rest(
-        self, plan: Plan, image: Images, rows: Rows, features: npt.NDArray[Any], at: int, timeout: float | None
+        self,
+        plan: Plan,
+        image: Images,
+        rows: Rows,
+        features: npt.NDArray[Any],
+        at: int,
+        timeout: float | None,
+        reply: Reply | None,
     ) -> Part:
         """Answer what left at no active exit: here, if the network ends here, else by the cloud."""
         if plan.cut == self.last:
@@ -102,14 +115,17 @@ class Edge:
             features = self._span(SpanSpec(at, plan.cut, gives=plan.codec)).run(features)[features_name(plan.cut)]
         assert self.cloud is not None  # _check saw to it
         wait = CLOUD_TIMEOUT if timeout is None else timeout
+        to = None if reply is None else Direct(reply, rows)
         try:
-            finished = self.cloud.finish(plan.cut, plan.codec, features, wait)
+            finished = self.cloud.finish(plan.cut, plan.codec, features, wait, to)
         except LinkError as error:
             where = f"at exit {plan.exit} " if plan.active else ""
             raise type(error)(
                 f"{error} {len(rows)} of {len(image)} samples are not sure enough {where}to be answered without it."
             ) from error
-        answers = Judged.of(finished.logits, plan.score).answers(self.last, Tier.CLOUD)
+        answers = None
+        if finished.logits is not None:
+            answers = Judged.of(finished.logits, plan.score).answers(self.last, Tier.CLOUD)
         return Part(rows, answers, finished.bytes_sent, last=True)
 
     def _exit_spans(self, plan: Plan) -> list[SpanSpec]:

@@ -7,10 +7,11 @@ import numpy as np
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.plan import Plan
-from offramp.errors import ArtifactError, LinkError
+from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers, Tier
 from offramp.link.client import Client
 from offramp.link.served import Array, Call, Result, TensorSpec
+from offramp.nodes.cloud import ROW
 from offramp.nodes.edge import Edge
 from offramp.runtime.span import RUNTIME
 
@@ -33,7 +34,7 @@ class EdgeModel:
             TensorSpec("tier", "BYTES", (-1,)),
             TensorSpec("degraded", "BOOL", (-1,)),
             TensorSpec("dropped", "BOOL", (-1,)),
-            TensorSpec("row", "INT64", (-1,)),
+            TensorSpec(ROW, "INT64", (-1,)),
         )
 
         self.config = {
@@ -48,18 +49,27 @@ class EdgeModel:
 
     def infer(self, call: Call) -> Result:
         """Answer a batch whole, in the caller's order."""
+        if call.reply is not None:
+            raise InputError(
+                "parameter 'reply_to': a whole answer leaves no rows out. Use the streaming call (ModelStreamInfer)."
+            )
         parts = list(self.stream(call))
         if len(parts) == 1:
             return parts[0]
         joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
-        order = np.argsort(joined["row"])
+        order = np.argsort(joined[ROW])
         sent = sum(int(part.parameters["bytes_to_cloud"]) for part in parts)
         return Result({name: array[order] for name, array in joined.items()}, {"bytes_to_cloud": sent})
 
     def stream(self, call: Call) -> Iterator[Result]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
-        for part in self.edge.parts(call.input(IMAGE), plan=self._plan(call), timeout=call.timeout):
-            yield Result(_outputs(part.rows, part.answers), {"bytes_to_cloud": part.bytes_to_cloud}, part.last)
+        image, plan = call.input(IMAGE), self._plan(call)
+        for part in self.edge.parts(image, plan=plan, timeout=call.timeout, reply=call.reply):
+            sent: dict[str, bool | int | float | str] = {"bytes_to_cloud": part.bytes_to_cloud}
+            if part.answers is None:  # the cloud has answered these rows to the client itself
+                yield Result({ROW: part.rows.astype(np.int64)}, sent | {"direct": True}, part.last)
+            else:
+                yield Result(_outputs(part.rows, part.answers), sent, part.last)
 
     def _plan(self, call: Call) -> Plan | None:
         threshold, exit_ = call.number("threshold", float), call.number("exit", int)
@@ -77,7 +87,7 @@ def _outputs(rows: Array, answers: Answers) -> dict[str, Array]:
         "tier": TIERS[answers.tier],
         "degraded": answers.degraded,
         "dropped": answers.dropped,
-        "row": rows.astype(np.int64),
+        ROW: rows.astype(np.int64),
     }
 
 

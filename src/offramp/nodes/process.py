@@ -10,6 +10,7 @@ from offramp.link.server import Server
 from offramp.nodes.cloud import tails
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
+from offramp.nodes.replies import Replies
 from offramp.nodes.upstream import RemoteCloud
 
 READY = "ready"  # first word of the line that a node prints when it can answer; the second is HOST:PORT
@@ -20,9 +21,13 @@ def serve_cloud(path: Path, *, host: str, port: int, threads: int, max_batch: in
     """Serve every tail of a bundle until SIGTERM or SIGINT."""
     bundle = Bundle.open(path)
     models = tails(bundle, threads)
+    replies = Replies(bundle.id)
+    for model in models:
+        model.replies = replies
     names = f"{models[0].name} to {models[-1].name}" if len(models) > 1 else models[0].name
     _serve(
-        Server(models, host, port, max_batch=max_batch), f"cloud: {bundle.manifest.model}, {names}, bundle {bundle.id}"
+        Server([*models, replies], host, port, max_batch=max_batch),
+        f"cloud: {bundle.manifest.model}, {names}, bundle {bundle.id}",
     )
 
 

@@ -9,10 +9,11 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Plan
-from offramp.errors import BundleMismatchError, LinkError, UnknownModelError
+from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
 from offramp.link.client import Client
+from offramp.link.served import Reply
 from offramp.link.tensors import write_request
-from offramp.nodes.cloud import Tail, tail_name
+from offramp.nodes.cloud import ROW, Tail, tail_name
 
 Features = npt.NDArray[Any]
 
@@ -21,8 +22,16 @@ Features = npt.NDArray[Any]
 class Finished:
     """What the next tier gave back."""
 
-    logits: npt.NDArray[np.float32]  # (N, classes) of the last exit
+    logits: npt.NDArray[np.float32] | None  # (N, classes) of the last exit; None where the caller got them directly
     bytes_sent: int  # size of the message that carried the features; 0 where nothing was sent
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Which client gets the logits, and which rows of its batch they belong to."""
+
+    reply: Reply
+    rows: npt.NDArray[np.intp]
 
 
 class Upstream(Protocol):
@@ -31,8 +40,13 @@ class Upstream(Protocol):
     def check(self, plan: Plan, timeout: float) -> None:
         """Raise UnreachableError or BundleMismatchError unless it can finish what this plan hands on."""
 
-    def finish(self, cut: int, codec: Codec, features: Features, timeout: float) -> Finished:
-        """Run the rest of the network from the features of a boundary `(N, C, H, W)`, encoded by the codec."""
+    def finish(
+        self, cut: int, codec: Codec, features: Features, timeout: float, to: "Direct | None" = None
+    ) -> Finished:
+        """Run the rest of the network from the features of a boundary `(N, C, H, W)`, encoded by the codec.
+
+        With `to`, the logits go straight to the client that it names.
+        """
 
 
 class RemoteCloud:
@@ -59,13 +73,19 @@ class RemoteCloud:
             )
         self.client.prepare(name, timeout)
 
-    def finish(self, cut: int, codec: Codec, features: Features, timeout: float) -> Finished:
-        """Send the features in one message and wait for the logits."""
-        request = write_request(tail_name(cut, codec), self.bundle.id, {features_name(cut): features})
+    def finish(self, cut: int, codec: Codec, features: Features, timeout: float, to: Direct | None = None) -> Finished:
+        """Send the features in one message and wait for the logits, or for word that the client has them."""
+        inputs, parameters = {features_name(cut): features}, {}
+        if to is not None:
+            inputs[ROW] = to.rows.astype(np.int64)
+            parameters = {"reply_to": to.reply.token, "reply_as": to.reply.request}
+        request = write_request(tail_name(cut, codec), self.bundle.id, inputs, parameters)
         try:
             result = self.client.send(request, timeout)
         except UnknownModelError as error:
             raise BundleMismatchError(f"cloud {self.client.address} changed its bundle: {error}") from error
+        if to is not None:
+            return Finished(None, request.ByteSize())
         name = logits_name(self.bundle.manifest.last)
         expected = (len(features), len(self.bundle.manifest.classes))
         logits = result.outputs.get(name)
@@ -90,8 +110,12 @@ class LocalCloud:
         """Make the tail ready."""
         self._tail(plan.cut, plan.codec).open()
 
-    def finish(self, cut: int, codec: Codec, features: Features, timeout: float) -> Finished:
-        """Run the tail here."""
+    def finish(self, cut: int, codec: Codec, features: Features, timeout: float, to: Direct | None = None) -> Finished:
+        """Run the tail here; a direct reply needs a cloud of its own."""
+        if to is not None:
+            raise InputError(
+                "reply_to: this edge's cloud is in the same process. Leave it out: the answer is as direct."
+            )
         return Finished(self._tail(cut, codec).finish(features), 0)
 
     def _tail(self, cut: int, codec: Codec) -> Tail:

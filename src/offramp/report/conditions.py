@@ -1,4 +1,4 @@
-"""What an experiment was measured under, in words: in full for the page, in a line for a figure."""
+"""What an experiment was measured under, in words: in full for the page, in short for a figure."""
 
 from collections.abc import Iterable
 
@@ -40,12 +40,12 @@ def agreement(experiment: Experiment) -> str:
     return f"{held.compared:,} answers compared, {differing}; {held.ties:,} ties left out (score within 1e-5 of T)"
 
 
-def in_a_line(experiment: Experiment) -> str:
+def in_short(experiment: Experiment) -> list[str]:
     """The conditions that a figure carries with it wherever it is copied."""
     named = conditions(experiment)
     if not experiment.measurements:
-        return " · ".join((named["Data"], named["Training"]))
-    parts = (
+        return [named["Data"], named["Training"]]
+    return [
         named["Data"],
         f"batch {named['Batch size']}",
         f"link: {named['Link']}",
@@ -53,8 +53,7 @@ def in_a_line(experiment: Experiment) -> str:
         f"{named['Runtime']} {named['Type']}",
         f"seed {experiment.seed}",
         f"commit {named['Commit']}",
-    )
-    return " · ".join(parts)
+    ]
 
 
 def _all(values: Iterable[str]) -> str:

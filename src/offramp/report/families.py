@@ -4,7 +4,6 @@ Takes an experiment, whole or partial; gives tables by exit. Knows nothing of ho
 """
 
 import re
-from collections.abc import Callable
 from enum import StrEnum
 
 from offramp.artifacts.experiment import Experiment, ModelResult
@@ -67,13 +66,6 @@ def main_threshold(experiment: Experiment) -> float:
     """The threshold to show where one is shown: the paper's 0.3, or the measured one that is nearest to it."""
     found = thresholds(experiment)
     return min(found, key=lambda threshold: abs(threshold - PAPER_THRESHOLD)) if found else PAPER_THRESHOLD
-
-
-def curve(
-    measurements: dict[int, Measurement], value: Callable[[Measurement], float | None]
-) -> dict[int, float | None]:
-    """One value by exit; None where no sample was answered there."""
-    return {exit_: value(m) for exit_, m in measurements.items()}
 
 
 def label(model: str) -> str:

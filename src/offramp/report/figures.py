@@ -1,35 +1,50 @@
 """The paper's Figures 5 to 10 and one picture that sums them up, drawn from an experiment.
 
-Each function gives a matplotlib Figure of whatever was measured; what was not is a gap, never a zero. Figures of SEM and
-of MEM have the same scales, so that they can be laid side by side.
+Each function gives a matplotlib Figure of whatever was measured; what was not is a gap, never a zero. Figures of SEM
+and of MEM have the same scales, so that they can be laid side by side.
 """
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from offramp.artifacts.document import write_bytes
 from offramp.artifacts.experiment import Experiment
-from offramp.artifacts.measurement import Measurement
 from offramp.report.families import Family, local_exits, main_threshold, measured, models, thresholds
 from offramp.report.palette import STEPS
 from offramp.report.panels import (
-    Values,
     bars,
     from_zero,
     line,
+    mark_lowest,
     over_exits,
     over_steps,
     percentages,
-    write_at,
     write_in,
+    write_values,
 )
 from offramp.report.sheet import Figure, as_png, as_svg, legend, sheet
-from offramp.report.values import TIERS, accuracy, at_all_samples, exited, exited_share, few, latency
+from offramp.report.values import (
+    FEW,
+    TIERS,
+    Found,
+    Tier,
+    Values,
+    accuracy,
+    at_all_samples,
+    exited,
+    exited_share,
+    few,
+    latency,
+    sent,
+)
 
 COLOR = {Family.SEM: "sem", Family.MEM: "mem"}
 MARKER = {Family.SEM: "o", Family.MEM: "s"}
-TIER_MARKER = {"edge": "o", "cloud": "^", "overall": "s"}
+BESIDE = {Family.SEM: -0.21, Family.MEM: 0.21}
+TIER_MARKER = {"edge": "o", "cloud": "^", "overall": "o"}
 STEP_MARKERS = ("o", "s", "^", "D", "v")
+HOLLOW = f"hollow marker: accuracy over fewer than {FEW} samples"
 
 
 def figure_5(experiment: Experiment) -> Figure:
@@ -43,12 +58,12 @@ def figure_6(experiment: Experiment) -> Figure:
 
 
 def figure_7(experiment: Experiment) -> Figure:
-    """SEM at every threshold over exits: samples exited locally, accuracies, overall latency."""
+    """SEM at every threshold over exits: samples exited locally, accuracies, overall latency, traffic."""
     return _thresholds(experiment, Family.SEM)
 
 
 def figure_8(experiment: Experiment) -> Figure:
-    """MEM at every threshold over exits: samples exited locally, accuracies, overall latency."""
+    """MEM at every threshold over exits: samples exited locally, accuracies, overall latency, traffic."""
     return _thresholds(experiment, Family.MEM)
 
 
@@ -57,114 +72,166 @@ def figure_9(experiment: Experiment) -> Figure:
     exits = local_exits(experiment)
     columns = max(1, min(4, len(exits)))
     rows = max(1, -(-len(exits) // columns))
-    size = (9.6, 1.5 + 1.9 * rows)
-    with sheet(experiment, "Accuracy of each exit while training", rows, columns, size, share_y=True) as (fig, panels):
-        for number, panel in enumerate(panels):
-            if number >= len(exits):
-                panel.set_visible(False)
-                continue
-            exit_ = exits[number]
-            panel.set_title(f"exit {exit_}" + " (validation, %)" * (number == 0))
-            panel.set_xlabel("epoch" if number >= len(exits) - columns else "")
-            for height, family in ((0.22, Family.SEM), (0.08, Family.MEM)):
+    title = "Accuracy of each exit while training (%, validation samples)"
+    with sheet(experiment, title, rows, columns, (9.6, 1.4 + 1.8 * rows), share_y=True) as (figure, panels):
+        panels[0].set_ylim(0, 100)
+        for panel in panels[len(exits) :]:
+            panel.set_visible(False)
+        for panel, exit_ in zip(panels, exits, strict=False):
+            panel.set_title(f"exit {exit_}")
+            panel.set_xlabel("epoch" if exit_ > len(exits) - columns else "")
+            for family, height in ((Family.SEM, 0.21), (Family.MEM, 0.06)):
                 model = models(experiment, family).get(exit_)
                 points = [] if model is None else [p for p in model.training if exit_ in p.validation_accuracy]
                 values = {p.epoch: 100 * p.validation_accuracy[exit_] for p in points}
                 over_steps(panel, values, color=COLOR[family], label=family, dotted=family is Family.MEM)
                 if values:
                     write_in(panel, f"{family} {list(values.values())[-1]:.1f}", COLOR[family], height)
-        legend(fig, panels)
-    return fig
+        legend(figure, panels[0])
+    return figure
 
 
 def figure_10(experiment: Experiment) -> Figure:
-    """Accuracy over all test samples: of each local exit as bars, of the same model's cloud exit as a line."""
+    """Accuracy over all test samples: of each local exit as a bar, of the same model's cloud exit as a line."""
     exits = local_exits(experiment)
-    edge: dict[Family, Values] = {}
-    cloud: dict[Family, Values] = {}
-    for family in Family:
-        edge[family], cloud[family] = at_all_samples(models(experiment, family))
-    with sheet(experiment, "Every test sample at every exit", 1, 1, (9.6, 4.4)) as (fig, panels):
-        over_exits(panels[0], exits, "accuracy (%): bars at the exit, lines at the same model's cloud exit")
-        for family, shift in ((Family.SEM, -0.21), (Family.MEM, 0.21)):
-            bars(panels[0], edge[family], color=COLOR[family], label=f"{family} edge", shift=shift, width=0.4, alpha=0.4)
-        for family in Family:
-            line(
-                panels[0], exits, cloud[family], color=COLOR[family], label=f"{family} cloud", marker=MARKER[family],
-                dotted=family is Family.MEM,
-            )  # fmt: skip
-        start = percentages(panels[0], [*edge.values(), *cloud.values()])
-        for family, shift in ((Family.SEM, -0.21), (Family.MEM, 0.21)):
-            write_at(panels[0], edge[family], "{:.1f}", shift=shift, base=start)
-        legend(fig, panels)
-    return fig
+    found = {family: at_all_samples(models(experiment, family)) for family in Family}
+    title = "Accuracy if every test sample were answered at one exit"
+    with sheet(experiment, title, 1, 1, (9.6, 4.3)) as (figure, panels):
+        panel = panels[0]
+        start = percentages(panel, [values for pair in found.values() for values in pair])
+        over_exits(panel, exits, "accuracy (%)" + (f"; the axis starts at {start:.0f}" if start else ""))
+        for family, (edge, cloud) in found.items():
+            color, shift, dotted = COLOR[family], BESIDE[family], family is Family.MEM
+            bars(panel, edge, color=color, label=f"{family}, local exit", shift=shift, width=0.4, alpha=0.45)
+            write_values(panel, edge, "{:.1f}", shift=shift, at=start)
+            line(panel, exits, cloud, color=color, label=f"{family}, cloud exit", marker=MARKER[family], dotted=dotted)
+        legend(figure, panel)
+    return figure
 
 
 def summary(experiment: Experiment) -> Figure:
-    """What exits, how right it is and how long an answer takes, SEM against MEM at T = 0.3: for a first screen."""
+    """What exits, how right that is and how long an answer takes, SEM against MEM at T = 0.3: for a first screen."""
     threshold, exits = main_threshold(experiment), local_exits(experiment)
-    by_family = {family: measured(experiment, family, threshold) for family in Family}
-    shares = {family: exited_share(found) for family, found in by_family.items()}
-    right = {family: accuracy(found, "edge") for family, found in by_family.items()}
-    times = {family: latency(found, "overall") for family, found in by_family.items()}
-    title = f"Answered at the edge: one exit (SEM) or many (MEM), T = {threshold:g}"
-    with sheet(experiment, title, 1, 3, (9, 3.75)) as (fig, panels):
-        titles = ("samples that exit (%)", "of these, right (%)", "latency of all, p50 (ms)")
-        for panel, name, curves in zip(panels, titles, (shares, right, times), strict=True):
-            over_exits(panel, exits, name)
-            for family in Family:
+    found = {family: measured(experiment, family, threshold) for family in Family}
+    quantities = (
+        Quantity("answered at the edge (%)", exited_share, top=100),
+        Quantity("of these, correct (%)", lambda at: accuracy(at, "edge"), "edge"),
+        Quantity("latency of all, p50 (ms)", lambda at: latency(at, "overall")),
+    )
+    title = f"Where to leave the network: one exit (SEM) or many (MEM), T = {threshold:g}"
+    with sheet(experiment, title, 1, 3, (9, 3.7), note=HOLLOW) as (figure, panels):
+        for panel, quantity in zip(panels, quantities, strict=True):
+            over_exits(panel, exits, quantity.title)
+            for family, at in found.items():
                 line(
-                    panel, exits, curves[family], color=COLOR[family], label=family, marker=MARKER[family],
-                    dotted=family is Family.MEM, few=few(by_family[family], "edge") if curves is right else (),
+                    panel, exits, quantity.values(at), color=COLOR[family], label=family, marker=MARKER[family],
+                    dotted=family is Family.MEM, few=quantity.few(at),
                 )  # fmt: skip
-        from_zero(panels[0], shares.values(), top=100)
-        percentages(panels[1], right.values())
-        from_zero(panels[2], times.values())
-        legend(fig, panels)
-    return fig
+            quantity.scale(panel, list(found.values()), list(found.values()))
+        mark_lowest(panels[2], {family: latency(at, "overall") for family, at in found.items()}, "{:.2f} ms")
+        legend(figure, panels[0])
+    return figure
+
+
+class Quantity(NamedTuple):
+    """What a panel shows over exits: an accuracy of a tier, or something that starts at zero."""
+
+    title: str
+    values: Callable[[Found], Values]
+    accuracy_of: Tier | None = None
+    top: float | None = None
+
+    def few(self, found: Found) -> set[int]:
+        """The exits at which the value is an accuracy over few samples."""
+        return few(found, self.accuracy_of) if self.accuracy_of else set()
+
+    def scale(self, panel: Any, own: list[Found], every: list[Found]) -> None:
+        """Scale the panel so that all of `every` would fit, though it shows `own`."""
+        shown, all_of = [self.values(at) for at in own], [self.values(at) for at in every]
+        if self.accuracy_of:
+            percentages(panel, shown, all_of)
+        else:
+            from_zero(panel, shown, all_of, top=self.top)
+
+
+class Plate(NamedTuple):
+    """A figure as it is published: how it is drawn, and whether an experiment holds anything of it."""
+
+    draw: Callable[[Experiment], Figure]
+    holds: Callable[[Experiment], bool]
+
+
+FIGURES: dict[str, Plate] = {
+    "summary": Plate(summary, lambda e: _measured(e, Family.SEM) or _measured(e, Family.MEM)),
+    "figure-5": Plate(figure_5, lambda e: _measured(e, Family.SEM)),
+    "figure-6": Plate(figure_6, lambda e: _measured(e, Family.MEM)),
+    "figure-7": Plate(figure_7, lambda e: _measured(e, Family.SEM)),
+    "figure-8": Plate(figure_8, lambda e: _measured(e, Family.MEM)),
+    "figure-9": Plate(figure_9, lambda e: any(models(e, f) and m.training for f in Family for m in e.models)),
+    "figure-10": Plate(figure_10, lambda e: any(models(e, family) for family in Family)),
+}
+
+
+def draw(experiment: Experiment, folder: Path) -> list[Path]:
+    """Write every figure that the experiment holds something of into `folder`, as SVG and as PNG; give their paths."""
+    written = []
+    for name, plate in FIGURES.items():
+        if plate.holds(experiment):
+            figure = plate.draw(experiment)
+            for path, content in ((f"{name}.svg", as_svg(figure).encode()), (f"{name}.png", as_png(figure))):
+                write_bytes(folder / path, content)
+                written.append(folder / path)
+    return written
+
+
+def _measured(experiment: Experiment, family: Family) -> bool:
+    return any(measured(experiment, family, threshold) for threshold in thresholds(experiment))
 
 
 def _tiers(experiment: Experiment, family: Family) -> Figure:
     threshold, exits = main_threshold(experiment), local_exits(experiment)
-    both = [measured(experiment, each, threshold) for each in Family]
     found = measured(experiment, family, threshold)
+    every = [measured(experiment, each, threshold) for each in Family]
     title = f"{family} at T = {threshold:g}: what exits, how right it is, how long it takes"
-    with sheet(experiment, title, 1, 3, (9.6, 4)) as (fig, panels):
-        over_exits(panels[0], exits, "A  samples exited locally")
+    with sheet(experiment, title, 1, 3, (9.6, 3.9), note=HOLLOW) as (figure, panels):
+        over_exits(panels[0], exits, f"A  exited locally, of {experiment.test_samples:,}")
         bars(panels[0], exited(found), color="edge", label="_exited")
-        write_at(panels[0], exited(found), "{:,.0f}")
+        write_values(panels[0], exited(found), "{:,.0f}")
+        from_zero(panels[0], [exited(found)], top=1.08 * experiment.test_samples)
         over_exits(panels[1], exits, "B  accuracy (%)")
         over_exits(panels[2], exits, "C  latency, p50 (ms)")
         for tier in TIERS:
-            color, marker = tier, TIER_MARKER[tier]
-            few_at = few(found, tier)
-            line(panels[1], exits, accuracy(found, tier), color=color, label=tier, marker=marker, few=few_at)
-            line(panels[2], exits, latency(found, tier), color=color, label=tier, marker=marker)
-        from_zero(panels[0], [exited(found)], top=experiment.test_samples)
-        percentages(panels[1], [accuracy(each, tier) for each in both for tier in TIERS], shown=found)
-        from_zero(panels[2], [latency(each, tier) for each in both for tier in TIERS], shown=found)
-        legend(fig, panels[1:])
-    return fig
+            marker, behind, how_right = TIER_MARKER[tier], tier == "overall", accuracy(found, tier)
+            hollow = few(found, tier)
+            line(panels[1], exits, how_right, color=tier, label=tier, marker=marker, behind=behind, few=hollow)
+            line(panels[2], exits, latency(found, tier), color=tier, label=tier, marker=marker, behind=behind)
+        for panel, values, scale in ((panels[1], accuracy, percentages), (panels[2], latency, from_zero)):
+            scale(panel, [values(found, tier) for tier in TIERS], [values(at, tier) for at in every for tier in TIERS])
+        legend(figure, panels[1])
+    return figure
 
 
 def _thresholds(experiment: Experiment, family: Family) -> Figure:
     exits, steps = local_exits(experiment), thresholds(experiment)
+    own = [measured(experiment, family, step) for step in steps]
     every = [measured(experiment, each, step) for each in Family for step in steps]
-    found = {step: measured(experiment, family, step) for step in steps}
-    title = f"{family}: a higher threshold T lets more samples exit"
-    with sheet(experiment, title, 2, 3, (9.6, 6.2)) as (fig, panels):
-        share, overall, time, edge, cloud, spare = panels
-        spare.set_visible(False)
-        drawn: list[tuple[object, str, Callable[[dict[int, Measurement]], Values]]] = [
-            (share, "A  samples exited locally (%)", exited_share),
-            (overall, "B  overall accuracy (%)", lambda at: accuracy(at, "overall")),
-            (time, "C  overall latency, p50 (ms)", lambda at: latency(at, "overall")),
-            (edge, "B  edge accuracy (%)", lambda at: accuracy(at, "edge")),
-            (cloud, "B  cloud accuracy (%)", lambda at: accuracy(at, "cloud")),
-        ]
-        for panel, name, value in drawn:
-            over_exits(panel, exits, name)
-            for number, step in enumerate(steps):
+    quantities = (
+        Quantity("samples exited locally (%)", exited_share, top=100),
+        Quantity("overall latency, p50 (ms)", lambda at: latency(at, "overall")),
+        Quantity("bytes to the cloud, a sample", sent),
+        Quantity("edge accuracy (%)", lambda at: accuracy(at, "edge"), "edge"),
+        Quantity("cloud accuracy (%)", lambda at: accuracy(at, "cloud"), "cloud"),
+        Quantity("overall accuracy (%)", lambda at: accuracy(at, "overall"), "overall"),
+    )
+    with sheet(experiment, f"{family} at every threshold T", 2, 3, (9.6, 6), note=HOLLOW) as (figure, panels):
+        for panel, quantity in zip(panels, quantities, strict=True):
+            over_exits(panel, exits, quantity.title)
+            for number, (step, at) in enumerate(zip(steps, own, strict=True)):
                 color, marker = STEPS[number % len(STEPS)], STEP_MARKERS[number % len(STEP_MARKERS)]
-                line(panel, exits, value(found[step]), color=color, label=f"T = {step:g}", marker=marker)
-    return fig
+                line(
+                    panel, exits, quantity.values(at), color=color, label=f"T = {step:g}", marker=marker,
+                    few=quantity.few(at),
+                )  # fmt: skip
+            quantity.scale(panel, own, every)
+        legend(figure, panels[0])
+    return figure

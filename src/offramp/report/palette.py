@@ -1,6 +1,7 @@
 """The report's colours, by what they stand for, on light and on dark; and how matplotlib is set to use them.
 
-Figures are drawn in the light colours. Inside the page each becomes a CSS variable, so that the reader's scheme decides.
+Figures are drawn in the light colours. Inside the page each becomes a CSS variable, so that the reader's scheme
+decides.
 """
 
 from typing import Any, NamedTuple
@@ -68,16 +69,15 @@ def style() -> dict[str, Any]:
         "xtick.labelsize": 9.5,
         "ytick.labelsize": 9.5,
         "xtick.major.size": 0,
+        "xtick.major.pad": 7,
         "ytick.major.size": 0,
         "lines.linewidth": 2,
-        "lines.markersize": 6,
+        "lines.markersize": 5.5,
         "lines.solid_capstyle": "round",
         "legend.frameon": False,
         "legend.fontsize": 10,
         "legend.handlelength": 2.2,
         "figure.facecolor": light("paper"),
-        "figure.titlesize": 13,
-        "figure.titleweight": "bold",
         "svg.fonttype": "none",  # text stays text: it can be searched, read aloud and copied
         "svg.hashsalt": "offramp",  # the same experiment gives the same bytes
     }

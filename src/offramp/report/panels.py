@@ -1,20 +1,24 @@
-"""One panel of a figure: bars, lines and axes over exits. Takes values by exit; knows nothing of experiments."""
+"""One panel of a figure: bars, lines and axes. Takes values by exit (or epoch); knows nothing of experiments."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import floor, nan
 from typing import Any
 
 from offramp.report.palette import light
+from offramp.report.values import Values
 
-Values = Mapping[int, float | None]  # by exit; None where there is nothing, which is drawn as a gap
+DOTTED = (0, (1, 1.5))
+# What lies on the edge of a panel is drawn whole, and the layout does not make room for it.
+OVER_EDGE: dict[str, Any] = {"clip_on": False, "in_layout": False}
 
 
-def over_exits(axes: Any, exits: Sequence[int], title: str, *, unit: str = "", axis_label: str = "exit") -> None:
-    """Set a panel up: its title, one tick an exit, and its unit above the axis."""
-    axes.set_title(title + (f"  ({unit})" if unit else ""))
-    axes.set_xticks(exits)
-    axes.set_xlim(exits[0] - 0.6, exits[-1] + 0.6)
-    axes.set_xlabel(axis_label)
+def over_exits(axes: Any, exits: Sequence[int], title: str) -> None:
+    """Title a panel and give it one tick an exit."""
+    axes.set_title(title)
+    axes.set_xlabel("exit")
+    if exits:
+        axes.set_xticks(exits)
+        axes.set_xlim(exits[0] - 0.6, exits[-1] + 0.6)
 
 
 def line(
@@ -27,54 +31,93 @@ def line(
     marker: str = "o",
     dotted: bool = False,
     few: Iterable[int] = (),
+    behind: bool = False,
 ) -> None:
-    """Draw a line over all `exits`, broken where a value is missing. At exits in `few` the marker is hollow."""
+    """Draw a line over all `exits`, broken where a value is missing. At exits in `few` the marker is hollow.
+
+    A line that is `behind` is broad and pale, so that another of the same values can be seen on it.
+    """
     heights = [nan if (value := values.get(exit_)) is None else value for exit_ in exits]
-    kind = {"linestyle": (0, (1.2, 1.6))} if dotted else {}
-    axes.plot(exits, heights, color=light(color), label=label, marker=marker, **kind)
-    hollow = {exit_: value for exit_ in few if (value := values.get(exit_)) is not None}
-    if hollow:
-        axes.plot(
-            list(hollow), list(hollow.values()), label="_few", linestyle="none", marker=marker, markersize=5.5,
-            color=light(color), markerfacecolor=light("paper"), markeredgewidth=1.6, zorder=3,
-        )  # fmt: skip
+    broad: dict[str, Any] = {"linewidth": 9, "markersize": 9, "alpha": 0.45, "zorder": 2.5} if behind else {"zorder": 3}
+    axes.plot(
+        exits, heights, color=light(color), label=label, marker=marker, linestyle=DOTTED if dotted else "solid",
+        markeredgewidth=0, **broad, **OVER_EDGE,
+    )  # fmt: skip
+    if behind:
+        return
+    hollow = {exit_: value for exit_ in sorted(few) if (value := values.get(exit_)) is not None}
+    axes.plot(
+        list(hollow), list(hollow.values()), label=f"_few {label}", linestyle="none", marker=marker, markersize=4.6,
+        color=light(color), markerfacecolor=light("paper"), markeredgewidth=1.5, zorder=4, **OVER_EDGE,
+    )  # fmt: skip
+
+
+def over_steps(axes: Any, values: Mapping[int, float], *, color: str, label: str, dotted: bool) -> None:
+    """Draw a line without markers over steps that rise by one, as epochs do."""
+    style = DOTTED if dotted else "solid"
+    axes.plot(list(values), list(values.values()), color=light(color), label=label, linestyle=style, **OVER_EDGE)
 
 
 def bars(
-    axes: Any,
-    values: Values,
-    *,
-    color: str,
-    label: str,
-    shift: float = 0.0,
-    width: float = 0.68,
-    alpha: float = 1.0,
-) -> list[tuple[float, float]]:
-    """Draw a bar at each exit that has a value; give their places and heights."""
+    axes: Any, values: Values, *, color: str, label: str, shift: float = 0.0, width: float = 0.7, alpha: float = 1.0
+) -> None:
+    """Draw a bar at each exit that has a value."""
     known = {exit_ + shift: value for exit_, value in values.items() if value is not None}
     axes.bar(list(known), list(known.values()), width=width, color=light(color), label=label, alpha=alpha, linewidth=0)
-    return list(known.items())
 
 
-def write_over(axes: Any, places: Iterable[tuple[float, float]], text: Callable[[float], str]) -> None:
-    """Write each bar's value over it."""
-    for place, height in places:
+def write_values(axes: Any, values: Values, form: str, *, shift: float = 0.0, at: float | None = None) -> None:
+    """Write each bar's value over it, or at height `at`."""
+    for exit_, value in values.items():
+        if value is not None:
+            axes.annotate(
+                form.format(value), (exit_ + shift, value if at is None else at), xytext=(0, 3), fontsize=8.5,
+                textcoords="offset points", ha="center", va="bottom", color=light("ink"),
+            )  # fmt: skip
+
+
+def mark_lowest(axes: Any, curves: Mapping[str, Values], form: str) -> None:
+    """Ring the lowest point of several curves and write its value and its curve's name beside it."""
+    points = [(v, exit_, name) for name, values in curves.items() for exit_, v in values.items() if v is not None]
+    if points:
+        value, exit_, name = min(points)
+        below = value > 0.3 * axes.get_ylim()[1]  # where there is room
+        axes.plot(
+            [exit_], [value], label="_lowest", marker="o", markersize=12, markerfacecolor="none",
+            color=light("ink"), markeredgewidth=1.2, zorder=5, **OVER_EDGE,
+        )  # fmt: skip
         axes.annotate(
-            text(height), (place, height), xytext=(0, 3), textcoords="offset points", ha="center", va="bottom",
-            fontsize=8.5, color=light("muted"),
+            form.format(value) + f"\n{name}, exit {exit_}", (exit_, value), fontsize=9,
+            xytext=(0, -11 if below else 11), textcoords="offset points", ha="center", va="top" if below else "bottom", color=light("ink"),
+            linespacing=1.3, in_layout=False,
         )  # fmt: skip
 
 
-def empty_if_none(axes: Any, *curves: Values) -> bool:
-    """Say in the panel that nothing was measured, where that is so."""
-    if any(value is not None for curve in curves for value in curve.values()):
-        return False
+def write_in(axes: Any, text: str, color: str, height: float) -> None:
+    """Write into the panel's right side, `height` of the way up."""
+    axes.text(0.97, height, text, transform=axes.transAxes, ha="right", fontsize=9.5, color=light(color), weight="bold")
+
+
+def percentages(axes: Any, own: Sequence[Values], scale: Sequence[Values] | None = None) -> float:
+    """Scale a panel of percentages, from a round number below the lowest of `scale`; give that number."""
+    known = [value for values in (scale or own) for value in values.values() if value is not None]
+    start = max(0.0, 10.0 * floor((min(known, default=0.0) - 1) / 10))
+    axes.set_ylim(start, 100)
+    _say_if_empty(axes, own)
+    return start
+
+
+def from_zero(
+    axes: Any, own: Sequence[Values], scale: Sequence[Values] | None = None, *, top: float | None = None
+) -> None:
+    """Scale a panel of quantities that start at zero, up to `top` or just over the largest of `scale`."""
+    known = [value for values in (scale or own) for value in values.values() if value is not None]
+    axes.set_ylim(0, top or 1.1 * max(known, default=1.0) or 1.0)
+    _say_if_empty(axes, own)
+
+
+def _say_if_empty(axes: Any, curves: Sequence[Values]) -> None:
+    if any(value is not None for values in curves for value in values.values()):
+        return
     axes.set_yticks([])
     axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color=light("muted"))
-    return True
-
-
-def floor_of(percentages: Iterable[float | None], step: int = 10) -> float:
-    """Give where an axis of percentages should start so that differences show: a round number below the lowest."""
-    known = [value for value in percentages if value is not None]
-    return max(0.0, step * floor((min(known, default=0.0) - step / 5) / step))

@@ -11,7 +11,7 @@ from typing import Any
 
 from offramp.artifacts.experiment import Experiment
 from offramp.errors import MissingExtraError
-from offramp.report.conditions import in_a_line
+from offramp.report.conditions import in_short
 from offramp.report.palette import light, style
 
 try:
@@ -23,30 +23,55 @@ except ImportError as error:
         "figures are drawn with matplotlib. Install it with: pip install 'offramp[report]'"
     ) from error
 
-LETTER_WIDTH = 0.062  # inches, of the small print
+__all__ = ["Figure", "as_png", "as_svg", "legend", "sheet"]
+
+MARGIN = 0.14  # inches, as all that follow
+TITLE, LEGEND = 0.42, 0.34  # heights of what stands above the panels
+SMALL_LINE, SMALL_LETTER = 0.15, 0.057  # of the small print below them
 
 
 @contextmanager
 def sheet(
-    experiment: Experiment, title: str, *, rows: int = 1, columns: int = 1, size: tuple[float, float], share_y: bool = False
+    experiment: Experiment,
+    title: str,
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    *,
+    note: str = "",
+    share_y: bool = False,
 ) -> Iterator[tuple[Figure, list[Any]]]:
     """Open a figure of `size` in inches with its panels in reading order, and set it up in the report's style."""
+    width, height = size
+    parts = [note] * bool(note) + in_short(experiment)
+    # Lines break between parts: the spaces within one are made unbreakable.
+    small_print = textwrap.wrap(" · ".join(part.replace(" ", "\xa0") for part in parts), int(width / SMALL_LETTER))
+    below = MARGIN + SMALL_LINE * len(small_print)
     with mpl.rc_context(style()):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.03, hspace=0.05)
+        panels_at = (0, below / height, 1, 1 - (TITLE + LEGEND + below) / height)
+        figure.set_layout_engine("constrained", rect=panels_at, w_pad=MARGIN, h_pad=0.08, wspace=0.02, hspace=0.04)
         panels = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
-        figure.suptitle(title, x=0.012, ha="left")
-        small_print = textwrap.fill(in_a_line(experiment), int(size[0] / LETTER_WIDTH))
-        figure.supxlabel(small_print, x=0.012, ha="left", fontsize=8, color=light("muted"))
+        left = MARGIN / width
+        figure.text(left, 1 - MARGIN / height, title, ha="left", va="top", size="x-large", weight="bold")
+        figure.text(
+            left, 0.08 / height, "\n".join(small_print), ha="left", va="bottom", size=8, linespacing=1.3,
+            color=light("muted"),
+        )  # fmt: skip
         yield figure, list(panels.flat)
 
 
 def legend(figure: Figure, panel: Any) -> None:
-    """Name a panel's lines once for the whole figure, in a row under the title."""
+    """Name a panel's lines and bars, once for the whole figure, in a row under the title."""
     handles, labels = panel.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside upper left", ncols=len(handles), borderaxespad=0.4)
+        width, height = figure.get_size_inches()
+        place = ((MARGIN - 0.05) / width, 1 - (TITLE - 0.02) / height)
+        row = figure.legend(
+            handles, labels, loc="upper left", bbox_to_anchor=place, ncols=len(handles), borderpad=0.3, borderaxespad=0
+        )
+        row.set_in_layout(False)
 
 
 def as_svg(figure: Figure, *, ground: bool = True) -> str:

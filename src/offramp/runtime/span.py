@@ -61,7 +61,12 @@ class OnnxSpan:
 def open_span(bundle: Bundle, spec: SpanSpec, threads: int = 0) -> Span:
     """Make a span of a bundle ready to run, in one session. `threads` of 0 uses every core."""
     graph, source, outputs = cut_out(bundle, spec)
-    return OnnxSpan(graph, source, outputs, threads)
+    try:
+        return OnnxSpan(graph, source, outputs, threads)
+    except Exception as error:  # onnxruntime raises a kind of its own for each way in which a graph can be wrong
+        raise ArtifactDamagedError(
+            f"{bundle.path / GRAPH}: onnxruntime cannot run span [{spec.start}, {spec.end}) of it ({error})."
+        ) from error
 
 
 def cut_out(bundle: Bundle, spec: SpanSpec) -> tuple[bytes, str, dict[str, str]]:
@@ -70,7 +75,10 @@ def cut_out(bundle: Bundle, spec: SpanSpec) -> tuple[bytes, str, dict[str, str]]
     if not 0 <= spec.start <= spec.end <= manifest.last:
         raise InputError(f"span [{spec.start}, {spec.end}): expected 0 <= start <= end <= {manifest.last}.")
     for exit_ in spec.exits:
-        manifest.check_exit(exit_)
+        if not spec.start <= manifest.check_exit(exit_) <= spec.end:
+            raise InputError(f"span [{spec.start}, {spec.end}): exit {exit_} lies outside of it.")
+    if not spec.exits and not spec.gives:
+        raise InputError(f"span [{spec.start}, {spec.end}): nothing is asked of it. Name exits, or want its features.")
     source, target = features_name(spec.start), features_name(spec.end)
     wanted = [*map(logits_name, spec.exits), *([target] if spec.gives else [])]
     model = extract(bundle.graph, [source], wanted, str(bundle.path / GRAPH))

@@ -1,0 +1,32 @@
+"""What a reader must know to take an experiment's numbers for what they are, in plain sentences."""
+
+from offramp.artifacts.experiment import Experiment
+from offramp.report.values import FEW
+
+
+def notes(experiment: Experiment) -> list[str]:
+    """Say what the numbers are and are not."""
+    links = sorted({m.conditions.link for m in experiment.measurements})
+    return [
+        "Latency is the time from the client sending a batch to the client holding a sample's answer. Values are "
+        "medians (p50) over the samples of one run, between processes on one machine unless the link says otherwise"
+        + (f"; the link here: {', '.join(links)}." if links else "."),
+        "The overall median is the edge's as soon as more than half of the samples leave there: what the others wait "
+        "for the cloud no longer shows in it. Read it beside the cloud's latency and the number of samples that left.",
+        "The models were run one after another. At the same exit and with the same samples leaving, SEM and MEM compute "
+        "the same; what then remains between their latencies is the machine's noise.",
+        "Cloud accuracy is over the samples that the local exit was unsure of, the hard ones. Over fewer than "
+        f"{FEW} samples (hollow markers) an accuracy may be chance. A dash or a gap means that no sample was answered "
+        "there; it never means zero.",
+        "Each model was trained once: how far another seed would move these numbers was not measured.",
+        _against_the_paper(experiment.data),
+    ]
+
+
+def _against_the_paper(data: str) -> str:
+    if data == "digits":
+        return (
+            "The digits are far easier than CIFAR-10, on which the paper measured: the questions are the paper's, but "
+            "its numbers and these are not comparable."
+        )
+    return "The paper measured CIFAR-10 with its own network, training and machines: compare directions with it, not numbers."
