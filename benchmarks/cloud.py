@@ -1,0 +1,203 @@
+"""A cloud under 1, 4 and 16 clients, with and without batching across them; real processes on loopback.
+
+direct   no batcher: each call runs on its own thread, as many at a time as come
+alone    a batcher whose batches hold one request (`--batch-size 1`): bounded, and nothing is run together
+batched  the default: what waits while the runtime is busy is run together
+wait     the same, and a request waits up to 2 ms for company (`--max-wait-ms 2`)
+
+Each client has a connection of its own, sends its next request when it has the last one's answer, and holds each answer
+against the network run in this process. All clients share one process, and that the machine with the cloud.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import service_pb2_grpc
+
+from alternate import Spread, alternate, last_line, ratio, show
+from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.measurement import Conditions
+from offramp.bench.processes import running
+from offramp.export.write import export
+from offramp.link.client import OPTIONS
+from offramp.link.server import Server
+from offramp.link.tensors import read_outputs, write_request
+from offramp.nodes.cloud import tail_name, tails
+from offramp.nodes.process import READY
+from offramp.runtime.span import RUNTIME, SpanSpec, open_span
+from untrained import architecture_of, noise, untrained
+
+CONTENDERS = {"alone": ("--batch-size", "1"), "batched": (), "wait": ("--max-wait-ms", "2")}
+TIMEOUT = 60.0
+
+
+class Caller:
+    """A client on a connection of its own, with one request that it repeats."""
+
+    def __init__(self, address: str, bundle: Bundle, boundary: int, features: npt.NDArray[Any]) -> None:
+        self.channel = grpc.insecure_channel(address, [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
+        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        last = bundle.manifest.last
+        self.name, size = logits_name(last), len(features)
+        self.request = write_request(tail_name(boundary, "fp32"), bundle.id, {features_name(boundary): features})
+        self.expected = open_span(bundle, SpanSpec(boundary, last, (last,)), 1).run(features)[self.name]
+        self.size, self.seconds = size, []  # type: int, list[float]
+
+    def call(self, times: int) -> None:
+        """Send the request so many times, one after the other."""
+        for _ in range(times):
+            start = time.perf_counter()
+            response = self.stub.ModelInfer(self.request, timeout=TIMEOUT)
+            self.seconds.append(time.perf_counter() - start)
+            found = read_outputs(response)[self.name]
+            if found.shape != self.expected.shape or not np.allclose(found, self.expected, rtol=1e-3, atol=1e-4):
+                raise SystemExit("a client got rows that are not its own")
+
+
+def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[str, Any]:
+    """Throughput and latency of each contender by number of clients; `requests` a round, over all clients."""
+    shape = bundle.manifest.feature_shape(options.boundary)
+    rng = np.random.default_rng(options.seed)
+    figures: dict[str, Any] = {}
+    common = (str(bundle.path), "--port", "0", "--threads", str(options.threads))
+    with ExitStack() as stack:
+        addresses = {"direct": stack.enter_context(_direct(bundle, options.threads))}
+        for name, flags in CONTENDERS.items():
+            addresses[name] = stack.enter_context(running("cloud", *common, *flags)).address()
+        for clients in options.clients:
+            batches = [rng.random((options.batch_size, *shape), np.float32) for _ in range(clients)]
+            callers = {
+                name: [Caller(address, bundle, options.boundary, batch) for batch in batches]
+                for name, address in addresses.items()
+            }
+            pool = stack.enter_context(ThreadPoolExecutor(clients))
+            p50: dict[str, list[float]] = {name: [] for name in addresses}
+            p95: dict[str, list[float]] = {name: [] for name in addresses}
+
+            def rush(
+                name: str,
+                callers: dict[str, list[Caller]] = callers,
+                pool: ThreadPoolExecutor = pool,
+                p50: dict[str, list[float]] = p50,
+                p95: dict[str, list[float]] = p95,
+            ) -> None:
+                for caller in callers[name]:
+                    caller.seconds.clear()
+                list(pool.map(lambda caller: caller.call(requests // len(callers[name])), callers[name]))
+                seconds = [second for caller in callers[name] for second in caller.seconds]
+                p50[name].append(median(seconds))
+                p95[name].append(float(np.percentile(seconds, 95)))
+
+            calls: dict[str, Callable[[], object]] = {
+                name: lambda name=name, rush=rush: rush(name)  # type: ignore[misc]
+                for name in addresses
+            }
+            found = alternate(calls, rounds=options.rounds)
+            samples = requests // clients * clients * options.batch_size
+            figures[f"clients_{clients}"] = {
+                "samples_per_second": {n: Spread.of([samples / value for value in s]) for n, s in found.items()},
+                "throughput_over_direct": {n: ratio(found["direct"], s) for n, s in found.items()},
+                "p50_seconds": {n: Spread.of(values[1:]) for n, values in p50.items()},  # the first round warms up
+                "p95_seconds": {n: Spread.of(values[1:]) for n, values in p95.items()},
+                "p50_over_direct": {n: ratio(values[1:], p50["direct"][1:]) for n, values in p50.items()},
+            }
+            for caller in [caller for each in callers.values() for caller in each]:
+                caller.channel.close()
+    return figures
+
+
+@contextmanager
+def _direct(bundle: Bundle, threads: int) -> Iterator[str]:
+    """A cloud without a batcher: this script in a process of its own; gives its address."""
+    command = [sys.executable, __file__, "--serve-direct", str(bundle.path), "--threads", str(threads)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().split()[1]
+        finally:
+            process.terminate()
+
+
+def _serve_direct(path: Path, threads: int) -> None:
+    server = Server(tails(Bundle.open(path), threads), "127.0.0.1", 0, max_batch=256)
+    server.start()
+    print(f"{READY} {server.address}", flush=True)
+    threading.Event().wait()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few rounds of few calls: to see that it runs")
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--model", default="mem")
+    parser.add_argument("--boundary", type=int, default=3, help="where the features come from")
+    parser.add_argument("--batch-size", type=int, default=1, help="samples a request")
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--threads", type=int, default=0, help="of each session; 0 for every core")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, help="default 9")
+    parser.add_argument("--serve-direct", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve_direct:
+        _serve_direct(options.serve_direct, options.threads)
+    options.rounds = options.rounds or (3 if options.quick else 9)
+    requests = 160 if options.quick else 800
+
+    architecture = architecture_of(options.preset, options.model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        bundle = export(untrained(architecture, path, options.seed), path / "bundle", noise(architecture, 64))
+        figures = measure(bundle, options, requests)
+
+    for clients in options.clients:
+        found = figures[f"clients_{clients}"]
+        show(
+            f"Cloud: {options.preset} {options.model} from boundary {options.boundary}, {clients} client(s), "
+            f"{options.batch_size} sample(s) a request, {options.threads or 'all'} thread(s)",
+            ("", "samples/s", "over direct", "p50 ms", "p50 over direct", "p95 ms"),
+            [
+                (
+                    name,
+                    f"{speed.median:,.0f} ({speed.min:,.0f} to {speed.max:,.0f})",
+                    found["throughput_over_direct"][name].show(),
+                    found["p50_seconds"][name].show(1000),
+                    found["p50_over_direct"][name].show(),
+                    f"{1000 * found['p95_seconds'][name].median:.3g}",
+                )
+                for name, speed in found["samples_per_second"].items()
+            ],
+            f"Median (least to most) of {options.rounds} alternating rounds of {requests} requests; ratios are of "
+            "neighbours.",
+        )
+    last_line(
+        "cloud",
+        figures,
+        Conditions.here(batch_size=options.batch_size, link="loopback, unshaped", runtime=RUNTIME),
+        preset=options.preset,
+        model=options.model,
+        boundary=options.boundary,
+        batch_size=options.batch_size,
+        clients=options.clients,
+        threads=options.threads,
+        seed=options.seed,
+        rounds=options.rounds,
+        requests=requests,
+    )
+
+
+if __name__ == "__main__":
+    main()

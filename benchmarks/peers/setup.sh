@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Virtual environments of the peers that benchmarks/serving.py measures against, each with what it pins.
+# Usage: benchmarks/peers/setup.sh [FOLDER]   (default: benchmarks/peers/venvs)
+set -euo pipefail
+folder=${1:-$(dirname "$0")/venvs}
+python=${PYTHON:-python3}
+make() { # name, requirements
+  local name=$1
+  shift
+  [ -x "$folder/$name/bin/python" ] || "$python" -m venv "$folder/$name"
+  "$folder/$name/bin/python" -m pip install --quiet "$@"
+}
+make mlserver mlserver==1.7.1 onnxruntime==1.32.0
+make litserve litserve==0.2.19 onnxruntime==1.32.0
+make ray "ray[serve]==2.60.0" onnxruntime==1.32.0
