@@ -1,6 +1,11 @@
 """What several test files share: a small trained network as checkpoint and bundle, made once a session."""
 
+import os
 from pathlib import Path
+
+# Before torch is imported: pools of several test processes that spin for the same cores take minutes for seconds' work.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
@@ -34,6 +39,12 @@ def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Chec
 def bundle(checkpoint: Checkpoint, digits: Splits) -> Bundle:
     """The network as nodes run it."""
     return export(checkpoint, checkpoint.path / "bundle", digits.calibration)
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(checkpoint: Checkpoint, digits: Splits) -> Bundle:
+    """The same with an int8 graph beside the other."""
+    return export(checkpoint, checkpoint.path / "bundle-int8", digits.calibration, int8=True)
 
 
 @pytest.fixture(scope="session")

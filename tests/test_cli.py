@@ -44,8 +44,10 @@ def test_train_export_predict_evaluate_from_a_shell(tmp_path: Path) -> None:
     exported = offramp("export", "net", cwd=tmp_path)
     assert exported.stdout.startswith("net/bundle: bundle "), exported.stderr
 
-    predicted = offramp("predict", "net/bundle", "--out", "p.parquet", cwd=tmp_path)
-    assert predicted.stdout == "p.parquet: 359 samples of digits (test) at exits 2, 5, 9\n", predicted.stderr
+    portable = ("--runtime", "onnxruntime", "--precision", "fp32")
+    predicted = offramp("predict", "net/bundle", "--out", "p.parquet", *portable, cwd=tmp_path)
+    written = "p.parquet: 359 samples of digits (test) at exits 2, 5, 9, onnxruntime fp32\n"
+    assert predicted.stdout == written, predicted.stderr
 
     evaluated = json.loads(offramp("evaluate", "p.parquet", "--threshold", "1", "--json", cwd=tmp_path).stdout)
     assert [(row["exit"], row["exited_locally"], row["cloud_accuracy"]) for row in evaluated] == [

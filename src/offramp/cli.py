@@ -38,6 +38,13 @@ Split = Annotated[str, typer.Option(help="train, validation, calibration or test
 Score = Annotated[str, typer.Option(help="entropy, max-probability or margin.")]
 CodecName = Annotated[str, typer.Option(help="fp32, fp16 or uint8: how features cross the cut.")]
 Drop = Annotated[float | None, typer.Option(help="A score above this is not worth the cloud: answered, and marked.")]
+RuntimeName = Annotated[
+    str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto times both where openvino is installed.")
+]
+PrecisionName = Annotated[
+    str,
+    typer.Option("--precision", help="auto, fp32, bf16 or int8; auto is fp32 where there are no bf16 matrix units."),
+]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
@@ -143,6 +150,10 @@ def export(
     out: Annotated[Path | None, typer.Option(help="Folder of the bundle. Default: CHECKPOINT/bundle")] = None,
     data: Annotated[str | None, typer.Option(help="Calibration data. Default: what it was trained on.")] = None,
     exporter: Annotated[str, typer.Option(help="torchscript or dynamo.")] = "torchscript",
+    int8: Annotated[bool, typer.Option("--int8", help="Add a graph that multiplies in int8.")] = False,
+    force_int8: Annotated[
+        bool, typer.Option("--force-int8", help="The same, even where it loses more than 2 points.")
+    ] = False,
 ) -> None:
     """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ."""
     _needs_torch("export")
@@ -155,13 +166,48 @@ def export(
         raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
     trained = Checkpoint.open(checkpoint)
     splits = load(data or trained.card.data, trained.card.architecture.shape, seed=trained.card.seed)
-    bundle = run(trained, out or checkpoint / "bundle", splits.calibration, exporter=exporter)  # type: ignore[arg-type]
+    bundle = run(
+        trained,
+        out or checkpoint / "bundle",
+        splits.calibration,
+        exporter=exporter,  # type: ignore[arg-type]
+        int8=int8 or force_int8,
+        force_int8=force_int8,
+    )
     parity = bundle.manifest.parity
     print(
         f"{bundle.path}: bundle {bundle.id}, {bundle.manifest.model}, "
         f"exits {', '.join(map(str, bundle.manifest.exits))}; differs from torch by "
         f"{parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
     )
+    if bundle.manifest.int8 is not None:
+        from offramp.bench.table import int8_table
+
+        console.print(int8_table(bundle.manifest.int8))
+
+
+@app.command("slice")
+def slice_(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
+    start: Annotated[int, typer.Option(min=0, help="Boundary where it begins; 0 is the image.")] = 0,
+    end: Annotated[int | None, typer.Option(min=0, help="Boundary where it ends. Default: the network's end.")] = None,
+    takes: Annotated[str, typer.Option(help="Codec in which features arrive: fp32, fp16 or uint8.")] = "fp32",
+    gives: Annotated[str | None, typer.Option(help="Codec in which features leave. Default: none do.")] = None,
+) -> None:
+    """Write a part of a bundle as one ONNX file: for a small device, or for another maker's server as the cloud."""
+    from offramp.artifacts.bundle import Bundle
+    from offramp.artifacts.document import write_bytes
+    from offramp.runtime.span import SpanSpec, cut_out
+
+    source = Bundle.open(bundle)
+    manifest = source.manifest
+    stop = manifest.last if end is None else end
+    exits = tuple(exit_ for exit_ in manifest.exits if exit_ == stop)
+    spec = SpanSpec(start, stop, exits, None if gives is None else _codec(gives), _codec(takes))
+    graph, name, outputs = cut_out(source, spec)
+    write_bytes(out, graph)
+    print(f"{out}: {name} to {', '.join(outputs.values())}, {len(graph):,} bytes, of bundle {source.id}")
 
 
 @app.command()
@@ -172,15 +218,20 @@ def predict(
     split: Split = "test",
     cut: Annotated[int, typer.Option(help="With a codec: where the last exit's features cross.")] = 0,
     codec: CodecName = "fp32",
+    runtime: RuntimeName = "auto",
+    precision: PrecisionName = "auto",
 ) -> None:
     """Classify a split at every exit, once, and write the logits."""
     from offramp.data.load import load
     from offramp.measure.predict import open_predictor
 
-    predictor = open_predictor(source, cut, _codec(codec))
+    predictor = open_predictor(source, cut, _codec(codec), runtime, precision)
     predictions = predictor.predict(load(data, predictor.shape, seed=predictor.seed).part(split), split)
     predictions.write(out)
-    print(f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, predictor.exits))}")
+    print(
+        f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, predictor.exits))}, "
+        f"{predictor.runtime} {predictor.precision}"
+    )
 
 
 @app.command()
@@ -224,16 +275,30 @@ def evaluate(
 
 @serve.command("cloud")
 def serve_cloud(
-    bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
+    bundle: Annotated[list[Path], typer.Argument(help="Folders that `offramp export` wrote.")],
     host: Host = "127.0.0.1",
     port: Port = 8001,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
+    batch_size: Annotated[
+        int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
+    ] = 64,
+    max_wait_ms: Annotated[
+        float, typer.Option(help="How long a request may wait for company while the runtime is free; 0 does not.")
+    ] = 0.0,
+    queue: Annotated[int, typer.Option(help="Samples that may wait; what comes on top is refused at once.")] = 256,
+    workers: Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")] = 1,
+    runtime: RuntimeName = "auto",
+    precision: PrecisionName = "auto",
 ) -> None:
-    """Serve every tail of a bundle."""
+    """Serve every tail of one bundle or several, in batches across clients."""
+    from offramp.nodes.batching import Limits
+    from offramp.nodes.process import CloudSettings
     from offramp.nodes.process import serve_cloud as run
 
-    run(bundle, host=host, port=port, threads=threads, max_batch=max_batch)
+    limits = Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue)
+    bundles = tuple(map(str, bundle))
+    run(CloudSettings(bundles, host, port, threads, max_batch, limits, workers, runtime, precision))
 
 
 @serve.command("edge")
@@ -250,12 +315,17 @@ def serve_edge(
     drop_threshold: Drop = None,
     plan: Annotated[Path | None, typer.Option(help="A plan as a file, instead of the options above.")] = None,
     cloud: Annotated[str | None, typer.Option(help="HOST:PORT of the cloud. Not needed at the last exit.")] = None,
+    cloud_version: Annotated[
+        str | None, typer.Option(help="The models' version on a cloud of another maker. Default: the bundle's id.")
+    ] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
     score: Score = "entropy",
     host: Host = "127.0.0.1",
     port: Port = 8001,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
+    runtime: RuntimeName = "auto",
+    precision: PrecisionName = "auto",
 ) -> None:
     """Serve the classifier: answer at the exit what is sure enough, forward the rest."""
     from offramp.artifacts.plan import Plan
@@ -265,11 +335,14 @@ def serve_edge(
         bundle,
         Plan.load(plan) if plan else _plan(exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
+        cloud_version=cloud_version,
         cloud_wait=cloud_wait,
         host=host,
         port=port,
         threads=threads,
         max_batch=max_batch,
+        runtime=runtime,
+        precision=precision,
     )
 
 
@@ -314,14 +387,18 @@ def bench(
         pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
         with Client(direct) if direct else nullcontext() as cloud:
             driven = drive(client, pixels, batch_size=batch_size, exit_=exit_, threshold=threshold, direct=cloud)
-    conditions = Conditions.here(batch_size=batch_size, link=link, runtime=served.runtime)
+    conditions = Conditions.here(
+        batch_size=batch_size, link=link, runtime=served.runtime, dtype=served.engine.precision
+    )
     document = measurement(served.model, plan, images, driven, conditions)
     if out is not None:
         document.write(out)
     Console(stderr=True, width=console.width).print(measurements_table([document]))
     print(document.to_json(), end="")
     if predictions is not None:
-        agreement = hold_against(driven.answers, images, predictions, bundle_id=served.bundle, plan=plan)
+        agreement = hold_against(
+            driven.answers, images, predictions, bundle_id=served.bundle, plan=plan, engine=served.engine
+        )
         verdict = "agree with" if agreement.holds else "DIFFER from"
         print(
             f"check: the nodes' answers {verdict} {check}: of {agreement.n} samples {agreement.labels} labels, "

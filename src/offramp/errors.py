@@ -4,7 +4,8 @@
 
     OfframpError
     ├── InputError           a value that was handed in: shape, dtype, range, name
-    │   └── UnknownModelError    a model, or a version of it, that this node does not serve
+    │   ├── UnknownModelError    a model, or a version of it, that this node does not serve
+    │   └── TooLargeError        a request that would take more memory than the node gives to one
     ├── ArtifactError        a document or bundle on disk
     │   ├── ArtifactMissingError  the file is not there
     │   ├── ArtifactDamagedError  the file is there and is not what it should be (cut short, changed)
@@ -36,6 +37,10 @@ class InputError(OfframpError, ValueError):
 
 class UnknownModelError(InputError):
     """A request names a model, or a version of it, that this node does not serve."""
+
+
+class TooLargeError(InputError):
+    """A request would take more memory than this node gives to one."""
 
 
 class ArtifactError(OfframpError):

@@ -263,6 +263,16 @@ def test_a_state_that_was_removed_starts_anew(few: Splits, minute: Architecture,
     assert (tmp_path / CARD).exists()
 
 
+def test_a_file_is_not_a_folder_to_train_into(few: Splits, minute: Architecture, tmp_path: Path) -> None:
+    """Said before anything is trained."""
+    out = tmp_path / "model.pt"
+    out.write_text("somebody's")
+    assert refusal(a_run(minute), few, out, TrainingError, resume=False) == (
+        f"{out}: is a file, and a run is a folder. Choose an empty or a new one."
+    )
+    assert out.read_text() == "somebody's"
+
+
 def refusal(run: Run, splits: Splits, out: Path, kind: type[OfframpError], *, resume: bool = True) -> str:
     """The message with which a training does not begin."""
     with pytest.raises(kind) as caught:

@@ -15,11 +15,13 @@ from pydantic import model_validator
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
+from offramp.artifacts.engine import Precision
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
 MANIFEST = "manifest.json"
 GRAPH = "graph.onnx"
+GRAPH_INT8 = "graph-int8.onnx"
 IMAGE = "image"
 LOGITS = "logits_"
 
@@ -90,6 +92,25 @@ class Parity(Frozen):
     samples: int
 
 
+class Rethreshold(Frozen):
+    """A threshold for fp32 scores, and the one for int8 scores by which the same share of samples leaves."""
+
+    exit: int
+    threshold: float
+    int8: float
+    share: float  # of the calibration samples
+
+
+class Int8(Frozen):
+    """What multiplying in int8 does: accuracies over the calibration samples, and thresholds chosen again."""
+
+    samples: int
+    fp32_accuracy: dict[int, float]  # by exit, every sample at each
+    int8_accuracy: dict[int, float]
+    score: str  # that the thresholds are of
+    thresholds: tuple[Rethreshold, ...]
+
+
 class Origin(Frozen):
     """Where the weights come from."""
 
@@ -116,6 +137,7 @@ class Manifest(Document):
     parity: Parity
     origin: Origin
     files: dict[str, FileDigest]
+    int8: Int8 | None = None  # None: there is no int8 graph
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -130,6 +152,10 @@ class Manifest(Document):
             raise ValueError("classes: at least one class is needed")
         if GRAPH not in self.files:
             raise ValueError(f"files: {GRAPH} is not listed")
+        if (self.int8 is not None) != (GRAPH_INT8 in self.files):
+            raise ValueError(f"int8: described without {GRAPH_INT8} in files, or the other way round")
+        if outside := [name for name in self.files if Path(name).name != name or name in ("", "..")]:
+            raise ValueError(f"files: {outside[0]!r} is not the name of a file in the bundle's own folder")
         return self
 
     @property
@@ -185,6 +211,7 @@ class Bundle:
     path: Path
     manifest: Manifest
     graph: bytes
+    graph_int8: bytes | None = None
 
     @cached_property
     def id(self) -> str:
@@ -204,15 +231,29 @@ class Bundle:
             )
         manifest = Manifest.read(path / MANIFEST)
         contents = {name: _read_checked(path / name, digest) for name, digest in manifest.files.items()}
-        return cls(path, manifest, contents[GRAPH])
+        return cls(path, manifest, contents[GRAPH], contents.get(GRAPH_INT8))
+
+    def graph_for(self, precision: Precision) -> tuple[str, bytes]:
+        """Name and content of the graph that is run in a precision; an InputError where there is none."""
+        if precision != "int8":
+            return GRAPH, self.graph
+        if self.graph_int8 is None:
+            raise InputError(
+                f"precision int8: {self.path} holds no int8 graph. Export it with: offramp export CHECKPOINT --int8"
+            )
+        return GRAPH_INT8, self.graph_int8
 
     @staticmethod
-    def write(path: Path, manifest: Manifest, graph: bytes) -> "Bundle":
+    def write(path: Path, manifest: Manifest, graph: bytes, graph_int8: bytes | None = None) -> "Bundle":
         """Write a bundle; the manifest comes last, so a folder with a manifest is a whole bundle."""
         (path / MANIFEST).unlink(missing_ok=True)
         write_bytes(path / GRAPH, graph)
+        if graph_int8 is None:
+            (path / GRAPH_INT8).unlink(missing_ok=True)
+        else:
+            write_bytes(path / GRAPH_INT8, graph_int8)
         manifest.write(path / MANIFEST)
-        return Bundle(path, manifest, graph)
+        return Bundle(path, manifest, graph, graph_int8)
 
 
 def digest(content: bytes) -> FileDigest:

@@ -35,7 +35,7 @@ class Document(Frozen):
         """Read the document from JSON text; `origin` is what messages call it, most often a path."""
         try:
             raw = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # a thousand opening brackets are no ValueError
             raise ArtifactDamagedError(
                 f"{origin}: not a JSON document ({error}). It was cut short or is another kind of file: write it again."
             ) from error

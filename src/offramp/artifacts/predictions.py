@@ -15,6 +15,7 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, read_bytes, write_bytes
+from offramp.artifacts.engine import Engine, Precision
 from offramp.errors import ArtifactDamagedError, InputError, MissingExtraError
 
 METADATA_KEY = b"offramp"
@@ -34,6 +35,20 @@ class PredictionsHeader(Document):
     exits: tuple[int, ...]
     cut: int = 0  # where the features of the last exit's logits crossed from one node to another
     codec: Codec = "fp32"  # and how; fp32 changes nothing, wherever the cut
+    runtime: str = "onnxruntime"  # that measured them: onnxruntime, openvino or torch
+    precision: Precision = "fp32"  # that it multiplied in
+
+    def check_engine(self, engine: Engine) -> None:
+        """Raise InputError unless answers of an engine can be held against these: fp32 against fp32, else like to like.
+
+        All runtimes agree in fp32 up to rounding. In bf16 and int8 each rounds in places of its own.
+        """
+        if self.precision == engine.precision and (self.precision == "fp32" or self.runtime == engine.runtime):
+            return
+        raise InputError(
+            f"predictions: measured with {self.runtime} {self.precision}, and the edge computes with {engine}. Measure "
+            f"them alike: offramp predict BUNDLE --runtime {engine.runtime} --precision {engine.precision}"
+        )
 
 
 @dataclass(frozen=True)
@@ -86,7 +101,7 @@ class Predictions:
             columns[logits_name(exit_)] = pa.FixedSizeListArray.from_arrays(pa.array(logits.ravel()), classes)
         table = pa.table(columns).replace_schema_metadata({METADATA_KEY: self.header.to_json().encode()})
         buffer = io.BytesIO()
-        parquet.write_table(table, buffer, compression="zstd")
+        parquet.write_table(table, buffer, compression="zstd", write_page_checksum=True)
         write_bytes(path, buffer.getvalue())
 
     @classmethod
@@ -95,36 +110,42 @@ class Predictions:
         pa, parquet = _pyarrow()
         content = read_bytes(path)
         try:
-            table = parquet.read_table(io.BytesIO(content))
-        except (pa.ArrowException, OSError) as error:
+            table = parquet.read_table(io.BytesIO(content), page_checksum_verification=True)
+            names, metadata = table.column_names, table.schema.metadata or {}
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise ArtifactDamagedError(
-                f"{path}: not a parquet file, or cut short. Measure it again with: offramp predict"
+                f"{path}: not a parquet file, or cut short or changed. Measure it again with: offramp predict"
             ) from error
-        metadata = table.schema.metadata or {}
         if METADATA_KEY not in metadata:
             raise ArtifactDamagedError(f"{path}: a parquet file, but not one of offramp's predictions.")
         header = PredictionsHeader.parse(metadata[METADATA_KEY], str(path))
-        needed = ["index", "label", *map(logits_name, header.exits)]
-        if missing := [name for name in needed if name not in table.column_names]:
+        logits_type = pa.list_(pa.float32(), len(header.classes))
+        schema = pa.schema([("index", pa.int64()), ("label", pa.int64())])
+        for exit_ in header.exits:
+            schema = schema.append(pa.field(logits_name(exit_), logits_type))
+        if missing := [name for name in schema.names if name not in names]:
             raise ArtifactDamagedError(
                 f"{path}: column {missing[0]!r} is missing. Measure it again with: offramp predict"
             )
-        classes = len(header.classes)
+        try:
+            table = table.select(schema.names).cast(schema)
+        except pa.ArrowException as error:
+            raise ArtifactDamagedError(
+                f"{path}: a column is not of the type it should be ({error}). Measure it again with: offramp predict"
+            ) from error
 
-        def logits(exit_: int) -> npt.NDArray[np.float32]:
-            flat = table[logits_name(exit_)].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            if flat.size != table.num_rows * classes:
-                raise ArtifactDamagedError(
-                    f"{path}: {logits_name(exit_)} holds {flat.size} numbers, expected {table.num_rows} x {classes}."
-                )
-            return np.ascontiguousarray(flat, np.float32).reshape(-1, classes)
+        def values(name: str) -> npt.NDArray[Any]:
+            column = table[name].combine_chunks()
+            flat = column.flatten() if column.type == logits_type else column
+            if column.null_count or flat.null_count:
+                raise ArtifactDamagedError(f"{path}: column {name!r} has gaps. Measure it again with: offramp predict")
+            return np.array(flat)
 
-        return cls(
-            header,
-            table["index"].to_numpy().astype(np.int64),
-            table["label"].to_numpy().astype(np.int64),
-            {exit_: logits(exit_) for exit_ in header.exits},
-        )
+        logits = {exit_: values(logits_name(exit_)).reshape(-1, len(header.classes)) for exit_ in header.exits}
+        try:
+            return cls(header, values("index"), values("label"), logits)
+        except InputError as error:
+            raise ArtifactDamagedError(f"{path}: {error}") from error
 
 
 def _pyarrow() -> tuple[Any, Any]:

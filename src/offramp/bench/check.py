@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
-from offramp.exits.agreement import Agreement, compare, ties
+from offramp.exits.agreement import TOLERANCES, Agreement, compare, ties
 from offramp.exits.answers import Answers
 from offramp.exits.evaluation import route
 
@@ -18,8 +19,12 @@ def check(
     *,
     bundle_id: str,
     plan: Plan,
+    engine: Engine = PORTABLE,
 ) -> Agreement:
-    """Compare sample by sample. Raises InputError where the predictions are of other weights or other samples."""
+    """Compare sample by sample, within what is stated for the precision of the nodes' engine.
+
+    Raises InputError where the predictions are of other weights, other samples, or computed otherwise.
+    """
     expected = f"bundle:{bundle_id}"
     if predictions.header.source.startswith("bundle:") and predictions.header.source != expected:
         raise InputError(
@@ -31,4 +36,6 @@ def check(
             f"predictions: of {len(predictions)} samples of {predictions.header.data} ({predictions.header.split}), "
             f"and {len(images)} samples of {images.name} were sent; expected the same samples in the same order."
         )
-    return compare(running, route(predictions, plan), ties(predictions, plan))
+    predictions.header.check_engine(engine)
+    tolerance = TOLERANCES[engine.precision]
+    return compare(running, route(predictions, plan), ties(predictions, plan, tolerance), tolerance)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import LinkError
 from offramp.nodes.process import READY
@@ -32,6 +33,7 @@ class Node:
         )
         self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.output: list[str] = []
+        self.ready: list[str] = []  # words of the line that says so
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
 
@@ -43,7 +45,17 @@ class Node:
         self.lines.put(None)
 
     def address(self, timeout: float = START_TIMEOUT) -> str:
-        """Wait until the node is ready and give its HOST:PORT."""
+        """Wait until the node is ready and give the HOST:PORT of its gRPC side."""
+        return self._ready_words(timeout)[1]
+
+    def http_address(self, timeout: float = START_TIMEOUT) -> str:
+        """Wait until the node is ready and give the HOST:PORT of its HTTP side."""
+        words = self._ready_words(timeout)
+        return words[words.index("http") + 1]
+
+    def _ready_words(self, timeout: float) -> list[str]:
+        if self.ready:
+            return self.ready
         while True:
             try:
                 line = self.lines.get(timeout=timeout)
@@ -52,7 +64,8 @@ class Node:
             if line is None:
                 raise LinkError(f"a node stopped before it was ready. It said: {''.join(self.output)}")
             if line.startswith(READY + " "):
-                return line.split()[1]
+                self.ready = line.split()
+                return self.ready
 
     def stop(self) -> int:
         """Ask the node to stop, as an orchestrator does, and wait; give its exit code."""
@@ -79,9 +92,9 @@ def running(*arguments: str) -> Iterator[Node]:
 
 
 @contextmanager
-def edge_and_cloud(bundle: Path, plan: Plan, *, threads: int = 0) -> Iterator[str]:
+def edge_and_cloud(bundle: Path, plan: Plan, *, threads: int = 0, engine: Engine = PORTABLE) -> Iterator[str]:
     """Run a cloud and an edge of the same bundle on free ports of this machine; give the edge's HOST:PORT."""
-    common = ("--port", "0", "--threads", str(threads))
+    common = ("--port", "0", "--threads", str(threads), "--runtime", engine.runtime, "--precision", engine.precision)
     with tempfile.TemporaryDirectory() as folder, running("cloud", str(bundle), *common) as cloud:
         file = Path(folder) / "plan.json"
         plan.write(file)

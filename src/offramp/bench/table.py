@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from rich.table import Table
 
+from offramp.artifacts.bundle import Int8
 from offramp.artifacts.measurement import Latency, Measurement
 
 
@@ -27,6 +28,22 @@ def measurements_table(documents: Iterable[Measurement], title: str | None = Non
             *map(_median, (latency.edge, latency.cloud, latency.overall)),
             f"{document.bytes_to_cloud / 1000:,.0f}",
         )
+    return table
+
+
+def int8_table(found: Int8) -> Table:
+    """A row an exit: accuracy in both precisions, and for each fp32 threshold the int8 one that lets as many leave."""
+    thresholds = sorted({again.threshold for again in found.thresholds})
+    again = {(one.exit, one.threshold): one.int8 for one in found.thresholds}
+    table = Table(
+        title=f"int8 on {found.samples} calibration samples",
+        caption=f"T {found.score}: the int8 threshold by which as many samples leave as by that T in fp32.",
+    )
+    for name in ("exit", "fp32 %", "int8 %", *(f"T {threshold:g}" for threshold in thresholds)):
+        table.add_column(name, justify="right", no_wrap=True)
+    for exit_, accuracy in found.fp32_accuracy.items():
+        cells = [f"{again[exit_, t]:.4f}" if (exit_, t) in again else "–" for t in thresholds]
+        table.add_row(str(exit_), percent(accuracy), percent(found.int8_accuracy[exit_]), *cells)
     return table
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from offramp.data.decode import decode
 from offramp.data.image_set import ImageSet
 from offramp.data.resize import pillow
 from offramp.errors import DataError
@@ -34,18 +35,14 @@ def _read(folder: Path, classes: tuple[str, ...], height: int, width: int, chann
             f"{folder}: {sorted(unknown)[0]!r} is not one of the classes {', '.join(classes)}. "
             "A test set has the classes of its training set."
         )
-    image = pillow()
+    resampling = pillow().Resampling.BILINEAR
     frames, labels = [], []
     for label, name in enumerate(classes):
         for path in sorted((folder / name).rglob("*")):
             if path.suffix.lower() not in SUFFIXES:
                 continue
-            try:
-                with image.open(path) as opened:
-                    frame = opened.convert("L" if channels == 1 else "RGB")
-                    frames.append(np.asarray(frame.resize((width, height), image.Resampling.BILINEAR)))
-            except (OSError, ValueError) as error:
-                raise DataError(f"{path}: not an image that Pillow can read ({error}). Mend or remove it.") from error
+            frame = decode(path, "L" if channels == 1 else "RGB", str(path))
+            frames.append(np.asarray(frame.resize((width, height), resampling)))
             labels.append(label)
     if not frames:
         raise DataError(

@@ -7,6 +7,7 @@ import torch
 
 from offramp.artifacts.bundle import (
     GRAPH,
+    GRAPH_INT8,
     IMAGE,
     MANIFEST,
     Bundle,
@@ -24,6 +25,7 @@ from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
 from offramp.export.calibrate import SAMPLES, cuts, measured_cuts
 from offramp.export.graph import Exporter, output_names, to_onnx
+from offramp.export.quantize import check_loss, measured, quantize
 from offramp.models.checkpoint import Checkpoint
 from offramp.models.count import count
 from offramp.models.exit_net import ExitNet
@@ -42,12 +44,19 @@ def export(
     *,
     exporter: Exporter = "torchscript",
     tolerance: float = TOLERANCE,
+    int8: bool = False,
+    force_int8: bool = False,
 ) -> Bundle:
     """Write a checkpoint's bundle into `out`.
 
     On `calibration` samples the parity gate compares, the codecs' ranges are taken and their accuracies measured.
     Raises ParityError, and writes nothing, where any boundary's or exit's values differ by more than `tolerance`.
+
+    With `int8` the bundle holds a second graph that multiplies in int8, and the manifest what that does; ParityError
+    too where it loses more than two points at the last exit, unless `force_int8`.
     """
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out}: is a file, and a bundle is a folder. Choose an empty or a new one.")
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST).exists():
         raise ArtifactError(f"{out}: holds other files than a bundle. Choose an empty or a new folder.")
     card, net = checkpoint.card, checkpoint.net
@@ -82,8 +91,16 @@ def export(
         ),
         files={GRAPH: digest(graph)},
     )
-    measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
-    return Bundle.write(out, manifest.model_copy(update={"cuts": measured}), graph)
+    found = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
+    manifest = manifest.model_copy(update={"cuts": found})
+    if not int8:
+        return Bundle.write(out, manifest, graph)
+    graph_int8 = quantize(graph, image)
+    spec = measured(Bundle(out, manifest, graph, graph_int8), image, calibration.labels)
+    if not force_int8:
+        check_loss(spec, manifest.last)
+    files = manifest.files | {GRAPH_INT8: digest(graph_int8)}
+    return Bundle.write(out, manifest.model_copy(update={"files": files, "int8": spec}), graph, graph_int8)
 
 
 def check_parity(

@@ -15,13 +15,14 @@ from offramp.link.status import error_of
 from offramp.link.tensors import read_outputs, read_parameters, write_request
 
 FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
-KEEPALIVE_MS = 10_000  # a network that dies quietly is noticed after this and the time-out below, not after minutes
+# A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between calls
+# nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
+KEEPALIVE_MS = 10_000
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_send_message_length", -1),  # the server states and enforces the bound
     ("grpc.max_receive_message_length", 256 * 2**20),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -79,10 +80,10 @@ class Client:
                 ) from error
             raise error_of(error, self.address) from error
 
-    def prepare(self, model: str, timeout: float) -> None:
+    def prepare(self, model: str, timeout: float, version: str = "") -> None:
         """Ask a model to be ready; UnknownModelError where the node does not serve it."""
         try:
-            self.stub.ModelReady(pb.ModelReadyRequest(name=model), timeout=timeout)
+            self.stub.ModelReady(pb.ModelReadyRequest(name=model, version=version), timeout=timeout)
         except grpc.RpcError as error:
             raise error_of(error, self.address) from error
 

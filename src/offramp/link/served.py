@@ -17,7 +17,11 @@ Parameters = Mapping[str, bool | int | float | str]
 DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
     "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
     "INT32": np.dtype(np.int32),
     "INT64": np.dtype(np.int64),
     "FP16": np.dtype(np.float16),
@@ -30,11 +34,12 @@ NAMES: dict[np.dtype[Any], str] = {dtype: name for name, dtype in DTYPES.items()
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor that a model takes or gives; -1 in the shape is free."""
+    """A tensor that a model takes or gives; -1 in the shape is free. `forms` are other datatypes it is taken in."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    forms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

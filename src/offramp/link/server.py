@@ -11,33 +11,51 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp._version import __version__
-from offramp.errors import OfframpError, PortInUseError, UnknownModelError
+from offramp.errors import OfframpError, UnknownModelError
 from offramp.link.client import FINAL, KEEPALIVE_MS
+from offramp.link.port import port_taken
 from offramp.link.served import Call, Result, Served, TensorSpec
 from offramp.link.status import status_of
 from offramp.link.tensors import read_inputs, read_parameters, write_response
 
 log = logging.getLogger("offramp")
 
-WORKERS = 32  # calls answered at once; each holds a thread while the runtime or the cloud works
+CALLS = 32  # answered at once; each holds a thread while the runtime or the cloud works
 MESSAGE_SLACK = 1 << 16  # bytes of a message beside its largest tensor
 
 
 class Server:
-    """Serves models on a port: bound and ready when made, since models are made before it."""
+    """Serves models on a port: bound and ready when made, since models are made before it.
 
-    def __init__(self, models: Iterable[Served], host: str, port: int, *, max_batch: int) -> None:
-        served = {model.name: model for model in models}
-        self.pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="call")
-        largest = max(_bytes(spec) for model in served.values() for spec in (*model.inputs, *model.outputs))
+    Models of one name and several versions are told apart by the version that a request names; the first answers where
+    it names none. `calls` are answered at once. `shared` lets other processes of this user listen on the port too.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[Served],
+        host: str,
+        port: int,
+        *,
+        max_batch: int,
+        calls: int = CALLS,
+        shared: bool = False,
+    ) -> None:
+        served: dict[str, dict[str, Served]] = {}
+        largest = 0
+        for model in models:
+            served.setdefault(model.name, {})[model.version] = model
+            largest = max([largest, *(_bytes(spec) for spec in (*model.inputs, *model.outputs))])
+        self.pool = ThreadPoolExecutor(calls, thread_name_prefix="call")
         self.server = grpc.server(
             self.pool,
             options=[
-                # Without this two servers share a port and each answers some of the calls.
-                ("grpc.so_reuseport", 0),
+                # Unless told not to, grpc lets two servers share a port, and each answers some of the calls.
+                ("grpc.so_reuseport", int(shared)),
                 ("grpc.max_receive_message_length", max_batch * largest + MESSAGE_SLACK),
                 ("grpc.max_send_message_length", -1),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+                # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
+                ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
@@ -48,10 +66,7 @@ class Server:
             self.port = self.server.add_insecure_port(f"{host}:{port}")
         except RuntimeError as error:
             self.pool.shutdown()
-            raise PortInUseError(
-                f"cannot listen on {host}:{port}: the port is taken, or the host is not this machine's. "
-                "Choose another with --port, or stop what listens there."
-            ) from error
+            raise port_taken(host, port) from error
         self.address = f"{host}:{self.port}"
 
     def start(self) -> None:
@@ -77,7 +92,7 @@ def _bytes(spec: TensorSpec) -> int:
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
     """The protocol's calls."""
 
-    def __init__(self, served: dict[str, Served]) -> None:
+    def __init__(self, served: dict[str, dict[str, Served]]) -> None:
         self.served = served
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -99,7 +114,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
     def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
             model = self._find(request.name, request.version)
-            response = pb.ModelMetadataResponse(name=model.name, versions=[model.version], platform="offramp")
+            versions = [*self.served[model.name]]
+            response = pb.ModelMetadataResponse(name=model.name, versions=versions, platform="offramp")
             for target, specs in ((response.inputs, model.inputs), (response.outputs, model.outputs)):
                 for spec in specs:
                     target.add(name=spec.name, datatype=spec.datatype, shape=spec.shape)
@@ -141,12 +157,13 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, "INTERNAL: the node failed; its log has the details.")
 
     def _find(self, name: str, version: str) -> Served:
-        model = self.served.get(name)
-        if model is None:
+        versions = self.served.get(name)
+        if versions is None:
             raise UnknownModelError(f"model {name!r}: unknown here. This node serves {', '.join(self.served)}.")
-        if version not in ("", model.version):
+        model = versions.get(version or next(iter(versions)))
+        if model is None:
             raise UnknownModelError(
-                f"model {name!r} version {version!r}: this node serves version {model.version}. "
+                f"model {name!r} version {version!r}: this node serves version {' and '.join(versions)}. "
                 "The two nodes hold different bundles: give both the same one."
             )
         return model

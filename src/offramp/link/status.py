@@ -1,4 +1,4 @@
-"""Errors of ours to the protocol's status and back: one table, read in both directions."""
+"""Errors of ours to the protocol's status, of gRPC and of HTTP, and back: one table, read in both directions."""
 
 from typing import Any
 
@@ -9,32 +9,49 @@ from offramp.errors import (
     DeadlineError,
     InputError,
     LinkError,
+    MissingExtraError,
     OfframpError,
     OverloadedError,
+    TooLargeError,
     UnknownModelError,
     UnreachableError,
 )
 
-# The first row whose class fits is taken: special before general.
-STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode], ...] = (
-    (UnknownModelError, grpc.StatusCode.NOT_FOUND),
-    (InputError, grpc.StatusCode.INVALID_ARGUMENT),
-    (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION),
-    (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED),
-    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    (UnreachableError, grpc.StatusCode.UNAVAILABLE),
+# An error takes the first row whose class fits it: special before general. A status takes the last row that holds it:
+# RESOURCE_EXHAUSTED from another node is its load.
+STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode, int], ...] = (
+    (UnknownModelError, grpc.StatusCode.NOT_FOUND, 404),
+    (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
+    (InputError, grpc.StatusCode.INVALID_ARGUMENT, 400),
+    (MissingExtraError, grpc.StatusCode.UNIMPLEMENTED, 501),
+    (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION, 502),
+    (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
+    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 503),
+    (UnreachableError, grpc.StatusCode.UNAVAILABLE, 503),
 )
 
 
+MESSAGE_BOUND = "message larger than max"  # grpc's own words for it, under the status that means load too
+
+
 def status_of(error: OfframpError) -> grpc.StatusCode:
-    """The status that carries an error to a client."""
-    return next((status for kind, status in STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+    """The status that carries an error to a client over gRPC."""
+    return next((status for kind, status, _ in STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+
+
+def http_status_of(error: OfframpError) -> int:
+    """The status that carries an error to a client over HTTP."""
+    return next((status for kind, _, status in STATUS if isinstance(error, kind)), 500)
 
 
 def error_of(error: Any, peer: str) -> OfframpError:
     """The error of ours that a failed call to `peer` means."""
     code, detail = error.code(), error.details() or "no details"
-    kind = next((kind for kind, status in STATUS if status == code), LinkError)
+    kind = next((kind for kind, status, _ in reversed(STATUS) if status == code), LinkError)
+    if kind is OverloadedError and MESSAGE_BOUND in detail:  # later would not help: less at a time would
+        kind = TooLargeError
+    if kind is MissingExtraError:  # the other node's, not ours
+        kind = LinkError
     if kind is UnreachableError:
         return UnreachableError(f"{peer} does not answer ({detail}). Start it, or check the address and the network.")
     if kind is DeadlineError:

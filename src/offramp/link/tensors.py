@@ -15,7 +15,11 @@ from offramp.link.served import DTYPES, NAMES, Array, Parameters
 TYPED_FIELDS = {
     "BOOL": "bool_contents",
     "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
     "INT8": "int_contents",
+    "INT16": "int_contents",
     "INT32": "int_contents",
     "INT64": "int64_contents",
     "FP32": "fp32_contents",
@@ -53,19 +57,19 @@ def encode(array: Array) -> bytes:
 
 def decode(name: str, datatype: str, shape: Iterable[int], raw: bytes) -> Array:
     """Make a tensor of raw contents, with no copy where there need be none."""
-    extents = _extents(name, shape)
+    extents = extents_of(name, shape)
     dtype = _dtype(name, datatype)
     expected = math.prod(extents)
     if dtype == np.object_:
         values = decode_bytes(raw, name)
         if len(values) != expected:
             raise InputError(f"{name}: shape {list(extents)} holds {expected} elements, got {len(values)}.")
-        return values.reshape(extents)
+        return shaped(name, values, extents)
     if len(raw) != expected * dtype.itemsize:
         raise InputError(
             f"{name}: shape {list(extents)} of {datatype} takes {expected * dtype.itemsize} bytes, got {len(raw)}."
         )
-    return np.frombuffer(raw, dtype).reshape(extents)
+    return shaped(name, np.frombuffer(raw, dtype), extents)
 
 
 def read_inputs(request: pb.ModelInferRequest) -> dict[str, Array]:
@@ -97,7 +101,7 @@ def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
 
 
 def _typed(tensor: Any) -> Array:
-    dtype, extents = _dtype(tensor.name, tensor.datatype), _extents(tensor.name, tensor.shape)
+    dtype, extents = _dtype(tensor.name, tensor.datatype), extents_of(tensor.name, tensor.shape)
     if tensor.datatype not in TYPED_FIELDS:
         raise InputError(f"{tensor.name}: {tensor.datatype} has no typed contents. Send it raw.")
     field = TYPED_FIELDS[tensor.datatype]
@@ -109,12 +113,12 @@ def _typed(tensor: Any) -> Array:
     if dtype == np.object_:
         array = np.empty(len(values), np.object_)
         array[:] = list(values)
-        return array.reshape(extents)
+        return shaped(tensor.name, array, extents)
     wide = np.array(values)
     narrow = wide.astype(dtype)
     if dtype.kind in "iu" and (wide != narrow).any():
         raise InputError(f"{tensor.name}: a value does not fit {tensor.datatype}.")
-    return narrow.reshape(extents)
+    return shaped(tensor.name, narrow, extents)
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[Any]:
@@ -123,11 +127,20 @@ def _dtype(name: str, datatype: str) -> np.dtype[Any]:
     return DTYPES[datatype]
 
 
-def _extents(name: str, shape: Iterable[int]) -> tuple[int, ...]:
+def extents_of(name: str, shape: Iterable[int]) -> tuple[int, ...]:
+    """Check a shape."""
     extents = tuple(shape)
     if any(extent < 0 for extent in extents):
         raise InputError(f"{name}: shape {list(extents)} has a negative extent.")
     return extents
+
+
+def shaped(name: str, values: Array, extents: tuple[int, ...]) -> Array:
+    """Bring values that are as many as a shape holds into it."""
+    try:
+        return values.reshape(extents)
+    except ValueError as error:  # numpy's own bounds: 64 axes, extents of 63 bits
+        raise InputError(f"{name}: shape {list(extents)[:8]} is none that a tensor can have ({error}).") from error
 
 
 def write_request(

@@ -9,10 +9,12 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import MANIFEST, Bundle, features_name, logits_name
 from offramp.artifacts.codec import Codec, encode_image
+from offramp.artifacts.engine import PORTABLE, Engine, Precision
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
+from offramp.runtime.choice import choose
 from offramp.runtime.span import SpanSpec, open_span
 
 BATCH = 256
@@ -33,6 +35,8 @@ class Predictor:
     run: Pass
     cut: int = 0  # where the last exit's features crossed from one node to another, and how
     codec: Codec = "fp32"
+    runtime: str = "onnxruntime"
+    precision: Precision = "fp32"
 
     def predict(self, images: ImageSet, split: str) -> Predictions:
         """Classify every image at every exit."""
@@ -56,18 +60,29 @@ class Predictor:
             exits=self.exits,
             cut=self.cut,
             codec=self.codec,
+            runtime=self.runtime,
+            precision=self.precision,
         )
         logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in self.exits}
         return Predictions(header, images.index, images.labels, logits)
 
 
-def open_predictor(path: Path, cut: int = 0, codec: Codec = "fp32") -> Predictor:
-    """Open a checkpoint's or a bundle's folder for predicting."""
+def open_predictor(
+    path: Path, cut: int = 0, codec: Codec = "fp32", runtime: str = "onnxruntime", precision: str = "fp32"
+) -> Predictor:
+    """Open a checkpoint's or a bundle's folder for predicting; `auto` settles runtime and precision as a node does.
+
+    A checkpoint runs on torch in fp32: for it, runtime and precision are `auto`, or the defaults.
+    """
     if (path / MANIFEST).exists():
-        return of_bundle(Bundle.open(path), cut, codec)
+        bundle = Bundle.open(path)
+        whole = SpanSpec(0, bundle.manifest.last, (bundle.manifest.last,))
+        return of_bundle(bundle, cut, codec, choose(bundle, whole, runtime, precision).engine)
     if (path / "model.json").exists():
         if codec != "fp32":
             raise InputError(f"{path}: a checkpoint has no codec {codec}. Export it, and predict the bundle.")
+        if runtime == "openvino" or precision not in ("auto", "fp32"):
+            raise InputError(f"{path}: a checkpoint runs on torch in fp32. Export it, and predict the bundle.")
         return _of_checkpoint(path)
     raise ArtifactMissingError(
         f"{path}: neither a checkpoint (model.json) nor a bundle ({MANIFEST}). "
@@ -75,7 +90,7 @@ def open_predictor(path: Path, cut: int = 0, codec: Codec = "fp32") -> Predictor
     )
 
 
-def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32") -> Predictor:
+def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engine = PORTABLE) -> Predictor:
     """Predict with a bundle's graph on the runtime that the nodes use.
 
     With a codec, the last exit's logits are those of features that crossed the cut in it; every other exit is the
@@ -86,9 +101,9 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32") -> Predictor:
     manifest.cut(cut)
     plain = codec == "fp32"
     before = manifest.exits if plain else manifest.exits[:-1]
-    span = open_span(bundle, SpanSpec(0, last, before)) if before else None
-    here = None if plain or not cut else open_span(bundle, SpanSpec(0, cut, gives=codec))
-    there = None if plain else open_span(bundle, SpanSpec(cut, last, (last,), takes=codec))
+    span = open_span(bundle, SpanSpec(0, last, before), engine=engine) if before else None
+    here = None if plain or not cut else open_span(bundle, SpanSpec(0, cut, gives=codec), engine=engine)
+    there = None if plain else open_span(bundle, SpanSpec(cut, last, (last,), takes=codec), engine=engine)
 
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
         outputs = span.run(image) if span else {}
@@ -107,6 +122,8 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32") -> Predictor:
         run,
         cut,
         codec,
+        engine.runtime,
+        engine.precision,
     )
 
 
@@ -135,4 +152,5 @@ def _of_checkpoint(path: Path) -> Predictor:
         architecture.shape,
         card.seed,
         run,
+        runtime="torch",
     )

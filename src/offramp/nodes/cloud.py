@@ -3,6 +3,7 @@
 It boots from the bundle alone and holds no plan: where the network is cut is the edge's business, request by request.
 """
 
+import os
 import threading
 from collections.abc import Iterator
 
@@ -12,8 +13,10 @@ from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.codec import CODECS, Codec
 from offramp.errors import InputError
 from offramp.link.served import DTYPES, NAMES, Array, Call, Result, TensorSpec
+from offramp.nodes.batching import Batcher
 from offramp.nodes.replies import Replies
-from offramp.runtime.span import Span, SpanSpec, open_span
+from offramp.runtime.choice import DEFAULT, Choice
+from offramp.runtime.span import Span, SpanSpec, open_span, warm_up
 
 ROW = "row"  # beside the features in a call that asks for a direct reply: their places in the client's batch
 
@@ -26,20 +29,37 @@ def tail_name(boundary: int, codec: Codec) -> str:
 class Tail:
     """One suffix of a bundle, as a model on a server. Gives logits, so that any server that runs ONNX can stand in.
 
-    Its session is opened when it is first asked about: a MEM has 27 tails, and an edge uses one.
+    Its session is opened when it is first asked about: a MEM has 27 tails, and an edge uses one. With a batcher, which
+    tails share, the batches of several callers are run together; without one, each on its caller's thread.
     """
 
     replies: Replies | None = None  # the streams of clients, where the node offers direct replies
 
-    def __init__(self, bundle: Bundle, boundary: int, codec: Codec = "fp32", threads: int = 0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        boundary: int,
+        codec: Codec = "fp32",
+        threads: int = 0,
+        batcher: Batcher | None = None,
+        choice: Choice = DEFAULT,
+    ) -> None:
         manifest = bundle.manifest
         self.bundle, self.threads, self.opening = bundle, threads, threading.Lock()
+        self.batcher, self.choice = batcher, choice
         self.version, self.name = bundle.id, tail_name(boundary, codec)
         self.shape, self.dtype = manifest.feature_shape(boundary), DTYPES[DATATYPES[codec]]
         self.source, self.target = features_name(boundary), logits_name(manifest.last)
         self.inputs = (TensorSpec(self.source, DATATYPES[codec], (-1, *self.shape)),)
         self.outputs = (TensorSpec(self.target, "FP32", (-1, len(manifest.classes))),)
-        self.config = {"bundle": bundle.id, "model": manifest.model, "boundary": str(boundary), "codec": codec}
+        self.config = {
+            "bundle": bundle.id,
+            "model": manifest.model,
+            "boundary": str(boundary),
+            "codec": codec,
+            **choice.config,
+            "process": str(os.getpid()),
+        }
         self.spec = SpanSpec(boundary, manifest.last, (manifest.last,), takes=codec)
         self.span: Span | None = None
 
@@ -47,8 +67,9 @@ class Tail:
         """Make it ready to answer: once, and warm, since the first run allocates."""
         with self.opening:
             if self.span is None:
-                self.span = open_span(self.bundle, self.spec, self.threads)
-                self.span.run(np.zeros((1, *self.shape), self.dtype))
+                span = open_span(self.bundle, self.spec, self.threads, self.choice.engine)
+                warm_up(span, self.bundle, self.spec)
+                self.span = span
             return self.span
 
     def prepare(self) -> None:
@@ -59,19 +80,21 @@ class Tail:
         """Finish a batch of features; where the call names a client's stream, the logits go there, and none back."""
         reply = call.reply
         if reply is None:
-            return Result({self.target: self.finish(call.input(self.source))})
+            return Result({self.target: self.finish(call.input(self.source), call.timeout)})
         features, rows = call.input(self.source, beside=(ROW,)), call.inputs.get(ROW)
         if rows is None or rows.shape != features.shape[:1] or rows.dtype != np.int64:
             raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
         if self.replies is None:
             raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
-        self.replies.send(
-            reply.token, Result({self.target: self.finish(features), ROW: rows}, {"reply_as": reply.request})
-        )
+        logits = self.finish(features, call.timeout)
+        self.replies.send(reply.token, Result({self.target: logits, ROW: rows}, {"reply_as": reply.request}))
         return Result({}, {"direct": True})
 
-    def finish(self, features: Array) -> Array:
-        """Check a batch of features and give the last exit's logits."""
+    def finish(self, features: Array, timeout: float | None = None) -> Array:
+        """Check a batch of features and give the last exit's logits.
+
+        With a batcher, raises OverloadedError where its queue is full and DeadlineError where `timeout` seconds pass.
+        """
         if features.dtype != self.dtype:
             raise InputError(f"{self.source}: expected {NAMES[self.dtype]}, got {NAMES[features.dtype]}.")
         if features.ndim != len(self.shape) + 1 or features.shape[1:] != self.shape:
@@ -83,6 +106,10 @@ class Tail:
             raise InputError(f"{self.source}: the batch is empty (N = 0). Send at least one sample.")
         if self.dtype != np.uint8 and not np.isfinite(features).all():
             raise InputError(f"{self.source}: the batch holds NaN or infinity.")
+        self.open()  # here, not on a runner that others wait for
+        return self._run(features) if self.batcher is None else self.batcher.run(self._run, features, timeout)
+
+    def _run(self, features: Array) -> Array:
         return self.open().run(features)[self.target]
 
     def stream(self, call: Call) -> Iterator[Result]:
@@ -93,8 +120,10 @@ class Tail:
 DATATYPES: dict[Codec, str] = {"fp32": "FP32", "fp16": "FP16", "uint8": "UINT8"}
 
 
-def tails(bundle: Bundle, threads: int = 0) -> list[Tail]:
+def tails(bundle: Bundle, threads: int = 0, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
     """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
-    found = [Tail(bundle, cut.boundary, codec, threads) for cut in bundle.manifest.cuts for codec in CODECS]
+    found = [
+        Tail(bundle, cut.boundary, codec, threads, batcher, choice) for cut in bundle.manifest.cuts for codec in CODECS
+    ]
     found[0].open()  # a graph that this runtime cannot run is found before anybody asks
     return found

@@ -23,7 +23,8 @@ from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.link.served import Reply
 from offramp.nodes.upstream import Direct, Upstream
-from offramp.runtime.span import Span, SpanSpec, open_span
+from offramp.runtime.choice import choose
+from offramp.runtime.span import Span, SpanSpec, open_span, warm_up
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
 
@@ -44,12 +45,25 @@ class Part:
 class Edge:
     """Answers batches by a plan. Safe to call from several threads at once."""
 
-    def __init__(self, bundle: Bundle, plan: Plan, cloud: Upstream | None = None, *, threads: int = 0) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        plan: Plan,
+        cloud: Upstream | None = None,
+        *,
+        threads: int = 0,
+        runtime: str = "onnxruntime",
+        precision: str = "fp32",
+    ) -> None:
         self.bundle, self.cloud, self.threads = bundle, cloud, threads
         self.last = bundle.manifest.last
         self.plan = self._check(plan)
         self.spans: dict[SpanSpec, Span] = {}
         self.opening = threading.Lock()
+        # `auto` times what the edge runs of every sample, and the whole network where it runs nothing by itself.
+        end = max([plan.cut, *(active.exit for active in plan.active)]) or self.last
+        ends = {*(active.exit for active in plan.active), *([self.last] if end == self.last else [])}
+        self.choice = choose(bundle, SpanSpec(0, end, tuple(sorted(ends))), runtime, precision, threads)
         self._warm(plan)
 
     def infer(self, image: Images, *, plan: Plan | None = None, timeout: float | None = None) -> Answers:
@@ -151,15 +165,15 @@ class Edge:
         """A span, opened when first asked for, once."""
         with self.opening:
             if spec not in self.spans:
-                self.spans[spec] = open_span(self.bundle, spec, self.threads)
+                self.spans[spec] = open_span(self.bundle, spec, self.threads, self.choice.engine)
             return self.spans[spec]
 
     def _warm(self, plan: Plan) -> None:
-        """Open what the plan needs and run it once: the first run allocates."""
+        """Open what the plan needs and run it."""
         specs = self._exit_spans(plan)
         at = specs[-1].end if specs else 0
         if plan.cut > at:
             ends = (self.last,) if plan.cut == self.last else ()
             specs.append(SpanSpec(at, plan.cut, ends, None if ends else plan.codec))
         for spec in specs:
-            self._span(spec).run(np.zeros((1, *self.bundle.manifest.feature_shape(spec.start)), np.float32))
+            warm_up(self._span(spec), self.bundle, spec)

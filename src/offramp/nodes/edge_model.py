@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers, Tier
@@ -13,7 +15,6 @@ from offramp.link.client import Client
 from offramp.link.served import Array, Call, Result, TensorSpec
 from offramp.nodes.cloud import ROW
 from offramp.nodes.edge import Edge
-from offramp.runtime.span import RUNTIME
 
 NAME = "classifier"
 TIERS = np.array([tier.name.lower().encode() for tier in Tier], np.object_)
@@ -41,7 +42,7 @@ class EdgeModel:
             "bundle": edge.bundle.id,
             "model": manifest.model,
             "plan": edge.plan.to_json(),
-            "runtime": RUNTIME,
+            **edge.choice.config,
         }
 
     def prepare(self) -> None:
@@ -113,7 +114,8 @@ class ServedEdge:
     bundle: str
     plan: Plan
     shape: tuple[int, int, int]  # of one image (C, H, W)
-    runtime: str
+    runtime: str  # and its version
+    engine: Engine
 
 
 def describe_edge(client: Client, timeout: float = 10.0) -> ServedEdge:
@@ -129,6 +131,9 @@ def describe_edge(client: Client, timeout: float = 10.0) -> ServedEdge:
             Plan.parse(config["plan"], client.address),
             (channels, height, width),
             config["runtime"],
+            TypeAdapter(Engine).validate_python(
+                {"runtime": config["runtime"].split()[0], "precision": config["precision"]}
+            ),
         )
     except (KeyError, ValueError, ArtifactError) as error:
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error

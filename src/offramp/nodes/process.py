@@ -1,34 +1,137 @@
 """A node as a process: start, say ready, serve until told to stop, finish what is in flight."""
 
+import json
 import signal
+import sys
 import threading
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.codec import CODECS
 from offramp.artifacts.plan import Plan
-from offramp.link.server import Server
-from offramp.nodes.cloud import tails
+from offramp.errors import InputError
+from offramp.link.port import hold_port
+from offramp.link.server import CALLS, Server
+from offramp.nodes.batching import Batcher, Limits
+from offramp.nodes.cloud import tail_name, tails
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
-from offramp.nodes.replies import Replies
+from offramp.nodes.replies import STREAMS, Replies
 from offramp.nodes.upstream import RemoteCloud
+from offramp.nodes.workers import supervise
+from offramp.runtime.choice import AUTO, Choice, choose
+from offramp.runtime.span import SpanSpec
+from offramp.runtime.threads import cores_to_use
 
 READY = "ready"  # first word of the line that a node prints when it can answer; the second is HOST:PORT
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
+MOST_WORKERS = 256
 
 
-def serve_cloud(path: Path, *, host: str, port: int, threads: int, max_batch: int) -> None:
-    """Serve every tail of a bundle until SIGTERM or SIGINT."""
-    bundle = Bundle.open(path)
-    models = tails(bundle, threads)
-    replies = Replies(bundle.id)
+@dataclass(frozen=True)
+class CloudSettings:
+    """What a cloud serves, and how."""
+
+    bundles: tuple[str, ...]
+    host: str = "127.0.0.1"
+    port: int = 0
+    threads: int = 0
+    max_batch: int = 256
+    limits: Limits = field(default_factory=Limits)
+    workers: int = 1
+    runtime: str = AUTO
+    precision: str = AUTO
+    why: str = "as asked"  # these two
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise InputError(
+                f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
+            )
+
+    def of_one(self, port: int) -> Self:
+        """What each worker gets: its share of the cores, and runners enough to use them."""
+        cores = cores_to_use(0)
+        threads = self.threads or (0 if self.workers == 1 else max(1, cores // self.workers))
+        runners = max(1, cores // self.workers)
+        return replace(self, port=port, threads=threads, limits=replace(self.limits, runners=runners))
+
+    def settle(self, bundle: Bundle) -> Choice:
+        """The runtime and precision of every tail: one choice for the node, timed on the whole of its first network."""
+        last = bundle.manifest.last
+        choice = choose(bundle, SpanSpec(0, last, (last,)), self.runtime, self.precision, self.of_one(0).threads)
+        return choice if AUTO in (self.runtime, self.precision) else replace(choice, why=self.why)
+
+    def to_json(self) -> str:
+        """Write them for a worker."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read them as a worker."""
+        fields = json.loads(text)
+        return cls(**fields | {"bundles": tuple(fields["bundles"]), "limits": Limits(**fields["limits"])})
+
+
+def serve_cloud(settings: CloudSettings) -> None:
+    """Serve every tail of some bundles until SIGTERM or SIGINT, in this process or in several that share the port.
+
+    The kernel gives each connection to one of several: they serve many edges, not one edge faster. A direct reply needs
+    the client and the edge at the same process, so several send none.
+    """
+    bundles = _open(settings)
+    choice = settings.settle(bundles[0])
+    settings = replace(settings, runtime=choice.engine.runtime, precision=choice.engine.precision, why=choice.why)
+    if settings.workers == 1:
+        _serve_tails(bundles, settings.of_one(settings.port))
+        return
+    with hold_port(settings.host, settings.port) as port:
+        command = [sys.executable, "-m", "offramp.nodes.worker", settings.of_one(port).to_json()]
+        line = f"{READY} {settings.host}:{port} {_title(bundles)}, {choice}, {settings.workers} workers"
+        supervise(command, settings.workers, word=READY, line=line, grace=GRACE + 5)
+
+
+def serve_worker(settings: CloudSettings) -> None:
+    """Be one of several processes that serve a cloud."""
+    _serve_tails(_open(settings), settings)
+
+
+def _open(settings: CloudSettings) -> list[Bundle]:
+    found: dict[str, Bundle] = {}
+    for path in settings.bundles:
+        bundle = Bundle.open(path)
+        if bundle.id in found:
+            raise InputError(f"{path} and {found[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
+        found[bundle.id] = bundle
+    return list(found.values())
+
+
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings) -> None:
+    batcher, shared = Batcher(settings.limits), settings.workers > 1
+    choice = settings.settle(bundles[0])
+    models = [tail for bundle in bundles for tail in tails(bundle, settings.threads, batcher, choice)]
+    replies = [] if shared else [Replies(bundles[0].id)]
     for model in models:
-        model.replies = replies
-    names = f"{models[0].name} to {models[-1].name}" if len(models) > 1 else models[0].name
-    _serve(
-        Server([*models, replies], host, port, max_batch=max_batch),
-        f"cloud: {bundle.manifest.model}, {names}, bundle {bundle.id}",
+        model.replies = replies[0] if replies else None
+    # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
+    calls = settings.limits.calls + STREAMS + CALLS
+    server = Server(
+        [*models, *replies], settings.host, settings.port, max_batch=settings.max_batch, calls=calls, shared=shared
     )
+    _serve(server, f"{_title(bundles)}, {choice}")
+    batcher.close()
+
+
+def _title(bundles: list[Bundle]) -> str:
+    """What a cloud says of itself: `cloud: mem, tail-0 to tail-8-uint8, bundle 3f…`."""
+    said = []
+    for bundle in bundles:
+        cuts = [cut.boundary for cut in bundle.manifest.cuts]
+        names = f"{tail_name(cuts[0], CODECS[0])} to {tail_name(cuts[-1], CODECS[-1])}"
+        said.append(f"{bundle.manifest.model}, {names}, bundle {bundle.id}")
+    return f"cloud: {' and '.join(said)}"
 
 
 def serve_edge(
@@ -36,11 +139,14 @@ def serve_edge(
     plan: Plan,
     *,
     cloud: str | None,
+    cloud_version: str | None = None,
     cloud_wait: float,
     host: str,
     port: int,
     threads: int,
     max_batch: int,
+    runtime: str = AUTO,
+    precision: str = AUTO,
 ) -> None:
     """Serve the classifier by a plan until SIGTERM or SIGINT.
 
@@ -48,13 +154,14 @@ def serve_edge(
     BundleMismatchError, and serves nothing, if not.
     """
     bundle = Bundle.open(path)
-    upstream = RemoteCloud(bundle, cloud) if cloud else None
-    edge = Edge(bundle, plan, upstream, threads=threads)
+    upstream = RemoteCloud(bundle, cloud, cloud_version) if cloud else None
+    edge = Edge(bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision)
     if upstream is not None and bundle.manifest.last not in (plan.cut, plan.exit):
         upstream.check(plan, cloud_wait)
     server = Server([EdgeModel(edge)], host, port, max_batch=max_batch)
     on = f"cloud {cloud}" if cloud else "no cloud"
-    _serve(server, f"edge: {bundle.manifest.model}, exit {plan.exit}, T = {plan.threshold:g}, {on}, bundle {bundle.id}")
+    by = f"exit {plan.exit}, T = {plan.threshold:g}"
+    _serve(server, f"edge: {bundle.manifest.model}, {by}, {on}, bundle {bundle.id}, {edge.choice}")
     if upstream is not None:
         upstream.close()
 

@@ -14,6 +14,7 @@ from offramp.link.client import Client
 from offramp.link.served import Reply
 from offramp.link.tensors import write_request
 from offramp.nodes.cloud import ROW, Tail, tail_name
+from offramp.runtime.choice import DEFAULT, Choice
 
 Features = npt.NDArray[Any]
 
@@ -50,10 +51,13 @@ class Upstream(Protocol):
 
 
 class RemoteCloud:
-    """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears."""
+    """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
 
-    def __init__(self, bundle: Bundle, address: str) -> None:
-        self.bundle, self.client = bundle, Client(address)
+    A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead.
+    """
+
+    def __init__(self, bundle: Bundle, address: str, version: str | None = None) -> None:
+        self.bundle, self.client, self.version = bundle, Client(address), version or bundle.id
 
     def check(self, plan: Plan, timeout: float) -> None:
         """Wait for the cloud, and hold what it serves against the bundle."""
@@ -66,12 +70,12 @@ class RemoteCloud:
                 f"cloud {self.client.address} does not serve {name} ({error}). Serve the edge's bundle there: "
                 f"{self.bundle.path}"
             ) from error
-        if self.bundle.id not in versions:
+        if self.version not in versions:
             raise BundleMismatchError(
                 f"cloud {self.client.address} serves bundle {', '.join(versions)}, and this edge holds "
-                f"{self.bundle.id} ({self.bundle.path}). Give both nodes the same bundle."
+                f"{self.version} ({self.bundle.path}). Give both nodes the same bundle."
             )
-        self.client.prepare(name, timeout)
+        self.client.prepare(name, timeout, self.version)
 
     def finish(self, cut: int, codec: Codec, features: Features, timeout: float, to: Direct | None = None) -> Finished:
         """Send the features in one message and wait for the logits, or for word that the client has them."""
@@ -79,7 +83,7 @@ class RemoteCloud:
         if to is not None:
             inputs[ROW] = to.rows.astype(np.int64)
             parameters = {"reply_to": to.reply.token, "reply_as": to.reply.request}
-        request = write_request(tail_name(cut, codec), self.bundle.id, inputs, parameters)
+        request = write_request(tail_name(cut, codec), self.version, inputs, parameters)
         try:
             result = self.client.send(request, timeout)
         except UnknownModelError as error:
@@ -102,8 +106,8 @@ class RemoteCloud:
 class LocalCloud:
     """The rest of the network in this process: for a machine that is edge and cloud in one, and for tests."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
-        self.bundle, self.threads = bundle, threads
+    def __init__(self, bundle: Bundle, threads: int = 0, choice: Choice = DEFAULT) -> None:
+        self.bundle, self.threads, self.choice = bundle, threads, choice
         self.tails: dict[tuple[int, Codec], Tail] = {}
 
     def check(self, plan: Plan, timeout: float) -> None:
@@ -119,4 +123,4 @@ class LocalCloud:
         return Finished(self._tail(cut, codec).finish(features), 0)
 
     def _tail(self, cut: int, codec: Codec) -> Tail:
-        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, self.threads))
+        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, self.threads, choice=self.choice))

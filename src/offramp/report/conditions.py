@@ -1,6 +1,7 @@
 """What an experiment was measured under, in words: in full for the page, in short for a figure."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from offramp.artifacts.experiment import Experiment
 from offramp.report.families import as_in_the_paper
@@ -9,23 +10,20 @@ from offramp.report.families import as_in_the_paper
 def conditions(experiment: Experiment) -> dict[str, str]:
     """Name every condition; where measurements differ in one, all its values are named."""
     of = [m.conditions for m in experiment.measurements]
-    dates = sorted({c.date for c in of})
     return {
         "Data": f"{experiment.data}, {experiment.test_samples:,} test samples",
         "Network": f"preset {experiment.preset}, {len(experiment.models)} models",
         "Training": f"recipe {experiment.recipe}, {experiment.epochs} epochs, seed {experiment.seed}",
-        "Hardware": _all(c.hardware for c in of),
-        "Cores": _all(str(c.cores) for c in of),
+        "Hardware": _all(f"{c.hardware}, cores: {c.cores}" for c in of),
         "Batch size": _all(str(c.batch_size) for c in of),
         "Link": _all(c.link for c in of),
-        "Runtime": _all(c.runtime for c in of),
-        "Type": _all(c.dtype for c in of),
+        "Runtime": _all(f"{c.runtime}, {c.dtype}" for c in of),
         "Cut": _all(
             "at the exit, fp32 features" if as_in_the_paper(m) else f"at boundary {m.cut}, {m.codec}"
             for m in experiment.measurements
         ),
         "Commit": _all(c.commit for c in of),
-        "Measured": " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "nothing",
+        "Measured": _from_to(min(c.date for c in of), max(c.date for c in of)) if of else "nothing",
         "Duration": f"{experiment.seconds:,.0f} s for everything",
         "Agreement with offline evaluation": agreement(experiment),
     }
@@ -40,20 +38,26 @@ def agreement(experiment: Experiment) -> str:
     return f"{held.compared:,} answers compared, {differing}; {held.ties:,} ties left out (score within 1e-5 of T)"
 
 
-def in_short(experiment: Experiment) -> list[str]:
-    """The conditions that a figure carries with it wherever it is copied."""
+def in_short(experiment: Experiment, *, nodes: bool = True) -> list[str]:
+    """The conditions that a figure carries with it wherever it is copied; without `nodes`, of training alone."""
     named = conditions(experiment)
+    training = [named["Data"], named["Training"]]
     if not experiment.measurements:
-        return [named["Data"], named["Training"]]
-    return [
-        named["Data"],
-        f"batch {named['Batch size']}",
-        f"link: {named['Link']}",
-        f"{named['Hardware']}, cores: {named['Cores']}",
-        f"{named['Runtime']} {named['Type']}",
-        f"seed {experiment.seed}",
-        f"commit {named['Commit']}",
-    ]
+        return training
+    run = [f"batch {named['Batch size']}", f"link: {named['Link']}", named["Hardware"], named["Runtime"]]
+    return [*training, *(run if nodes else [named["Network"]]), f"commit {named['Commit']}"]
+
+
+def _from_to(first: str, last: str) -> str:
+    """Say two moments in ISO 8601 shortly, to the minute."""
+    try:
+        start, end = (datetime.fromisoformat(moment).astimezone(UTC) for moment in (first, last))
+    except ValueError:  # another program's document
+        return " to ".join(dict.fromkeys((first, last)))
+    if start.date() == end.date():
+        clock = " to ".join(dict.fromkeys((f"{start:%H:%M}", f"{end:%H:%M}")))
+        return f"{start:%Y-%m-%d}, {clock} UTC"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
 def _all(values: Iterable[str]) -> str:

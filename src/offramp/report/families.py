@@ -20,9 +20,8 @@ class Family(StrEnum):
 
 
 def last_exit(experiment: Experiment) -> int:
-    """The cloud's exit; 1 where the experiment holds nothing at all."""
-    exits = [max(model.exits) for model in experiment.models] + [m.exit + 1 for m in experiment.measurements]
-    return max(exits, default=1)
+    """The cloud's exit; 1 where the experiment holds no model."""
+    return max((max(model.exits) for model in experiment.models), default=1)
 
 
 def local_exits(experiment: Experiment) -> tuple[int, ...]:
@@ -37,7 +36,7 @@ def models(experiment: Experiment, family: Family) -> dict[int, ModelResult]:
     """
     if family is Family.SEM:
         single = [model for model in experiment.models if len(model.exits) == 2]
-        return {model.exits[0]: model for model in reversed(single)}
+        return dict(sorted({model.exits[0]: model for model in reversed(single)}.items()))
     multiple = [model for model in experiment.models if len(model.exits) > 2]
     if not multiple:
         return {}

@@ -17,8 +17,8 @@ from offramp.report.panels import (
     from_zero,
     line,
     mark_lowest,
+    over_epochs,
     over_exits,
-    over_steps,
     percentages,
     write_in,
     write_values,
@@ -37,9 +37,11 @@ from offramp.report.values import (
     few,
     latency,
     sent,
+    training_curves,
 )
 
 COLOR = {Family.SEM: "sem", Family.MEM: "mem"}
+NAMED = {Family.SEM: "one exit (SEM)", Family.MEM: "many (MEM)"}
 MARKER = {Family.SEM: "o", Family.MEM: "s"}
 BESIDE = {Family.SEM: -0.21, Family.MEM: 0.21}
 TIER_MARKER = {"edge": "o", "cloud": "^", "overall": "o"}
@@ -68,35 +70,35 @@ def figure_8(experiment: Experiment) -> Figure:
 
 
 def figure_9(experiment: Experiment) -> Figure:
-    """Validation accuracy of each exit over epochs, a panel an exit: SEM solid, MEM dotted."""
-    exits = local_exits(experiment)
+    """Validation accuracy of each exit over epochs, a panel an exit that was trained: SEM solid, MEM dotted."""
+    trained = {family: training_curves(models(experiment, family)) for family in Family}
+    exits = sorted({exit_ for curves in trained.values() for exit_ in curves})
     columns = max(1, min(4, len(exits)))
     rows = max(1, -(-len(exits) // columns))
     title = "Accuracy of each exit while training (%, validation samples)"
-    with sheet(experiment, title, rows, columns, (9.6, 1.4 + 1.8 * rows), share_y=True) as (figure, panels):
+    size = (9.6, 1.4 + 1.8 * rows)
+    with sheet(experiment, title, rows, columns, size, nodes=False, share_y=True) as (figure, panels):
         panels[0].set_ylim(0, 100)
         for panel in panels[len(exits) :]:
             panel.set_visible(False)
-        for panel, exit_ in zip(panels, exits, strict=False):
+        for number, (panel, exit_) in enumerate(zip(panels, exits, strict=False)):
             panel.set_title(f"exit {exit_}")
-            panel.set_xlabel("epoch" if exit_ > len(exits) - columns else "")
+            panel.set_xlabel("epoch" if number >= len(exits) - columns else "")
             for family, height in ((Family.SEM, 0.21), (Family.MEM, 0.06)):
-                model = models(experiment, family).get(exit_)
-                points = [] if model is None else [p for p in model.training if exit_ in p.validation_accuracy]
-                values = {p.epoch: 100 * p.validation_accuracy[exit_] for p in points}
-                over_steps(panel, values, color=COLOR[family], label=family, dotted=family is Family.MEM)
+                values = trained[family].get(exit_, {})
                 if values:
+                    over_epochs(panel, values, color=COLOR[family], label=family, dotted=family is Family.MEM)
                     write_in(panel, f"{family} {list(values.values())[-1]:.1f}", COLOR[family], height)
-        legend(figure, panels[0])
+        legend(figure, panels)
     return figure
 
 
 def figure_10(experiment: Experiment) -> Figure:
     """Accuracy over all test samples: of each local exit as a bar, of the same model's cloud exit as a line."""
     exits = local_exits(experiment)
-    found = {family: at_all_samples(models(experiment, family)) for family in Family}
+    found = {family: at_all_samples(models(experiment, family)) for family in Family if models(experiment, family)}
     title = "Accuracy if every test sample were answered at one exit"
-    with sheet(experiment, title, 1, 1, (9.6, 4.3)) as (figure, panels):
+    with sheet(experiment, title, 1, 1, (9.6, 4.3), nodes=False) as (figure, panels):
         panel = panels[0]
         start = percentages(panel, [values for pair in found.values() for values in pair])
         over_exits(panel, exits, "accuracy (%)" + (f"; the axis starts at {start:.0f}" if start else ""))
@@ -105,21 +107,22 @@ def figure_10(experiment: Experiment) -> Figure:
             bars(panel, edge, color=color, label=f"{family}, local exit", shift=shift, width=0.4, alpha=0.45)
             write_values(panel, edge, "{:.1f}", shift=shift, at=start)
             line(panel, exits, cloud, color=color, label=f"{family}, cloud exit", marker=MARKER[family], dotted=dotted)
-        legend(figure, panel)
+        legend(figure, panels)
     return figure
 
 
 def summary(experiment: Experiment) -> Figure:
     """What exits, how right that is and how long an answer takes, SEM against MEM at T = 0.3: for a first screen."""
     threshold, exits = main_threshold(experiment), local_exits(experiment)
-    found = {family: measured(experiment, family, threshold) for family in Family}
+    found = {family: at for family in Family if (at := measured(experiment, family, threshold))}
     quantities = (
         Quantity("answered at the edge (%)", exited_share, top=100),
         Quantity("of these, correct (%)", lambda at: accuracy(at, "edge"), "edge"),
         Quantity("latency of all, p50 (ms)", lambda at: latency(at, "overall")),
     )
-    title = f"Where to leave the network: one exit (SEM) or many (MEM), T = {threshold:g}"
-    with sheet(experiment, title, 1, 3, (9, 3.7), note=HOLLOW) as (figure, panels):
+    title = f"Where to leave the network: {' or '.join(NAMED[family] for family in found)}, T = {threshold:g}"
+    note = HOLLOW if any(few(at, "edge") for at in found.values()) else ""
+    with sheet(experiment, title, 1, 3, (9, 3.7), note=note) as (figure, panels):
         for panel, quantity in zip(panels, quantities, strict=True):
             over_exits(panel, exits, quantity.title)
             for family, at in found.items():
@@ -128,8 +131,8 @@ def summary(experiment: Experiment) -> Figure:
                     dotted=family is Family.MEM, few=quantity.few(at),
                 )  # fmt: skip
             quantity.scale(panel, list(found.values()), list(found.values()))
-        mark_lowest(panels[2], {family: latency(at, "overall") for family, at in found.items()}, "{:.2f} ms")
-        legend(figure, panels[0])
+        mark_lowest(panels[2], [latency(at, "overall") for at in found.values()], "{:.2f} ms")
+        legend(figure, panels)
     return figure
 
 
@@ -162,12 +165,12 @@ class Plate(NamedTuple):
 
 
 FIGURES: dict[str, Plate] = {
-    "summary": Plate(summary, lambda e: _measured(e, Family.SEM) or _measured(e, Family.MEM)),
-    "figure-5": Plate(figure_5, lambda e: _measured(e, Family.SEM)),
-    "figure-6": Plate(figure_6, lambda e: _measured(e, Family.MEM)),
+    "summary": Plate(summary, lambda e: any(measured(e, family, main_threshold(e)) for family in Family)),
+    "figure-5": Plate(figure_5, lambda e: bool(measured(e, Family.SEM, main_threshold(e)))),
+    "figure-6": Plate(figure_6, lambda e: bool(measured(e, Family.MEM, main_threshold(e)))),
     "figure-7": Plate(figure_7, lambda e: _measured(e, Family.SEM)),
     "figure-8": Plate(figure_8, lambda e: _measured(e, Family.MEM)),
-    "figure-9": Plate(figure_9, lambda e: any(models(e, f) and m.training for f in Family for m in e.models)),
+    "figure-9": Plate(figure_9, lambda e: any(training_curves(models(e, family)) for family in Family)),
     "figure-10": Plate(figure_10, lambda e: any(models(e, family) for family in Family)),
 }
 
@@ -194,12 +197,12 @@ def _tiers(experiment: Experiment, family: Family) -> Figure:
     every = [measured(experiment, each, threshold) for each in Family]
     title = f"{family} at T = {threshold:g}: what exits, how right it is, how long it takes"
     with sheet(experiment, title, 1, 3, (9.6, 3.9), note=HOLLOW) as (figure, panels):
-        over_exits(panels[0], exits, f"A  exited locally, of {experiment.test_samples:,}")
+        over_exits(panels[0], exits, f"(A) exited locally, of {experiment.test_samples:,}")
         bars(panels[0], exited(found), color="edge", label="_exited")
         write_values(panels[0], exited(found), "{:,.0f}")
         from_zero(panels[0], [exited(found)], top=1.08 * experiment.test_samples)
-        over_exits(panels[1], exits, "B  accuracy (%)")
-        over_exits(panels[2], exits, "C  latency, p50 (ms)")
+        over_exits(panels[1], exits, "(B) accuracy (%)")
+        over_exits(panels[2], exits, "(C) latency, p50 (ms)")
         for tier in TIERS:
             marker, behind, how_right = TIER_MARKER[tier], tier == "overall", accuracy(found, tier)
             hollow = few(found, tier)
@@ -207,7 +210,7 @@ def _tiers(experiment: Experiment, family: Family) -> Figure:
             line(panels[2], exits, latency(found, tier), color=tier, label=tier, marker=marker, behind=behind)
         for panel, values, scale in ((panels[1], accuracy, percentages), (panels[2], latency, from_zero)):
             scale(panel, [values(found, tier) for tier in TIERS], [values(at, tier) for at in every for tier in TIERS])
-        legend(figure, panels[1])
+        legend(figure, panels)
     return figure
 
 
@@ -233,5 +236,5 @@ def _thresholds(experiment: Experiment, family: Family) -> Figure:
                     few=quantity.few(at),
                 )  # fmt: skip
             quantity.scale(panel, own, every)
-        legend(figure, panels[0])
+        legend(figure, panels)
     return figure

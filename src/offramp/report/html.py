@@ -42,17 +42,22 @@ def page(experiment: Experiment) -> str:
     return template.render(
         version=__version__,
         experiment=experiment,
-        finding=finding(experiment),
+        finding=unbroken(finding(experiment)),
         figures=_figures(experiment),
         conditions=conditions(experiment),
         tables=threshold_tables(experiment),
         main=f"{main_threshold(experiment):g}",
         costs=costs(experiment),
         image_bytes=image_bytes(experiment),
-        notes=notes(experiment),
+        notes=[unbroken(note) for note in notes(experiment)],
         degraded=sum(m.degraded for m in experiment.measurements),
         palette=PALETTE,
     )
+
+
+def unbroken(text: str) -> str:
+    """Keep `T = 0.3` and `96 %` on one line, by spaces that do not break."""
+    return text.replace("T = ", "T\u00a0=\u00a0").replace(" %", "\u00a0%")
 
 
 def _figures(experiment: Experiment) -> list[dict[str, str]]:
@@ -63,5 +68,5 @@ def _figures(experiment: Experiment) -> list[dict[str, str]]:
             text = caption(name, experiment)
             drawing = inline(as_svg(plate.draw(experiment), ground=False), name, text)
             title = name.replace("-", " ").capitalize()
-            found.append({"name": name, "title": title, "caption": text, "drawing": Markup(drawing)})
+            found.append({"name": name, "title": title, "caption": unbroken(text), "drawing": Markup(drawing)})
     return found

@@ -13,12 +13,14 @@ def notes(experiment: Experiment) -> list[str]:
         + (f"; the link here: {', '.join(links)}." if links else "."),
         "The overall median is the edge's as soon as more than half of the samples leave there: what the others wait "
         "for the cloud no longer shows in it. Read it beside the cloud's latency and the number of samples that left.",
-        "The models were run one after another. At the same exit and with the same samples leaving, SEM and MEM compute "
-        "the same; what then remains between their latencies is the machine's noise.",
+        "The models were run one after another. At the same exit and with the same samples leaving, SEM and MEM "
+        "compute the same; what then remains between their latencies is the machine's noise.",
         "Cloud accuracy is over the samples that the local exit was unsure of, the hard ones. Over fewer than "
         f"{FEW} samples (hollow markers) an accuracy may be chance. A dash or a gap means that no sample was answered "
         "there; it never means zero.",
-        "Each model was trained once: how far another seed would move these numbers was not measured.",
+        "The sampling error is two standard errors of the mean difference, taken at its largest: a difference within "
+        "it may come from the choice of test samples alone. Each model was trained once, and how far another seed "
+        "would move these numbers was not measured.",
         _against_the_paper(experiment.data),
     ]
 
@@ -29,4 +31,7 @@ def _against_the_paper(data: str) -> str:
             "The digits are far easier than CIFAR-10, on which the paper measured: the questions are the paper's, but "
             "its numbers and these are not comparable."
         )
-    return "The paper measured CIFAR-10 with its own network, training and machines: compare directions with it, not numbers."
+    return (
+        "The paper measured CIFAR-10 with its own network, training and machines: compare directions with it, not "
+        "numbers."
+    )

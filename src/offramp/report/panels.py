@@ -52,10 +52,13 @@ def line(
     )  # fmt: skip
 
 
-def over_steps(axes: Any, values: Mapping[int, float], *, color: str, label: str, dotted: bool) -> None:
-    """Draw a line without markers over steps that rise by one, as epochs do."""
-    style = DOTTED if dotted else "solid"
-    axes.plot(list(values), list(values.values()), color=light(color), label=label, linestyle=style, **OVER_EDGE)
+def over_epochs(axes: Any, values: Mapping[int, float], *, color: str, label: str, dotted: bool) -> None:
+    """Draw a line over epochs, or a point where there was only one."""
+    axes.plot(
+        list(values), list(values.values()), color=light(color), label=label, marker="o" if len(values) == 1 else "",
+        linestyle=DOTTED if dotted else "solid", **OVER_EDGE,
+    )  # fmt: skip
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def bars(
@@ -76,21 +79,19 @@ def write_values(axes: Any, values: Values, form: str, *, shift: float = 0.0, at
             )  # fmt: skip
 
 
-def mark_lowest(axes: Any, curves: Mapping[str, Values], form: str) -> None:
-    """Ring the lowest point of several curves and write its value and its curve's name beside it."""
-    points = [(v, exit_, name) for name, values in curves.items() for exit_, v in values.items() if v is not None]
-    if points:
-        value, exit_, name = min(points)
-        below = value > 0.3 * axes.get_ylim()[1]  # where there is room
-        axes.plot(
-            [exit_], [value], label="_lowest", marker="o", markersize=12, markerfacecolor="none",
-            color=light("ink"), markeredgewidth=1.2, zorder=5, **OVER_EDGE,
-        )  # fmt: skip
-        axes.annotate(
-            form.format(value) + f"\n{name}, exit {exit_}", (exit_, value), fontsize=9,
-            xytext=(0, -11 if below else 11), textcoords="offset points", ha="center", va="top" if below else "bottom", color=light("ink"),
-            linespacing=1.3, in_layout=False,
-        )  # fmt: skip
+def mark_lowest(axes: Any, curves: Iterable[Values], form: str) -> None:
+    """Ring the lowest point of several curves and write its value beside it, where there is room."""
+    points = [(value, exit_) for values in curves for exit_, value in values.items() if value is not None]
+    if not points:
+        return
+    value, exit_ = min(points)
+    below = value > 0.2 * axes.get_ylim()[1]
+    ring = {"marker": "o", "markersize": 12, "markerfacecolor": "none", "markeredgewidth": 1.2}
+    axes.plot([exit_], [value], label="_lowest", color=light("ink"), zorder=5, **ring, **OVER_EDGE)
+    axes.annotate(
+        form.format(value), (exit_, value), xytext=(0, -10 if below else 10), textcoords="offset points", fontsize=9.5,
+        ha="center", va="top" if below else "bottom", color=light("ink"), weight="bold", in_layout=False,
+    )  # fmt: skip
 
 
 def write_in(axes: Any, text: str, color: str, height: float) -> None:

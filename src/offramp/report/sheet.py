@@ -27,6 +27,7 @@ __all__ = ["Figure", "as_png", "as_svg", "legend", "sheet"]
 
 MARGIN = 0.14  # inches, as all that follow
 TITLE, LEGEND = 0.42, 0.34  # heights of what stands above the panels
+LONGEST = 120  # letters, of one condition in the small print
 SMALL_LINE, SMALL_LETTER = 0.15, 0.057  # of the small print below them
 
 
@@ -39,11 +40,15 @@ def sheet(
     size: tuple[float, float],
     *,
     note: str = "",
+    nodes: bool = True,
     share_y: bool = False,
 ) -> Iterator[tuple[Figure, list[Any]]]:
-    """Open a figure of `size` in inches with its panels in reading order, and set it up in the report's style."""
+    """Open a figure of `size` in inches with its panels in reading order, and set it up in the report's style.
+
+    Under the panels stand `note` and the conditions: those of the nodes' run, or without `nodes` of training alone.
+    """
     width, height = size
-    parts = [note] * bool(note) + in_short(experiment)
+    parts = [note] * bool(note) + [_plain(part) for part in in_short(experiment, nodes=nodes)]
     # Lines break between parts: the spaces within one are made unbreakable.
     small_print = textwrap.wrap(" · ".join(part.replace(" ", "\xa0") for part in parts), int(width / SMALL_LETTER))
     below = MARGIN + SMALL_LINE * len(small_print)
@@ -62,26 +67,40 @@ def sheet(
         yield figure, list(panels.flat)
 
 
-def legend(figure: Figure, panel: Any) -> None:
-    """Name a panel's lines and bars, once for the whole figure, in a row under the title."""
-    handles, labels = panel.get_legend_handles_labels()
-    if handles:
+def legend(figure: Figure, panels: list[Any]) -> None:
+    """Name the lines and bars of all panels, each name once, in a row under the title."""
+    named = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    if named:
         width, height = figure.get_size_inches()
         place = ((MARGIN - 0.05) / width, 1 - (TITLE - 0.02) / height)
         row = figure.legend(
-            handles, labels, loc="upper left", bbox_to_anchor=place, ncols=len(handles), borderpad=0.3, borderaxespad=0
+            list(named.values()),
+            list(named),
+            loc="upper left",
+            bbox_to_anchor=place,
+            ncols=len(named),
+            borderpad=0.3,
+            borderaxespad=0,
         )
         row.set_in_layout(False)
 
 
 def as_svg(figure: Figure, *, ground: bool = True) -> str:
     """The figure as SVG text; without `ground` it stands on whatever is behind it."""
-    return _saved(figure, "svg", facecolor=light("paper") if ground else "none", metadata={"Date": None}).decode()
+    drawing = _saved(figure, "svg", facecolor=light("paper") if ground else "none", metadata={"Date": None}).decode()
+    # Text is set in the reader's own fonts: where this one is missing, one as wide, so that nothing overlaps.
+    return drawing.replace("font-family: 'DejaVu Sans'", "font-family: 'DejaVu Sans', Verdana, sans-serif")
 
 
 def as_png(figure: Figure) -> bytes:
     """The figure as PNG, 200 dots an inch: twice as fine as it is meant to be shown."""
     return _saved(figure, "png", dpi=200)
+
+
+def _plain(text: str) -> str:
+    """Text of a document as a picture can hold it: no control characters, and not without end."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _saved(figure: Figure, form: str, **settings: Any) -> bytes:

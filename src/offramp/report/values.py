@@ -52,6 +52,15 @@ def at_all_samples(models: dict[int, ModelResult]) -> tuple[Values, Values]:
     return edge, cloud
 
 
+def training_curves(models: dict[int, ModelResult]) -> dict[int, dict[int, float]]:
+    """Validation accuracy by local exit and epoch, of the exits that have any."""
+    curves = {
+        exit_: {p.epoch: 100 * p.validation_accuracy[exit_] for p in model.training if exit_ in p.validation_accuracy}
+        for exit_, model in models.items()
+    }
+    return {exit_: curve for exit_, curve in curves.items() if curve}
+
+
 def answered(measurement: Measurement, tier: Tier) -> int:
     """How many samples a tier answered."""
     return {"edge": measurement.exited_locally, "cloud": measurement.forwarded, "overall": measurement.n}[tier]

@@ -1,8 +1,8 @@
 """Codecs in the graph: how features are made small where they leave a node, and large again where they arrive.
 
-fp16 is a cast. uint8 is a QuantizeLinear at the end of the sender's span and a DequantizeLinear at the start of the
-receiver's, one scale a channel, zero at zero: features come out of a ReLU. At boundary 0 the tensor is the image, whose
-one scale of 1/255 gives an 8-bit image back exactly.
+fp16 is a cast. uint8 is a division and a QuantizeLinear at the end of the sender's span and a DequantizeLinear at the
+start of the receiver's, one scale a channel, zero at zero: features come out of a ReLU. At boundary 0 the tensor is the
+image, whose one scale of 1/255 gives an 8-bit image back exactly.
 """
 
 import numpy as np
@@ -30,7 +30,15 @@ def append_encoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tuple
     if codec == "fp16":
         graph.node.append(helper.make_node("Cast", [name], [target], to=TYPES[codec]))
     else:
-        graph.node.append(helper.make_node("QuantizeLinear", [name, *_constants(model, name, scale)], [target], axis=1))
+        # Divided first, then rounded in steps of 1: the same numbers. In steps of a vector, onnxruntime would fuse it
+        # into an int8 pooling before it, and refuse the result.
+        divisor, step, zero = f"{name}_codec_divisor", f"{name}_codec_one", f"{name}_codec_zero"
+        values = np.array(scale, np.float32)
+        shaped = values[0] if len(scale) == 1 else values.reshape(-1, *[1] * (_rank(output) - 2))
+        for key, constant in ((divisor, shaped), (step, np.float32(1)), (zero, np.uint8(0))):
+            graph.initializer.append(numpy_helper.from_array(np.asarray(constant), key))
+        graph.node.append(helper.make_node("Div", [name, divisor], [f"{name}_steps"]))
+        graph.node.append(helper.make_node("QuantizeLinear", [f"{name}_steps", step, zero], [target]))
 
 
 def prepend_decoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tuple[float, ...]) -> None:
@@ -48,10 +56,15 @@ def prepend_decoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tupl
     graph.node.insert(0, node)
 
 
+def _rank(value: onnx.ValueInfoProto) -> int:
+    return len(value.type.tensor_type.shape.dim)
+
+
 def _constants(model: onnx.ModelProto, name: str, scale: tuple[float, ...]) -> tuple[str, str]:
     """Put scale and zero point into the graph: a scalar for one scale, a vector for one a channel."""
     steps = np.array(scale[0] if len(scale) == 1 else scale, np.float32)
-    names = f"{name}_scale", f"{name}_zero"
+    # Not `{name}_scale`: an int8 graph has constants of that name of its own.
+    names = f"{name}_codec_scale", f"{name}_codec_zero"
     for key, values in zip(names, (steps, np.zeros(steps.shape, np.uint8)), strict=True):
         model.graph.initializer.append(numpy_helper.from_array(values, key))
     return names

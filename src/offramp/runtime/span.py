@@ -6,15 +6,18 @@ Takes a bundle, gives something that runs batches. Knows nothing of scores, thre
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.utils
 import onnxruntime as ort
 
-from offramp.artifacts.bundle import GRAPH, Bundle, features_name, logits_name
-from offramp.artifacts.codec import Codec
+from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.codec import Codec, encode_image
+from offramp.artifacts.engine import PORTABLE, Engine, Precision
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.runtime.codec import append_encoder, encoded_name, prepend_decoder
+from offramp.runtime.threads import cores_to_use
 
 RUNTIME = f"onnxruntime {ort.__version__}"
 Tensors = dict[str, npt.NDArray[Any]]
@@ -33,6 +36,11 @@ class SpanSpec:
     gives: Codec | None = None  # None: the features at the end are not wanted
     takes: Codec = "fp32"
 
+    def noise(self, bundle: Bundle, size: int) -> npt.NDArray[Any]:
+        """A batch that the span takes, of values as good as any: to warm it up, or to time it."""
+        rows = np.random.default_rng(0).random((size, *bundle.manifest.feature_shape(self.start)), np.float32)
+        return encode_image(rows, self.takes)
+
 
 class Span(Protocol):
     """Runs one fixed part of the network."""
@@ -46,7 +54,8 @@ class OnnxSpan:
 
     def __init__(self, graph: bytes, source: str, outputs: dict[str, str], threads: int = 0) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        # Named even for "every core": left to itself, onnxruntime pins its threads to cores of its choice.
+        options.intra_op_num_threads = cores_to_use(threads)
         options.log_severity_level = 3
         # A pool that spins between calls takes the core from whatever else runs on it: the other node, on one machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -58,18 +67,36 @@ class OnnxSpan:
         return dict(zip(self.names, self.session.run(self.targets, {self.source: batch}), strict=True))
 
 
-def open_span(bundle: Bundle, spec: SpanSpec, threads: int = 0) -> Span:
-    """Make a span of a bundle ready to run, in one session. `threads` of 0 uses every core."""
-    graph, source, outputs = cut_out(bundle, spec)
+def open_span(bundle: Bundle, spec: SpanSpec, threads: int = 0, engine: Engine = PORTABLE) -> Span:
+    """Make a span of a bundle ready to run, in one session. `threads` of 0 uses every core.
+
+    Raises InputError for a span or a precision that the bundle does not have, MissingExtraError where OpenVINO is not
+    installed.
+    """
+    graph, source, outputs = cut_out(bundle, spec, engine.precision)
+    if engine.runtime == "openvino":
+        from offramp.runtime.openvino_span import OpenVinoSpan
+
+        return OpenVinoSpan(graph, source, outputs, threads, engine.precision)
+    if engine.precision == "bf16":
+        raise InputError("precision bf16: onnxruntime multiplies in fp32 and int8. Choose --runtime openvino.")
     try:
         return OnnxSpan(graph, source, outputs, threads)
-    except Exception as error:  # onnxruntime raises a kind of its own for each way in which a graph can be wrong
+    except Exception as error:  # onnxruntime raises an exception of its own for each of its status codes
+        name, _ = bundle.graph_for(engine.precision)
         raise ArtifactDamagedError(
-            f"{bundle.path / GRAPH}: onnxruntime cannot run span [{spec.start}, {spec.end}) of it ({error})."
+            f"{bundle.path / name}: onnxruntime cannot run span [{spec.start}, {spec.end}) of it ({error}). "
+            "Export the bundle again, with this version of onnxruntime or an older one."
         ) from error
 
 
-def cut_out(bundle: Bundle, spec: SpanSpec) -> tuple[bytes, str, dict[str, str]]:
+def warm_up(span: Span, bundle: Bundle, spec: SpanSpec) -> None:
+    """Run a span once on one sample and once on a paper's batch: a first run allocates, and OpenVINO compiles in it."""
+    for size in (1, 32):
+        span.run(spec.noise(bundle, size))
+
+
+def cut_out(bundle: Bundle, spec: SpanSpec, precision: Precision = "fp32") -> tuple[bytes, str, dict[str, str]]:
     """Cut a span's graph out of a bundle's: the graph, its input's name, and its outputs by the names we call them."""
     manifest = bundle.manifest
     if not 0 <= spec.start <= spec.end <= manifest.last:
@@ -81,7 +108,8 @@ def cut_out(bundle: Bundle, spec: SpanSpec) -> tuple[bytes, str, dict[str, str]]
         raise InputError(f"span [{spec.start}, {spec.end}): nothing is asked of it. Name exits, or want its features.")
     source, target = features_name(spec.start), features_name(spec.end)
     wanted = [*map(logits_name, spec.exits), *([target] if spec.gives else [])]
-    model = extract(bundle.graph, [source], wanted, str(bundle.path / GRAPH))
+    name, graph = bundle.graph_for(precision)
+    model = extract(graph, [source], wanted, str(bundle.path / name))
     outputs = {name: name for name in wanted}
     if spec.takes != "fp32":
         prepend_decoder(model, source, spec.takes, manifest.cut(spec.start).scale)

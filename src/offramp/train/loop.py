@@ -67,6 +67,8 @@ def train(
     an uninterrupted run gives (bit for bit on the same CPU). Raises TrainingError when the loss is not a number, when
     `out` holds a run and `resume` is not asked for, or when it holds another run.
     """
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out}: is a file, and a run is a folder. Choose an empty or a new one.")
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     key = run.key(splits.train)
     if (out / CARD).exists() or (out / STATE).exists():

@@ -1,0 +1,32 @@
+"""What computes a network: a runtime, and the precision that it multiplies in."""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, get_args
+
+Runtime = Literal["onnxruntime", "openvino"]
+Precision = Literal["fp32", "bf16", "int8"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A runtime and a precision: together they decide what a span computes, up to rounding."""
+
+    runtime: Runtime = "onnxruntime"
+    precision: Precision = "fp32"
+
+    def __str__(self) -> str:
+        return f"{self.runtime} {self.precision}"
+
+    @property
+    def release(self) -> str:
+        """The runtime with its version: what a measurement records."""
+        try:
+            return f"{self.runtime} {version(self.runtime)}"
+        except PackageNotFoundError:  # installed under another name: onnxruntime-gpu and its like
+            return self.runtime
+
+
+PORTABLE = Engine()  # what every node has

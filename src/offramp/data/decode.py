@@ -1,0 +1,30 @@
+"""One encoded image, PNG, JPEG and the like, to 8 bits a channel. Knows nothing of sets, labels or sizes."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from offramp.data.resize import pillow
+from offramp.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin: converting them would cut every value off at 255
+
+
+def decode(source: Path | bytes | None, mode: Literal["L", "RGB"], name: str) -> "Image":
+    """Decode an image from a file or from its bytes; `name` is what messages call it."""
+    image = pillow()
+    try:
+        with image.open(source if isinstance(source, Path) else io.BytesIO(source or b"")) as opened:
+            if opened.mode.startswith(WIDE):
+                raise DataError(
+                    f"{name}: more than 8 bits a channel (Pillow's mode {opened.mode}), and what is black and what is "
+                    "white is not said. Scale it to 8 bits first."
+                )
+            decoded: Image = opened.convert(mode)
+            return decoded
+    # Pillow says SyntaxError of a PNG whose chunks are damaged; its bomb error is no OSError.
+    except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
+        raise DataError(f"{name}: not an image that Pillow can read ({error}). Mend or remove it.") from error

@@ -1,0 +1,63 @@
+"""Resizing images."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from offramp.data.resize import pillow, resize
+
+IMAGES = hnp.arrays(
+    np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.sampled_from((1, 3)))
+)
+
+
+def test_images_that_fit_stay_as_they_are() -> None:
+    """The same array comes back, not a copy."""
+    images = np.zeros((2, 4, 5, 3), np.uint8)
+    assert resize(images, 4, 5) is images
+
+
+@settings(deadline=None)
+@given(images=IMAGES, height=st.integers(1, 9), width=st.integers(1, 9))
+def test_resizing_gives_the_size_and_stays_within_the_values(
+    images: npt.NDArray[np.uint8], height: int, width: int
+) -> None:
+    """Number and channels stay, the size is the one asked for, and no image grows brighter or darker than it was."""
+    found = resize(images, height, width)
+    assert found.dtype == np.uint8
+    assert found.shape == (len(images), height, width, images.shape[3])
+    for before, after in zip(images, found, strict=True):
+        assert before.min() <= after.min()
+        assert after.max() <= before.max()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_each_channel_and_image_is_resized_by_itself(channels: int) -> None:
+    """Images of one level each keep it, in every channel."""
+    levels = np.arange(2 * channels, dtype=np.uint8).reshape(2, 1, 1, channels) * 40
+    found = resize(np.broadcast_to(levels, (2, 4, 4, channels)).copy(), 2, 8)
+    np.testing.assert_array_equal(found, np.broadcast_to(levels, (2, 2, 8, channels)))
+
+
+def test_shrinking_averages_instead_of_skipping() -> None:
+    """Stripes one pixel wide become grey at half the size: the filter is antialiased."""
+    stripes = np.tile(np.array([0, 255], np.uint8), 8)[None, None, :, None].repeat(16, axis=1)
+    found = resize(stripes, 8, 8)[0, :, 1:-1, 0]
+    assert np.abs(found.astype(int) - 128).max() <= 64
+
+
+def test_height_and_width_are_not_exchanged() -> None:
+    """A bright top row stays on top."""
+    image = np.zeros((1, 2, 2, 1), np.uint8)
+    image[0, 0] = 255
+    found = resize(image, 4, 2)
+    assert found[0, 0, :, 0].tolist() == [255, 255]
+    assert found[0, 3, :, 0].tolist() == [0, 0]
+
+
+def test_pillow_is_pillows_image_module() -> None:
+    """What the other readers take it for."""
+    assert pillow().__name__ == "PIL.Image"

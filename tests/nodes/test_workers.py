@@ -1,0 +1,112 @@
+"""The supervisor of worker processes, with workers as small as they can be."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+WAIT = 60.0
+NODE = """
+import sys
+from offramp.errors import OfframpError
+from offramp.nodes.workers import supervise
+try:
+    supervise([sys.executable, "-c", sys.argv[1]], 2, word="ready", line="ready all", grace=float(sys.argv[2]))
+except OfframpError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+"""
+# It says that it is ready, and ends with the code that it finds in the file of its working directory, if there is one.
+WORKER = """
+import os, pathlib, sys, time
+print("ready x", flush=True)
+file = pathlib.Path("code")
+while True:
+    if file.exists():
+        os._exit(int(file.read_text()))
+    time.sleep(0.01)
+"""
+
+
+def node(worker: str, folder: Path, grace: float = 30.0) -> "subprocess.Popen[str]":
+    """A process that supervises two workers."""
+    return subprocess.Popen(
+        [sys.executable, "-c", NODE, worker, str(grace)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+
+
+def test_ready_is_said_once_when_all_are_and_sigterm_ends_all(tmp_path: Path) -> None:
+    """Workers that end by SIGTERM itself were not answering anything: the exit code is 0."""
+    with node(WORKER, tmp_path) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stdout.readline() == "ready all\n"
+        supervisor.send_signal(signal.SIGTERM)
+        out, err = supervisor.communicate(timeout=WAIT)
+    assert (supervisor.returncode, out, err) == (0, "stopping: 2 workers finish the requests in flight\n", "")
+
+
+def test_a_worker_that_ends_before_it_is_ready_ends_the_node(tmp_path: Path) -> None:
+    """What it said stands above; the others are not left behind."""
+    worker = "import sys; print('no such file', file=sys.stderr); sys.exit(7)"
+    with node(worker, tmp_path) as supervisor:
+        _, err = supervisor.communicate(timeout=WAIT)
+    assert supervisor.returncode == 2
+    assert err.splitlines()[0] == "no such file"
+    assert "ended before it was ready (exit code 7). What it said stands above." in err
+
+
+def test_workers_that_keep_dying_are_started_ever_more_slowly(tmp_path: Path) -> None:
+    """Each death doubles the pause; the node stays, and ends when it is told to."""
+    with node(WORKER, tmp_path) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stderr is not None
+        assert supervisor.stdout.readline() == "ready all\n"
+        (tmp_path / "code").write_text("3")
+        said = [supervisor.stderr.readline() for _ in range(6)]
+        supervisor.send_signal(signal.SIGTERM)
+        supervisor.communicate(timeout=WAIT)
+    assert supervisor.returncode == 0
+    for number in (1, 2):
+        pauses = [
+            line.split("died (exit code 3): started again in ")[1] for line in said if f"worker {number} " in line
+        ]
+        assert pauses == ["0.1 s\n", "0.2 s\n", "0.4 s\n", "0.8 s\n"][: len(pauses)]
+
+
+def test_a_worker_that_does_not_end_is_killed_after_the_grace(tmp_path: Path) -> None:
+    """A node that is told to stop does stop."""
+    worker = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WORKER
+    with node(worker, tmp_path, grace=0.1) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stdout.readline() == "ready all\n"
+        supervisor.send_signal(signal.SIGTERM)
+        _, err = supervisor.communicate(timeout=WAIT)
+    assert supervisor.returncode == 0
+    assert err.count("did not end in time: killed") == 2
+    assert err.count("ended with exit code -9") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_any_moment_ends_the_node(tmp_path: Path, number: signal.Signals) -> None:
+    """Also before the workers are ready."""
+    slow = "import time; time.sleep(600)"
+    with node(slow, tmp_path) as supervisor:
+        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
+        for _ in range(600):
+            if len(pids := children.read_text().split()) == 2:
+                break
+            threading.Event().wait(0.1)
+        supervisor.send_signal(number)
+        supervisor.communicate(timeout=WAIT)
+    assert supervisor.returncode == 0
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid), 0)
