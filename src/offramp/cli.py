@@ -46,7 +46,12 @@ PrecisionName = Annotated[
     typer.Option("--precision", help="auto, fp32, bf16 or int8; auto is fp32 where there are no bf16 matrix units."),
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of the gRPC side; 0 chooses a free one.")]
+HttpPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port of the HTTP side; 0 chooses a free one. Default: one below --port."),
+]
+NoHttp = Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
 
@@ -278,6 +283,8 @@ def serve_cloud(
     bundle: Annotated[list[Path], typer.Argument(help="Folders that `offramp export` wrote.")],
     host: Host = "127.0.0.1",
     port: Port = 8001,
+    http_port: HttpPort = None,
+    no_http: NoHttp = False,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
     batch_size: Annotated[
@@ -298,7 +305,8 @@ def serve_cloud(
 
     limits = Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue)
     bundles = tuple(map(str, bundle))
-    run(CloudSettings(bundles, host, port, threads, max_batch, limits, workers, runtime, precision))
+    http = _http_port(port, http_port, no_http)
+    run(CloudSettings(bundles, host, port, http, threads, max_batch, limits, workers, runtime, precision))
 
 
 @serve.command("edge")
@@ -322,6 +330,8 @@ def serve_edge(
     score: Score = "entropy",
     host: Host = "127.0.0.1",
     port: Port = 8001,
+    http_port: HttpPort = None,
+    no_http: NoHttp = False,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
     runtime: RuntimeName = "auto",
@@ -339,6 +349,7 @@ def serve_edge(
         cloud_wait=cloud_wait,
         host=host,
         port=port,
+        http_port=_http_port(port, http_port, no_http),
         threads=threads,
         max_batch=max_batch,
         runtime=runtime,
@@ -430,6 +441,13 @@ def _needs_torch(verb: str) -> None:
         raise MissingExtraError(
             f"offramp {verb} needs torch, which a node does not. Install it with: pip install 'offramp[train,report]'"
         )
+
+
+def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
+    """Triton's convention, 8000 for HTTP beside 8001 for gRPC, moved along with the port; None for no HTTP."""
+    if no_http:
+        return None
+    return http_port if http_port is not None else max(port - 1, 0)
 
 
 def _codec(name: str) -> "Codec":

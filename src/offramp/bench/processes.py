@@ -13,7 +13,7 @@ from pathlib import Path
 from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import LinkError
-from offramp.nodes.process import READY
+from offramp.nodes.process import HTTP, READY
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
@@ -51,7 +51,7 @@ class Node:
     def http_address(self, timeout: float = START_TIMEOUT) -> str:
         """Wait until the node is ready and give the HOST:PORT of its HTTP side."""
         words = self._ready_words(timeout)
-        return words[words.index("http") + 1]
+        return words[words.index(HTTP) + 1]
 
     def _ready_words(self, timeout: float) -> list[str]:
         if self.ready:

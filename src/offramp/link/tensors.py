@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,7 @@ def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
     for position, tensor in enumerate(tensors):
         if tensor.name in arrays:
             raise InputError(f"{kind} {tensor.name!r}: sent twice. Send it once.")
+        refuse_shared_memory(tensor.name, tensor.parameters)
         if not raws:
             arrays[tensor.name] = _typed(tensor)
         elif tensor.HasField("contents"):
@@ -141,6 +142,18 @@ def shaped(name: str, values: Array, extents: tuple[int, ...]) -> Array:
         return values.reshape(extents)
     except ValueError as error:  # numpy's own bounds: 64 axes, extents of 63 bits
         raise InputError(f"{name}: shape {list(extents)[:8]} is none that a tensor can have ({error}).") from error
+
+
+def refuse_shared_memory(name: str, parameters: Container[str]) -> None:
+    """Raise InputError for a tensor that lies in memory shared with the client."""
+    if "shared_memory_region" in parameters:
+        raise InputError(f"{name}: shared memory is not offered. Send the tensor in the request.")
+
+
+def refuse_classification(name: str, parameters: Container[str]) -> None:
+    """Raise InputError for an output that is asked for as its classes."""
+    if "classification" in parameters:
+        raise InputError(f"output {name!r}: classification is not offered. Ask for the output as it is.")
 
 
 def write_request(

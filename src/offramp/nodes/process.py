@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -25,7 +26,8 @@ from offramp.runtime.choice import AUTO, Choice, choose
 from offramp.runtime.span import SpanSpec
 from offramp.runtime.threads import cores_to_use
 
-READY = "ready"  # first word of the line that a node prints when it can answer; the second is HOST:PORT
+# A node that can answer prints a line that begins with these words and addresses: `ready HOST:PORT http HOST:PORT …`.
+READY, HTTP = "ready", "http"
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 MOST_WORKERS = 256
 
@@ -37,6 +39,7 @@ class CloudSettings:
     bundles: tuple[str, ...]
     host: str = "127.0.0.1"
     port: int = 0
+    http_port: int | None = None  # None: no HTTP
     threads: int = 0
     max_batch: int = 256
     limits: Limits = field(default_factory=Limits)
@@ -51,17 +54,19 @@ class CloudSettings:
                 f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
             )
 
-    def of_one(self, port: int) -> Self:
+    def of_one(self, port: int, http_port: int | None) -> Self:
         """What each worker gets: its share of the cores, and runners enough to use them."""
         cores = cores_to_use(0)
         threads = self.threads or (0 if self.workers == 1 else max(1, cores // self.workers))
         runners = max(1, cores // self.workers)
-        return replace(self, port=port, threads=threads, limits=replace(self.limits, runners=runners))
+        return replace(
+            self, port=port, http_port=http_port, threads=threads, limits=replace(self.limits, runners=runners)
+        )
 
     def settle(self, bundle: Bundle) -> Choice:
         """The runtime and precision of every tail: one choice for the node, timed on the whole of its first network."""
         last = bundle.manifest.last
-        choice = choose(bundle, SpanSpec(0, last, (last,)), self.runtime, self.precision, self.of_one(0).threads)
+        choice = choose(bundle, SpanSpec(0, last, (last,)), self.runtime, self.precision, self.of_one(0, None).threads)
         return choice if AUTO in (self.runtime, self.precision) else replace(choice, why=self.why)
 
     def to_json(self) -> str:
@@ -85,11 +90,16 @@ def serve_cloud(settings: CloudSettings) -> None:
     choice = settings.settle(bundles[0])
     settings = replace(settings, runtime=choice.engine.runtime, precision=choice.engine.precision, why=choice.why)
     if settings.workers == 1:
-        _serve_tails(bundles, settings.of_one(settings.port))
+        _serve_tails(bundles, settings.of_one(settings.port, settings.http_port))
         return
-    with hold_port(settings.host, settings.port) as port:
-        command = [sys.executable, "-m", "offramp.nodes.worker", settings.of_one(port).to_json()]
-        line = f"{READY} {settings.host}:{port} {_title(bundles)}, {choice}, {settings.workers} workers"
+    with ExitStack() as held:
+        port = held.enter_context(hold_port(settings.host, settings.port))
+        http_port = None
+        if settings.http_port is not None:
+            http_port = held.enter_context(hold_port(settings.host, settings.http_port))
+        command = [sys.executable, "-m", "offramp.nodes.worker", settings.of_one(port, http_port).to_json()]
+        addresses = _addresses(f"{settings.host}:{port}", None if http_port is None else f"{settings.host}:{http_port}")
+        line = f"{READY} {addresses} {_title(bundles)}, {choice}, {settings.workers} workers"
         supervise(command, settings.workers, word=READY, line=line, grace=GRACE + 5)
 
 
@@ -118,7 +128,13 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings) -> None:
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + STREAMS + CALLS
     server = Server(
-        [*models, *replies], settings.host, settings.port, max_batch=settings.max_batch, calls=calls, shared=shared
+        [*models, *replies],
+        settings.host,
+        settings.port,
+        max_batch=settings.max_batch,
+        calls=calls,
+        shared=shared,
+        http_port=settings.http_port,
     )
     _serve(server, f"{_title(bundles)}, {choice}")
     batcher.close()
@@ -143,6 +159,7 @@ def serve_edge(
     cloud_wait: float,
     host: str,
     port: int,
+    http_port: int | None = None,
     threads: int,
     max_batch: int,
     runtime: str = AUTO,
@@ -158,7 +175,7 @@ def serve_edge(
     edge = Edge(bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision)
     if upstream is not None and bundle.manifest.last not in (plan.cut, plan.exit):
         upstream.check(plan, cloud_wait)
-    server = Server([EdgeModel(edge)], host, port, max_batch=max_batch)
+    server = Server([EdgeModel(edge)], host, port, max_batch=max_batch, http_port=http_port)
     on = f"cloud {cloud}" if cloud else "no cloud"
     by = f"exit {plan.exit}, T = {plan.threshold:g}"
     _serve(server, f"edge: {bundle.manifest.model}, {by}, {on}, bundle {bundle.id}, {edge.choice}")
@@ -166,12 +183,17 @@ def serve_edge(
         upstream.close()
 
 
+def _addresses(address: str, http: str | None) -> str:
+    return address if http is None else f"{address} {HTTP} {http}"
+
+
 def _serve(server: Server, title: str) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     server.start()
-    print(f"{READY} {server.address} {title}", flush=True)
+    http = None if server.http is None else server.http.address
+    print(f"{READY} {_addresses(server.address, http)} {title}", flush=True)
     stop.wait()
     print("stopping: finishing the requests in flight", flush=True)
     server.stop(GRACE)

@@ -1,0 +1,218 @@
+"""The protocol's REST form as an ASGI application over a node. No framework stands in the hot path.
+
+The event loop reads and writes; decoding, inference and encoding run together on one thread of the node's pool, so that
+a request changes threads twice and no more. Knows neither sockets nor processes.
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from offramp.errors import InputError, OfframpError, OverloadedError, TooLargeError
+from offramp.link.catalog import config, server_metadata
+from offramp.link.node import Node
+from offramp.link.rest import read_request, to_json, write_response
+from offramp.link.served import Call, Served
+from offramp.link.status import http_status_of
+
+log = logging.getLogger("offramp")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+IN_HAND = 1 << 29  # bytes of bodies in hand at once
+NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "logging", "load", "unload"})
+HEADER_LENGTH = b"inference-header-content-length"
+COMPRESSED = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+JSON = ((b"content-type", b"application/json"),)
+BINARY = ((b"content-type", b"application/octet-stream"),)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is sent back."""
+
+    body: bytes
+    status: int = 200
+    headers: Headers = JSON
+
+
+class _GoneError(Exception):
+    """The client went before it had sent its whole request."""
+
+
+class Application:
+    """Answers the protocol's addresses below `/v2`."""
+
+    def __init__(self, node: Node, pool: Executor) -> None:
+        self.node, self.pool = node, pool
+        self.stopping = False
+        self.in_hand = 0  # bytes
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        assert scope["type"] == "http"  # the server offers nothing else
+        response = await self._answer(scope, receive)
+        headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _answer(self, scope: Message, receive: Receive) -> Response:  # noqa: PLR0911  # a return an address
+        method, path = scope["method"], [part for part in scope["path"].split("/") if part]
+        try:
+            match path:
+                case ["v2", "models", name, "infer"]:
+                    return _only(method, "POST") or await self._inferred(name, "", scope["headers"], receive)
+                case ["v2", "models", name, "versions", version, "infer"]:
+                    return _only(method, "POST") or await self._inferred(name, version, scope["headers"], receive)
+                case ["v2", "repository", "index"]:
+                    return _only(method, "POST", "GET") or _json(self.node.catalog.index())
+                case ["v2", *rest] if NOT_OFFERED.intersection(rest):
+                    return _error(f"{scope['path']}: this node does not offer it.", 501)
+                case ["v2", *rest]:
+                    return _only(method, "GET", "HEAD") or await self._told(rest) or _nothing_at(scope["path"])
+            return _nothing_at(scope["path"])
+        except OfframpError as error:
+            return _error(str(error), http_status_of(error))
+        except _GoneError:
+            return _error("the client has gone.", 400)
+        except Exception:
+            log.exception("a defect while answering %s", scope["path"])
+            return _error("the node failed; its log has the details.", 500)
+
+    async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
+        """What the node tells of itself; None for an address that there is not."""
+        node = self.node
+        match path:
+            case []:
+                return _json(server_metadata())
+            case ["health", "live"]:
+                return _json({"live": True})
+            case ["health", "ready"]:
+                return _stopping() if self.stopping else _json({"ready": True})
+            case ["models", "stats"]:
+                return _json({"model_stats": [node.statistics.of(model) for model in node.catalog]})
+            case ["models", name, "versions", version, *what]:
+                return await self._told_of(node.catalog.find(name, version), what)
+            case ["models", name, *what]:
+                return await self._told_of(node.catalog.find(name), what)
+        return None
+
+    async def _told_of(self, model: Served, what: list[str]) -> Response | None:
+        match what:
+            case []:
+                return _json(self.node.catalog.metadata(model))
+            case ["config"]:
+                return _json(config(model))
+            case ["stats"]:
+                return _json({"model_stats": [self.node.statistics.of(model)]})
+            case ["ready"]:
+                if self.stopping:
+                    return _stopping()
+                await self._run(model.prepare)
+                return _json({"name": model.name, "ready": True})
+        return None
+
+    async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
+        """Read a request within the bounds and have it answered."""
+        model = self.node.catalog.find(name, version)
+        found = dict(headers)
+        expected = _number(found, b"content-length") or 0
+        self.node.limits.check_body(expected)
+        # A body of unknown length may become as long as any.
+        reserved = expected if expected else self.node.limits.body
+        if self.in_hand and self.in_hand + reserved > IN_HAND:
+            raise OverloadedError(
+                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one could add {reserved}; this node "
+                f"holds {IN_HAND}. Send less or later."
+            )
+        self.in_hand += reserved
+        try:
+            body = await self._body(receive)
+            answer: Response = await self._run(partial(self._infer, model, found, body))
+            return answer
+        finally:
+            self.in_hand -= reserved
+
+    async def _body(self, receive: Receive) -> bytes:
+        parts, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise _GoneError
+            parts.append(message["body"])
+            size += len(message["body"])
+            self.node.limits.check_body(size)
+            if not message.get("more_body"):
+                return b"".join(parts)
+
+    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
+        """Decode, infer and encode, on a thread of the pool."""
+        asked = read_request(_plain(headers, body, self.node.limits.body), _number(headers, HEADER_LENGTH))
+        result = self.node.infer(model, Call(asked.inputs, asked.parameters), asked.outputs)
+        content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
+        if length is None:
+            return Response(content)
+        return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+
+def _plain(headers: dict[bytes, bytes], body: bytes, most: int) -> bytes:
+    """A body without its compression, within the bounds."""
+    encoding = headers.get(b"content-encoding", b"identity").lower()
+    if encoding == b"identity":
+        return body
+    if encoding not in COMPRESSED:
+        raise InputError(f"Content-Encoding {encoding.decode('latin1')!r}: expected identity, gzip or deflate.")
+    stream = zlib.decompressobj(COMPRESSED[encoding])
+    try:
+        plain = stream.decompress(body, most)
+    except zlib.error as error:
+        raise InputError(f"body: not {encoding.decode()} ({error}).") from error
+    if stream.unconsumed_tail:
+        raise TooLargeError(f"body: larger than {most} bytes once it is unpacked, the most that this node takes.")
+    if not stream.eof:
+        raise InputError(f"body: its {encoding.decode()} is cut short.")
+    return plain
+
+
+def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if not value.isdigit():
+        raise InputError(f"header {name.decode()}: expected a whole number, got {value.decode('latin1')!r}.")
+    return int(value)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(to_json(value), status)
+
+
+def _error(message: str, status: int) -> Response:
+    return _json({"error": message}, status)
+
+
+def _stopping() -> Response:
+    return _error("the node is stopping: it takes nothing new.", 503)
+
+
+def _nothing_at(path: str) -> Response:
+    return _error(f"{path}: nothing is here. The protocol's addresses begin with /v2.", 404)
+
+
+def _only(method: str, *methods: str) -> Response | None:
+    """A refusal where the method is none of these."""
+    if method in methods:
+        return None
+    response = _error(f"method {method}: expected {' or '.join(methods)}.", 405)
+    return Response(response.body, 405, (*JSON, (b"allow", ", ".join(methods).encode())))
