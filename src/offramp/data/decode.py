@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin: converting them would cut every value off at 255
 
 
-def decode(source: Path | bytes | None, mode: Literal["L", "RGB"], name: str) -> "Image":
-    """Decode an image from a file or from its bytes; `name` is what messages call it."""
+def decode(source: Path | bytes | None, mode: Literal["L", "RGB"], name: str, most: int | None = None) -> "Image":
+    """Decode an image from a file or from its bytes; `name` is what messages call it, `most` bounds its pixels."""
     image = pillow()
     try:
         with image.open(source if isinstance(source, Path) else io.BytesIO(source or b"")) as opened:
+            width, height = opened.size
+            if most is not None and width * height > most:
+                raise DataError(f"{name}: {width} x {height} pixels, and at most {most} are decoded. Make it smaller.")
             if opened.mode.startswith(WIDE):
                 raise DataError(
                     f"{name}: more than 8 bits a channel (Pillow's mode {opened.mode}), and what is black and what is "

@@ -25,6 +25,6 @@ def pillow() -> ModuleType:
         from PIL import Image
     except ImportError as error:
         raise MissingExtraError(
-            "reading and resizing images needs Pillow. Install it with: pip install 'offramp[data]'"
+            "reading and resizing images needs Pillow. Install it with: pip install pillow"
         ) from error
     return Image

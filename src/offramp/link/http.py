@@ -130,8 +130,8 @@ class Application:
         reserved = expected if expected else self.node.limits.body
         if self.in_hand and self.in_hand + reserved > IN_HAND:
             raise OverloadedError(
-                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one could add {reserved}; this node "
-                f"holds {IN_HAND}. Send less or later."
+                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one could add {reserved}; "
+                f"this node holds {IN_HAND}. Send less or later."
             )
         self.in_hand += reserved
         try:

@@ -1,7 +1,6 @@
 """The edge as a library: answer at a local exit what is sure enough, hand the rest on, lose nobody's place.
 
-    bundle = Bundle.open("bundle")
-    edge = Edge(bundle, Plan.of(3, 0.3), cloud=RemoteCloud(bundle, "10.0.0.5:8001"))
+    edge = Edge("bundle", Plan.of(3, 0.3), cloud="10.0.0.5:8001")
     answers = edge.infer(images)
 
 A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this.
@@ -10,6 +9,7 @@ A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ from offramp.errors import InputError, LinkError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.link.served import Reply
-from offramp.nodes.upstream import Direct, Upstream
+from offramp.nodes.images import read_images
+from offramp.nodes.upstream import Direct, RemoteCloud, Upstream
 from offramp.runtime.choice import choose
 from offramp.runtime.span import Span, SpanSpec, open_span, warm_up
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
 
-Images = npt.NDArray[np.float32]
+Images = npt.NDArray[Any]
 Rows = npt.NDArray[np.intp]
 
 
@@ -43,19 +44,26 @@ class Part:
 
 
 class Edge:
-    """Answers batches by a plan. Safe to call from several threads at once."""
+    """Answers batches by a plan. Safe to call from several threads at once.
+
+    `bundle` is one, or its folder; `cloud` is what finishes what the edge is not sure of, or a cloud's HOST:PORT, or
+    None where the plan answers everything here. Nothing is sent before a sample needs it: `check` asks the cloud now.
+    `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which times both runtimes on this machine.
+    """
 
     def __init__(
         self,
-        bundle: Bundle,
+        bundle: Bundle | Path | str,
         plan: Plan,
-        cloud: Upstream | None = None,
+        cloud: Upstream | str | None = None,
         *,
         threads: int = 0,
         runtime: str = "onnxruntime",
         precision: str = "fp32",
     ) -> None:
-        self.bundle, self.cloud, self.threads = bundle, cloud, threads
+        self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+        self.cloud = RemoteCloud(bundle, cloud) if isinstance(cloud, str) else cloud
+        self.threads = threads
         self.last = bundle.manifest.last
         self.plan = self._check(plan)
         self.spans: dict[SpanSpec, Span] = {}
@@ -66,8 +74,17 @@ class Edge:
         self.choice = choose(bundle, SpanSpec(0, end, tuple(sorted(ends))), runtime, precision, threads)
         self._warm(plan)
 
+    def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
+        """Ask the cloud whether it can finish what the plan hands on, where the plan hands anything on.
+
+        Raises UnreachableError after `timeout` seconds without an answer, BundleMismatchError where the cloud holds
+        another bundle.
+        """
+        if self.cloud is not None and self.last not in (self.plan.cut, self.plan.exit):
+            self.cloud.check(self.plan, timeout)
+
     def infer(self, image: Images, *, plan: Plan | None = None, timeout: float | None = None) -> Answers:
-        """Answer a batch `(N, C, H, W)`, every row in its place.
+        """Answer a batch, every row in its place: float32 `(N, C, H, W)` in [0, 1], or as `nodes.images` says.
 
         `plan` stands in for the edge's own for this call; `timeout` in seconds bounds the wait for the cloud. Raises
         InputError for a batch that the network does not take, LinkError where the cloud was needed and failed.
@@ -83,7 +100,7 @@ class Edge:
         With `reply` the cloud answers its rows on the stream that the client opened to it, and their part is empty.
         """
         plan = self.plan if plan is None else self._check(plan)
-        image = self.bundle.manifest.preprocessing.check(image)
+        image = read_images(self.bundle.manifest.preprocessing, image)
         rows, features, at = np.arange(len(image)), image, 0
         for position, spec in enumerate(self._exit_spans(plan)):
             outputs = self._span(spec).run(features)

@@ -1,5 +1,6 @@
 """The edge as a model on a server: `classifier`, an image in, answers out."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from offramp.link.client import Client
 from offramp.link.served import Array, Call, Result, TensorSpec
 from offramp.nodes.cloud import ROW
 from offramp.nodes.edge import Edge
+from offramp.nodes.images import FORMS
 
 NAME = "classifier"
 TIERS = np.array([tier.name.lower().encode() for tier in Tier], np.object_)
@@ -26,7 +28,7 @@ class EdgeModel:
     def __init__(self, edge: Edge) -> None:
         manifest = edge.bundle.manifest
         self.edge, self.name, self.version = edge, NAME, edge.bundle.id
-        self.inputs = (TensorSpec(IMAGE, "FP32", (-1, *manifest.preprocessing.shape)),)
+        self.inputs = (TensorSpec(IMAGE, "FP32", (-1, *manifest.preprocessing.shape), FORMS),)
         self.outputs = (
             TensorSpec("probabilities", "FP32", (-1, len(manifest.classes))),
             TensorSpec("label", "INT64", (-1,)),
@@ -42,6 +44,8 @@ class EdgeModel:
             "bundle": edge.bundle.id,
             "model": manifest.model,
             "plan": edge.plan.to_json(),
+            "classes": json.dumps(manifest.classes),
+            "image_forms": json.dumps({"FP32": "N,C,H,W in [0, 1]", "UINT8": "N,H,W,C", "BYTES": "N encoded images"}),
             **edge.choice.config,
         }
 

@@ -173,8 +173,7 @@ def serve_edge(
     bundle = Bundle.open(path)
     upstream = RemoteCloud(bundle, cloud, cloud_version) if cloud else None
     edge = Edge(bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision)
-    if upstream is not None and bundle.manifest.last not in (plan.cut, plan.exit):
-        upstream.check(plan, cloud_wait)
+    edge.check(cloud_wait)
     server = Server([EdgeModel(edge)], host, port, max_batch=max_batch, http_port=http_port)
     on = f"cloud {cloud}" if cloud else "no cloud"
     by = f"exit {plan.exit}, T = {plan.threshold:g}"
