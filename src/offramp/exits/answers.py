@@ -60,14 +60,18 @@ class Judged:
         """Answer for some of the rows at this exit."""
         probabilities = self.probabilities[rows]
         count = len(probabilities)
+        exits, tiers, drops = np.empty(count, np.int64), np.empty(count, np.int8), np.empty(count, np.bool_)
+        exits.fill(exit_)
+        tiers.fill(tier)
+        drops.fill(dropped)
         return Answers(
             probabilities.astype(np.float32),
             probabilities.argmax(axis=1),
-            np.full(count, exit_, np.int64),
+            exits,
             self.scores[rows].astype(np.float32),
-            np.full(count, tier, np.int8),
+            tiers,
             np.zeros(count, np.bool_),
-            np.full(count, dropped, np.bool_),
+            drops,
         )
 
 

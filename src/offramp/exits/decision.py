@@ -10,6 +10,7 @@ from offramp.artifacts.plan import Plan
 from offramp.exits.score import Floats
 
 Rows = npt.NDArray[np.intp]
+NONE: Rows = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Decision:
         drops: before it, a later exit on the same node may still become sure.
         """
         leave = scores < plan.active[position].threshold
-        drop = np.zeros(len(scores), np.bool_)
-        if plan.drop_threshold is not None and position == len(plan.active) - 1:
-            drop = (scores > plan.drop_threshold) & ~leave
-        return cls(np.flatnonzero(leave), np.flatnonzero(drop), np.flatnonzero(~(leave | drop)))
+        if plan.drop_threshold is None or position < len(plan.active) - 1:
+            return cls(leave.nonzero()[0], NONE, (~leave).nonzero()[0])
+        drop = (scores > plan.drop_threshold) & ~leave
+        return cls(leave.nonzero()[0], drop.nonzero()[0], (~(leave | drop)).nonzero()[0])

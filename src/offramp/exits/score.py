@@ -5,6 +5,7 @@ All take probabilities `(N, classes)` and give float64 `(N,)`. With a single cla
 every score is 0.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from offramp.errors import InputError
 
 Floats = npt.NDArray[np.float64]
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def softmax(logits: npt.ArrayLike) -> Floats:
@@ -24,9 +26,10 @@ def softmax(logits: npt.ArrayLike) -> Floats:
     values = np.asarray(logits, dtype=np.float64)
     if values.ndim != 2 or values.shape[1] == 0:
         raise InputError(f"logits: expected shape (N, classes) with at least one class, got {values.shape}.")
-    shifted: Floats = values - values.max(axis=1, keepdims=True)
+    # The ufuncs' own reductions: an array's methods are the same behind two more calls of Python's, at each answer.
+    shifted: Floats = values - np.maximum.reduce(values, axis=1, keepdims=True)
     np.exp(shifted, out=shifted)
-    shifted /= shifted.sum(axis=1, keepdims=True)
+    shifted /= np.add.reduce(shifted, axis=1, keepdims=True)
     return shifted
 
 
@@ -40,10 +43,13 @@ def normalized_entropy(probabilities: Floats) -> Floats:
     if classes == 1:
         return np.zeros(len(probabilities))
     # p log p tends to 0 with p: where p is 0, log of the smallest double stands in and the product is exactly 0.
-    information = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+    information = np.maximum(probabilities, TINY)
+    np.log(information, out=information)
     information *= probabilities
+    entropy: Floats = np.add.reduce(information, axis=1)
+    entropy /= -math.log(classes)
     # Rounding can leave 1 + 2e-16 for a uniform answer, or -0.0 for a certain one.
-    return _clip(information.sum(axis=1) / -np.log(classes)) + 0.0
+    return _clip(entropy) + 0.0
 
 
 def max_probability(probabilities: Floats) -> Floats:

@@ -73,6 +73,7 @@ class Edge:
         ends = {*(active.exit for active in plan.active), *([self.last] if end == self.last else [])}
         self.choice = choose(bundle, SpanSpec(0, end, tuple(sorted(ends))), runtime, precision, threads)
         self._warm(plan)
+        self.route = self._route(plan)
 
     def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
         """Ask the cloud whether it can finish what the plan hands on, where the plan hands anything on.
@@ -99,11 +100,14 @@ class Edge:
 
         With `reply` the cloud answers its rows on the stream that the client opened to it, and their part is empty.
         """
-        plan = self.plan if plan is None else self._check(plan)
+        if plan is None:
+            plan, route = self.plan, self.route
+        else:
+            route = self._route(self._check(plan))
         image = read_images(self.bundle.manifest.preprocessing, image)
         rows, features, at = np.arange(len(image)), image, 0
-        for position, spec in enumerate(self._exit_spans(plan)):
-            outputs = self._span(spec).run(features)
+        for position, (spec, span) in enumerate(route):
+            outputs = span.run(features)
             judged = Judged.of(outputs[logits_name(spec.end)], plan.score)
             if spec.end == self.last:  # nowhere to go on to: every sample is answered, whatever its score
                 yield Part(rows, judged.answers(spec.end, Tier.EDGE), 0, last=True)
@@ -169,6 +173,10 @@ class Edge:
             start = active.exit
         return spans
 
+    def _route(self, plan: Plan) -> list[tuple[SpanSpec, Span]]:
+        """The spans between active exits, open."""
+        return [(spec, self._span(spec)) for spec in self._exit_spans(plan)]
+
     def _check(self, plan: Plan) -> Plan:
         plan.check(self.bundle.manifest)
         if self.cloud is None and self.last not in (plan.cut, plan.exit):
@@ -180,10 +188,13 @@ class Edge:
 
     def _span(self, spec: SpanSpec) -> Span:
         """A span, opened when first asked for, once."""
-        with self.opening:
-            if spec not in self.spans:
-                self.spans[spec] = open_span(self.bundle, spec, self.threads, self.choice.engine)
-            return self.spans[spec]
+        found = self.spans.get(spec)
+        if found is None:
+            with self.opening:
+                found = self.spans.get(spec)
+                if found is None:
+                    found = self.spans[spec] = open_span(self.bundle, spec, self.threads, self.choice.engine)
+        return found
 
     def _warm(self, plan: Plan) -> None:
         """Open what the plan needs and run it."""
