@@ -63,9 +63,14 @@ class HttpClient:
         if not hasattr(self.local, "connection"):
             self.local.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=CALL_TIMEOUT)
         connection = self.local.connection
-        connection.request("POST", path, body, headers)
-        response = connection.getresponse()
-        content: bytes = response.read()
+        try:
+            connection.request("POST", path, body, headers)
+            response = connection.getresponse()
+            content: bytes = response.read()
+        except Exception:  # the next call begins with a connection of its own
+            del self.local.connection
+            connection.close()
+            raise
         if response.status != 200:
             raise SystemExit(f"port {self.port}: status {response.status}: {content[:300]!r}")
         return content
