@@ -54,9 +54,9 @@ class Preprocessing(Frozen):
             )
         if len(image) == 0:
             raise InputError("image: the batch is empty (N = 0). Send at least one sample.")
-        values: npt.NDArray[np.float32] = image.astype(np.float32, copy=False)
+        values: npt.NDArray[np.float32] = image  # type: ignore[assignment]  # as was just seen
         # Both comparisons are false for NaN, and min and max carry a NaN through: one pass each finds all three faults.
-        low, high = values.min(), values.max()
+        low, high = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
         if not (low >= self.low - RANGE_SLACK and high <= self.high + RANGE_SLACK):
             bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
             if bad.size:

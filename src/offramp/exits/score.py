@@ -46,10 +46,9 @@ def normalized_entropy(probabilities: Floats) -> Floats:
     information = np.maximum(probabilities, TINY)
     np.log(information, out=information)
     information *= probabilities
-    entropy: Floats = np.add.reduce(information, axis=1)
-    entropy /= -math.log(classes)
-    # Rounding can leave 1 + 2e-16 for a uniform answer, or -0.0 for a certain one.
-    return _clip(entropy) + 0.0
+    entropy: Floats = np.abs(np.add.reduce(information, axis=1))  # no term is above 0, and of a certain answer -0.0
+    entropy /= math.log(classes)
+    return np.minimum(entropy, 1.0)  # rounding can leave 1 + 2e-16 for a uniform answer
 
 
 def max_probability(probabilities: Floats) -> Floats:

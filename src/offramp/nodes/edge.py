@@ -63,7 +63,7 @@ class Edge:
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.cloud = RemoteCloud(bundle, cloud) if isinstance(cloud, str) else cloud
-        self.threads = threads
+        self.threads, self.preprocessing = threads, bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.plan = self._check(plan)
         self.spans: dict[SpanSpec, Span] = {}
@@ -104,7 +104,7 @@ class Edge:
             plan, route = self.plan, self.route
         else:
             route = self._route(self._check(plan))
-        image = read_images(self.bundle.manifest.preprocessing, image)
+        image = read_images(self.preprocessing, image)
         rows, features, at = np.arange(len(image)), image, 0
         for position, (spec, span) in enumerate(route):
             outputs = span.run(features)

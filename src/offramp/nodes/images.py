@@ -21,6 +21,8 @@ PIXELS = 1 << 26  # of one encoded image: a few bytes can claim to be gigabytes
 
 def read_images(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Give the batch as the network takes it; InputError says what is wrong with it."""
+    if batch.dtype == np.float32:
+        return preprocessing.check(batch)
     if batch.dtype == np.uint8:
         _check_some(batch)
         return preprocessing.from_uint8(batch)
