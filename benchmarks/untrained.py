@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from offramp.artifacts.measurement import commit, processor
 from offramp.data.image_set import ImageSet
@@ -33,7 +34,15 @@ def untrained(architecture: Architecture, path: Path, seed: int = 0) -> Checkpoi
         validation_accuracy={},
         weights_sha256="0" * 64,
     )
-    return Checkpoint(path, card, standard_cnn(architecture, seed=seed).eval())
+    net = standard_cnn(architecture, seed=seed).eval()
+    # As drawn, every normalization adds 0, an exporter keeps one copy of what is everywhere the same, and a quantizer
+    # leaves alone what it does not find where it looks: another graph than a trained network's.
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            with torch.no_grad():
+                module.bias.normal_(0, 0.1, generator=generator)
+    return Checkpoint(path, card, net)
 
 
 def noise(architecture: Architecture, count: int, seed: int = 0) -> ImageSet:

@@ -38,7 +38,7 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
             f"{len(body)} bytes of the body."
         )
     header = _object(_parse(body if header_length is None else body[:header_length]), "body")
-    position = len(body) if header_length is None else header_length
+    position, view = len(body) if header_length is None else header_length, memoryview(body)
     inputs: dict[str, Array] = {}
     for tensor in _tensors(header, "inputs"):
         name = tensor["name"]
@@ -60,7 +60,7 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
                 f"{name}: binary_data_size {size}: {len(body) - position} bytes are left of the body behind its JSON. "
                 "Is Inference-Header-Content-Length the length of the JSON?"
             )
-        inputs[name] = decode(name, datatype, shape, body[position : position + size])
+        inputs[name] = decode(name, datatype, shape, view[position : position + size])
         position += size
     if position != len(body):
         raise InputError(

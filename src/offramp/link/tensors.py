@@ -11,6 +11,8 @@ from tritonclient.grpc import service_pb2 as pb
 from offramp.errors import InputError
 from offramp.link.served import DTYPES, NAMES, Array, Parameters
 
+Raw = bytes | memoryview
+
 # Where the protocol's typed form keeps values of each datatype. FP16 has no typed form.
 TYPED_FIELDS = {
     "BOOL": "bool_contents",
@@ -33,7 +35,7 @@ def encode_bytes(values: Array) -> bytes:
     return b"".join(struct.pack("<I", len(value)) + value for value in values.ravel())
 
 
-def decode_bytes(raw: bytes, name: str) -> Array:
+def decode_bytes(raw: Raw, name: str) -> Array:
     """Read what `encode_bytes` writes, flat."""
     values, position = [], 0
     while position < len(raw):
@@ -43,7 +45,7 @@ def decode_bytes(raw: bytes, name: str) -> Array:
             raise InputError(
                 f"{name}: BYTES contents are cut short: an element of {size} bytes at byte {position} of {len(raw)}."
             )
-        values.append(raw[end : end + size])
+        values.append(bytes(raw[end : end + size]))
         position = end + size
     array = np.empty(len(values), np.object_)
     array[:] = values
@@ -55,7 +57,7 @@ def encode(array: Array) -> bytes:
     return encode_bytes(array) if array.dtype == np.object_ else np.ascontiguousarray(array).tobytes()
 
 
-def decode(name: str, datatype: str, shape: Iterable[int], raw: bytes) -> Array:
+def decode(name: str, datatype: str, shape: Iterable[int], raw: Raw) -> Array:
     """Make a tensor of raw contents, with no copy where there need be none."""
     extents = extents_of(name, shape)
     dtype = _dtype(name, datatype)
