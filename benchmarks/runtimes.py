@@ -1,9 +1,9 @@
 """What a node's runtimes and precisions give: time of the whole network at batch 1 and 32, and accuracy.
 
-onnxruntime fp32 and int8, OpenVINO fp32, bf16 (where the processor multiplies in it) and int8, in turn, and which
-of them `--runtime auto` chooses on this machine. Without a bundle an untrained network stands in, and no accuracy is
-given: speed does not depend on what was learnt. With one (`--bundle`, and its data by `--data`), accuracy is over the whole
-test set at the last exit.
+onnxruntime fp32 and int8, OpenVINO fp32, bf16 (where the processor multiplies in it) and int8, in turn, and which of
+them `--runtime auto` chooses on this machine. Without a bundle an untrained network stands in, and no accuracy is
+given: speed does not depend on what was learnt. With one (`--bundle`, and its data by `--data`), accuracy is over the
+whole test set at the last exit.
 """
 
 import argparse

@@ -4,6 +4,7 @@ JSON, and behind it the raw contents of the tensors that name a `binary_data_siz
 extension; the length of the JSON then stands in a header). Knows neither sockets nor models.
 """
 
+import base64
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from offramp.link.served import DTYPES, NAMES, Array, Parameters
 from offramp.link.tensors import decode, encode, extents_of, refuse_classification, refuse_shared_memory, shaped
 
 Json = dict[str, Any]
+BASE64 = "base64"  # a tensor's content type in MLServer's words: how bytes that are no text stand in JSON
 KINDS = {"b": "true or false", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "O": "strings"}
 
 
@@ -50,6 +52,8 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
         size = own.get("binary_data_size")
         if size is None:
             inputs[name] = _values(name, datatype, shape, tensor)
+            if own.get("content_type") == BASE64:
+                inputs[name] = _from_base64(name, inputs[name])
             continue
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise InputError(f"{name}: binary_data_size: expected a whole number of bytes, got {size!r}.")
@@ -204,6 +208,18 @@ def _array(name: str, datatype: str, dtype: np.dtype[Any], data: list[Any]) -> A
             return np.array(data, dtype)
     except (OverflowError, FloatingPointError) as error:
         raise InputError(f"{name}: a value does not fit {datatype}.") from error
+
+
+def _from_base64(name: str, strings: Array) -> Array:
+    if strings.dtype != np.object_:
+        raise InputError(f"{name}: content_type {BASE64!r} is of BYTES, and this is {NAMES[strings.dtype]}.")
+    decoded = np.empty_like(strings)
+    for place, text in np.ndenumerate(strings):
+        try:
+            decoded[place] = base64.b64decode(text, validate=True)
+        except ValueError as error:
+            raise InputError(f"{name}: element {list(place)} is not base64 ({error}).") from error
+    return decoded
 
 
 def _data(name: str, array: Array) -> Any:
