@@ -15,8 +15,8 @@ from offramp.link.status import error_of
 from offramp.link.tensors import read_outputs, read_parameters, write_request
 
 FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
-# A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between calls
-# nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
+# A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
+# calls nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
 KEEPALIVE_MS = 10_000
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_send_message_length", -1),  # the server states and enforces the bound
