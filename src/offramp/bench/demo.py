@@ -24,6 +24,8 @@ from offramp.link.client import Client
 from offramp.measure.predict import of_bundle
 from offramp.models.architecture import parse_exits, preset
 from offramp.nodes.edge_model import describe_edge
+from offramp.report.conditions import in_short
+from offramp.report.figures import draw
 from offramp.report.finding import finding
 from offramp.report.html import write_report
 from offramp.train.loop import LOG, Run, train
@@ -81,7 +83,9 @@ def demo(out: Path, *, epochs: int | None, seed: int, console: Console) -> Exper
     )
     experiment.write(out / RESULTS)
     write_report(experiment, out / "report.html")
+    draw(experiment, out / "figures")
     console.print(measurements_table(experiment.measurements, "edge and cloud processes on this machine"))
+    console.print(" · ".join(in_short(experiment)), highlight=False)
     console.print(f"{finding(experiment)}", highlight=False)
     console.print(
         f"Nodes and offline evaluation: {compared:,} answers compared, {differing} differ, {ties} within 1e-5 of the "
