@@ -6,14 +6,16 @@ from math import sqrt
 import pytest
 
 from offramp.artifacts.experiment import Experiment
-from offramp.report.finding import finding, sampling_error
+from offramp.artifacts.measurement import Latency
+from offramp.report.finding import finding, noise, sampling_error
 
 Build = Callable[..., Experiment]
 
-FASTEST = (
+LOWEST = (
     "at T = 0.3 the lowest overall latency, 2.05 ms (p50), is SEM-3's, with 93.54 % overall accuracy and 35 % of the "
-    "samples answered at the edge."
+    "samples answered at the edge"
 )
+FASTEST = f"{LOWEST}; 1 of the 15 others is within the noise of 1 %."
 
 
 def test_a_worse_mem_is_called_worse(build: Build) -> None:
@@ -48,9 +50,39 @@ def test_no_difference_is_called_none(build: Build) -> None:
     )
 
 
+def test_an_exit_that_makes_most_of_the_difference_is_named(build: Build) -> None:
+    """An average that one exit makes is not laid on all of them."""
+    experiment = build(mem_points=-1.0)
+    sems = [
+        model.model_copy(update={"test_accuracy": model.test_accuracy | {1: 0.93}}) if model.model == "sem-1" else model
+        for model in experiment.models
+    ]
+    assert (
+        "the MEM is on average 3.50 points less accurate than the SEMs over all 360 test samples (8 exits, one seed), "
+        "which is within the sampling error of 5.27 (exit 1 alone: -21.00 points; the others on average: -1.00); "
+    ) in finding(experiment.model_copy(update={"models": tuple(sems)}))
+
+
+def test_latencies_that_equal_work_cannot_tell_apart_are_counted(build: Build) -> None:
+    """SEM and MEM compute the same up to an exit: what is between their edge latencies there is the machine's noise."""
+    experiment = build()
+    slow = [
+        m.model_copy(
+            update={"latency_ms": m.latency_ms.model_copy(update={"edge": Latency(mean=9, p50=9, p95=9, p99=9)})}
+        )
+        if (m.model, m.exit, m.threshold) == ("mem", 5, 0.3)
+        else m
+        for m in experiment.measurements
+    ]
+    noisy = experiment.model_copy(update={"measurements": tuple(slow)})
+    assert noise(noisy) == pytest.approx(9 / (1.0 + 0.21 * 5.3) - 1)
+    assert finding(noisy).endswith("; 15 of the 15 others are within the noise of 326 %.")
+    assert noise(build(mem=())) is None
+
+
 def test_without_a_mem_only_latency_is_told(build: Build) -> None:
     """There is nothing to compare the SEMs with."""
-    assert finding(build(mem=())) == "A" + FASTEST[1:]
+    assert finding(build(mem=())) == f"A{LOWEST[1:]}."
 
 
 def test_mems_fastest_exit_is_named(build: Build) -> None:

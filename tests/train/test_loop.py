@@ -112,6 +112,21 @@ def test_observers_hear_of_every_epoch_and_of_all_steps(few: Splits, minute: Arc
     ]
 
 
+def test_threads_are_torchs_own_again_after_a_training(few: Splits, minute: Architecture, tmp_path: Path) -> None:
+    """As many as were asked for while it trains, and nothing of that stays, even where it fails."""
+    before, seen = torch.get_num_threads(), []
+
+    class Stops(Told):
+        def epoch(self, record: EpochRecord) -> None:
+            seen.append(torch.get_num_threads())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run(minute, DIGITS), few, tmp_path, observers=[Stops()], threads=before + 1)
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before
+
+
 def test_long_epochs_are_reported_on_the_way(minute: Architecture, few: Splits, tmp_path: Path) -> None:
     """Every 20 steps, and at the end."""
     told = Told()

@@ -1,11 +1,14 @@
 """Who watches a training: the log, TensorBoard's events, the bar."""
 
+import io
 import json
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
 
@@ -147,7 +150,19 @@ def test_where_there_is_no_terminal_an_epoch_is_a_line(capsys: pytest.CaptureFix
     with ProgressBar("mem") as bar:
         bar.step(4, 20, 1.25)
         bar.epoch(record(2))
-    assert capsys.readouterr().out.splitlines()[0] == "mem epoch 2/5 loss 1.500  exits % 1:50.0 3:75.0 80 images/s"
-    assert "loss 1.250" in bar.progress.tasks[0].fields["state"]
-    bar.step(5, 20, 1.0)
-    assert bar.progress.tasks[0].fields["state"] == "loss 1.000  exits % 1:50.0 3:75.0"
+    assert capsys.readouterr().out == "mem epoch 2/5 loss 1.500  exits % 1:50.0 3:75.0 80 images/s\n"
+
+
+def test_on_a_terminal_of_80_columns_nothing_is_cut_off() -> None:
+    """Bar, time left and loss on one line, the accuracies of nine exits on the next."""
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, color_system=None, width=80)
+    with ProgressBar("train mem", console) as bar:
+        bar.epoch(record(2).model_copy(update={"validation_accuracy": dict.fromkeys(range(1, 10), 1.0)}))
+        bar.step(200, 456, 1.25)
+    drawn = re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", written.getvalue())
+    first, second = [line for line in drawn.splitlines() if line.strip()][-2:]
+    assert first.startswith("train mem ")
+    assert "200/456" in first
+    assert first.rstrip().endswith("loss 1.250")
+    assert second.split() == ["exits", "%", *(f"{exit_}:100.0" for exit_ in range(1, 10))]

@@ -7,9 +7,16 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from offramp.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ArtifactVersionError
 
@@ -25,6 +32,19 @@ class Document(Frozen):
 
     FORMAT: ClassVar[str]
     VERSION: ClassVar[int]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_header_off(cls, values: Any) -> Any:
+        """A document inside another has its header too; `parse` has seen to the outer one's."""
+        if not isinstance(values, dict) or not {"format", "version"} & values.keys():
+            return values
+        if (values.get("format"), values.get("version")) != (cls.FORMAT, cls.VERSION):
+            raise ValueError(
+                f"expected {cls.FORMAT} version {cls.VERSION}, found {values.get('format')!r} version "
+                f"{values.get('version')!r}"
+            )
+        return {key: value for key, value in values.items() if key not in ("format", "version")}
 
     @model_serializer(mode="wrap")
     def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -48,7 +68,7 @@ class Document(Frozen):
                 "Write it again with this program, or read it with the one that wrote it."
             )
         try:
-            return cls.model_validate({key: value for key, value in raw.items() if key not in ("format", "version")})
+            return cls.model_validate(raw)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "document"

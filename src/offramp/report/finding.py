@@ -43,8 +43,18 @@ def _accuracy(experiment: Experiment) -> str | None:
     beyond = "more than" if abs(difference) > error else "which is within"
     return (
         f"at the same exit, the MEM is on average {abs(difference):.2f} points {side} accurate than {scope}, "
-        f"{beyond} the sampling error of {error:.2f}"
+        f"{beyond} the sampling error of {error:.2f}{_mostly(dict(zip(shared, pairs, strict=True)))}"
     )
+
+
+def _mostly(pairs: dict[int, tuple[float, float]]) -> str:
+    """Name the exit that makes more than half of the difference by itself, if one of several does."""
+    points = {exit_: 100 * (mem_at - sem_at) for exit_, (sem_at, mem_at) in pairs.items()}
+    exit_, most = max(points.items(), key=lambda item: abs(item[1]))
+    if len(points) < 2 or 2 * abs(most) <= sum(map(abs, points.values())):
+        return ""
+    rest = (sum(points.values()) - most) / (len(points) - 1)
+    return f" (exit {exit_} alone: {most:+.2f} points; the others on average: {rest:+.2f})"
 
 
 def _latency(experiment: Experiment) -> str | None:
@@ -63,5 +73,29 @@ def _latency(experiment: Experiment) -> str | None:
     return (
         f"at T = {threshold:g} the lowest overall latency, {p50:.2f} ms (p50), is {label(best.model)}'s{where}, with "
         f"{100 * (best.overall_accuracy or 0.0):.2f} % overall accuracy and {100 * best.exited_locally / best.n:.0f} % "
-        "of the samples answered at the edge"
+        f"of the samples answered at the edge{_as_fast(experiment, [row[0] for row in rows])}"
     )
+
+
+def _as_fast(experiment: Experiment, overall: list[float]) -> str:
+    """Say how many of the other latencies the machine's noise does not tell from the lowest."""
+    share, others = noise(experiment), len(overall) - 1
+    if share is None or not others:
+        return ""
+    close = sum(p50 <= (1 + share) * min(overall) for p50 in overall) - 1
+    who = f"{close or 'none'} of the {others} others {'is' if close == 1 else 'are'}"
+    return f"; {who} within the noise of {100 * share:.0f} %"
+
+
+def noise(experiment: Experiment) -> float | None:
+    """How far apart equal work was: the largest difference between SEM's and MEM's edge latency at an exit, as a share.
+
+    Up to an exit the two compute the same. Medians at the threshold that is shown; None where no exit has both.
+    """
+    at = {family: measured(experiment, family, main_threshold(experiment)) for family in Family}
+    apart = []
+    for exit_ in at[Family.SEM].keys() & at[Family.MEM].keys():
+        sem, mem = (at[family][exit_].latency_ms.edge for family in Family)
+        if sem is not None and mem is not None and min(sem.p50, mem.p50) > 0:
+            apart.append(max(sem.p50, mem.p50) / min(sem.p50, mem.p50) - 1)
+    return max(apart, default=None)

@@ -3,6 +3,11 @@
 from offramp.artifacts.experiment import Experiment
 from offramp.report.values import FEW
 
+LOOPBACK = (
+    "Over loopback the nodes are on one machine: the cloud is as near as it can be and shares the edge's cores. Over a "
+    "real link its answers take the link's delay longer, and its processors may be faster: neither was measured here."
+)
+
 
 def notes(experiment: Experiment) -> list[str]:
     """Say what the numbers are and are not."""
@@ -11,10 +16,12 @@ def notes(experiment: Experiment) -> list[str]:
         "Latency is the time from the client sending a batch to the client holding a sample's answer. Values are "
         "medians (p50) over the samples of one run, between processes on one machine unless the link says otherwise"
         + (f"; the link here: {', '.join(links)}." if links else "."),
+        *([LOOPBACK] if any(link.startswith("loopback") for link in links) else []),
         "The overall median is the edge's as soon as more than half of the samples leave there: what the others wait "
         "for the cloud no longer shows in it. Read it beside the cloud's latency and the number of samples that left.",
-        "The models were run one after another. At the same exit and with the same samples leaving, SEM and MEM "
-        "compute the same; what then remains between their latencies is the machine's noise.",
+        "The models were run one after another. Up to the same exit SEM and MEM compute the same; what remains between "
+        "their latencies at the edge is the machine's noise. The largest such difference at one exit is the noise that "
+        "the finding names: latencies closer than that are not told apart.",
         "Cloud accuracy is over the samples that the local exit was unsure of, the hard ones. Over fewer than "
         f"{FEW} samples (hollow markers) an accuracy may be chance. A dash or a gap means that no sample was answered "
         "there; it never means zero.",

@@ -4,8 +4,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,14 @@ def train(
     resume: bool = False,
     observers: Sequence[Observer] = (),
     device: str | None = None,
+    threads: int | None = None,
 ) -> Checkpoint:
     """Train and write a checkpoint into `out`, with a log beside it.
 
     After each epoch everything needed to go on is written; `resume` goes on from there and ends with the weights that
-    an uninterrupted run gives (bit for bit on the same CPU). Raises TrainingError when the loss is not a number, when
-    `out` holds a run and `resume` is not asked for, or when it holds another run.
+    an uninterrupted run gives (bit for bit on the same CPU with as many `threads`; None is torch's own choice). Raises
+    TrainingError when the loss is not a number, when `out` holds a run and `resume` is not asked for, or when it holds
+    another run.
     """
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file, and a run is a folder. Choose an empty or a new one.")
@@ -77,6 +79,13 @@ def train(
         if not (out / STATE).exists():
             return _finished(run, out)
 
+    with _threads(threads):
+        return _train(run, splits, out, observers, target, key)
+
+
+def _train(
+    run: Run, splits: Splits, out: Path, observers: Sequence[Observer], target: torch.device, key: str
+) -> Checkpoint:
     trainer = _Trainer(run, splits, target)
     if (out / STATE).exists():
         trainer.load_state(out / STATE, key)
@@ -110,6 +119,16 @@ def train(
     write_checkpoint(out, card, weights)
     (out / STATE).unlink()
     return Checkpoint.open(out)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _finished(run: Run, out: Path) -> Checkpoint:

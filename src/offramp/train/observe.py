@@ -1,11 +1,15 @@
 """Who watches a training: a log of JSON lines, TensorBoard's events, a progress bar."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from rich import get_console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from offramp.artifacts.document import Frozen, write_bytes
 
@@ -87,19 +91,33 @@ class TensorBoardLog:
         self.writer.close()
 
 
-class ProgressBar:
-    """A bar with the loss, the validation accuracy of every exit and the time left."""
+class _TwoLines(Progress):
+    """A bar, and under it what would make its line too long for a terminal of 80 columns."""
 
-    def __init__(self, title: str) -> None:
-        self.progress = Progress(
+    below = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below)
+
+
+class ProgressBar:
+    """A bar with the loss and the time left, and below it the validation accuracy of every exit."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        console = console or get_console()
+        self.progress = _TwoLines(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[state]}"),
+            console=console,
             refresh_per_second=4,
+            disable=not console.is_terminal,
         )
-        self.title, self.accuracies = title, ""
+        self.title = title
         self.task = self.progress.add_task(title, total=None, state="")
 
     def __enter__(self) -> Self:
@@ -113,15 +131,15 @@ class ProgressBar:
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Move the bar."""
-        self.progress.update(self.task, completed=done, total=total, state=f"loss {loss:.3f}{self.accuracies}")
+        self.progress.update(self.task, completed=done, total=total, state=f"loss {loss:.3f}")
 
     def epoch(self, record: EpochRecord) -> None:
         """Show the new accuracies; where there is no terminal to draw on, print a line instead."""
         shown = " ".join(f"{exit_}:{100 * value:.1f}" for exit_, value in record.validation_accuracy.items())
-        self.accuracies = f"  exits % {shown}"
-        if not self.progress.console.is_terminal:
+        self.progress.below = f"exits %  {shown}"
+        if self.progress.disable:
             print(
-                f"{self.title} epoch {record.epoch}/{record.of} loss {record.loss:.3f}{self.accuracies} "
+                f"{self.title} epoch {record.epoch}/{record.of} loss {record.loss:.3f}  exits % {shown} "
                 f"{record.images_per_second:.0f} images/s",
                 flush=True,
             )

@@ -1,0 +1,126 @@
+"""The documentation against the program: its commands parse, its links lead somewhere, its documents are read."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from offramp.artifacts.plan import Plan
+from offramp.cli import app
+from offramp.models.architecture import PRESETS
+from offramp.train.recipe import RECIPES
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+SOURCE = re.compile(r"`((?:src|tests|benchmarks|docs)/[\w./-]+|[\w/]+\.(?:py|md|html|toml|txt))`")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """A page's code blocks in a language."""
+    return [code for found, code in FENCE.findall(page.read_text(encoding="utf-8")) if found == language]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Each command line of the shell blocks, with the name of its page."""
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            for line in block.splitlines():
+                if line.strip():
+                    yield page.name, line
+
+
+def verbs(command: object, *names: str) -> dict[tuple[str, ...], TyperCommand]:
+    """Every verb of the program, by the words that call it: `("serve", "edge")`."""
+    if isinstance(command, TyperGroup):
+        return {
+            key: leaf for name, child in command.commands.items() for key, leaf in verbs(child, *names, name).items()
+        }
+    assert isinstance(command, TyperCommand)
+    return {names: command}
+
+
+VERBS = verbs(get_command(app))
+
+
+def parse(line: str) -> tuple[str, ...]:
+    """Parse a command line as the program does, and run nothing; give its verb."""
+    program, *words = shlex.split(line, comments=True)
+    assert program == "offramp"
+    name = next((name for name in VERBS if tuple(words[: len(name)]) == name), None)
+    assert name is not None, f"no such verb: {line}"
+    VERBS[name].make_context(" ".join(name), words[len(name) :])
+    return name
+
+
+OFFRAMP = [(page, line) for page, line in commands() if line.split()[0] == "offramp"]
+
+
+@pytest.mark.parametrize(("page", "line"), OFFRAMP)
+def test_every_command_parses(page: str, line: str) -> None:
+    """Its verb exists, and every option and value is of a kind that the verb takes."""
+    parse(line)
+
+
+def test_every_verb_is_documented() -> None:
+    """A newcomer finds a command line of each in the pages."""
+    assert {parse(line) for _, line in OFFRAMP} == set(VERBS)
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES[:-1]])
+def test_options_named_in_the_text_exist(page: str) -> None:
+    """`--option` in backquotes is an option of some verb of the program."""
+    known = {option for verb in VERBS.values() for parameter in verb.params for option in parameter.opts}
+    text = FENCE.sub("", next(path for path in PAGES if path.name == page).read_text(encoding="utf-8"))
+    named = {word for code in re.findall(r"`([^`]+)`", text) for word in code.split() if word.startswith("--")}
+    assert named - known - {"--help"} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_and_named_file_exists(page: Path) -> None:
+    """Relative links lead to files of the repository, and to headings that are there."""
+    text = page.read_text(encoding="utf-8")
+    for target in LINK.findall(text):
+        if "://" in target:
+            continue
+        path, _, heading = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{target}: no such file"
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in headings}, target
+    for name in SOURCE.findall(text):
+        places = (ROOT / name, ROOT / "src" / "offramp" / name, page.parent / name)
+        assert any(place.exists() for place in places) or _written(name), f"`{name}`: no such file"
+
+
+@pytest.mark.parametrize("target", ["demo", "test", ".venv/ready"])
+def test_make_has_the_targets_that_the_readme_names(target: str) -> None:
+    """The two commands, and the one that prepares them."""
+    assert any(line.split("#")[0].split() == ["make", target] for _, line in commands())
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(READY):", "$(VENV)/ready:")
+    assert re.search(rf"^{re.escape(target)}:", makefile.replace("$(VENV)", ".venv"), re.MULTILINE)
+
+
+def test_documents_shown_are_read() -> None:
+    """The plan on the page is one that an edge takes."""
+    shown = [code for page in PAGES for code in blocks(page, "json")]
+    assert len(shown) == 1
+    assert Plan.parse(shown[0], "the page").exit == 4
+
+
+def test_presets_and_recipes_are_all_described() -> None:
+    """A row each."""
+    text = (ROOT / "docs" / "pipeline.md").read_text(encoding="utf-8")
+    for name in (*PRESETS, *RECIPES):
+        assert f"| `{name}` |" in text
+
+
+def _written(name: str) -> bool:
+    """Files that a command writes for the user are not in the repository."""
+    return name in {"report.html"}
