@@ -76,7 +76,15 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
             "model 'sem-9': unknown. Choose standard, sem-1 to sem-8, mem, or list exits between 1 and 9 like 2,5.",
         ),
         (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, full."),
-        (("train", "mem", "--recipe", "best"), "recipe 'best': unknown. Choose one of paper, modern, digits."),
+        (
+            ("train", "mem", "--recipe", "best"),
+            "recipe 'best': unknown. Choose one of paper, modern, digits, or give a .json file.",
+        ),
+        (
+            ("train", "mem", "--regime", "best"),
+            "regime 'best': unknown. Choose one of joint, early, late, ramp, mixed, separate, distill, ensemble, "
+            "equilibrium, equilibrium-distill, mixed-distill.",
+        ),
         (
             ("train", "mem", "--data", "nowhere"),
             "nowhere: no such folder. Give 'digits', a folder of parquet files, a folder of images by class, or "

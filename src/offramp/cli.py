@@ -59,7 +59,12 @@ def train(
     preset: Annotated[
         str | None, typer.Option(help="tiny, small or full. Default: tiny for digits, else small.")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="modern, digits or paper. Default: digits for digits.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
+    ] = None,
+    regime: Annotated[
+        str | None, typer.Option(help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -85,6 +90,7 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        regime=regime,
         loss_weights=None if loss_weights is None else _loss_weights(loss_weights),
     )
     splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)

@@ -24,7 +24,7 @@ from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpo
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
 from offramp.train.augment import Batches
-from offramp.train.loss import joint_loss
+from offramp.train.forward import forward
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
 from offramp.train.recipe import Recipe, learning_rate
 
@@ -131,7 +131,8 @@ class _Trainer:
         if recipe.channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
         self.net: ExitNet = net
-        self.loss_weights = recipe.weights(net.exits)
+        self.regime = recipe.regime_for(net.exits)
+        self.forward = torch.compile(forward) if recipe.compile else forward
         decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
         others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
         self.optimizer = torch.optim.SGD(
@@ -164,14 +165,17 @@ class _Trainer:
         rate = self.recipe.learning_rate
         start = time.perf_counter()
         for step, (images, labels) in enumerate(self.batches.epoch(number)):
-            rate = learning_rate(self.recipe, (number * steps + step) / (self.recipe.epochs * steps))
+            progress = (number * steps + step) / (self.recipe.epochs * steps)
+            phase = self.regime.phase(progress)
+            self.net.stages.train(not phase.frozen)
+            rate = learning_rate(self.recipe, phase.progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             if not self.recipe.channels_last:
                 images = images.contiguous()  # noqa: PLW2901  # the batch in the layout asked for
             with self.autocast():
-                logits = self.net(images)
-            loss = joint_loss(logits, labels, self.loss_weights, self.recipe.label_smoothing)
+                logits = self.forward(self.net, images, phase.exits, frozen=phase.frozen, rescaled=phase.rescaled)
+            loss = self.regime.loss(logits, labels, progress)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
