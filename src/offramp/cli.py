@@ -49,6 +49,10 @@ Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
+HeadKind = Annotated[str, typer.Option(help="Of local exits: linear (the paper's), or conv, a convolution before it.")]
+Bottleneck = Annotated[
+    str | None, typer.Option(help="Few channels where features may cross, BOUNDARY:CHANNELS like 1:3,6:4.")
+]
 
 
 @app.command()
@@ -71,6 +75,8 @@ def train(
     loss_weights: Annotated[
         str | None, typer.Option(help="Weight of each exit's loss, like 1:1.0,5:0.5,9:1.0. Default: all equal.")
     ] = None,
+    head: HeadKind = "linear",
+    bottleneck: Bottleneck = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
 ) -> None:
@@ -94,7 +100,7 @@ def train(
         loss_weights=None if loss_weights is None else _loss_weights(loss_weights),
     )
     splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)
-    architecture = sizes.architecture(exits, splits.train.classes)
+    architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))
     out = out or Path("runs") / architecture.name
     with ProgressBar(architecture.name) as bar:
         checkpoint = run(Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar])
@@ -106,6 +112,8 @@ def train(
 def show(
     model: Annotated[str, typer.Argument(help="A model's name, a checkpoint or a bundle.")] = "mem",
     preset: Annotated[str, typer.Option(help="tiny, small or full; of a model's name only.")] = "small",
+    head: HeadKind = "linear",
+    bottleneck: Bottleneck = None,
 ) -> None:
     """Show stages and heads with their MACs, parameters and features."""
     from offramp.artifacts.bundle import MANIFEST, Bundle
@@ -129,7 +137,8 @@ def show(
         else:
             sizes = find_preset(preset)
             classes = tuple(map(str, range(10)))
-            architecture = sizes.architecture(parse_exits(model, len(sizes.widths)), classes)
+            exits = parse_exits(model, len(sizes.widths))
+            architecture = sizes.architecture(exits, classes, head, _bottlenecks(bottleneck))
             net, name = standard_cnn(architecture), f"{architecture.name}, preset {preset}, 10 classes"
         counted, head_costs = count(net, architecture.shape)
         stages = {i: (cost.macs, cost.parameters, cost.shape) for i, cost in counted.items()}
@@ -138,11 +147,11 @@ def show(
     for column in ("stage", "features", "bytes fp32", "MACs", "weights", "head MACs", "head weights"):
         table.add_column(column, justify="right", no_wrap=True)
     for index, (macs, parameters, shape) in stages.items():
-        head = [f"{number:,}" for number in heads[index]] if index in heads else ["–", "–"]
+        costs = [f"{number:,}" for number in heads[index]] if index in heads else ["–", "–"]
         size = 4
         for extent in shape:
             size *= extent
-        table.add_row(str(index), "x".join(map(str, shape)), f"{size:,}", f"{macs:,}", f"{parameters:,}", *head)
+        table.add_row(str(index), "x".join(map(str, shape)), f"{size:,}", f"{macs:,}", f"{parameters:,}", *costs)
     total = [sum(macs for macs, _, _ in stages.values()), sum(parameters for _, parameters, _ in stages.values())]
     total += [sum(macs for macs, _ in heads.values()), sum(parameters for _, parameters in heads.values())]
     table.add_section()
@@ -463,6 +472,17 @@ def _plan(
     active = [{"exit": exit_, "threshold": threshold} for exit_, threshold in zip(exits, thresholds, strict=True)]
     at = exits[-1] if cut is None else cut
     return Plan.checked(active=active, cut=at, codec=codec, score=score, drop_threshold=drop)
+
+
+def _bottlenecks(text: str | None) -> dict[int, int]:
+    from offramp.errors import InputError
+
+    if text is None:
+        return {}
+    try:
+        return {int(at): int(channels) for at, channels in (part.split(":") for part in text.split(","))}
+    except ValueError as error:
+        raise InputError(f"bottleneck {text!r}: expected BOUNDARY:CHANNELS pairs like 1:3,6:4.") from error
 
 
 def _loss_weights(text: str) -> dict[int, float]:
