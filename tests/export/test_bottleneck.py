@@ -12,7 +12,8 @@ from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.models.architecture import preset
 from offramp.models.checkpoint import Checkpoint
-from offramp.train.loop import Run, accuracies, train
+from offramp.train.accuracy import accuracies
+from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
 
 CUT = 3

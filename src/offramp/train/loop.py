@@ -4,12 +4,11 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -23,14 +22,15 @@ from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpoint
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
+from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
 from offramp.train.forward import forward
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
+from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, learning_rate
 
 STATE = "resume.safetensors"
 LOG = "log.jsonl"
-EVALUATION_BATCH = 500
 LOOK_EVERY = 20  # steps between looks at the loss: each look waits for the device
 
 
@@ -140,6 +140,7 @@ class _Trainer:
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
+            fused=device.type == "cuda",  # one kernel for all parameters; on the CPU the sums would round differently
         )
         self.parameters = decayed + others
         self.batches = Batches(
@@ -247,37 +248,6 @@ def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> Trai
         f"{what} any more (epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {rate:.3g}). "
         "Lower the learning rate and train again; the last good epoch is kept."
     )
-
-
-def accuracies(
-    net: ExitNet, images: ImageSet, autocast: Callable[[], AbstractContextManager[object]] = nullcontext
-) -> dict[int, float]:
-    """Share of right answers at every exit, every sample at every exit."""
-    right = dict.fromkeys(net.exits, 0)
-    device = next(net.parameters()).device
-    training = net.training
-    net.eval()
-    with torch.inference_mode(), autocast():
-        for start in range(0, len(images), EVALUATION_BATCH):
-            part = images.rows(slice(start, start + EVALUATION_BATCH))
-            labels = torch.from_numpy(part.labels).to(device)
-            for exit_, logits in net(to_tensor(part, device)).items():
-                right[exit_] += int((logits.argmax(1) == labels).sum())
-    net.train(training)
-    return {exit_: round(count / len(images), 6) for exit_, count in right.items()}
-
-
-def to_tensor(images: ImageSet, device: torch.device) -> Tensor:
-    """Images as the network takes them: float32 `(N, C, H, W)` in [0, 1]."""
-    return torch.from_numpy(images.images).to(device).permute(0, 3, 1, 2).float().div_(255)
-
-
-def channel_statistics(images: ImageSet) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the images per channel, in [0, 1]."""
-    pixels = images.images.reshape(-1, images.images.shape[3])
-    mean = pixels.mean(axis=0, dtype=np.float64) / 255
-    std = pixels.std(axis=0, dtype=np.float64) / 255
-    return torch.tensor(mean, dtype=torch.float32), torch.tensor(np.maximum(std, 1e-3), dtype=torch.float32)
 
 
 def native_bf16(device: torch.device) -> bool:
