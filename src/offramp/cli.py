@@ -49,6 +49,10 @@ Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="torch.compile. Default: what the recipe says."),
+]
 HeadKind = Annotated[str, typer.Option(help="Of local exits: linear (the paper's), or conv, a convolution before it.")]
 Bottleneck = Annotated[
     str | None, typer.Option(help="Few channels where features may cross, BOUNDARY:CHANNELS like 1:3,6:4.")
@@ -77,6 +81,7 @@ def train(
     ] = None,
     head: HeadKind = "linear",
     bottleneck: Bottleneck = None,
+    compile_: Compile = None,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
 ) -> None:
@@ -97,6 +102,7 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         regime=regime,
+        compile=compile_,
         loss_weights=None if loss_weights is None else _loss_weights(loss_weights),
     )
     splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)
@@ -436,6 +442,52 @@ def demo(
     from offramp.bench.demo import demo as run
 
     run(out, epochs=30 if full else None, seed=seed, console=console)
+
+
+@app.command()
+def suite(
+    source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
+    out: Out = Path("suite-results"),
+    preset: Annotated[
+        str | None, typer.Option(help="tiny, small or full. Default: tiny for digits, else small.")
+    ] = None,
+    models: Annotated[str, typer.Option(help="all, or a list like standard,sem-2,mem,2+5.")] = "all",
+    regimes: Annotated[str, typer.Option(help="The first is what the others are compared with.")] = "joint",
+    seeds: Annotated[str, typer.Option(help="A list like 0,1,2.")] = "0",
+    budget: Annotated[str | None, typer.Option(help="Stop in time, like 9m; the same command goes on.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    head: HeadKind = "linear",
+    bottleneck: Bottleneck = None,
+    compile_: Compile = None,
+    cross: Annotated[bool, typer.Option("--cross", help="Train SEMs under every regime too.")] = False,
+) -> None:
+    """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
+    _needs_torch("suite")
+    from offramp.bench.budget import Clock, parse_budget
+    from offramp.bench.suite import run_suite, suite_settings
+    from offramp.train.recipe import recipe as find_recipe
+
+    chosen = find_recipe(recipe or ("digits" if source == "digits" else "modern"))
+    settings = suite_settings(
+        data=source,
+        preset_name=preset or ("tiny" if source == "digits" else "small"),
+        recipe=chosen.but(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, compile=compile_),
+        models=models,
+        regimes=regimes,
+        seeds=seeds,
+        head=head,
+        bottlenecks=_bottlenecks(bottleneck),
+        cross=cross,
+    )
+    clock = Clock(None if budget is None else parse_budget(budget))
+    done = run_suite(settings, out, clock=clock, console=console)
+    left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
+    console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
 
 
 def _needs_torch(verb: str) -> None:

@@ -132,6 +132,8 @@ class _Trainer:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
         self.net: ExitNet = net
         self.regime = recipe.regime_for(net.exits)
+        if recipe.compile:
+            torch.compiler.reset()  # what was compiled for another network counts towards a limit on variants
         self.forward = torch.compile(forward) if recipe.compile else forward
         decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
         others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
