@@ -490,6 +490,18 @@ def suite(
     console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder that `offramp suite` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write. Default: the suite's folder.")] = None,
+) -> None:
+    """Draw the paper's Figures 9 and 10 from a suite, ours beside the paper's, and say which of its claims hold."""
+    from offramp.report.suite_page import write_suite_report
+
+    written = write_suite_report(folder, out or folder)
+    console.print(f"{written[0]}: report; figures: {', '.join(path.name for path in written[1:])}", highlight=False)
+
+
 def _needs_torch(verb: str) -> None:
     from importlib.util import find_spec
 

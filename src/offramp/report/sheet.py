@@ -5,7 +5,7 @@ matplotlib's object interface only: no window, no global figure. Importing this 
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ SMALL_LINE, SMALL_LETTER = 0.15, 0.057  # of the small print below them
 
 @contextmanager
 def sheet(
-    experiment: Experiment,
+    of: Experiment | Sequence[str],
     title: str,
     rows: int,
     columns: int,
@@ -45,10 +45,12 @@ def sheet(
 ) -> Iterator[tuple[Figure, list[Any]]]:
     """Open a figure of `size` in inches with its panels in reading order, and set it up in the report's style.
 
-    Under the panels stand `note` and the conditions: those of the nodes' run, or without `nodes` of training alone.
+    Under the panels stand `note` and the conditions: an experiment's, those of the nodes' run or without `nodes` of
+    training alone; or those given.
     """
     width, height = size
-    parts = [note] * bool(note) + [_plain(part) for part in in_short(experiment, nodes=nodes)]
+    conditions = in_short(of, nodes=nodes) if isinstance(of, Experiment) else of
+    parts = [note] * bool(note) + [_plain(part) for part in conditions]
     # Lines break between parts: the spaces within one are made unbreakable.
     small_print = textwrap.wrap(" · ".join(part.replace(" ", "\xa0") for part in parts), int(width / SMALL_LETTER))
     below = MARGIN + SMALL_LINE * len(small_print)
