@@ -7,6 +7,7 @@ import pytest
 from offramp.artifacts.experiment import Agreed, Experiment, ModelResult, TrainingPoint
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
 from offramp.artifacts.suite import RunKey, Suite, SuiteRun, SuiteSettings, Tiered
+from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.models.architecture import parse_exits
 
 LAST = 9
@@ -140,7 +141,7 @@ def build_suite(
     runs = tuple(
         _suite_run(key, apart.get(key.regime, 0.0) if key.model == "mem" else 0.0) for key in settings.planned()
     )
-    return Suite(settings=settings, test_samples=10_000, runs=runs)
+    return Suite(settings=settings, classes=CIFAR10_CLASSES, test_samples=10_000, runs=runs)
 
 
 def suite_accuracy(exit_: int, seed: int, points: float) -> float:

@@ -95,7 +95,8 @@ class Suite(Document):
     VERSION: ClassVar[int] = 1
 
     settings: SuiteSettings
-    test_samples: int = 0  # 0 before the first run is finished
+    classes: tuple[str, ...] = ()  # with test_samples, known when the first run is finished
+    test_samples: int = 0
     runs: tuple[SuiteRun, ...] = ()
 
     @property

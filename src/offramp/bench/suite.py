@@ -101,7 +101,9 @@ def run_suite(settings: SuiteSettings, out: Path, *, clock: Clock, console: Cons
         predictions = of_checkpoint(checkpoint).predict(at.test, "test")
         predictions.write(out / key.folder / PREDICTIONS)
         result = _result(key, checkpoint, predictions)
-        suite = suite.model_copy(update={"runs": (*suite.runs, result), "test_samples": len(at.test)})
+        suite = suite.model_copy(
+            update={"runs": (*suite.runs, result), "classes": at.train.classes, "test_samples": len(at.test)}
+        )
         suite.write(out / SUITE)
         clock.reserve = max(clock.reserve, time.monotonic() - start)
         shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in result.test_accuracy.items())

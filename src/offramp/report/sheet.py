@@ -42,6 +42,7 @@ def sheet(
     note: str = "",
     nodes: bool = True,
     share_y: bool = False,
+    legend_rows: int = 1,
 ) -> Iterator[tuple[Figure, list[Any]]]:
     """Open a figure of `size` in inches with its panels in reading order, and set it up in the report's style.
 
@@ -57,7 +58,7 @@ def sheet(
     with mpl.rc_context(style()):
         figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
-        panels_at = (0, below / height, 1, 1 - (TITLE + LEGEND + below) / height)
+        panels_at = (0, below / height, 1, 1 - (TITLE + LEGEND * legend_rows + below) / height)
         figure.set_layout_engine("constrained", rect=panels_at, w_pad=MARGIN, h_pad=0.08, wspace=0.02, hspace=0.04)
         panels = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
         left = MARGIN / width
@@ -69,8 +70,8 @@ def sheet(
         yield figure, list(panels.flat)
 
 
-def legend(figure: Figure, panels: list[Any]) -> None:
-    """Name the lines and bars of all panels, each name once, in a row under the title."""
+def legend(figure: Figure, panels: list[Any], columns: int | None = None) -> None:
+    """Name the lines and bars of all panels, each name once, in a row under the title; or in rows of `columns`."""
     named = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
     if named:
         width, height = figure.get_size_inches()
@@ -80,7 +81,7 @@ def legend(figure: Figure, panels: list[Any]) -> None:
             list(named),
             loc="upper left",
             bbox_to_anchor=place,
-            ncols=len(named),
+            ncols=columns or len(named),
             borderpad=0.3,
             borderaxespad=0,
         )

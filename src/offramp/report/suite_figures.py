@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from offramp.artifacts.suite import Suite
+from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.exits.frontier import Point
 from offramp.report import paper
 from offramp.report.palette import STEPS, light
@@ -28,6 +29,7 @@ from offramp.report.sheet import Figure, legend, sheet
 from offramp.report.suite_words import suite_in_short
 from offramp.report.values import Values
 
+COLUMNS = 5  # of the legend
 MARKERS = ("s", "^", "D", "v", "P", "X")
 PAPER = {"linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 7, "zorder": 6}
 
@@ -38,7 +40,9 @@ def figure_9(suite: Suite) -> Figure:
     columns = max(1, min(4, len(exits)))
     rows = max(1, -(-len(exits) // columns))
     title = "Accuracy of each exit while training (%, validation samples, mean over seeds)"
-    with sheet(suite_in_short(suite), title, rows, columns, (9.6, 1.4 + 1.8 * rows), share_y=True) as (figure, panels):
+    lines = _rows(1 + len(regimes(suite)))
+    size = (9.6, 1.4 + 1.8 * rows + 0.34 * (lines - 1))
+    with sheet(suite_in_short(suite), title, rows, columns, size, share_y=True, legend_rows=lines) as (figure, panels):
         panels[0].set_ylim(0, 100)
         for panel in panels[len(exits) :]:
             panel.set_visible(False)
@@ -56,7 +60,7 @@ def figure_9(suite: Suite) -> Figure:
                     over_epochs(panel, values, color=color, label=label, dotted=label != "SEM")
                     write_in(panel, f"{list(values.values())[-1]:.1f}", color, height)
                     height += 0.15
-        legend(figure, panels)
+        legend(figure, panels, COLUMNS)
     return figure
 
 
@@ -69,26 +73,26 @@ def figure_10(suite: Suite) -> Figure:
         last = {exit_: at[max(at)] for exit_ in exits} if at else {}
         families.append((f"MEM {regime}", color, {k: at[k] for k in exits if k in at}, last, marker))
     width = 0.8 / len(families)
-    with sheet(suite_in_short(suite), "Accuracy if every test sample were answered at one exit", 1, 1, (9.6, 4.6)) as (
-        figure,
-        panels,
-    ):
+    compared = comparable(suite)
+    rows = _rows(len(families) + 3 * compared)
+    title = "Accuracy if every test sample were answered at one exit: local exits as bars, the last as lines"
+    size = (9.6, 4.3 + 0.34 * rows)
+    with sheet(suite_in_short(suite), title, 1, 1, size, legend_rows=rows) as (figure, panels):
         panel = panels[0]
         scale = [_means(part) for _, _, edge, cloud, _ in families for part in (edge, cloud)]
-        beside: list[Values] = [dict(paper.SEM_EDGE), dict(paper.MEM_EDGE)]
+        beside: list[Values] = [dict(paper.SEM_EDGE), dict(paper.MEM_EDGE)] if compared else []
         start = percentages(panel, [*scale, *beside])
         over_exits(panel, exits, "accuracy (%)" + (f"; the axis starts at {start:.0f}" if start else ""))
         for number, (label, color, edge, cloud, marker) in enumerate(families):
             shift = (number - (len(families) - 1) / 2) * width
-            bars(panel, _means(edge), color=color, label=f"{label}, local", shift=shift, width=width * 0.95, alpha=0.45)
+            bars(panel, _means(edge), color=color, label=f"_{label}", shift=shift, width=width * 0.95, alpha=0.45)
             _whiskers(panel, edge, color, shift)
-            line(
-                panel, exits, _means(cloud), color=color, label=f"{label}, cloud", marker=marker, dotted=label != "SEM"
-            )
-        _paper(panel, paper.SEM_EDGE, "sem", "o", "SEM, paper", -0.2)
-        _paper(panel, paper.MEM_EDGE, "mem", "s", "MEM, paper", 0.2)
-        _paper(panel, dict.fromkeys(exits, paper.MEM_CLOUD), "mem", "_", "MEM's cloud, paper", 0.0)
-        legend(figure, panels)
+            line(panel, exits, _means(cloud), color=color, label=label, marker=marker, dotted=label != "SEM")
+        if compared:
+            _paper(panel, paper.SEM_EDGE, "sem", "o", "SEM, paper", -0.2)
+            _paper(panel, paper.MEM_EDGE, "mem", "s", "MEM, paper", 0.2)
+            _paper(panel, dict.fromkeys(exits, paper.MEM_CLOUD), "mem", "_", "MEM's last exit, paper", 0.0)
+        legend(figure, panels, COLUMNS)
     return figure
 
 
@@ -96,7 +100,9 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure
     """Average multiply-adds against accuracy: MEM under each regime, all its exits active; and single points beside."""
     title = "What accuracy costs: average multiply-adds a sample, all local exits active"
     note = "one threshold at every exit, swept; no point was chosen by the test set"
-    with sheet(suite_in_short(suite), title, 1, 1, (9.6, 4.6), note=note) as (figure, panels):
+    rows = _rows(len(found) + 2)
+    size = (9.6, 4.3 + 0.34 * rows)
+    with sheet(suite_in_short(suite), title, 1, 1, size, note=note, legend_rows=rows) as (figure, panels):
         panel = panels[0]
         for color, (regime, points) in zip(_colors(suite), found.items(), strict=False):
             ordered = sorted(points, key=lambda point: point.macs)
@@ -113,16 +119,26 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure
             [macs / 1e6 for macs, _ in alone], [accuracy for _, accuracy in alone], linestyle="none", marker="o",
             color=light("sem"), label="SEM, all samples at its exit", **OVER_EDGE,
         )  # fmt: skip
-        macs, accuracies = zip(*paper.BUDGETED, strict=True)
-        panel.plot(macs, accuracies, marker="*", color=light("muted"), label=paper.BUDGETED_NAME, **PAPER)
+        if comparable(suite):
+            macs, accuracies = zip(*paper.BUDGETED, strict=True)
+            panel.plot(macs, accuracies, marker="*", color=light("muted"), label=paper.BUDGETED_NAME, **PAPER)
         panel.set_title("accuracy (%)")
         panel.set_xlabel("million multiply-adds a sample, mean")
         panel.set_xlim(left=0)
-        legend(figure, panels)
+        legend(figure, panels, COLUMNS)
     return figure
 
 
 SUITE_FIGURES: dict[str, Callable[[Suite], Figure]] = {"figure-9": figure_9, "figure-10": figure_10}
+
+
+def comparable(suite: Suite) -> bool:
+    """Whether the paper's and others' published numbers are of the same data: CIFAR-10, told by its classes."""
+    return suite.classes == CIFAR10_CLASSES
+
+
+def _rows(names: int) -> int:
+    return -(-names // COLUMNS)
 
 
 def _colors(suite: Suite) -> list[str]:

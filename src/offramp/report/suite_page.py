@@ -13,7 +13,7 @@ from offramp.exits.frontier import Point, frontier
 from offramp.report.claims import claims
 from offramp.report.seeds import baseline, local_exits, many, mem_edge, regimes, runs, sem_cloud, sem_edge
 from offramp.report.sheet import Figure, as_png, as_svg
-from offramp.report.suite_figures import SUITE_FIGURES, frontier_figure
+from offramp.report.suite_figures import SUITE_FIGURES, comparable, frontier_figure
 from offramp.report.suite_words import (
     difference_rows,
     percents,
@@ -83,7 +83,7 @@ def suite_page(suite: Suite, figures: dict[str, Figure]) -> str:
     return render(
         "suite.html",
         version=__version__,
-        title=f"Training with local exits on {suite.settings.data}",
+        title=f"Training with local exits on {Path(suite.settings.data).name}",
         finding=unbroken(suite_finding(suite)),
         standard=standard_sentence(suite),
         conditions=suite_conditions(suite),
@@ -110,5 +110,6 @@ def suite_page(suite: Suite, figures: dict[str, Figure]) -> str:
             for exit_ in (*exits, last)
         ],
         claims=claims(suite),
+        comparable=comparable(suite),
         left=[str(key) for key in suite.left],
     )

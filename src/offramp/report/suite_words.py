@@ -1,5 +1,6 @@
 """A suite in words: its conditions, its one-sentence finding, and the table of MEM minus SEM."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from offramp.artifacts.suite import Suite
@@ -25,7 +26,7 @@ def suite_conditions(suite: Suite) -> dict[str, str]:
     hours = sum(run.seconds for run in suite.runs) / 3600
     rates = [run.images_per_second for run in suite.runs]
     return {
-        "Data": f"{settings.data}, {suite.test_samples:,} test samples",
+        "Data": f"{Path(settings.data).name}, {suite.test_samples:,} test samples",
         "Network": f"preset {settings.preset}, {settings.head} heads"
         + "".join(f", {width} channels at boundary {at}" for at, width in settings.bottlenecks.items()),
         "Recipe": f"{recipe['name']}, {recipe['epochs']} epochs, batches of {recipe['batch_size']}, learning rate "
