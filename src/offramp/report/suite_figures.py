@@ -75,22 +75,23 @@ def figure_10(suite: Suite) -> Figure:
     width = 0.8 / len(families)
     compared = comparable(suite)
     rows = _rows(len(families) + 3 * compared)
-    title = "Accuracy if every test sample were answered at one exit: local exits as bars, the last as lines"
+    title = "Accuracy if every test sample were answered at one exit"
     size = (9.6, 4.3 + 0.34 * rows)
     with sheet(suite_in_short(suite), title, 1, 1, size, legend_rows=rows) as (figure, panels):
         panel = panels[0]
         scale = [_means(part) for _, _, edge, cloud, _ in families for part in (edge, cloud)]
         beside: list[Values] = [dict(paper.SEM_EDGE), dict(paper.MEM_EDGE)] if compared else []
         start = percentages(panel, [*scale, *beside])
-        over_exits(panel, exits, "accuracy (%)" + (f"; the axis starts at {start:.0f}" if start else ""))
-        for number, (label, color, edge, cloud, marker) in enumerate(families):
-            shift = (number - (len(families) - 1) / 2) * width
+        from_where = f"; the axis starts at {start:.0f}" if start else ""
+        over_exits(panel, exits, f"accuracy (%): bars the local exit, lines the last{from_where}")
+        shifts = [(number - (len(families) - 1) / 2) * width for number in range(len(families))]
+        for shift, (label, color, edge, cloud, marker) in zip(shifts, families, strict=True):
             bars(panel, _means(edge), color=color, label=f"_{label}", shift=shift, width=width * 0.95, alpha=0.45)
             _whiskers(panel, edge, color, shift)
             line(panel, exits, _means(cloud), color=color, label=label, marker=marker, dotted=label != "SEM")
         if compared:
-            _paper(panel, paper.SEM_EDGE, "sem", "o", "SEM, paper", -0.2)
-            _paper(panel, paper.MEM_EDGE, "mem", "s", "MEM, paper", 0.2)
+            _paper(panel, paper.SEM_EDGE, "sem", "o", "SEM, paper", shifts[0])
+            _paper(panel, paper.MEM_EDGE, "mem", "s", "MEM, paper", shifts[min(1, len(shifts) - 1)])
             _paper(panel, dict.fromkeys(exits, paper.MEM_CLOUD), "mem", "_", "MEM's last exit, paper", 0.0)
         legend(figure, panels, COLUMNS)
     return figure
