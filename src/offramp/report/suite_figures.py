@@ -40,7 +40,7 @@ def figure_9(suite: Suite) -> Figure:
     columns = max(1, min(4, len(exits)))
     rows = max(1, -(-len(exits) // columns))
     title = "Accuracy of each exit while training (%, validation samples, mean over seeds)"
-    lines = _rows(1 + len(regimes(suite)))
+    lines = _rows(3 + len(regimes(suite)))
     size = (9.6, 1.4 + 1.8 * rows + 0.34 * (lines - 1))
     with sheet(suite_in_short(suite), title, rows, columns, size, share_y=True, legend_rows=lines) as (figure, panels):
         panels[0].set_ylim(0, 100)
@@ -60,6 +60,13 @@ def figure_9(suite: Suite) -> Figure:
                     over_epochs(panel, values, color=color, label=label, dotted=label != "SEM")
                     write_in(panel, f"{list(values.values())[-1]:.1f}", color, height)
                     height += 0.15
+            end = max((max(values) for _, _, values in shown if values), default=1)
+            if comparable(suite):
+                for found, color, label in (
+                    (paper.SEM_EDGE, "sem", "SEM, paper"),
+                    (paper.MEM_EDGE, "mem", "MEM, paper"),
+                ):
+                    _paper(panel, {end: found[exit_]} if exit_ in found else {}, color, "o", label, 0.0)
         legend(figure, panels, COLUMNS)
     return figure
 

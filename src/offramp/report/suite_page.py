@@ -27,7 +27,7 @@ from offramp.report.template import Markup, render, unbroken
 THRESHOLDS = tuple(np.round(np.linspace(0, 1, 51), 2))
 CAPTIONS = {
     "figure-9": "Accuracy of every exit over all validation samples after each epoch, a panel an exit: SEM solid, MEM "
-    "dotted, a colour a regime. The numbers are those after the last epoch.",
+    "dotted, a colour a regime. The numbers are those after the last epoch; hollow marks at the end are the paper's.",
     "figure-10": "Accuracy when all test samples are answered at one exit, none of them leaving before. Bars: the "
     "local exit, whiskers from the lowest seed to the highest. Lines: the last exit of the same model. Hollow marks: "
     "the numbers that the paper states; it trained another network for 2,000 epochs, so compare differences, not "
