@@ -94,6 +94,7 @@ def train(
     from offramp.train.loop import train as run
     from offramp.train.observe import ProgressBar
     from offramp.train.recipe import recipe as find_recipe
+    from offramp.train.workers import first
 
     sizes = find_preset(preset or ("tiny" if data == "digits" else "small"))
     exits = parse_exits(model, len(sizes.widths))
@@ -110,6 +111,8 @@ def train(
     out = out or Path("runs") / architecture.name
     with ProgressBar(architecture.name) as bar:
         checkpoint = run(Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar])
+    if not first():
+        return
     shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())
     console.print(f"{out}: {architecture.name}, validation accuracy in % by exit {shown}", highlight=False)
 

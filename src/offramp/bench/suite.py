@@ -26,6 +26,7 @@ from offramp.train.loop import LOG, Run, train
 from offramp.train.observe import EpochRecord, ProgressBar
 from offramp.train.recipe import Recipe
 from offramp.train.regimes.settings import regime as find_regime
+from offramp.train.workers import size
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # the paper's
 
@@ -80,6 +81,8 @@ def run_suite(settings: SuiteSettings, out: Path, *, clock: Clock, console: Cons
 
     Raises TrainingError where `out` holds a suite of other settings.
     """
+    if size() > 1:
+        raise TrainingError(f"suite: runs in one process, and torchrun started {size()}. Start it without torchrun.")
     sizes = preset(settings.preset)
     shape = (sizes.channels, sizes.size, sizes.size)
     suite = _opened(settings, out)

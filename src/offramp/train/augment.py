@@ -6,17 +6,26 @@ from torch.nn import functional as F
 
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
+from offramp.train.workers import Alone, Workers, part_of
 
 
 class Batches:
     """An image set on a device, given out in shuffled and augmented batches.
 
     The order and the augmentation of an epoch follow from the seed and the epoch's number alone: an interrupted run
-    needs no generator's state to go on exactly where it stopped.
+    needs no generator's state to go on exactly where it stopped. Of several workers each takes its part of every batch.
     """
 
     def __init__(
-        self, images: ImageSet, *, batch_size: int, flip: bool, crop: int, seed: int, device: torch.device
+        self,
+        images: ImageSet,
+        *,
+        batch_size: int,
+        flip: bool,
+        crop: int,
+        seed: int,
+        device: torch.device,
+        workers: Workers | None = None,
     ) -> None:
         self.size = images.images.shape[1:3]
         if crop >= min(self.size):
@@ -32,6 +41,8 @@ class Batches:
         self.pixels = pixels.to(device)  # uint8 (N, H + 2 crop, W + 2 crop, C)
         self.labels = torch.from_numpy(images.labels).to(device)
         self.batch_size = min(batch_size, len(images))
+        self.workers = workers or Alone()
+        self.part = part_of(self.batch_size, self.workers)
         self.flip, self.crop, self.seed = flip and images.mirrors, crop, seed
 
     def __len__(self) -> int:
@@ -69,7 +80,8 @@ class Epoch:
         batches, size = self.batches, self.batches.batch_size
         if self.step == len(batches):
             raise StopIteration
-        part = slice(self.step * size, (self.step + 1) * size)
+        first = self.step * size + batches.workers.rank * batches.part
+        part = slice(first, first + batches.part)
         self.step += 1
         rows = self.order[part]
         return self._images(rows, part), batches.labels[rows]

@@ -28,6 +28,7 @@ from offramp.train.forward import forward
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
 from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, learning_rate
+from offramp.train.workers import Alone, Workers, local_device, workers
 
 STATE = "resume.safetensors"
 LOG = "log.jsonl"
@@ -43,9 +44,11 @@ class Run:
     data: str
     seed: int
 
-    def key(self, train: ImageSet) -> str:
+    def key(self, train: ImageSet, workers: int = 1) -> str:
         """Name everything that the weights depend on."""
-        parts = (self.architecture.model_dump_json(), self.recipe.model_dump_json(), str(self.seed))
+        parts = [self.architecture.model_dump_json(), self.recipe.model_dump_json(), str(self.seed)]
+        if workers > 1:
+            parts.append(f"{workers} workers")
         digest = hashlib.sha256("\n".join(parts).encode())
         digest.update(train.images.tobytes())
         digest.update(train.labels.tobytes())
@@ -66,20 +69,29 @@ def train(
     After each epoch everything needed to go on is written; `resume` goes on from there and ends with the weights that
     an uninterrupted run gives (bit for bit on the same CPU). Raises TrainingError when the loss is not a number, when
     `out` holds a run and `resume` is not asked for, or when it holds another run.
+
+    Under torchrun all of its processes train the one network, and the first writes the files.
     """
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file, and a run is a folder. Choose an empty or a new one.")
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    key = run.key(splits.train)
+    target = torch.device(device or local_device() or ("cuda" if torch.cuda.is_available() else "cpu"))
+    team = workers(target)
+    key = run.key(splits.train, team.size)
     if (out / CARD).exists() or (out / STATE).exists():
         if not resume:
             raise TrainingError(f"{out}: holds a run already. Go on with it by --resume, or choose another folder.")
         if not (out / STATE).exists():
             return _finished(run, out)
 
-    trainer = _Trainer(run, splits, target)
+    trainer = _Trainer(run, splits, target, team)
     if (out / STATE).exists():
         trainer.load_state(out / STATE, key)
+    team.wait()  # nobody writes before all have read
+    if team.rank:
+        while trainer.epochs_done < run.recipe.epochs:
+            trainer.epoch([])
+        team.wait()
+        return Checkpoint.open(out)
     out.mkdir(parents=True, exist_ok=True)
     board = TensorBoardLog(out, trainer.epochs_done)
     logs: list[Observer] = [JsonLog(out / LOG, trainer.epochs_done), board]
@@ -109,6 +121,7 @@ def train(
     )
     write_checkpoint(out, card, weights)
     (out / STATE).unlink()
+    team.wait()
     return Checkpoint.open(out)
 
 
@@ -124,8 +137,9 @@ def _finished(run: Run, out: Path) -> Checkpoint:
 class _Trainer:
     """The state of a training and one step of it after another."""
 
-    def __init__(self, run: Run, splits: Splits, device: torch.device) -> None:
+    def __init__(self, run: Run, splits: Splits, device: torch.device, team: Workers | None = None) -> None:
         recipe = self.recipe = run.recipe
+        self.team = team or Alone()
         self.splits, self.device = splits, device
         net = standard_cnn(run.architecture, channel_statistics(splits.train), run.seed).to(device)
         if recipe.channels_last:
@@ -152,6 +166,7 @@ class _Trainer:
             crop=recipe.crop,
             seed=run.seed,
             device=device,
+            workers=self.team,
         )
         self.low_precision = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16(device))
         self.epochs_done, self.seconds = 0, 0.0
@@ -181,6 +196,7 @@ class _Trainer:
             loss = self.regime.loss(logits, labels, progress)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            self.team.average(p.grad for p in self.parameters if p.grad is not None)
             self.optimizer.step()
             total += loss.detach()
             if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
@@ -189,6 +205,7 @@ class _Trainer:
                     raise _diverged("the loss is not a number", number, step, steps, rate)
                 for observer in observers:
                     observer.step(number * steps + step + 1, self.recipe.epochs * steps, current)
+        self.team.average([total, *self.net.buffers()])
         # The last step's loss says nothing of what that step made of the weights, nor of the running statistics.
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.net.state_dict().values()):
             raise _diverged("the weights are not numbers", number, steps - 1, steps, rate)
