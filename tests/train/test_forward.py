@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from offramp.errors import TrainingError
 from offramp.models.architecture import Architecture
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
-from offramp.train.forward import forward, rescale
+from offramp.train.forward import compiled, forward, rescale
 
 
 @pytest.fixture
@@ -72,3 +73,13 @@ def test_rescaling_leaves_the_heads_gradients(net: ExitNet) -> None:
         first_gradient(net, rescaled=rescaled)
         gradients.append(net.get_parameter("heads.2.2.weight").grad)
     torch.testing.assert_close(*gradients)
+
+
+def test_compiling_without_a_compiler_is_refused() -> None:
+    """Before anything is trained."""
+    with pytest.raises(TrainingError) as caught:
+        compiled(torch.device("cpu"), "nothing++")
+    assert str(caught.value) == (
+        "compile: on a CPU it takes a C++ compiler, and there is no nothing++. Install one or name it in CXX, or train "
+        "with --no-compile."
+    )

@@ -1,10 +1,14 @@
 """A batch's way through the network while training: to some exits, over frozen stages, with rescaled gradients."""
 
+import os
+import shutil
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from offramp.errors import TrainingError
 from offramp.models.exit_net import ExitNet
 
 
@@ -54,3 +58,14 @@ def forward(
         if rescaled and left > 1:
             image = rescale(image, left - 1)
     return found
+
+
+def compiled(device: torch.device, compiler: str = os.environ.get("CXX", "g++")) -> Callable[..., dict[int, Tensor]]:
+    """Give `forward` compiled for a network that is to come: its first batches take a minute, the others less time."""
+    if device.type == "cpu" and shutil.which(compiler) is None:
+        raise TrainingError(
+            f"compile: on a CPU it takes a C++ compiler, and there is no {compiler}. Install one or name it in CXX, or "
+            "train with --no-compile."
+        )
+    torch.compiler.reset()  # what was compiled for another network would count towards a limit on variants
+    return torch.compile(forward)

@@ -24,7 +24,7 @@ from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
 from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
-from offramp.train.forward import forward
+from offramp.train.forward import compiled, forward
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
 from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, learning_rate
@@ -146,9 +146,7 @@ class _Trainer:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
         self.net: ExitNet = net
         self.regime = recipe.regime_for(net.exits)
-        if recipe.compile:
-            torch.compiler.reset()  # what was compiled for another network counts towards a limit on variants
-        self.forward = torch.compile(forward) if recipe.compile else forward
+        self.forward = compiled(device) if recipe.compile else forward
         decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
         others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
         self.optimizer = torch.optim.SGD(

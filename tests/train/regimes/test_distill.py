@@ -79,6 +79,21 @@ def test_no_gradient_goes_through_the_teacher() -> None:
     assert not torch.equal(taught[1].grad, alone[1].grad)  # type: ignore[arg-type]
 
 
+def test_no_gradient_goes_through_the_ensemble_either() -> None:
+    """As if its mean were given from outside."""
+    taught, expected = some(1, 9), some(1, 9)
+    mean = torch.stack(list(expected.values())).mean(0)
+    for at_exit in (*taught.values(), *expected.values()):
+        at_exit.requires_grad_()
+    distilled("ensemble", {1: 1.0, 9: 1.0}).loss(taught, LABELS, 0.0).backward()  # type: ignore[no-untyped-call]
+    total = joint_loss(expected, LABELS, {1: 1.0, 9: 1.0})
+    for at_exit in expected.values():
+        total = total + 0.1 * divergence(at_exit, mean, 3.0)
+    total.backward()  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(taught[1].grad, expected[1].grad)
+    torch.testing.assert_close(taught[9].grad, expected[9].grad)
+
+
 def test_without_local_exits_there_is_nobody_to_teach() -> None:
     """The last exit's cross-entropy remains."""
     logits = some(9)
