@@ -75,7 +75,7 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
             ("train", "sem-9"),
             "model 'sem-9': unknown. Choose standard, sem-1 to sem-8, mem, or list exits between 1 and 9 like 2,5.",
         ),
-        (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, full."),
+        (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, slim, full."),
         (
             ("train", "mem", "--recipe", "best"),
             "recipe 'best': unknown. Choose one of paper, modern, digits, or give a .json file.",

@@ -65,7 +65,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
     data: Data = "digits",
     preset: Annotated[
-        str | None, typer.Option(help="tiny, small or full. Default: tiny for digits, else small.")
+        str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")
     ] = None,
     recipe: Annotated[
         str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
@@ -120,7 +120,7 @@ def train(
 @app.command()
 def show(
     model: Annotated[str, typer.Argument(help="A model's name, a checkpoint or a bundle.")] = "mem",
-    preset: Annotated[str, typer.Option(help="tiny, small or full; of a model's name only.")] = "small",
+    preset: Annotated[str, typer.Option(help="tiny, small, slim or full; of a model's name only.")] = "small",
     head: HeadKind = "linear",
     bottleneck: Bottleneck = None,
 ) -> None:
@@ -452,7 +452,7 @@ def suite(
     source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
     out: Out = Path("suite-results"),
     preset: Annotated[
-        str | None, typer.Option(help="tiny, small or full. Default: tiny for digits, else small.")
+        str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")
     ] = None,
     models: Annotated[str, typer.Option(help="all, or a list like standard,sem-2,mem,2+5.")] = "all",
     regimes: Annotated[str, typer.Option(help="The first is what the others are compared with.")] = "joint",

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from offramp.artifacts.suite import Suite
-from offramp.report.suite_words import difference_rows, standard_sentence, suite_conditions, suite_finding
+from offramp.report.seeds import Spread
+from offramp.report.suite_words import difference_rows, signed, standard_sentence, suite_conditions, suite_finding
 
 Build = Callable[..., Suite]
 
@@ -37,6 +38,13 @@ def test_a_row_a_regime_and_one_more_where_sems_had_it_too(make_suite: Build) ->
         ("distill", "distill", "+0.50"),
     ]
     assert rows[0].cells == ("–", "-3.00", *["–"] * 6)
+
+
+def test_a_difference_of_nothing_has_no_sign() -> None:
+    """Rounded to 0, it is not below 0."""
+    assert signed(Spread(-0.001, -0.001, -0.001, 1)) == "+0.00"
+    assert signed(Spread(-0.5, -1.0, 0.0, 2)) == "-0.50 [-1.00, +0.00]"
+    assert signed(None) == "–"
 
 
 def test_every_condition_is_named(suite: Suite) -> None:

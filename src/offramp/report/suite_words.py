@@ -89,7 +89,7 @@ def signed(spread: Spread | None) -> str:
     """A difference in points with its spread over seeds."""
     if spread is None:
         return NONE
-    return f"{spread.mean:+.2f}" + (f" [{spread.low:+.2f}, {spread.high:+.2f}]" if spread.n > 1 else "")
+    return f"{round(spread.mean, 2) + 0.0:+.2f}" + (f" [{spread.low:+.2f}, {spread.high:+.2f}]" if spread.n > 1 else "")
 
 
 def percents(spread: Spread | None) -> str:
