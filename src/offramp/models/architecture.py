@@ -111,8 +111,8 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset(channels=1, size=16, widths=NARROW, pool_after=(1, 3, 6)),
     # 12 M MACs: CIFAR-10 on a CPU.
     "small": Preset(channels=3, size=32, widths=NARROW, pool_after=(1, 3, 6)),
-    # 88 M MACs: CIFAR-10, for average costs of 20 to 30 M with several exits active. Each stage costs about the same, so
-    # that leaving one earlier saves about a ninth.
+    # 88 M MACs: CIFAR-10, for average costs of 20 to 30 M with several exits active. Every stage costs about the same:
+    # leaving one earlier saves about a ninth.
     "slim": Preset(channels=3, size=32, widths=(32, 48, 48, 96, 96, 96, 192, 192, 192), pool_after=(1, 3, 6)),
     # 606 M MACs: CIFAR-10 on a GPU, ResNet-18's class.
     "full": Preset(channels=3, size=32, widths=(64, 64, 64, 128, 128, 128, 256, 256, 256), pool_after=(3, 6)),
