@@ -31,7 +31,7 @@ def refusal(*arguments: str) -> str:
 def test_help_lists_a_verb_for_each_step() -> None:
     """A newcomer finds the pipeline in one screen."""
     text = offramp("--help").stdout
-    for verb in ("train", "show", "export", "predict", "evaluate", "serve", "bench", "demo"):
+    for verb in ("train", "show", "export", "predict", "evaluate", "serve", "bench", "demo", "suite"):
         assert f" {verb} " in text
 
 
@@ -75,8 +75,16 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
             ("train", "sem-9"),
             "model 'sem-9': unknown. Choose standard, sem-1 to sem-8, mem, or list exits between 1 and 9 like 2,5.",
         ),
-        (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, full."),
-        (("train", "mem", "--recipe", "best"), "recipe 'best': unknown. Choose one of paper, modern, digits."),
+        (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, slim, full."),
+        (
+            ("train", "mem", "--recipe", "best"),
+            "recipe 'best': unknown. Choose one of paper, modern, digits, or give a .json file.",
+        ),
+        (
+            ("train", "mem", "--regime", "best"),
+            "regime 'best': unknown. Choose one of joint, early, late, ramp, mixed, separate, distill, ensemble, "
+            "equilibrium, equilibrium-distill, mixed-distill.",
+        ),
         (
             ("train", "mem", "--data", "nowhere"),
             "nowhere: no such folder. Give 'digits', a folder of parquet files, a folder of images by class, or "
@@ -89,6 +97,14 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
         (
             ("train", "sem-2", "--loss-weights", "heavy"),
             "loss weights 'heavy': expected EXIT:WEIGHT pairs like 1:1.0,9:0.5.",
+        ),
+        (
+            ("suite", "digits", "--budget", "soon"),
+            "budget 'soon': expected a time above 0 like 9m, 90s or 1h30m.",
+        ),
+        (
+            ("train", "mem", "--bottleneck", "3"),
+            "bottleneck '3': expected BOUNDARY:CHANNELS pairs like 1:3,6:4.",
         ),
         (
             ("export", "nothing-here"),

@@ -9,7 +9,7 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import Splits
 from offramp.export.calibrate import cuts, measured_cuts
 from offramp.models.checkpoint import Checkpoint
-from offramp.train.loop import accuracies
+from offramp.train.accuracy import accuracies
 
 
 @pytest.fixture(scope="module")

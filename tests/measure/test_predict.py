@@ -15,7 +15,8 @@ from offramp.data.load import load
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, DataError, InputError
 from offramp.measure.predict import BATCH, of_bundle, open_predictor
 from offramp.models.checkpoint import WEIGHTS, Checkpoint
-from offramp.train.loop import accuracies, to_tensor
+from offramp.train.accuracy import accuracies
+from offramp.train.pixels import to_tensor
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def test_an_unknown_preset_is_refused_with_the_choices() -> None:
     """The message names the presets that there are."""
     with pytest.raises(InputError) as caught:
         preset("huge")
-    assert str(caught.value) == "preset 'huge': unknown. Choose one of tiny, small, full."
+    assert str(caught.value) == "preset 'huge': unknown. Choose one of tiny, small, slim, full."
 
 
 @pytest.mark.parametrize("name", PRESETS)

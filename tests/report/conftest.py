@@ -1,4 +1,4 @@
-"""A realistic experiment, built by a function: its values are all different, so that one in another's place is seen."""
+"""A realistic experiment and a suite, built by functions: values differ, so that one in another's place is seen."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,6 +6,9 @@ import pytest
 
 from offramp.artifacts.experiment import Agreed, Experiment, ModelResult, TrainingPoint
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.suite import RunKey, Suite, SuiteRun, SuiteSettings, Tiered
+from offramp.data.parquet import CIFAR10_CLASSES
+from offramp.models.architecture import parse_exits
 
 LAST = 9
 N = 360
@@ -113,3 +116,74 @@ def build() -> Callable[..., Experiment]:
 def experiment() -> Experiment:
     """The whole of it: eight SEMs, MEM, four thresholds."""
     return build_experiment()
+
+
+def build_suite(
+    *,
+    models: tuple[str, ...] = ("standard", "sem-2", "sem-3", "sem-6", "sem-8", "mem"),
+    regimes: tuple[str, ...] = ("joint", "distill"),
+    seeds: tuple[int, ...] = (0, 1),
+    points: dict[str, float] | None = None,
+    cross: bool = False,
+) -> Suite:
+    """MEM is `points` more accurate than the SEMs under each regime, and each seed half a point than the one before."""
+    settings = SuiteSettings(
+        data="cifar10",
+        preset="small",
+        head="linear",
+        recipe={"name": "modern", "epochs": 3, "batch_size": 128, "learning_rate": 0.1, "schedule": "one-cycle"},
+        models=models,
+        regimes=regimes,
+        seeds=seeds,
+        cross=cross,
+    )
+    apart = {"joint": -3.0, "distill": 0.5} if points is None else points
+    runs = tuple(
+        _suite_run(key, apart.get(key.regime, 0.0) if key.model == "mem" else 0.0) for key in settings.planned()
+    )
+    return Suite(settings=settings, classes=CIFAR10_CLASSES, test_samples=10_000, runs=runs)
+
+
+def suite_accuracy(exit_: int, seed: int, points: float) -> float:
+    """Rises with the exit."""
+    return round(0.70 + 0.02 * exit_ + 0.005 * seed + points / 100, 6)
+
+
+def _suite_run(key: RunKey, points: float) -> SuiteRun:
+    exits = parse_exits(key.model, LAST)
+    found = {k: suite_accuracy(k, key.seed, points) for k in exits}
+    return SuiteRun(
+        key=key,
+        exits=exits,
+        stage_macs=dict.fromkeys(range(1, LAST + 1), 1_000_000),
+        head_macs=dict.fromkeys(exits, 1_000),
+        feature_bytes=dict.fromkeys(exits, 1_024),
+        test_accuracy=found,
+        tiered=tuple(
+            Tiered(
+                exit=k, threshold=0.3, exited=5_000, edge_accuracy=0.97, cloud_accuracy=0.6,
+                overall_accuracy=found[k] + 0.01,
+            )
+            for k in exits[:-1]
+        ),
+        training=tuple(
+            TrainingPoint(epoch=e, validation_accuracy={k: round(a * e / 3, 6) for k, a in found.items()})
+            for e in (1, 2, 3)
+        ),
+        seconds=1_800.0,
+        images_per_second=1_500.0,
+        hardware="A Processor 9000",
+        commit="0123456789ab",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def make_suite() -> Callable[..., Suite]:
+    """The function that builds a suite."""
+    return build_suite
+
+
+@pytest.fixture(scope="session")
+def suite() -> Suite:
+    """A suite of six models, two regimes and two seeds."""
+    return build_suite()

@@ -11,12 +11,13 @@ import safetensors
 import torch
 
 from offramp.data.digits import digits
-from offramp.data.image_set import ImageSet, Splits, split
+from offramp.data.image_set import Splits, split
 from offramp.errors import InputError, TrainingError
 from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import WEIGHTS, Checkpoint
 from offramp.models.cnn import standard_cnn
-from offramp.train.loop import LOG, STATE, Run, accuracies, channel_statistics, to_tensor, train
+from offramp.train.accuracy import accuracies
+from offramp.train.loop import LOG, STATE, Run, train
 from offramp.train.observe import EpochRecord
 from offramp.train.recipe import RECIPES, Recipe, learning_rate
 
@@ -207,42 +208,6 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_good_epoch(
     assert all(torch.isfinite(tensor).all() for tensor in weights)
     assert [json.loads(line)["epoch"] for line in (tmp_path / LOG).read_text().splitlines()] == [1]
     assert not (tmp_path / WEIGHTS).exists()
-
-
-def test_accuracies_are_shares_of_right_answers_at_every_exit(minute: Architecture) -> None:
-    """Counted by hand over more images than one pass takes; the network's mode is as before."""
-    images = digits().rows(slice(0, 1_203))
-    net = standard_cnn(minute, seed=1).train()
-    net(to_tensor(images, CPU))  # gives it running statistics, and with them answers that differ
-    found = accuracies(net, images)
-    assert net.training
-    with torch.inference_mode():
-        logits = net.eval()(to_tensor(images, CPU))
-    assert found == {
-        exit_: round(float(np.mean(at_exit.argmax(1).numpy() == images.labels)), 6) for exit_, at_exit in logits.items()
-    }
-    assert len(set(found.values())) == 3
-
-
-def test_pixels_become_what_the_network_takes() -> None:
-    """float32 `(N, C, H, W)` in [0, 1], each value at its place."""
-    pixels = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
-    images = ImageSet("ramp", pixels, np.zeros(2, np.int64), ("a",), np.arange(2), mirrors=True)
-    tensor = to_tensor(images, CPU)
-    assert tensor.shape == (2, 5, 3, 4)
-    assert float(tensor[1, 4, 2, 3]) == pytest.approx(119 / 255)
-    assert float(tensor[0, 1, 2, 3]) == pytest.approx(pixels[0, 2, 3, 1] / 255)
-
-
-def test_statistics_are_per_channel_and_never_0() -> None:
-    """A channel without contrast is divided by a thousandth, not by nothing."""
-    pixels = np.zeros((4, 2, 2, 2), np.uint8)
-    pixels[..., 0] = 51
-    pixels[:2, ..., 1] = 255
-    images = ImageSet("flat", pixels, np.zeros(4, np.int64), ("a",), np.arange(4), mirrors=True)
-    mean, std = channel_statistics(images)
-    torch.testing.assert_close(mean, torch.tensor([0.2, 0.5]))
-    torch.testing.assert_close(std, torch.tensor([0.001, 0.5]))
 
 
 def test_a_runs_key_names_all_that_its_weights_depend_on(few: Splits, minute: Architecture) -> None:

@@ -1,5 +1,7 @@
 """Recipes: the paper's values, changes, weights and learning rates."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,8 @@ from pydantic import ValidationError
 
 from offramp.errors import InputError
 from offramp.train.recipe import RECIPES, WARM_UP, Recipe, learning_rate, recipe
+from offramp.train.regimes.joint import Joint
+from offramp.train.regimes.settings import REGIMES, RegimeSettings
 
 PAPER = RECIPES["paper"]
 PROGRESS = st.floats(0, 1, exclude_max=True)
@@ -37,7 +41,7 @@ def test_an_unknown_recipe_is_refused_with_the_choices() -> None:
     """The message names the recipes that there are."""
     with pytest.raises(InputError) as caught:
         recipe("secret")
-    assert str(caught.value) == "recipe 'secret': unknown. Choose one of paper, modern, digits."
+    assert str(caught.value) == "recipe 'secret': unknown. Choose one of paper, modern, digits, or give a .json file."
 
 
 def test_but_changes_what_is_given_and_nothing_else() -> None:
@@ -141,3 +145,30 @@ def test_a_recipe_survives_its_document(name: str) -> None:
     """JSON and back gives the same recipe, loss weights by exit included."""
     changed = RECIPES[name].but(loss_weights={1: 0.25, 9: 1.0})
     assert Recipe.model_validate_json(changed.model_dump_json()) == changed
+
+
+def test_a_recipe_can_be_a_document(tmp_path: Path) -> None:
+    """A named one with changes; it is called as its file is."""
+    path = tmp_path / "mine.json"
+    path.write_text(
+        '{"format": "offramp.recipe", "version": 1, "base": "digits",'
+        ' "changes": {"epochs": 3, "regime": {"name": "own", "backbone_first": 0.25, "teacher": "ensemble"}}}'
+    )
+    own = RegimeSettings(name="own", backbone_first=0.25, teacher="ensemble")
+    assert recipe(str(path)) == RECIPES["digits"].but(name="mine", epochs=3, regime=own)
+
+
+def test_a_document_that_names_no_known_regime_is_refused(tmp_path: Path) -> None:
+    """By the regimes' own message."""
+    path = tmp_path / "mine.json"
+    path.write_text('{"format": "offramp.recipe", "version": 1, "base": "digits", "changes": {"regime": "magic"}}')
+    with pytest.raises(InputError, match=r"^regime 'magic': unknown\. Choose one of joint, "):
+        recipe(str(path))
+
+
+def test_a_regime_is_chosen_by_its_name() -> None:
+    """And put together for the exits of a network, with their weights."""
+    chosen = PAPER.but(regime="late", loss_weights={2: 0.5, 9: 1.0}, label_smoothing=0.1)
+    assert chosen.regime == REGIMES["late"]
+    assert chosen.regime_for((2, 9)) == Joint({2: 0.5, 9: 1.0}, "late", 0.1)
+    assert PAPER.regime == REGIMES["joint"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.runtime.choice import choose
 from offramp.runtime.span import SpanSpec, open_span
+
+if TYPE_CHECKING:
+    from offramp.models.checkpoint import Checkpoint
 
 BATCH = 256
 
@@ -129,19 +133,27 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engin
 
 def _of_checkpoint(path: Path) -> Predictor:
     try:
-        import torch
+        from offramp.models.checkpoint import Checkpoint
     except ImportError as error:
         raise MissingExtraError(
             f"{path}: a checkpoint runs on torch. Install it with: pip install 'offramp[train]', or predict its bundle."
         ) from error
-    from offramp.models.checkpoint import Checkpoint
+    return of_checkpoint(Checkpoint.open(path), "cpu")
 
-    checkpoint = Checkpoint.open(path)
-    card, net = checkpoint.card, checkpoint.net
+
+def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predictor:
+    """Predict with a checkpoint's network in fp32, by default on a GPU where there is one."""
+    import copy
+
+    import torch
+
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    card, net = checkpoint.card, copy.deepcopy(checkpoint.net).to(target)
 
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
-        with torch.inference_mode():
-            return {exit_: logits.numpy() for exit_, logits in net(torch.from_numpy(image)).items()}
+        # Convolutions on a GPU would round to TF32's 10 bits otherwise, and that is not fp32.
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return {exit_: logits.cpu().numpy() for exit_, logits in net(torch.from_numpy(image).to(target)).items()}
 
     architecture = card.architecture
     return Predictor(

@@ -1,18 +1,21 @@
 """What a network is, as a small typed document: enough to build it again, nothing of its weights."""
 
-from typing import Self
+from typing import Literal, Self, get_args
 
-from pydantic import model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.document import Frozen
 from offramp.errors import InputError
+
+Head = Literal["linear", "conv"]
 
 
 class Architecture(Frozen):
     """The standard CNN of the paper's Figure 1 with exits: stage i is a block of two convolutions of `widths[i-1]`.
 
     A 2x2 average pooling stands after each block named in `pool_after`. `exits` names the boundaries that have a head;
-    the last one always has.
+    the last one always has. `head` is the kind of every head but the last: the paper's pooling and linear layer, or a
+    convolution before them. `bottlenecks` gives, by boundary, the few channels that cross it (`models.bottleneck`).
     """
 
     channels: int
@@ -22,6 +25,8 @@ class Architecture(Frozen):
     widths: tuple[int, ...]
     pool_after: tuple[int, ...]
     exits: tuple[int, ...]
+    head: Head = "linear"
+    bottlenecks: dict[int, int] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -34,6 +39,12 @@ class Architecture(Frozen):
             raise ValueError(f"pool_after must lie within 1 to {last - 1}, got {list(self.pool_after)}")
         if min(self.height, self.width) >> len(set(self.pool_after)) < 1:
             raise ValueError(f"{self.height}x{self.width} images are too small for {len(self.pool_after)} poolings")
+        for boundary, channels in self.bottlenecks.items():
+            if not 1 <= boundary < last:
+                raise ValueError(f"bottlenecks: a boundary must lie within 1 to {last - 1}, got {boundary}")
+            if not 1 <= channels <= self.widths[boundary - 1]:
+                widest = self.widths[boundary - 1]
+                raise ValueError(f"bottlenecks: at {boundary} channels must lie within 1 to {widest}, got {channels}")
         return self
 
     @property
@@ -65,17 +76,30 @@ class Preset(Frozen):
     widths: tuple[int, ...]
     pool_after: tuple[int, ...]
 
-    def architecture(self, exits: tuple[int, ...], classes: tuple[str, ...]) -> Architecture:
-        """Give the network of these sizes with these exits and classes."""
-        return Architecture(
-            channels=self.channels,
-            height=self.size,
-            width=self.size,
-            classes=classes,
-            widths=self.widths,
-            pool_after=self.pool_after,
-            exits=exits,
-        )
+    def architecture(
+        self,
+        exits: tuple[int, ...],
+        classes: tuple[str, ...],
+        head: str = "linear",
+        bottlenecks: dict[int, int] | None = None,
+    ) -> Architecture:
+        """Give the network of these sizes with these exits and classes; an InputError says what does not fit."""
+        if head not in get_args(Head):
+            raise InputError(f"head {head!r}: unknown. Choose one of {', '.join(get_args(Head))}.")
+        try:
+            return Architecture(
+                channels=self.channels,
+                height=self.size,
+                width=self.size,
+                classes=classes,
+                widths=self.widths,
+                pool_after=self.pool_after,
+                exits=exits,
+                head=head,
+                bottlenecks=bottlenecks or {},
+            )
+        except ValidationError as error:
+            raise InputError(f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
 
 
 # Widths are multiples of 16, which oneDNN's blocked kernels pad to anyway: a 12 M MAC network of widths 9, 18, 36
@@ -87,6 +111,9 @@ PRESETS: dict[str, Preset] = {
     "tiny": Preset(channels=1, size=16, widths=NARROW, pool_after=(1, 3, 6)),
     # 12 M MACs: CIFAR-10 on a CPU.
     "small": Preset(channels=3, size=32, widths=NARROW, pool_after=(1, 3, 6)),
+    # 88 M MACs: CIFAR-10, for average costs of 20 to 30 M with several exits active. Every stage costs about the same:
+    # leaving one earlier saves about a ninth.
+    "slim": Preset(channels=3, size=32, widths=(32, 48, 48, 96, 96, 96, 192, 192, 192), pool_after=(1, 3, 6)),
     # 606 M MACs: CIFAR-10 on a GPU, ResNet-18's class.
     "full": Preset(channels=3, size=32, widths=(64, 64, 64, 128, 128, 128, 256, 256, 256), pool_after=(3, 6)),
 }

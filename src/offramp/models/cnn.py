@@ -1,10 +1,12 @@
-"""The standard CNN of the paper's Figure 1, as stages and heads."""
+"""The standard CNN of the paper's Figure 1, as stages and heads; with richer heads and bottlenecks where wanted."""
 
 import torch
 from torch import Tensor, nn
 
 from offramp.models.architecture import Architecture
+from offramp.models.bottleneck import expand, squeeze
 from offramp.models.exit_net import ExitNet, Standardize, unit_statistics
+from offramp.models.heads import convolutional, pooled_linear
 
 
 def block(before: int, width: int) -> list[nn.Module]:
@@ -19,37 +21,61 @@ def block(before: int, width: int) -> list[nn.Module]:
     return layers
 
 
-def pooled_linear(width: int, classes: int) -> nn.Sequential:
-    """The paper's fully connected block: average pooling and a linear layer."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
-
-
 def standard_cnn(architecture: Architecture, statistics: tuple[Tensor, Tensor] | None = None, seed: int = 0) -> ExitNet:
     """Build the network with freshly drawn weights.
 
     `statistics` are the mean and standard deviation of the training images per channel, in [0, 1]. A pooling belongs to
-    the stage before it, so that what crosses a cut there is already small. The stages are drawn first and each head
-    from a seed of its own: models of one seed that differ in their exits start from the same stages and heads.
+    the stage before it, so that what crosses a cut there is already small. The stages are drawn first, then each head
+    and each side of a bottleneck from a seed of its own: models of one seed that differ in their exits start from the
+    same stages and heads.
     """
     mean, std = statistics or unit_statistics(architecture.channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        stages: list[nn.Module] = []
-        before = architecture.channels
-        for index, width in enumerate(architecture.widths, start=1):
-            layers = block(before, width)
-            if index == 1:
-                layers.insert(0, Standardize(mean, std))
-            if index in architecture.pool_after:
-                layers.append(nn.AvgPool2d(2))
-            stages.append(nn.Sequential(*layers))
-            before = width
-        for stage in stages:
-            for module in stage.modules():
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # He et al. 2015
+        stages = _blocks(architecture, mean, std)
+        for boundary, channels in sorted(architecture.bottlenecks.items()):
+            torch.manual_seed(seed * 1_000 + 100 + boundary)
+            width = architecture.widths[boundary - 1]
+            stages[boundary - 1] += _drawn(squeeze(width, channels))
+            stages[boundary] = [*_drawn(expand(channels, width)), *stages[boundary]]
         heads = {}
         for exit_ in architecture.exits:
             torch.manual_seed(seed * 1_000 + exit_)
-            heads[exit_] = pooled_linear(architecture.widths[exit_ - 1], len(architecture.classes))
-    return ExitNet(stages, heads)
+            heads[exit_] = _head(architecture, exit_)
+    return ExitNet([nn.Sequential(*layers) for layers in stages], heads)
+
+
+def _blocks(architecture: Architecture, mean: Tensor, std: Tensor) -> list[list[nn.Module]]:
+    stages = []
+    before = architecture.channels
+    for index, width in enumerate(architecture.widths, start=1):
+        layers = block(before, width)
+        if index == 1:
+            layers.insert(0, Standardize(mean, std))
+        if index in architecture.pool_after:
+            layers.append(nn.AvgPool2d(2))
+        stages.append(layers)
+        before = width
+    for layers in stages:
+        _drawn(layers)
+    return stages
+
+
+def _head(architecture: Architecture, exit_: int) -> nn.Sequential:
+    """The last exit's head is the paper's always: what is before it has seen the whole network."""
+    width, classes = architecture.widths[exit_ - 1], len(architecture.classes)
+    if architecture.head == "conv" and exit_ != architecture.last:
+        layers = convolutional(width, classes)
+        _drawn(layers)
+    else:
+        layers = pooled_linear(width, classes)
+    if exit_ in architecture.bottlenecks:
+        layers = [*_drawn(expand(architecture.bottlenecks[exit_], width)), *layers]
+    return nn.Sequential(*layers)
+
+
+def _drawn(layers: list[nn.Module]) -> list[nn.Module]:
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")  # He et al. 2015
+    return layers

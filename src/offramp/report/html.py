@@ -3,31 +3,21 @@
 Takes an experiment and a path. The page loads nothing: style and figures are inside it.
 """
 
-from importlib.resources import files
 from pathlib import Path
 
 from offramp._version import __version__
 from offramp.artifacts.document import write_bytes
 from offramp.artifacts.experiment import Experiment
-from offramp.errors import MissingExtraError
 from offramp.report.captions import caption
 from offramp.report.conditions import conditions
 from offramp.report.families import main_threshold
 from offramp.report.figures import FIGURES
 from offramp.report.finding import finding
 from offramp.report.notes import notes
-from offramp.report.palette import PALETTE
 from offramp.report.sheet import as_svg
 from offramp.report.svg import inline
 from offramp.report.tables import costs, image_bytes, threshold_tables
-
-try:
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-except ImportError as error:
-    raise MissingExtraError(
-        "the report is written with jinja2. Install it with: pip install 'offramp[report]'"
-    ) from error
+from offramp.report.template import Markup, render, unbroken
 
 
 def write_report(experiment: Experiment, path: Path) -> None:
@@ -37,9 +27,8 @@ def write_report(experiment: Experiment, path: Path) -> None:
 
 def page(experiment: Experiment) -> str:
     """Give the report as HTML text. Every value is escaped; only our own drawings are not."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(files("offramp.report").joinpath("report.html").read_text(encoding="utf-8"))
-    return template.render(
+    return render(
+        "report.html",
         version=__version__,
         experiment=experiment,
         finding=unbroken(finding(experiment)),
@@ -51,13 +40,7 @@ def page(experiment: Experiment) -> str:
         image_bytes=image_bytes(experiment),
         notes=[unbroken(note) for note in notes(experiment)],
         degraded=sum(m.degraded for m in experiment.measurements),
-        palette=PALETTE,
     )
-
-
-def unbroken(text: str) -> str:
-    """Keep `T = 0.3` and `96 %` on one line, by spaces that do not break."""
-    return text.replace("T = ", "T\u00a0=\u00a0").replace(" %", "\u00a0%")
 
 
 def _figures(experiment: Experiment) -> list[dict[str, str]]:

@@ -5,7 +5,7 @@ matplotlib's object interface only: no window, no global figure. Importing this 
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ SMALL_LINE, SMALL_LETTER = 0.15, 0.057  # of the small print below them
 
 @contextmanager
 def sheet(
-    experiment: Experiment,
+    of: Experiment | Sequence[str],
     title: str,
     rows: int,
     columns: int,
@@ -42,20 +42,23 @@ def sheet(
     note: str = "",
     nodes: bool = True,
     share_y: bool = False,
+    legend_rows: int = 1,
 ) -> Iterator[tuple[Figure, list[Any]]]:
     """Open a figure of `size` in inches with its panels in reading order, and set it up in the report's style.
 
-    Under the panels stand `note` and the conditions: those of the nodes' run, or without `nodes` of training alone.
+    Under the panels stand `note` and the conditions: an experiment's, those of the nodes' run or without `nodes` of
+    training alone; or those given.
     """
     width, height = size
-    parts = [note] * bool(note) + [_plain(part) for part in in_short(experiment, nodes=nodes)]
+    conditions = in_short(of, nodes=nodes) if isinstance(of, Experiment) else of
+    parts = [note] * bool(note) + [_plain(part) for part in conditions]
     # Lines break between parts: the spaces within one are made unbreakable.
     small_print = textwrap.wrap(" · ".join(part.replace(" ", "\xa0") for part in parts), int(width / SMALL_LETTER))
     below = MARGIN + SMALL_LINE * len(small_print)
     with mpl.rc_context(style()):
         figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
-        panels_at = (0, below / height, 1, 1 - (TITLE + LEGEND + below) / height)
+        panels_at = (0, below / height, 1, 1 - (TITLE + LEGEND * legend_rows + below) / height)
         figure.set_layout_engine("constrained", rect=panels_at, w_pad=MARGIN, h_pad=0.08, wspace=0.02, hspace=0.04)
         panels = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
         left = MARGIN / width
@@ -67,8 +70,8 @@ def sheet(
         yield figure, list(panels.flat)
 
 
-def legend(figure: Figure, panels: list[Any]) -> None:
-    """Name the lines and bars of all panels, each name once, in a row under the title."""
+def legend(figure: Figure, panels: list[Any], columns: int | None = None) -> None:
+    """Name the lines and bars of all panels, each name once, in a row under the title; or in rows of `columns`."""
     named = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
     if named:
         width, height = figure.get_size_inches()
@@ -78,7 +81,7 @@ def legend(figure: Figure, panels: list[Any]) -> None:
             list(named),
             loc="upper left",
             bbox_to_anchor=place,
-            ncols=len(named),
+            ncols=columns or len(named),
             borderpad=0.3,
             borderaxespad=0,
         )

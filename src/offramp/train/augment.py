@@ -6,17 +6,26 @@ from torch.nn import functional as F
 
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
+from offramp.train.workers import Alone, Workers, part_of
 
 
 class Batches:
     """An image set on a device, given out in shuffled and augmented batches.
 
     The order and the augmentation of an epoch follow from the seed and the epoch's number alone: an interrupted run
-    needs no generator's state to go on exactly where it stopped.
+    needs no generator's state to go on exactly where it stopped. Of several workers each takes its part of every batch.
     """
 
     def __init__(
-        self, images: ImageSet, *, batch_size: int, flip: bool, crop: int, seed: int, device: torch.device
+        self,
+        images: ImageSet,
+        *,
+        batch_size: int,
+        flip: bool,
+        crop: int,
+        seed: int,
+        device: torch.device,
+        workers: Workers | None = None,
     ) -> None:
         self.size = images.images.shape[1:3]
         if crop >= min(self.size):
@@ -32,6 +41,8 @@ class Batches:
         self.pixels = pixels.to(device)  # uint8 (N, H + 2 crop, W + 2 crop, C)
         self.labels = torch.from_numpy(images.labels).to(device)
         self.batch_size = min(batch_size, len(images))
+        self.workers = workers or Alone()
+        self.part = part_of(self.batch_size, self.workers)
         self.flip, self.crop, self.seed = flip and images.mirrors, crop, seed
 
     def __len__(self) -> int:
@@ -44,14 +55,24 @@ class Batches:
 
 
 class Epoch:
-    """The batches of one epoch: float32 images `(B, C, H, W)` in [0, 1], stored channels last, and labels `(B,)`."""
+    """The batches of one epoch: float32 images `(B, C, H, W)` in [0, 1], stored channels last, and labels `(B,)`.
+
+    What is drawn at random for the whole epoch goes to the device at its start: a copy at each step would make the
+    device wait for the host.
+    """
 
     def __init__(self, batches: Batches, number: int) -> None:
         self.batches = batches
         self.generator = torch.Generator().manual_seed(batches.seed * 1_000_003 + number)
 
     def __iter__(self) -> "Epoch":
-        self.order = torch.randperm(len(self.batches.labels), generator=self.generator)
+        batches, count = self.batches, len(self.batches.labels)
+        device = batches.labels.device
+        self.order = torch.randperm(count, generator=self.generator).to(device)
+        if batches.crop or batches.flip:
+            corners = torch.randint(2 * batches.crop + 1, (2, count, 1), generator=self.generator)
+            mirrored = torch.rand(count, 1, generator=self.generator) < 0.5
+            self.corners, self.mirrored = corners.to(device), mirrored.to(device)
         self.step = 0
         return self
 
@@ -59,23 +80,21 @@ class Epoch:
         batches, size = self.batches, self.batches.batch_size
         if self.step == len(batches):
             raise StopIteration
-        device = batches.labels.device
-        rows = self.order[self.step * size : (self.step + 1) * size].to(device)
+        first = self.step * size + batches.workers.rank * batches.part
+        part = slice(first, first + batches.part)
         self.step += 1
-        return self._images(rows), batches.labels[rows]
+        rows = self.order[part]
+        return self._images(rows, part), batches.labels[rows]
 
-    def _images(self, rows: Tensor) -> Tensor:
-        batches, count = self.batches, len(rows)
-        (height, width), device = batches.size, batches.labels.device
+    def _images(self, rows: Tensor, part: slice) -> Tensor:
+        batches, (height, width) = self.batches, self.batches.size
         if not batches.crop and not batches.flip:
             window = batches.pixels[rows]
         else:
-            top, left = torch.randint(2 * batches.crop + 1, (2, count, 1), generator=self.generator)
-            across = torch.arange(width).repeat(count, 1)
+            top, left = self.corners[:, part]
+            across = torch.arange(width, device=rows.device).repeat(len(rows), 1)
             if batches.flip:
-                mirrored = torch.rand(count, 1, generator=self.generator) < 0.5
-                across = torch.where(mirrored, width - 1 - across, across)
-            down = (torch.arange(height) + top).to(device)
-            across = (across + left).to(device)
+                across = torch.where(self.mirrored[part], width - 1 - across, across)
+            down, across = torch.arange(height, device=rows.device) + top, across + left
             window = batches.pixels[rows[:, None, None], down[:, :, None], across[:, None, :]]
         return window.permute(0, 3, 1, 2).float().div_(255)

@@ -4,12 +4,11 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -23,14 +22,16 @@ from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpoint
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
+from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
-from offramp.train.loss import joint_loss
+from offramp.train.forward import compiled, forward
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
+from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, learning_rate
+from offramp.train.workers import Alone, Workers, local_device, workers
 
 STATE = "resume.safetensors"
 LOG = "log.jsonl"
-EVALUATION_BATCH = 500
 LOOK_EVERY = 20  # steps between looks at the loss: each look waits for the device
 
 
@@ -43,9 +44,11 @@ class Run:
     data: str
     seed: int
 
-    def key(self, train: ImageSet) -> str:
+    def key(self, train: ImageSet, workers: int = 1) -> str:
         """Name everything that the weights depend on."""
-        parts = (self.architecture.model_dump_json(), self.recipe.model_dump_json(), str(self.seed))
+        parts = [self.architecture.model_dump_json(), self.recipe.model_dump_json(), str(self.seed)]
+        if workers > 1:
+            parts.append(f"{workers} workers")
         digest = hashlib.sha256("\n".join(parts).encode())
         digest.update(train.images.tobytes())
         digest.update(train.labels.tobytes())
@@ -68,11 +71,14 @@ def train(
     an uninterrupted run gives (bit for bit on the same CPU with as many `threads`; None is torch's own choice). Raises
     TrainingError when the loss is not a number, when `out` holds a run and `resume` is not asked for, or when it holds
     another run.
+
+    Under torchrun all of its processes train the one network, and the first writes the files.
     """
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file, and a run is a folder. Choose an empty or a new one.")
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    key = run.key(splits.train)
+    target = torch.device(device or local_device() or ("cuda" if torch.cuda.is_available() else "cpu"))
+    team = workers(target)
+    key = run.key(splits.train, team.size)
     if (out / CARD).exists() or (out / STATE).exists():
         if not resume:
             raise TrainingError(f"{out}: holds a run already. Go on with it by --resume, or choose another folder.")
@@ -80,15 +86,27 @@ def train(
             return _finished(run, out)
 
     with _threads(threads):
-        return _train(run, splits, out, observers, target, key)
+        return _train(run, splits, out, observers, target, team, key)
 
 
 def _train(
-    run: Run, splits: Splits, out: Path, observers: Sequence[Observer], target: torch.device, key: str
+    run: Run,
+    splits: Splits,
+    out: Path,
+    observers: Sequence[Observer],
+    target: torch.device,
+    team: Workers,
+    key: str,
 ) -> Checkpoint:
-    trainer = _Trainer(run, splits, target)
+    trainer = _Trainer(run, splits, target, team)
     if (out / STATE).exists():
         trainer.load_state(out / STATE, key)
+    team.wait()  # nobody writes before all have read
+    if team.rank:
+        while trainer.epochs_done < run.recipe.epochs:
+            trainer.epoch([])
+        team.wait()
+        return Checkpoint.open(out)
     out.mkdir(parents=True, exist_ok=True)
     board = TensorBoardLog(out, trainer.epochs_done)
     logs: list[Observer] = [JsonLog(out / LOG, trainer.epochs_done), board]
@@ -118,6 +136,7 @@ def _train(
     )
     write_checkpoint(out, card, weights)
     (out / STATE).unlink()
+    team.wait()
     return Checkpoint.open(out)
 
 
@@ -143,14 +162,16 @@ def _finished(run: Run, out: Path) -> Checkpoint:
 class _Trainer:
     """The state of a training and one step of it after another."""
 
-    def __init__(self, run: Run, splits: Splits, device: torch.device) -> None:
+    def __init__(self, run: Run, splits: Splits, device: torch.device, team: Workers | None = None) -> None:
         recipe = self.recipe = run.recipe
+        self.team = team or Alone()
         self.splits, self.device = splits, device
         net = standard_cnn(run.architecture, channel_statistics(splits.train), run.seed).to(device)
         if recipe.channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
         self.net: ExitNet = net
-        self.loss_weights = recipe.weights(net.exits)
+        self.regime = recipe.regime_for(net.exits)
+        self.forward = compiled(device) if recipe.compile else forward
         decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
         others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
         self.optimizer = torch.optim.SGD(
@@ -158,6 +179,7 @@ class _Trainer:
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
+            fused=device.type == "cuda",  # one kernel for all parameters; on the CPU the sums would round differently
         )
         self.parameters = decayed + others
         self.batches = Batches(
@@ -167,6 +189,7 @@ class _Trainer:
             crop=recipe.crop,
             seed=run.seed,
             device=device,
+            workers=self.team,
         )
         self.low_precision = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16(device))
         self.epochs_done, self.seconds = 0, 0.0
@@ -183,16 +206,20 @@ class _Trainer:
         rate = self.recipe.learning_rate
         start = time.perf_counter()
         for step, (images, labels) in enumerate(self.batches.epoch(number)):
-            rate = learning_rate(self.recipe, (number * steps + step) / (self.recipe.epochs * steps))
+            progress = (number * steps + step) / (self.recipe.epochs * steps)
+            phase = self.regime.phase(progress)
+            self.net.stages.train(not phase.frozen)
+            rate = learning_rate(self.recipe, phase.progress)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             if not self.recipe.channels_last:
                 images = images.contiguous()  # noqa: PLW2901  # the batch in the layout asked for
             with self.autocast():
-                logits = self.net(images)
-            loss = joint_loss(logits, labels, self.loss_weights, self.recipe.label_smoothing)
+                logits = self.forward(self.net, images, phase.exits, frozen=phase.frozen, rescaled=phase.rescaled)
+            loss = self.regime.loss(logits, labels, progress)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            self.team.average(p.grad for p in self.parameters if p.grad is not None)
             self.optimizer.step()
             total += loss.detach()
             if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
@@ -201,6 +228,7 @@ class _Trainer:
                     raise _diverged("the loss is not a number", number, step, steps, rate)
                 for observer in observers:
                     observer.step(number * steps + step + 1, self.recipe.epochs * steps, current)
+        self.team.average([total, *self.net.buffers()])
         # The last step's loss says nothing of what that step made of the weights, nor of the running statistics.
         if not all(bool(torch.isfinite(tensor).all()) for tensor in self.net.state_dict().values()):
             raise _diverged("the weights are not numbers", number, steps - 1, steps, rate)
@@ -262,37 +290,6 @@ def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> Trai
         f"{what} any more (epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {rate:.3g}). "
         "Lower the learning rate and train again; the last good epoch is kept."
     )
-
-
-def accuracies(
-    net: ExitNet, images: ImageSet, autocast: Callable[[], AbstractContextManager[object]] = nullcontext
-) -> dict[int, float]:
-    """Share of right answers at every exit, every sample at every exit."""
-    right = dict.fromkeys(net.exits, 0)
-    device = next(net.parameters()).device
-    training = net.training
-    net.eval()
-    with torch.inference_mode(), autocast():
-        for start in range(0, len(images), EVALUATION_BATCH):
-            part = images.rows(slice(start, start + EVALUATION_BATCH))
-            labels = torch.from_numpy(part.labels).to(device)
-            for exit_, logits in net(to_tensor(part, device)).items():
-                right[exit_] += int((logits.argmax(1) == labels).sum())
-    net.train(training)
-    return {exit_: round(count / len(images), 6) for exit_, count in right.items()}
-
-
-def to_tensor(images: ImageSet, device: torch.device) -> Tensor:
-    """Images as the network takes them: float32 `(N, C, H, W)` in [0, 1]."""
-    return torch.from_numpy(images.images).to(device).permute(0, 3, 1, 2).float().div_(255)
-
-
-def channel_statistics(images: ImageSet) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the images per channel, in [0, 1]."""
-    pixels = images.images.reshape(-1, images.images.shape[3])
-    mean = pixels.mean(axis=0, dtype=np.float64) / 255
-    std = pixels.std(axis=0, dtype=np.float64) / 255
-    return torch.tensor(mean, dtype=torch.float32), torch.tensor(np.maximum(std, 1e-3), dtype=torch.float32)
 
 
 def native_bf16(device: torch.device) -> bool:

@@ -1,15 +1,18 @@
 """Recipes: how to train, as a small typed document. The same recipe, data and seed give the same weights."""
 
-from typing import Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
-from offramp.artifacts.document import Frozen
+from offramp.artifacts.document import Document, Frozen
 from offramp.errors import InputError
+from offramp.train.regimes.regime import Regime
+from offramp.train.regimes.settings import REGIMES, RegimeSettings, regime
 
 
 class Recipe(Frozen):
-    """Stochastic gradient descent on the weighted sum of the exits' cross-entropies (the paper's section 3.2)."""
+    """Stochastic gradient descent on a regime's loss: the paper's weighted sum of cross-entropies, or another's."""
 
     name: str
     epochs: int = Field(ge=1)
@@ -25,7 +28,14 @@ class Recipe(Frozen):
     crop: int = Field(ge=0)  # pixels of padding on each side, out of which a window is cut
     precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 where the processor multiplies it natively
     channels_last: bool
+    compile: bool = False  # by torch.compile: it takes a minute at the start, and needs a C++ compiler or a GPU
     loss_weights: dict[int, float] | Literal["equal"] = "equal"
+    regime: RegimeSettings = REGIMES["joint"]
+
+    @field_validator("regime", mode="before")
+    @classmethod
+    def _by_name(cls, value: object) -> object:
+        return regime(value) if isinstance(value, str) else value
 
     @field_validator("loss_weights")
     @classmethod
@@ -46,6 +56,9 @@ class Recipe(Frozen):
             )
         except ValidationError as error:
             first = error.errors()[0]
+            cause = first.get("ctx", {}).get("error")
+            if isinstance(cause, InputError):  # it says more than what pydantic makes of it
+                raise cause from error
             raise InputError(
                 f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}."
             ) from error
@@ -60,6 +73,24 @@ class Recipe(Frozen):
                 f"got {', '.join(map(str, sorted(self.loss_weights)))}."
             )
         return dict(self.loss_weights)
+
+    def regime_for(self, exits: tuple[int, ...]) -> Regime:
+        """Put the regime together for a network with these exits."""
+        return self.regime.regime(self.weights(exits), self.label_smoothing)
+
+
+class RecipeFile(Document):
+    """A recipe as a document: a named one with some of its values changed. The regime may be a name or all its parts.
+
+    >>> {"format": "offramp.recipe", "version": 1, "base": "modern", "changes": {"epochs": 60, "regime": "mixed"}}
+    {'format': 'offramp.recipe', 'version': 1, 'base': 'modern', 'changes': {'epochs': 60, 'regime': 'mixed'}}
+    """
+
+    FORMAT: ClassVar[str] = "offramp.recipe"
+    VERSION: ClassVar[int] = 1
+
+    base: str
+    changes: dict[str, Any] = Field(default_factory=dict)
 
 
 _MODERN = Recipe(
@@ -106,9 +137,12 @@ RECIPES: dict[str, Recipe] = {
 
 
 def recipe(name: str) -> Recipe:
-    """Look a recipe up by its name."""
+    """Look a recipe up by its name, or read it from a file that ends in .json; then it is called as the file is."""
+    if name.endswith(".json"):
+        document = RecipeFile.read(Path(name))
+        return recipe(document.base).but(**({"name": Path(name).stem} | document.changes))
     if name not in RECIPES:
-        raise InputError(f"recipe {name!r}: unknown. Choose one of {', '.join(RECIPES)}.")
+        raise InputError(f"recipe {name!r}: unknown. Choose one of {', '.join(RECIPES)}, or give a .json file.")
     return RECIPES[name]
 
 

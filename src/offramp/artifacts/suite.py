@@ -1,0 +1,106 @@
+"""A suite: the same models trained under several regimes and seeds, with what came out of each. Reports read one."""
+
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from offramp.artifacts.document import Document, Frozen
+from offramp.artifacts.experiment import TrainingPoint
+
+SUITE = "suite.json"  # in the suite's folder
+PREDICTIONS = "predictions.parquet"  # in a run's
+
+
+class RunKey(Frozen):
+    """Which run: a model under a regime from a seed."""
+
+    model: str
+    regime: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, within the suite's folder."""
+        return f"runs/{self.regime}/{self.model}-seed-{self.seed}"
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.regime} seed {self.seed}"
+
+
+class SuiteSettings(Frozen):
+    """What a suite trains, and how. Two suites of equal settings but models, regimes and seeds are parts of one."""
+
+    data: str
+    preset: str
+    head: str
+    bottlenecks: dict[int, int] = Field(default_factory=dict)
+    recipe: dict[str, Any]  # without its regime
+    models: tuple[str, ...]
+    regimes: tuple[str, ...]  # the first is what everything is compared with
+    seeds: tuple[int, ...]
+    cross: bool = False  # the models with one local exit or none under every regime too, not under the first alone
+
+    def planned(self) -> tuple[RunKey, ...]:
+        """Every run, in the order in which they are trained: a comparison within one seed is whole first."""
+        return tuple(
+            RunKey(model=model, regime=regime, seed=seed)
+            for seed in self.seeds
+            for regime in self.regimes
+            for model in self.models
+            if regime == self.regimes[0] or self.cross or not single(model)
+        )
+
+
+def single(model: str) -> bool:
+    """Whether a model, by its name, has at most one local exit.
+
+    >>> single("standard"), single("sem-3"), single("mem"), single("exits-2-5")
+    (True, True, False, False)
+    """
+    return model == "standard" or model.startswith("sem-")
+
+
+class Tiered(Frozen):
+    """The paper's measures at one active exit and threshold, from predictions. None: no sample was answered there."""
+
+    exit: int
+    threshold: float
+    exited: int
+    edge_accuracy: float | None
+    cloud_accuracy: float | None
+    overall_accuracy: float | None
+
+
+class SuiteRun(Frozen):
+    """What one run came to."""
+
+    key: RunKey
+    exits: tuple[int, ...]
+    stage_macs: dict[int, int]  # by stage
+    head_macs: dict[int, int]  # by exit
+    feature_bytes: dict[int, int]  # by boundary with an exit: of one sample as uint8
+    test_accuracy: dict[int, float]  # by exit: every test sample at every exit (the paper's Figure 10)
+    tiered: tuple[Tiered, ...]
+    training: tuple[TrainingPoint, ...]  # the paper's Figure 9
+    seconds: float  # of training alone
+    images_per_second: float  # median over epochs
+    hardware: str
+    commit: str
+
+
+class Suite(Document):
+    """`suite.json`: written anew after every run."""
+
+    FORMAT: ClassVar[str] = "offramp.suite"
+    VERSION: ClassVar[int] = 1
+
+    settings: SuiteSettings
+    classes: tuple[str, ...] = ()  # with test_samples, known when the first run is finished
+    test_samples: int = 0
+    runs: tuple[SuiteRun, ...] = ()
+
+    @property
+    def left(self) -> tuple[RunKey, ...]:
+        """The runs that are planned and not finished."""
+        done = {run.key for run in self.runs}
+        return tuple(key for key in self.settings.planned() if key not in done)

@@ -1,0 +1,122 @@
+"""A suite's numbers over seeds: mean and spread, and the difference between MEM and SEM. In percent, by exit."""
+
+from statistics import mean
+from typing import NamedTuple
+
+from offramp.artifacts.suite import Suite, SuiteRun, single
+
+
+class Spread(NamedTuple):
+    """One quantity over seeds: its mean, and the lowest and the highest of `n` values."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Spread | None":
+        """Summarize; None where there is nothing to summarize."""
+        return cls(mean(values), min(values), max(values), len(values)) if values else None
+
+
+Spreads = dict[int, Spread]
+
+
+def sem(exit_: int) -> str:
+    """Name of the single-exit model of an exit."""
+    return f"sem-{exit_}"
+
+
+def runs(suite: Suite, model: str, regime: str) -> dict[int, SuiteRun]:
+    """A model's finished runs under a regime, by seed."""
+    return {run.key.seed: run for run in suite.runs if (run.key.model, run.key.regime) == (model, regime)}
+
+
+def local_exits(suite: Suite) -> tuple[int, ...]:
+    """Every local exit that any finished model has."""
+    return tuple(sorted({exit_ for run in suite.runs for exit_ in run.exits[:-1]}))
+
+
+def baseline(suite: Suite) -> str:
+    """The regime that everything is compared with."""
+    return suite.settings.regimes[0]
+
+
+def many(suite: Suite) -> str | None:
+    """The model that stands for MEM: the finished one with the most local exits, several at least."""
+    found = {run.key.model: len(run.exits) for run in suite.runs if not single(run.key.model)}
+    return max(found, key=lambda model: found[model]) if found else None
+
+
+def regimes(suite: Suite) -> tuple[str, ...]:
+    """The regimes under which MEM has been trained."""
+    name = many(suite)
+    return tuple(regime for regime in suite.settings.regimes if name is not None and runs(suite, name, regime))
+
+
+def edge(suite: Suite, model: str, regime: str, exit_: int) -> dict[int, float]:
+    """Accuracy of an exit over all test samples, by seed."""
+    found = runs(suite, model, regime)
+    return {seed: 100 * run.test_accuracy[exit_] for seed, run in found.items() if exit_ in run.test_accuracy}
+
+
+def sem_edge(suite: Suite, regime: str) -> Spreads:
+    """Of the SEMs, each at its own exit."""
+    found = {k: Spread.of(list(edge(suite, sem(k), regime, k).values())) for k in local_exits(suite)}
+    return {exit_: spread for exit_, spread in found.items() if spread is not None}
+
+
+def sem_cloud(suite: Suite, regime: str) -> Spreads:
+    """Of the SEMs, each at its last exit."""
+    found = {}
+    for exit_ in local_exits(suite):
+        values = [100 * run.test_accuracy[run.exits[-1]] for run in runs(suite, sem(exit_), regime).values()]
+        found[exit_] = Spread.of(values)
+    return {exit_: spread for exit_, spread in found.items() if spread is not None}
+
+
+def mem_edge(suite: Suite, regime: str) -> Spreads:
+    """Of MEM at every exit, the last one included."""
+    name = many(suite)
+    found = [] if name is None else list(runs(suite, name, regime).values())
+    exits = found[0].exits if found else ()
+    spreads = {k: Spread.of([100 * run.test_accuracy[k] for run in found]) for k in exits}
+    return {exit_: spread for exit_, spread in spreads.items() if spread is not None}
+
+
+def differences(suite: Suite, regime: str, against: str) -> Spreads:
+    """MEM under a regime minus SEM under another (or the same), at each exit over all samples, seed by seed."""
+    name = many(suite)
+    found = {}
+    for exit_ in local_exits(suite) if name is not None else ():
+        assert name is not None
+        mine, other = edge(suite, name, regime, exit_), edge(suite, sem(exit_), against, exit_)
+        found[exit_] = Spread.of([mine[seed] - other[seed] for seed in mine if seed in other])
+    return {exit_: spread for exit_, spread in found.items() if spread is not None}
+
+
+def standard_accuracy(suite: Suite) -> Spread | None:
+    """Of the standard network, without local exits."""
+    values = [100 * max(run.test_accuracy.items())[1] for run in runs(suite, "standard", baseline(suite)).values()]
+    return Spread.of(values)
+
+
+def overall(suite: Suite, model: str, regime: str, exit_: int, threshold: float) -> dict[int, float]:
+    """Overall accuracy at one exit and threshold, by seed."""
+    return {
+        seed: 100 * found.overall_accuracy
+        for seed, run in runs(suite, model, regime).items()
+        for found in run.tiered
+        if (found.exit, found.threshold) == (exit_, threshold) and found.overall_accuracy is not None
+    }
+
+
+def curves(suite: Suite, model: str, regime: str, exit_: int) -> dict[int, float]:
+    """Validation accuracy of an exit by epoch, mean over seeds."""
+    by_epoch: dict[int, list[float]] = {}
+    for run in runs(suite, model, regime).values():
+        for point in run.training:
+            if exit_ in point.validation_accuracy:
+                by_epoch.setdefault(point.epoch, []).append(100 * point.validation_accuracy[exit_])
+    return {epoch: mean(values) for epoch, values in sorted(by_epoch.items())}

@@ -1,0 +1,172 @@
+"""The paper's Figures 9 and 10 from a suite, the paper's own numbers beside ours; and the multi-exit frontier.
+
+Lines and bars are means over seeds; whiskers reach from the lowest seed to the highest. What was not trained is a gap.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from offramp.artifacts.suite import Suite
+from offramp.data.parquet import CIFAR10_CLASSES
+from offramp.exits.frontier import Point
+from offramp.report import paper
+from offramp.report.palette import STEPS, light
+from offramp.report.panels import OVER_EDGE, bars, line, over_epochs, over_exits, percentages, write_in
+from offramp.report.seeds import (
+    Spreads,
+    baseline,
+    curves,
+    local_exits,
+    many,
+    mem_edge,
+    regimes,
+    runs,
+    sem,
+    sem_cloud,
+    sem_edge,
+)
+from offramp.report.sheet import Figure, legend, sheet
+from offramp.report.suite_words import suite_in_short
+from offramp.report.values import Values
+
+COLUMNS = 5  # of the legend
+MARKERS = ("s", "^", "D", "v", "P", "X")
+PAPER = {"linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 7, "zorder": 6}
+
+
+def figure_9(suite: Suite) -> Figure:
+    """Validation accuracy of each exit over epochs, a panel an exit: SEM solid, MEM dotted, a colour a regime."""
+    exits = local_exits(suite)
+    columns = max(1, min(4, len(exits)))
+    rows = max(1, -(-len(exits) // columns))
+    title = "Accuracy of each exit while training (%, validation samples, mean over seeds)"
+    lines = _rows(3 + len(regimes(suite)))
+    size = (9.6, 1.4 + 1.8 * rows + 0.34 * (lines - 1))
+    with sheet(suite_in_short(suite), title, rows, columns, size, share_y=True, legend_rows=lines) as (figure, panels):
+        panels[0].set_ylim(0, 100)
+        for panel in panels[len(exits) :]:
+            panel.set_visible(False)
+        for number, (panel, exit_) in enumerate(zip(panels, exits, strict=False)):
+            panel.set_title(f"exit {exit_}")
+            panel.set_xlabel("epoch" if number >= len(exits) - columns else "")
+            shown = [("SEM", "sem", curves(suite, sem(exit_), baseline(suite), exit_))]
+            name = many(suite)
+            for color, regime in zip(_colors(suite), regimes(suite), strict=True):
+                assert name is not None
+                shown.append((f"MEM {regime}", color, curves(suite, name, regime, exit_)))
+            height = 0.06
+            for label, color, values in reversed(shown):
+                if values:
+                    over_epochs(panel, values, color=color, label=label, dotted=label != "SEM")
+                    write_in(panel, f"{list(values.values())[-1]:.1f}", color, height)
+                    height += 0.15
+            end = max((max(values) for _, _, values in shown if values), default=1)
+            if comparable(suite):
+                for found, color, label in (
+                    (paper.SEM_EDGE, "sem", "SEM, paper"),
+                    (paper.MEM_EDGE, "mem", "MEM, paper"),
+                ):
+                    _paper(panel, {end: found[exit_]} if exit_ in found else {}, color, "o", label, 0.0)
+        legend(figure, panels, COLUMNS)
+    return figure
+
+
+def figure_10(suite: Suite) -> Figure:
+    """Accuracy over all test samples: local exits as bars, cloud exits as lines, the paper's as hollow marks."""
+    exits, first = local_exits(suite), baseline(suite)
+    families = [("SEM", "sem", sem_edge(suite, first), sem_cloud(suite, first), "o")]
+    for color, regime, marker in zip(_colors(suite), regimes(suite), MARKERS * 2, strict=False):
+        at = mem_edge(suite, regime)
+        last = {exit_: at[max(at)] for exit_ in exits} if at else {}
+        families.append((f"MEM {regime}", color, {k: at[k] for k in exits if k in at}, last, marker))
+    width = 0.8 / len(families)
+    compared = comparable(suite)
+    rows = _rows(len(families) + 3 * compared)
+    title = "Accuracy if every test sample were answered at one exit"
+    size = (9.6, 4.3 + 0.34 * rows)
+    with sheet(suite_in_short(suite), title, 1, 1, size, legend_rows=rows) as (figure, panels):
+        panel = panels[0]
+        scale = [_means(part) for _, _, edge, cloud, _ in families for part in (edge, cloud)]
+        beside: list[Values] = [dict(paper.SEM_EDGE), dict(paper.MEM_EDGE)] if compared else []
+        start = percentages(panel, [*scale, *beside])
+        from_where = f"; the axis starts at {start:.0f}" if start else ""
+        over_exits(panel, exits, f"accuracy (%): bars the local exit, lines the last{from_where}")
+        shifts = [(number - (len(families) - 1) / 2) * width for number in range(len(families))]
+        for shift, (label, color, edge, cloud, marker) in zip(shifts, families, strict=True):
+            bars(panel, _means(edge), color=color, label=f"_{label}", shift=shift, width=width * 0.95, alpha=0.45)
+            _whiskers(panel, edge, color, shift)
+            line(panel, exits, _means(cloud), color=color, label=label, marker=marker, dotted=label != "SEM")
+        if compared:
+            _paper(panel, paper.SEM_EDGE, "sem", "o", "SEM, paper", shifts[0])
+            _paper(panel, paper.MEM_EDGE, "mem", "s", "MEM, paper", shifts[min(1, len(shifts) - 1)])
+            _paper(panel, dict.fromkeys(exits, paper.MEM_CLOUD), "mem", "_", "MEM's last exit, paper", 0.0)
+        legend(figure, panels, COLUMNS)
+    return figure
+
+
+def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure:
+    """Average multiply-adds against accuracy: MEM under each regime, all its exits active; and single points beside."""
+    title = "What accuracy costs: average multiply-adds a sample, all local exits active"
+    note = "one threshold at every exit, swept; no point was chosen by the test set"
+    rows = _rows(len(found) + 2)
+    size = (9.6, 4.3 + 0.34 * rows)
+    with sheet(suite_in_short(suite), title, 1, 1, size, note=note, legend_rows=rows) as (figure, panels):
+        panel = panels[0]
+        for color, (regime, points) in zip(_colors(suite), found.items(), strict=False):
+            ordered = sorted(points, key=lambda point: point.macs)
+            panel.plot(
+                [p.macs / 1e6 for p in ordered], [100 * p.accuracy for p in ordered], color=light(color),
+                label=f"MEM {regime}", marker=".", **OVER_EDGE,
+            )  # fmt: skip
+        alone = [
+            (sum(macs for stage, macs in run.stage_macs.items() if stage <= k) + run.head_macs[k], spread.mean)
+            for k, spread in sem_edge(suite, baseline(suite)).items()
+            for run in [next(iter(runs(suite, sem(k), baseline(suite)).values()))]
+        ]
+        panel.plot(
+            [macs / 1e6 for macs, _ in alone], [accuracy for _, accuracy in alone], linestyle="none", marker="o",
+            color=light("sem"), label="SEM, all samples at its exit", **OVER_EDGE,
+        )  # fmt: skip
+        if comparable(suite):
+            macs, accuracies = zip(*paper.BUDGETED, strict=True)
+            panel.plot(macs, accuracies, marker="*", color=light("muted"), label=paper.BUDGETED_NAME, **PAPER)
+        panel.set_title("accuracy (%)")
+        panel.set_xlabel("million multiply-adds a sample, mean")
+        panel.set_xlim(left=0)
+        legend(figure, panels, COLUMNS)
+    return figure
+
+
+SUITE_FIGURES: dict[str, Callable[[Suite], Figure]] = {"figure-9": figure_9, "figure-10": figure_10}
+
+
+def comparable(suite: Suite) -> bool:
+    """Whether the paper's and others' published numbers are of the same data: CIFAR-10, told by its classes."""
+    return suite.classes == CIFAR10_CLASSES
+
+
+def _rows(names: int) -> int:
+    return -(-names // COLUMNS)
+
+
+def _colors(suite: Suite) -> list[str]:
+    """MEM's own colour for the first regime, and others for the others."""
+    others = [STEPS[number % len(STEPS)] for number in range(len(suite.settings.regimes))]
+    return ["mem", *others][: len(regimes(suite))]
+
+
+def _means(spreads: Spreads) -> Values:
+    return {exit_: spread.mean for exit_, spread in spreads.items()}
+
+
+def _whiskers(panel: Any, spreads: Spreads, color: str, shift: float) -> None:
+    for exit_, spread in spreads.items():
+        if spread.n > 1:
+            panel.plot(
+                [exit_ + shift] * 2, [spread.low, spread.high], color=light(color), linewidth=1.4, label="_spread"
+            )
+
+
+def _paper(panel: Any, values: dict[int, float], color: str, marker: str, label: str, shift: float) -> None:
+    at = [exit_ + shift for exit_ in values]
+    panel.plot(at, list(values.values()), marker=marker, color=light(color), label=label, **PAPER)

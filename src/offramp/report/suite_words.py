@@ -1,0 +1,111 @@
+"""A suite in words: its conditions, its one-sentence finding, and the table of MEM minus SEM."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from offramp.artifacts.suite import Suite
+from offramp.report.claims import claims
+from offramp.report.seeds import Spread, baseline, differences, local_exits, regimes, standard_accuracy
+
+NONE = "–"
+
+
+class Row(NamedTuple):
+    """MEM under a regime minus SEM under another, at every local exit."""
+
+    regime: str
+    against: str
+    cells: tuple[str, ...]
+    worst: str  # the lowest mean of the row
+
+
+def suite_conditions(suite: Suite) -> dict[str, str]:
+    """Name every condition of the trainings."""
+    settings, recipe = suite.settings, suite.settings.recipe
+    seeds = sorted({run.key.seed for run in suite.runs})
+    hours = sum(run.seconds for run in suite.runs) / 3600
+    rates = [run.images_per_second for run in suite.runs]
+    return {
+        "Data": f"{Path(settings.data).name}, {suite.test_samples:,} test samples",
+        "Network": f"preset {settings.preset}, {settings.head} heads"
+        + "".join(f", {width} channels at boundary {at}" for at, width in settings.bottlenecks.items()),
+        "Recipe": f"{recipe['name']}, {recipe['epochs']} epochs, batches of {recipe['batch_size']}, learning rate "
+        f"{recipe['learning_rate']:g}, {recipe['schedule']}",
+        "Seeds": ", ".join(map(str, seeds)) or NONE,
+        "Regimes": ", ".join(settings.regimes) + ("" if settings.cross else f"; SEMs under {baseline(suite)} alone"),
+        "Hardware": ", ".join(sorted({run.hardware for run in suite.runs})) or NONE,
+        "Training": f"{hours:.2f} h, {min(rates):,.0f} to {max(rates):,.0f} images/s" if rates else NONE,
+        "Commit": ", ".join(sorted({run.commit for run in suite.runs})) or NONE,
+        "Finished": f"{len(suite.runs)} of {len(settings.planned())} runs",
+    }
+
+
+def suite_in_short(suite: Suite) -> list[str]:
+    """The conditions that a figure carries with it."""
+    named = suite_conditions(suite)
+    parts = [named[name] for name in ("Data", "Network", "Recipe", "Hardware")]
+    return [*parts, f"seeds {named['Seeds']}", f"commit {named['Commit']}"]
+
+
+def difference_rows(suite: Suite) -> list[Row]:
+    """A row a regime of MEM; where SEMs were trained under that regime too, one more against those."""
+    rows = []
+    for regime in regimes(suite):
+        for against in dict.fromkeys((baseline(suite), regime)):
+            found = differences(suite, regime, against)
+            if found:
+                cells = tuple(signed(found.get(exit_)) for exit_ in local_exits(suite))
+                rows.append(Row(regime, against, cells, f"{min(spread.mean for spread in found.values()):+.2f}"))
+    return rows
+
+
+def suite_finding(suite: Suite) -> str:
+    """Say what many exits cost under the first regime, and which regime costs least, whichever way it turned out."""
+    first = baseline(suite)
+    apart = {regime: found for regime in regimes(suite) if (found := differences(suite, regime, first))}
+    if first not in apart:
+        return "Nothing was trained that could be compared."
+    worst = {regime: min(spread.mean for spread in found.values()) for regime, found in apart.items()}
+    scope = f"{_exits(len(apart[first]))}, {_seeds(max(spread.n for spread in apart[first].values()))}"
+    sentence = f"Trained as in the paper ({first}), many exits cost at worst {_cost(worst[first])} ({scope})"
+    best = max(worst, key=lambda regime: worst[regime])
+    if best != first:
+        sentence += f"; under {best} they cost at worst {_cost(worst[best])}"
+    elif len(worst) > 1:
+        sentence += f"; none of the other regimes ({', '.join(r for r in worst if r != first)}) costs less"
+    failing = sorted({claim.says for claim in claims(suite) if claim.regime == first and not claim.holds})
+    if failing:
+        sentence += f". Under {first}, {len(failing)} of the paper's claims did not hold here"
+    return sentence + "."
+
+
+def standard_sentence(suite: Suite) -> str | None:
+    """Say what the network without local exits reaches."""
+    found = standard_accuracy(suite)
+    return None if found is None else f"The standard network, without local exits, reaches {percents(found)}."
+
+
+def signed(spread: Spread | None) -> str:
+    """A difference in points with its spread over seeds."""
+    if spread is None:
+        return NONE
+    return f"{round(spread.mean, 2) + 0.0:+.2f}" + (f" [{spread.low:+.2f}, {spread.high:+.2f}]" if spread.n > 1 else "")
+
+
+def percents(spread: Spread | None) -> str:
+    """An accuracy with its spread over seeds."""
+    if spread is None:
+        return NONE
+    return f"{spread.mean:.2f} %" + (f" [{spread.low:.2f}, {spread.high:.2f}]" if spread.n > 1 else "")
+
+
+def _cost(worst: float) -> str:
+    return f"{-worst:.2f} points at an exit" if worst < 0 else f"nothing ({worst:+.2f} points at the least)"
+
+
+def _exits(count: int) -> str:
+    return f"{count} exit{'s' * (count != 1)}"
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seeds, mean" if count > 1 else "one seed"

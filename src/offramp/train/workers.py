@@ -1,0 +1,96 @@
+"""The processes that train one network together: each takes its part of every batch, and gradients are averaged.
+
+Data parallelism by torch.distributed: NCCL between GPUs, gloo between CPU processes. Started by torchrun; without it a
+process is alone. Normalization takes its statistics from a process's own part of the batch, as it does in PyTorch's
+DistributedDataParallel; the running ones are averaged after each epoch.
+"""
+
+import os
+from collections.abc import Iterable
+from typing import Protocol
+
+import torch
+from torch import Tensor, distributed
+
+from offramp.errors import TrainingError
+
+
+class Workers(Protocol):
+    """Who trains together. `rank` counts from 0; the first writes files and speaks."""
+
+    rank: int
+    size: int
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Put the mean over all workers into each floating-point tensor, in place, on every worker."""
+
+    def wait(self) -> None:
+        """Go on when all have come here."""
+
+
+class Alone:
+    """One process."""
+
+    rank, size = 0, 1
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """The mean of one is itself."""
+
+    def wait(self) -> None:
+        """There is nobody to wait for."""
+
+
+class Together:
+    """The processes that torchrun started."""
+
+    def __init__(self, device: torch.device) -> None:
+        if not distributed.is_initialized():
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Sum over workers in one message, divided by their number."""
+        found = [tensor for tensor in tensors if tensor.is_floating_point()]
+        if not found:
+            return
+        flat = torch.cat([tensor.detach().reshape(-1) for tensor in found])
+        distributed.all_reduce(flat)
+        flat /= self.size
+        for tensor, part in zip(found, torch.split(flat, [tensor.numel() for tensor in found]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def wait(self) -> None:
+        """A barrier."""
+        distributed.barrier()
+
+
+def size() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def first() -> bool:
+    """Whether this process is the one that writes and speaks."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def local_device() -> str | None:
+    """The device of this process: with several processes and GPUs, the one of its local rank. None: choose freely."""
+    if size() > 1 and torch.cuda.is_available():
+        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
+    return None
+
+
+def workers(device: torch.device) -> Workers:
+    """Join the processes that torchrun started, or be alone."""
+    return Together(device) if size() > 1 else Alone()
+
+
+def part_of(batch_size: int, workers: Workers) -> int:
+    """How many samples of a batch one worker takes."""
+    if batch_size % workers.size:
+        raise TrainingError(
+            f"batch size {batch_size}: cannot be divided evenly among {workers.size} processes. "
+            f"Choose a multiple of {workers.size}."
+        )
+    return batch_size // workers.size

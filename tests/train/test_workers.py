@@ -1,0 +1,112 @@
+"""Several processes training one network: parts of batches, averages, and two real processes under torchrun."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from offramp.data.digits import digits
+from offramp.data.image_set import ImageSet, Splits, split
+from offramp.errors import TrainingError
+from offramp.models.architecture import Architecture
+from offramp.models.checkpoint import Checkpoint
+from offramp.train.accuracy import accuracies
+from offramp.train.augment import Batches
+from offramp.train.loop import LOG, Run, train
+from offramp.train.recipe import RECIPES
+from offramp.train.workers import Alone, part_of
+
+# What each process does: it averages a tensor that tells the rank, and trains.
+PROGRAM = """
+import sys
+from pathlib import Path
+import torch
+from torch import distributed
+from offramp.data.digits import digits
+from offramp.data.image_set import split
+from offramp.models.architecture import Architecture
+from offramp.train.loop import Run, train
+from offramp.train.recipe import RECIPES
+from offramp.train.workers import workers
+
+out, architecture = sys.argv[1:]
+team = workers(torch.device("cpu"))
+tensors = [torch.full((2, 2), float(team.rank)), torch.tensor([team.rank]), torch.tensor(10.0 * team.rank)]
+team.average(tensors)
+assert [tensor.tolist() for tensor in tensors] == [[[0.5, 0.5], [0.5, 0.5]], [team.rank], 5.0], tensors
+recipe = RECIPES["digits"].but(epochs=5, regime="distill")
+run = Run(Architecture.model_validate_json(architecture), recipe, "digits", 0)
+train(run, split(digits(), None, 0), Path(out))
+distributed.destroy_process_group()
+"""
+
+
+class Pretends:
+    """A worker among several that are not there."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Nothing to average with."""
+
+    def wait(self) -> None:
+        """Nobody to wait for."""
+
+
+def labels(size: int, workers: Pretends | Alone) -> list[list[int]]:
+    """The labels of an epoch's batches; each sample's is its own."""
+    images = np.zeros((26, 4, 4, 1), np.uint8)
+    classes = tuple(map(str, range(26)))
+    source = ImageSet("blank", images, np.arange(26), classes, np.arange(26), mirrors=True)
+    batches = Batches(source, batch_size=size, flip=True, crop=1, seed=3, device=torch.device("cpu"), workers=workers)
+    return [batch.tolist() for _, batch in batches.epoch(2)]
+
+
+def test_workers_share_out_every_batch() -> None:
+    """Together they see what one process sees, in the same batches."""
+    alone = labels(8, Alone())
+    first, second = (labels(8, Pretends(rank, 2)) for rank in (0, 1))
+    assert [a + b for a, b in zip(first, second, strict=True)] == alone
+    assert [len(part) for part in first] == [4, 4, 4]
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
+    """A mean of means would weigh samples unequally."""
+    with pytest.raises(TrainingError) as caught:
+        part_of(33, Pretends(0, 2))
+    assert str(caught.value) == ("batch size 33: cannot be divided evenly among 2 processes. Choose a multiple of 2.")
+
+
+def test_a_run_of_several_workers_is_another_run(few: Splits, minute: Architecture) -> None:
+    """Its normalization sees smaller parts; one process keeps the key that it had."""
+    run = Run(minute, RECIPES["digits"], "digits", 0)
+    assert run.key(few.train, 1) == run.key(few.train)
+    assert run.key(few.train, 2) != run.key(few.train)
+
+
+def test_two_processes_train_one_network(minute: Architecture, tmp_path: Path) -> None:
+    """By torchrun and gloo: one checkpoint and log, as accurate as one process's up to the seeds' spread."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+            str(tmp_path / "program.py"), str(tmp_path / "two"), minute.model_dump_json(),
+        ],
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    together = Checkpoint.open(tmp_path / "two")
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "two" / LOG).read_text().splitlines()] == [1, 2, 3, 4, 5]
+    splits = split(digits(), None, 0)
+    run = Run(minute, RECIPES["digits"].but(epochs=5, regime="distill"), "digits", 0)
+    alone = train(run, splits, tmp_path / "one")
+    found, expected = (accuracies(checkpoint.net, splits.test)[3] for checkpoint in (together, alone))
+    assert found == pytest.approx(expected, abs=0.1)
+    assert found > 0.6
