@@ -11,8 +11,10 @@ from typer.main import get_command
 
 from offramp.artifacts.plan import Plan
 from offramp.cli import app
+from offramp.link.rest import read_request
 from offramp.models.architecture import PRESETS
-from offramp.train.recipe import RECIPES
+from offramp.train.recipe import RECIPES, RecipeFile
+from offramp.train.recipe import recipe as find_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
@@ -30,7 +32,7 @@ def commands() -> Iterator[tuple[str, str]]:
     """Each command line of the shell blocks, with the name of its page."""
     for page in PAGES:
         for block in blocks(page, "sh"):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 if line.strip():
                     yield page.name, line
 
@@ -108,10 +110,15 @@ def test_make_has_the_targets_that_the_readme_names(target: str) -> None:
 
 
 def test_documents_shown_are_read() -> None:
-    """The plan on the page is one that an edge takes."""
-    shown = [code for page in PAGES for code in blocks(page, "json")]
-    assert len(shown) == 1
-    assert Plan.parse(shown[0], "the page").exit == 4
+    """The plan on the page is one that an edge takes, the recipe one that training takes, the request one that is read."""
+    (plan,), (recipe,), (request,) = (
+        blocks(ROOT / "docs" / name, "json") for name in ("pipeline.md", "training.md", "protocol.md")
+    )
+    assert Plan.parse(plan, "the page").exit == 4
+    changed = RecipeFile.parse(recipe, "the page")
+    assert find_recipe(changed.base).but(**changed.changes).epochs == 60
+    read = read_request(request.replace('"… 256 numbers in [0, 1]"', ", ".join(["0.25"] * 254)).encode(), None)
+    assert (read.inputs["image"].shape, read.parameters["threshold"]) == ((1, 1, 16, 16), 0.5)
 
 
 def test_presets_and_recipes_are_all_described() -> None:

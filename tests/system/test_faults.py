@@ -155,7 +155,7 @@ def test_a_port_in_use_is_said(bundle: Bundle) -> None:
     assert code == 2
     assert message == (
         f"offramp: error: cannot listen on 127.0.0.1:{port}: the port is taken, or the host is not this machine's. "
-        "Choose another with --port, or stop what listens there.\n"
+        "Choose another with --port (HTTP is one below it, or --http-port), or stop what listens there.\n"
     )
 
 

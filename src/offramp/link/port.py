@@ -38,5 +38,5 @@ def port_taken(host: str, port: int) -> PortInUseError:
     """The error for a port that cannot be listened on."""
     return PortInUseError(
         f"cannot listen on {host}:{port}: the port is taken, or the host is not this machine's. "
-        "Choose another with --port, or stop what listens there."
+        "Choose another with --port (HTTP is one below it, or --http-port), or stop what listens there."
     )
