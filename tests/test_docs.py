@@ -110,7 +110,7 @@ def test_make_has_the_targets_that_the_readme_names(target: str) -> None:
 
 
 def test_documents_shown_are_read() -> None:
-    """The plan on the page is one that an edge takes, the recipe one that training takes, the request one that is read."""
+    """An edge takes the plan on the page, training the recipe, a node the request."""
     (plan,), (recipe,), (request,) = (
         blocks(ROOT / "docs" / name, "json") for name in ("pipeline.md", "training.md", "protocol.md")
     )
