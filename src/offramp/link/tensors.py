@@ -11,21 +11,22 @@ from tritonclient.grpc import service_pb2 as pb
 from offramp.errors import InputError
 from offramp.link.served import DTYPES, NAMES, Array, Parameters
 
-# Where the protocol's typed form keeps values of each datatype. FP16 has no typed form.
+# Where the protocol's typed form keeps values of each datatype, and the datatype of that field. FP16 has no typed form.
 TYPED_FIELDS = {
-    "BOOL": "bool_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
+    "BOOL": ("bool_contents", "BOOL"),
+    "UINT8": ("uint_contents", "UINT32"),
+    "UINT16": ("uint_contents", "UINT32"),
+    "UINT32": ("uint_contents", "UINT32"),
+    "UINT64": ("uint64_contents", "UINT64"),
+    "INT8": ("int_contents", "INT32"),
+    "INT16": ("int_contents", "INT32"),
+    "INT32": ("int_contents", "INT32"),
+    "INT64": ("int64_contents", "INT64"),
+    "FP32": ("fp32_contents", "FP32"),
+    "FP64": ("fp64_contents", "FP64"),
+    "BYTES": ("bytes_contents", "BYTES"),
 }
+INT64_MAX = 2**63 - 1
 
 
 def encode_bytes(values: Array) -> bytes:
@@ -105,7 +106,7 @@ def _typed(tensor: Any) -> Array:
     dtype, extents = _dtype(tensor.name, tensor.datatype), extents_of(tensor.name, tensor.shape)
     if tensor.datatype not in TYPED_FIELDS:
         raise InputError(f"{tensor.name}: {tensor.datatype} has no typed contents. Send it raw.")
-    field = TYPED_FIELDS[tensor.datatype]
+    field, held = TYPED_FIELDS[tensor.datatype]
     values = getattr(tensor.contents, field)
     if len(values) != math.prod(extents):
         raise InputError(
@@ -115,9 +116,9 @@ def _typed(tensor: Any) -> Array:
         array = np.empty(len(values), np.object_)
         array[:] = list(values)
         return shaped(tensor.name, array, extents)
-    wide = np.array(values)
-    narrow = wide.astype(dtype)
-    if dtype.kind in "iu" and (wide != narrow).any():
+    wide = np.array(values, DTYPES[held])
+    narrow = wide.astype(dtype, copy=False)
+    if narrow is not wide and (wide != narrow).any():
         raise InputError(f"{tensor.name}: a value does not fit {tensor.datatype}.")
     return shaped(tensor.name, narrow, extents)
 
@@ -185,6 +186,8 @@ def _write_parameters(target: Any, parameters: Parameters) -> None:
         match value:
             case bool():
                 target[name].bool_param = value
+            case int() if value > INT64_MAX:
+                target[name].uint64_param = value
             case int():
                 target[name].int64_param = value
             case float():
