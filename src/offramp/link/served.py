@@ -90,7 +90,7 @@ class Call:
             number = kind(value)
             if number != float(value):
                 raise ValueError
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # int() of infinity is the second
             expected = "a whole number" if kind is int else "a number"
             raise InputError(f"parameter {name!r}: expected {expected}, got {value!r}.") from error
         return number
