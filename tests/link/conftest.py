@@ -1,4 +1,4 @@
-"""A small model in memory, and what tests make of it: it says what it was asked, and waits or fails where it is told to."""
+"""A small model in memory: it writes down what it was asked, and waits or fails where it is told to."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ WAIT = 30.0  # seconds after which a test that hangs fails
 
 
 class Doubler:
-    """Doubles pairs of numbers, and writes down what it was asked. Parameters: `wait` for `opened`, `fail` with an error."""
+    """Doubles pairs of numbers. Parameters: `wait` for `opened`; `fail` with an error of `FAILURES`."""
 
     name, version = "double", "7"
     inputs = (TensorSpec("x", "FP32", (-1, 2), ("INT32",)),)
