@@ -25,6 +25,7 @@ from offramp.errors import (
 )
 from offramp.link.client import Client, ModelMetadata, check_address
 from offramp.link.server import Server
+from offramp.link.tensors import write_request
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 X = {"x": np.array([[1, 2], [3, 4]], np.float32)}
@@ -112,6 +113,14 @@ def test_the_deadline_of_a_call_reaches_the_model(client: Client, model: Any) ->
     """As the seconds that are left of it."""
     client.infer("double", X, timeout=WAIT)
     assert 0 < model.calls[-1].timeout < WAIT + 1  # grpc rounds up
+
+
+def test_a_caller_that_sets_no_deadline_has_none(server: Server, model: Any) -> None:
+    """Grpc itself says some billion years, which no clock can hold."""
+    request = write_request("double", "", X)
+    with grpc.insecure_channel(server.address) as channel:
+        service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request)
+    assert model.calls[-1].timeout is None
 
 
 def test_answers_in_parts_come_one_after_the_other(client: Client) -> None:

@@ -31,6 +31,10 @@ def call(rows: int = 2, **parameters: Any) -> Call:
         (None, 2e6, 2.0),
         (3.0, 1_000_000, 1.0),
         (0.5, 1_000_000, 0.5),
+        (9.2e18, None, None),
+        (9.2e18, 1_000_000, 1.0),
+        (None, 2**63 - 1, None),
+        (3.0, 2**63 - 1, 3.0),
     ],
 )
 def test_a_deadline_is_the_earlier_of_the_connection_s_and_the_request_s(
