@@ -220,6 +220,14 @@ def test_an_input_that_does_not_hold_together_is_said(case: str) -> None:
     assert str(caught.value) == message
 
 
+def test_empty_typed_contents_beside_raw_ones_are_nothing() -> None:
+    """Some servers send them."""
+    response = write_response("m", "", {"y": np.zeros(1)}, {}, "")
+    response.outputs[0].contents.SetInParent()
+    assert response.outputs[0].HasField("contents")
+    assert same(read_outputs(response)["y"], np.zeros(1))
+
+
 def test_an_input_that_is_sent_twice_is_said() -> None:
     """The second would silently replace the first."""
     request = write_request("m", "", {"x": np.zeros(1)})

@@ -95,7 +95,7 @@ def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
         refuse_shared_memory(tensor.name, tensor.parameters)
         if not raws:
             arrays[tensor.name] = _typed(tensor)
-        elif tensor.HasField("contents"):
+        elif tensor.contents.ByteSize():  # MLServer sends empty ones beside its raw contents
             raise InputError(f"{kind} {tensor.name!r}: both raw and typed contents. Send one of the two.")
         else:
             arrays[tensor.name] = decode(tensor.name, tensor.datatype, tensor.shape, raws[position])
