@@ -103,10 +103,10 @@ class Client:
         if not answer.ready:
             raise UnreachableError(f"{self.address} answers that model {model!r} is not ready. Look at its log.")
 
-    def metadata(self, model: str, timeout: float) -> ModelMetadata:
+    def metadata(self, model: str, timeout: float, version: str = "") -> ModelMetadata:
         """Ask what a model takes and gives, and in which versions."""
         try:
-            answer = self.stub.ModelMetadata(pb.ModelMetadataRequest(name=model), timeout=timeout)
+            answer = self.stub.ModelMetadata(pb.ModelMetadataRequest(name=model, version=version), timeout=timeout)
         except grpc.RpcError as error:
             raise error_of(error, self.address) from error
         return ModelMetadata(
