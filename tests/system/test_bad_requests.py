@@ -171,8 +171,8 @@ EDGE: dict[str, Bad] = {
     "a JPEG cut short": (
         batch(files(jpeg()[:-20])),
         INVALID,
-        "image: sample 0: not an image that Pillow can read (image file is truncated (12 bytes not processed)). Mend or "
-        "remove it.",
+        "image: sample 0: not an image that Pillow can read (image file is truncated (12 bytes not processed)). Mend "
+        "or remove it.",
     ),
     "an empty file": (
         batch(files(b"")),
