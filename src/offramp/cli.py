@@ -225,8 +225,9 @@ def slice_(
     gives: Annotated[str | None, typer.Option(help="Codec in which features leave. Default: none do.")] = None,
 ) -> None:
     """Write a part of a bundle as one ONNX file: for a small device, or for another maker's server as the cloud."""
-    from offramp.artifacts.bundle import Bundle
+    from offramp.artifacts.bundle import Bundle, features_name
     from offramp.artifacts.document import write_bytes
+    from offramp.runtime.codec import name_input
     from offramp.runtime.span import SpanSpec, cut_out
 
     source = Bundle.open(bundle)
@@ -234,8 +235,9 @@ def slice_(
     stop = manifest.last if end is None else end
     exits = tuple(exit_ for exit_ in manifest.exits if exit_ == stop)
     spec = SpanSpec(start, stop, exits, None if gives is None else _codec(gives), _codec(takes))
-    graph, name, outputs = cut_out(source, spec)
-    write_bytes(out, graph)
+    graph, found, outputs = cut_out(source, spec)
+    name = features_name(start)  # as the protocol's request calls it, in whatever codec
+    write_bytes(out, name_input(graph, found, name))
     print(f"{out}: {name} to {', '.join(outputs.values())}, {len(graph):,} bytes, of bundle {source.id}")
 
 
@@ -348,7 +350,8 @@ def serve_edge(
     plan: Annotated[Path | None, typer.Option(help="A plan as a file, instead of the options above.")] = None,
     cloud: Annotated[str | None, typer.Option(help="HOST:PORT of the cloud. Not needed at the last exit.")] = None,
     cloud_version: Annotated[
-        str | None, typer.Option(help="The models' version on a cloud of another maker. Default: the bundle's id.")
+        str | None,
+        typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
     ] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
     score: Score = "entropy",

@@ -9,8 +9,8 @@ import pytest
 from offramp.artifacts.bundle import Bundle, features_name
 from offramp.artifacts.codec import CODECS, Codec
 from offramp.data.image_set import Splits
-from offramp.runtime.codec import encoded_name
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.codec import encoded_name, name_input
+from offramp.runtime.span import OnnxSpan, SpanSpec, cut_out, open_span
 
 BOUNDARIES = range(1, 9)
 TYPES = {"fp32": np.float32, "fp16": np.float16, "uint8": np.uint8}
@@ -101,3 +101,21 @@ def test_a_tensor_is_named_by_its_codec(bundle: Bundle) -> None:
         "features_3_fp16",
         "features_3_uint8",
     ]
+
+
+@pytest.mark.parametrize("takes", CODECS)
+def test_a_graph_for_another_server_takes_its_input_by_the_request_s_name(
+    bundle: Bundle, image: npt.NDArray[np.float32], takes: Codec
+) -> None:
+    """Whatever the codec, and it computes the same."""
+    sent, spec = features(bundle, 3, image, takes), SpanSpec(3, 9, (9,), takes=takes)
+    graph, found, outputs = cut_out(bundle, spec)
+    renamed = OnnxSpan(name_input(graph, found, "features_3"), "features_3", outputs)
+    assert [value.name for value in renamed.session.get_inputs()] == ["features_3"]
+    assert np.array_equal(renamed.run(sent)["logits_9"], open_span(bundle, spec).run(sent)["logits_9"])
+
+
+def test_a_graph_that_gives_what_it_takes_keeps_its_names(bundle: Bundle) -> None:
+    """Two tensors cannot have one name."""
+    graph, found, _ = cut_out(bundle, SpanSpec(3, 3, gives="fp32", takes="uint8"))
+    assert name_input(graph, found, "features_3") == graph

@@ -30,4 +30,6 @@ def decode(source: Path | bytes | None, mode: Literal["L", "RGB"], name: str, mo
             return decoded
     # Pillow says SyntaxError of a PNG whose chunks are damaged; its bomb error is no OSError.
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
-        raise DataError(f"{name}: not an image that Pillow can read ({error}). Mend or remove it.") from error
+        unknown = isinstance(error, image.UnidentifiedImageError) and not isinstance(source, Path)
+        why = "its format is not known" if unknown else error  # whose words would name an object of Python's
+        raise DataError(f"{name}: not an image that Pillow can read ({why}). Mend or remove it.") from error

@@ -1,5 +1,6 @@
 """A client of one node: every call has a deadline, every failure is an error of ours that names the peer."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -18,6 +19,7 @@ FINAL = "triton_final_response"  # Triton's name of the parameter that marks the
 # A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
 # calls nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
 KEEPALIVE_MS = 10_000
+LOOK = 0.1  # seconds between looks at a node that is not ready yet
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_send_message_length", -1),  # the server states and enforces the bound
     ("grpc.max_receive_message_length", 256 * 2**20),
@@ -70,27 +72,41 @@ class Client:
 
     def wait_ready(self, timeout: float) -> None:
         """Wait until the node says that it can answer; UnreachableError after `timeout` seconds."""
-        try:
-            self.stub.ServerReady(pb.ServerReadyRequest(), timeout=timeout, wait_for_ready=True)
-        except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                left = max(end - time.monotonic(), LOOK)
+                if self.stub.ServerReady(pb.ServerReadyRequest(), timeout=left, wait_for_ready=True).ready:
+                    return
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise UnreachableError(
+                        f"{self.address} does not answer (waited {timeout:g} s). "
+                        "Start it, or check the address and the network."
+                    ) from error
+                raise error_of(error, self.address) from error
+            if time.monotonic() + LOOK > end:
                 raise UnreachableError(
-                    f"{self.address} does not answer (waited {timeout:g} s). "
-                    "Start it, or check the address and the network."
-                ) from error
-            raise error_of(error, self.address) from error
+                    f"{self.address} answers that it is not ready (waited {timeout:g} s). Look at its log."
+                )
+            time.sleep(LOOK)
 
     def prepare(self, model: str, timeout: float, version: str = "") -> None:
-        """Ask a model to be ready; UnknownModelError where the node does not serve it."""
+        """Ask a model to be ready.
+
+        Raises UnknownModelError where the node does not serve it, UnreachableError where it says that it is not ready.
+        """
         try:
-            self.stub.ModelReady(pb.ModelReadyRequest(name=model, version=version), timeout=timeout)
+            answer = self.stub.ModelReady(pb.ModelReadyRequest(name=model, version=version), timeout=timeout)
         except grpc.RpcError as error:
             raise error_of(error, self.address) from error
+        if not answer.ready:
+            raise UnreachableError(f"{self.address} answers that model {model!r} is not ready. Look at its log.")
 
-    def metadata(self, model: str, timeout: float) -> ModelMetadata:
+    def metadata(self, model: str, timeout: float, version: str = "") -> ModelMetadata:
         """Ask what a model takes and gives, and in which versions."""
         try:
-            answer = self.stub.ModelMetadata(pb.ModelMetadataRequest(name=model), timeout=timeout)
+            answer = self.stub.ModelMetadata(pb.ModelMetadataRequest(name=model, version=version), timeout=timeout)
         except grpc.RpcError as error:
             raise error_of(error, self.address) from error
         return ModelMetadata(

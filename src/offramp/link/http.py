@@ -28,9 +28,12 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
 IN_HAND = 1 << 29  # bytes of bodies in hand at once
+SILENCE = 60.0  # seconds without a byte of a request's body after which it is given up
 NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "logging", "load", "unload"})
+DIGITS = 18  # of a number in a header
 HEADER_LENGTH = b"inference-header-content-length"
 COMPRESSED = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+OK = 200
 JSON = ((b"content-type", b"application/json"),)
 BINARY = ((b"content-type", b"application/octet-stream"),)
 
@@ -40,7 +43,7 @@ class Response:
     """What is sent back."""
 
     body: bytes
-    status: int = 200
+    status: int = OK
     headers: Headers = JSON
 
 
@@ -48,19 +51,29 @@ class _GoneError(Exception):
     """The client went before it had sent its whole request."""
 
 
-class Application:
-    """Answers the protocol's addresses below `/v2`."""
+class _SilentError(Exception):
+    """The client is there and sends no more of its request."""
 
-    def __init__(self, node: Node, pool: Executor) -> None:
-        self.node, self.pool = node, pool
+
+class Application:
+    """Answers the protocol's addresses below `/v2`.
+
+    Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one.
+    """
+
+    def __init__(self, node: Node, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE) -> None:
+        self.node, self.pool, self.most, self.silence = node, pool, most, silence
         self.stopping = False
-        self.in_hand = 0  # bytes
+        self.in_hand = 0  # bytes of bodies that have come and are not answered yet
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
         assert scope["type"] == "http"  # the server offers nothing else
         response = await self._answer(scope, receive)
         headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+        if response.status != OK and any(name == b"expect" for name, _ in scope["headers"]):
+            # The client may never send the body that it asked leave to send: what comes next could be either.
+            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
 
@@ -83,6 +96,9 @@ class Application:
             return _error(str(error), http_status_of(error))
         except _GoneError:
             return _error("the client has gone.", 400)
+        except _SilentError:
+            response = _error(f"body: nothing more of it came for {self.silence:g} s.", 408)
+            return Response(response.body, 408, (*JSON, (b"connection", b"close")))
         except Exception:
             log.exception("a defect while answering %s", scope["path"])
             return _error("the node failed; its log has the details.", 500)
@@ -126,32 +142,45 @@ class Application:
         found = dict(headers)
         expected = _number(found, b"content-length") or 0
         self.node.limits.check_body(expected)
-        # A body of unknown length may become as long as any.
-        reserved = expected if expected else self.node.limits.body
-        if self.in_hand and self.in_hand + reserved > IN_HAND:
-            raise OverloadedError(
-                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one could add {reserved}; "
-                f"this node holds {IN_HAND}. Send less or later."
-            )
-        self.in_hand += reserved
+        self._check_room(expected)
+        body = await self._body(receive)
         try:
-            body = await self._body(receive)
             answer: Response = await self._run(partial(self._infer, model, found, body))
             return answer
         finally:
-            self.in_hand -= reserved
+            self.in_hand -= len(body)
+
+    def _check_room(self, more: int) -> None:
+        if self.in_hand and self.in_hand + more > self.most:
+            raise OverloadedError(
+                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
+                f"this node holds {self.most}. Send less or later."
+            )
 
     async def _body(self, receive: Receive) -> bytes:
-        parts, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise _GoneError
-            parts.append(message["body"])
-            size += len(message["body"])
-            self.node.limits.check_body(size)
-            if not message.get("more_body"):
-                return b"".join(parts)
+        """Read a body whole. It is in hand from its first byte on, whatever length its client claims."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                async with asyncio.timeout(self.silence):
+                    message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _GoneError
+                more = len(message["body"])
+                self._check_room(more)
+                parts.append(message["body"])
+                size += more
+                self.in_hand += more
+                self.node.limits.check_body(size)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+        except TimeoutError:
+            self.in_hand -= size
+            raise _SilentError from None
+        except BaseException:
+            self.in_hand -= size
+            raise
 
     def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
@@ -175,13 +204,15 @@ def _plain(headers: dict[bytes, bytes], body: bytes, most: int) -> bytes:
         raise InputError(f"Content-Encoding {encoding.decode('latin1')!r}: expected identity, gzip or deflate.")
     stream = zlib.decompressobj(COMPRESSED[encoding])
     try:
-        plain = stream.decompress(body, most)
+        plain = stream.decompress(body, most + 1)
     except zlib.error as error:
         raise InputError(f"body: not {encoding.decode()} ({error}).") from error
-    if stream.unconsumed_tail:
+    if len(plain) > most:
         raise TooLargeError(f"body: larger than {most} bytes once it is unpacked, the most that this node takes.")
     if not stream.eof:
         raise InputError(f"body: its {encoding.decode()} is cut short.")
+    if stream.unused_data:
+        raise InputError(f"body: {len(stream.unused_data)} bytes follow the end of its {encoding.decode()}.")
     return plain
 
 
@@ -189,8 +220,8 @@ def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
     value = headers.get(name)
     if value is None:
         return None
-    if not value.isdigit():
-        raise InputError(f"header {name.decode()}: expected a whole number, got {value.decode('latin1')!r}.")
+    if not value.isdigit() or len(value) > DIGITS:
+        raise InputError(f"header {name.decode()}: expected a whole number, got {value[:DIGITS].decode('latin1')!r}.")
     return int(value)
 
 

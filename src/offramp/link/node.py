@@ -12,6 +12,7 @@ from offramp.link.limits import Limits
 from offramp.link.served import Call, Parameters, Result, Served
 from offramp.link.statistics import Statistics
 
+FOREVER = 1e8  # seconds, three years: grpc gives the end of its calendar to who sets no deadline
 TIMEOUT = "timeout"  # Triton's name of the parameter by which a request states its deadline, in microseconds
 # What the protocol or a direct reply consumes; every other parameter of a request comes back with its answer.
 CONSUMED = frozenset(
@@ -63,14 +64,13 @@ class Node:
 
 
 def _timeout(call: Call) -> float | None:
-    """Seconds the caller still waits: what its connection says, or its request, whichever ends first."""
+    """Seconds the caller still waits, by its connection or its request, whichever ends first; None: for ever."""
     microseconds = call.number(TIMEOUT, int)
-    if microseconds is None:
-        return call.timeout
-    if microseconds <= 0:
+    if microseconds is not None and microseconds <= 0:
         raise InputError(f"parameter {TIMEOUT!r}: expected microseconds above 0, got {microseconds}.")
-    seconds = microseconds / 1e6
-    return seconds if call.timeout is None else min(seconds, call.timeout)
+    asked = FOREVER if microseconds is None else microseconds / 1e6
+    seconds = min(asked, FOREVER if call.timeout is None else call.timeout)
+    return seconds if seconds < FOREVER else None
 
 
 def _chosen(call: Call, result: Result, asked: Collection[str]) -> Result:

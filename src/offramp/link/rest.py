@@ -150,11 +150,11 @@ def _id(header: Json) -> str:
 
 def _datatype(tensor: Json) -> str:
     datatype = tensor.get("datatype")
-    if datatype not in DTYPES:
+    if not isinstance(datatype, str) or datatype not in DTYPES:
         raise InputError(
             f"{tensor['name']}: datatype {_short(datatype)} is unknown. Expected one of {', '.join(DTYPES)}."
         )
-    return str(datatype)
+    return datatype
 
 
 def _shape(tensor: Json) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -88,9 +89,9 @@ class Call:
             if isinstance(value, bool):
                 raise ValueError
             number = kind(value)
-            if number != float(value):
+            if math.isnan(number) or (kind is int and isinstance(value, float) and number != value):
                 raise ValueError
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:  # int() of infinity is the second
             expected = "a whole number" if kind is int else "a number"
             raise InputError(f"parameter {name!r}: expected {expected}, got {value!r}.") from error
         return number

@@ -58,16 +58,18 @@ class Server:
         self.http: HttpServer | None = None
         self.application = Application(self.node, self.pools[1])
         try:
-            try:
-                self.port = self.server.add_insecure_port(f"{host}:{port}")
-            except RuntimeError as error:
-                raise port_taken(host, port) from error
+            # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:
                 self.http = HttpServer(self.application, host, http_port, shared=shared)
-        except BaseException:
+            self.port = self.server.add_insecure_port(f"{host}:{port}")
+        except BaseException as error:
+            if self.http is not None:
+                self.http.stop(0)
             self.server.stop(None)
             for pool in self.pools:
                 pool.shutdown()
+            if isinstance(error, RuntimeError):  # grpc's
+                raise port_taken(host, port) from error
             raise
         self.address = f"{host}:{self.port}"
 

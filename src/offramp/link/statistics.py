@@ -31,15 +31,17 @@ class Statistics:
 
     @contextmanager
     def measured(self, model: Served, call: Call) -> Iterator[None]:
-        """Count what is answered inside, with its time."""
+        """Count what is answered inside, with its time; an answer in parts that the caller left counts as nothing."""
         began = time.perf_counter_ns()
         try:
             yield
+        except GeneratorExit:
+            raise
         except BaseException:
             self._add(model, failed=1, failed_ns=time.perf_counter_ns() - began)
             raise
         first = next(iter(call.inputs.values()), None)
-        samples = 0 if first is None else len(first)
+        samples = 0 if first is None else len(first) if first.ndim else 1
         self._add(model, samples=samples, succeeded=1, succeeded_ns=time.perf_counter_ns() - began)
 
     def _add(self, model: Served, **counts: int) -> None:

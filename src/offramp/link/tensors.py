@@ -13,21 +13,22 @@ from offramp.link.served import DTYPES, NAMES, Array, Parameters
 
 Raw = bytes | memoryview
 
-# Where the protocol's typed form keeps values of each datatype. FP16 has no typed form.
+# Where the protocol's typed form keeps values of each datatype, and the datatype of that field. FP16 has no typed form.
 TYPED_FIELDS = {
-    "BOOL": "bool_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
+    "BOOL": ("bool_contents", "BOOL"),
+    "UINT8": ("uint_contents", "UINT32"),
+    "UINT16": ("uint_contents", "UINT32"),
+    "UINT32": ("uint_contents", "UINT32"),
+    "UINT64": ("uint64_contents", "UINT64"),
+    "INT8": ("int_contents", "INT32"),
+    "INT16": ("int_contents", "INT32"),
+    "INT32": ("int_contents", "INT32"),
+    "INT64": ("int64_contents", "INT64"),
+    "FP32": ("fp32_contents", "FP32"),
+    "FP64": ("fp64_contents", "FP64"),
+    "BYTES": ("bytes_contents", "BYTES"),
 }
+INT64_MAX = 2**63 - 1
 
 
 def encode_bytes(values: Array) -> bytes:
@@ -96,7 +97,7 @@ def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
         refuse_shared_memory(tensor.name, tensor.parameters)
         if not raws:
             arrays[tensor.name] = _typed(tensor)
-        elif tensor.HasField("contents") and tensor.contents.ByteSize():  # MLServer sends an empty one beside raw
+        elif tensor.contents.ByteSize():  # MLServer sends empty ones beside its raw contents
             raise InputError(f"{kind} {tensor.name!r}: both raw and typed contents. Send one of the two.")
         else:
             arrays[tensor.name] = decode(tensor.name, tensor.datatype, tensor.shape, raws[position])
@@ -107,7 +108,7 @@ def _typed(tensor: Any) -> Array:
     dtype, extents = _dtype(tensor.name, tensor.datatype), extents_of(tensor.name, tensor.shape)
     if tensor.datatype not in TYPED_FIELDS:
         raise InputError(f"{tensor.name}: {tensor.datatype} has no typed contents. Send it raw.")
-    field = TYPED_FIELDS[tensor.datatype]
+    field, held = TYPED_FIELDS[tensor.datatype]
     values = getattr(tensor.contents, field)
     if len(values) != math.prod(extents):
         raise InputError(
@@ -117,9 +118,9 @@ def _typed(tensor: Any) -> Array:
         array = np.empty(len(values), np.object_)
         array[:] = list(values)
         return shaped(tensor.name, array, extents)
-    wide = np.array(values)
-    narrow = wide.astype(dtype)
-    if dtype.kind in "iu" and (wide != narrow).any():
+    wide = np.array(values, DTYPES[held])
+    narrow = wide.astype(dtype, copy=False)
+    if narrow is not wide and (wide != narrow).any():
         raise InputError(f"{tensor.name}: a value does not fit {tensor.datatype}.")
     return shaped(tensor.name, narrow, extents)
 
@@ -187,6 +188,8 @@ def _write_parameters(target: Any, parameters: Parameters) -> None:
         match value:
             case bool():
                 target[name].bool_param = value
+            case int() if value > INT64_MAX:
+                target[name].uint64_param = value
             case int():
                 target[name].int64_param = value
             case float():

@@ -7,6 +7,7 @@ A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.plan import Plan
-from offramp.errors import InputError, LinkError
+from offramp.errors import DeadlineError, InputError, LinkError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.link.served import Reply
@@ -100,6 +101,7 @@ class Edge:
 
         With `reply` the cloud answers its rows on the stream that the client opened to it, and their part is empty.
         """
+        end = None if timeout is None else time.monotonic() + timeout
         if plan is None:
             plan, route = self.plan, self.route
         else:
@@ -128,7 +130,7 @@ class Edge:
             if len(decision.forward) < len(rows):
                 rows = rows[decision.forward]
                 features = features[decision.forward] if spec.gives is not None else features
-        yield self._rest(plan, image, rows, features, at, timeout, reply)
+        yield self._rest(plan, image, rows, features, at, end, reply)
 
     def _rest(
         self,
@@ -137,7 +139,7 @@ class Edge:
         rows: Rows,
         features: npt.NDArray[Any],
         at: int,
-        timeout: float | None,
+        end: float | None,
         reply: Reply | None,
     ) -> Part:
         """Answer what left at no active exit: here, if the network ends here, else by the cloud."""
@@ -149,9 +151,11 @@ class Edge:
         elif plan.cut > at:
             features = self._span(SpanSpec(at, plan.cut, gives=plan.codec)).run(features)[features_name(plan.cut)]
         assert self.cloud is not None  # _check saw to it
-        wait = CLOUD_TIMEOUT if timeout is None else timeout
+        wait = CLOUD_TIMEOUT if end is None else end - time.monotonic()
         to = None if reply is None else Direct(reply, rows)
         try:
+            if wait <= 0:
+                raise DeadlineError("the deadline passed before the cloud was asked.")
             finished = self.cloud.finish(plan.cut, plan.codec, features, wait, to)
         except LinkError as error:
             where = f"at exit {plan.exit} " if plan.active else ""

@@ -53,26 +53,40 @@ class Upstream(Protocol):
 class RemoteCloud:
     """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
 
-    A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead.
+    A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
+    an empty one names none.
     """
 
     def __init__(self, bundle: Bundle, address: str, version: str | None = None) -> None:
-        self.bundle, self.client, self.version = bundle, Client(address), version or bundle.id
+        self.bundle, self.client = bundle, Client(address)
+        self.version = bundle.id if version is None else version
 
     def check(self, plan: Plan, timeout: float) -> None:
         """Wait for the cloud, and hold what it serves against the bundle."""
         self.client.wait_ready(timeout)
-        name = tail_name(plan.cut, plan.codec)
+        name, address = tail_name(plan.cut, plan.codec), self.client.address
         try:
             versions = self.client.metadata(name, timeout).versions
         except UnknownModelError as error:
             raise BundleMismatchError(
-                f"cloud {self.client.address} does not serve {name} ({error}). Serve the edge's bundle there: "
-                f"{self.bundle.path}"
+                f"cloud {address} does not serve {name} ({error}). Serve the edge's bundle there: {self.bundle.path}"
             ) from error
-        if self.version not in versions:
+        if self.version and not versions:  # not every server lists them
+            try:
+                self.client.metadata(name, timeout, self.version)
+            except UnknownModelError as error:
+                raise BundleMismatchError(
+                    f"cloud {address} does not serve {name} in version {self.version} ({error}). A server of another "
+                    "maker has versions of its own: name its with --cloud-version."
+                ) from error
+        elif self.version and self.version not in versions:
+            if self.version != self.bundle.id:
+                raise BundleMismatchError(
+                    f"cloud {address} serves {name} in version {', '.join(versions)}, and this edge asks for version "
+                    f"{self.version}. Name the right one with --cloud-version."
+                )
             raise BundleMismatchError(
-                f"cloud {self.client.address} serves bundle {', '.join(versions)}, and this edge holds "
+                f"cloud {address} serves bundle {', '.join(versions)}, and this edge holds "
                 f"{self.version} ({self.bundle.path}). Give both nodes the same bundle."
             )
         self.client.prepare(name, timeout, self.version)

@@ -56,6 +56,24 @@ def prepend_decoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tupl
     graph.node.insert(0, node)
 
 
+def name_input(graph: bytes, found: str, wanted: str) -> bytes:
+    """Give a graph's input the name under which it is sent; the tensor inside that had it, decoded, gets another.
+
+    A graph that gives `wanted` as well, an empty span that only translates, stays as it is.
+    """
+    model = onnx.load_model_from_string(graph)
+    if found == wanted or any(value.name == wanted for value in model.graph.output):
+        return graph
+    names = {wanted: f"{wanted}_decoded", found: wanted}
+    for node in model.graph.node:
+        for used in (node.input, node.output):
+            used[:] = [names.get(name, name) for name in used]
+    for value in (*model.graph.input, *model.graph.value_info):
+        value.name = names.get(value.name, value.name)
+    renamed: bytes = model.SerializeToString()
+    return renamed
+
+
 def _rank(value: onnx.ValueInfoProto) -> int:
     return len(value.type.tensor_type.shape.dim)
 

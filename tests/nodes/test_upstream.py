@@ -1,0 +1,138 @@
+"""A cloud as an edge sees it: its versions, whoever made it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.errors import BundleMismatchError, LinkError, UnreachableError
+from offramp.nodes.upstream import RemoteCloud
+
+WAIT = 30.0  # seconds after which a test that hangs fails
+PLAN = Plan.of(3, 0.3)
+
+
+class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
+    """Another maker's server of `tail-3` in one version, which it lists or not."""
+
+    def __init__(self, *, lists: bool, ready: bool = True, rows: int | None = None) -> None:
+        self.lists, self.ready, self.rows = lists, ready, rows
+        self.versions: list[str] = []  # that requests named
+
+    def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.ServerReadyResponse(ready=True)
+
+    def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return pb.ModelReadyResponse(ready=self.ready)
+
+    def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if request.name != "tail-3" or request.version not in {"", "1"}:
+            context.abort(grpc.StatusCode.NOT_FOUND, "there is no such model.")
+        return pb.ModelMetadataResponse(name="tail-3", versions=["1"] if self.lists else [])
+
+    def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.versions.append(request.model_version)
+        rows = request.inputs[0].shape[0] if self.rows is None else self.rows
+        response = pb.ModelInferResponse(model_name="tail-3")
+        output = response.outputs.add(name="logits_9", datatype="FP32", shape=[rows, 10])
+        output.contents.fp32_contents.extend(range(rows * 10))
+        return response
+
+
+@contextmanager
+def cloud_of(bundle: Bundle, servicer: Other, version: str | None) -> Iterator[RemoteCloud]:
+    """Such a server as an edge's cloud."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    cloud = RemoteCloud(bundle, f"127.0.0.1:{port}", version)
+    try:
+        yield cloud
+    finally:
+        cloud.close()
+        server.stop(WAIT).wait(WAIT)
+
+
+def features(bundle: Bundle, rows: int = 2) -> Any:
+    """A batch at boundary 3."""
+    return np.zeros((rows, *bundle.manifest.feature_shape(3)), np.float32)
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize("version", ["1", ""])
+def test_a_cloud_of_another_maker_is_asked_by_its_own_version(bundle: Bundle, lists: bool, version: str) -> None:
+    """Or by none; typed answers are read as raw ones are."""
+    servicer = Other(lists=lists)
+    with cloud_of(bundle, servicer, version) as cloud:
+        cloud.check(PLAN, WAIT)
+        finished = cloud.finish(3, "fp32", features(bundle), WAIT)
+    assert servicer.versions == [version]
+    assert finished.logits is not None
+    assert finished.logits.tolist() == np.arange(20).reshape(2, 10).tolist()
+
+
+def test_a_version_that_is_not_listed_is_said(bundle: Bundle) -> None:
+    """With those that are."""
+    with cloud_of(bundle, Other(lists=True), "2") as cloud, pytest.raises(BundleMismatchError) as caught:
+        cloud.check(PLAN, WAIT)
+    assert str(caught.value) == (
+        f"cloud {cloud.client.address} serves tail-3 in version 1, and this edge asks for version 2. Name the right "
+        "one with --cloud-version."
+    )
+
+
+def test_a_version_that_is_not_there_is_said(bundle: Bundle) -> None:
+    """By a server that lists none."""
+    with cloud_of(bundle, Other(lists=False), None) as cloud, pytest.raises(BundleMismatchError) as caught:
+        cloud.check(PLAN, WAIT)
+    address = cloud.client.address
+    assert str(caught.value) == (
+        f"cloud {address} does not serve tail-3 in version {bundle.id} ({address}: there is no such model.). A server "
+        "of another maker has versions of its own: name its with --cloud-version."
+    )
+
+
+def test_a_bundle_that_is_not_listed_is_said(bundle: Bundle) -> None:
+    """A cloud of our own lists the bundles that it serves."""
+    with cloud_of(bundle, Other(lists=True), None) as cloud, pytest.raises(BundleMismatchError) as caught:
+        cloud.check(PLAN, WAIT)
+    assert str(caught.value) == (
+        f"cloud {cloud.client.address} serves bundle 1, and this edge holds {bundle.id} ({bundle.path}). Give both "
+        "nodes the same bundle."
+    )
+
+
+def test_a_tail_that_is_not_served_is_said(bundle: Bundle) -> None:
+    """Another cut, or another network."""
+    with cloud_of(bundle, Other(lists=True), "1") as cloud, pytest.raises(BundleMismatchError) as caught:
+        cloud.check(Plan.of(4, 0.3), WAIT)
+    address = cloud.client.address
+    assert str(caught.value) == (
+        f"cloud {address} does not serve tail-4 ({address}: there is no such model.). Serve the edge's bundle there: "
+        f"{bundle.path}"
+    )
+
+
+def test_a_tail_that_is_not_ready_is_said(bundle: Bundle) -> None:
+    """The edge does not start before it is."""
+    with cloud_of(bundle, Other(lists=True, ready=False), "1") as cloud, pytest.raises(UnreachableError) as caught:
+        cloud.check(PLAN, WAIT)
+    assert str(caught.value) == f"{cloud.client.address} answers that model 'tail-3' is not ready. Look at its log."
+
+
+def test_an_answer_of_other_rows_is_refused(bundle: Bundle) -> None:
+    """They would be given to other samples."""
+    with cloud_of(bundle, Other(lists=True, rows=1), "1") as cloud, pytest.raises(LinkError) as caught:
+        cloud.finish(3, "fp32", features(bundle), WAIT)
+    assert str(caught.value) == (
+        f"cloud {cloud.client.address}: expected logits_9 of shape (2, 10), got shape (1, 10)."
+    )

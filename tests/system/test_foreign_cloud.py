@@ -1,0 +1,153 @@
+"""Another maker's server as the cloud: MLServer with tails of the bundle, behind our edge.
+
+Skipped where there is none. `OFFRAMP_MLSERVER_PYTHON` names the Python of an environment that has mlserver and
+onnxruntime; without it, they are looked for in this one.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.bench.check import check
+from offramp.bench.drive import drive
+from offramp.bench.processes import running
+from offramp.data.image_set import Splits
+from offramp.errors import BundleMismatchError, InputError, UnreachableError
+from offramp.exits.answers import Tier
+from offramp.link.client import Client
+from offramp.measure.predict import of_bundle
+from offramp.nodes.upstream import RemoteCloud
+
+PYTHON = os.environ.get("OFFRAMP_MLSERVER_PYTHON") or (sys.executable if find_spec("mlserver") else None)
+pytestmark = pytest.mark.skipif(PYTHON is None, reason="no mlserver: OFFRAMP_MLSERVER_PYTHON names none")
+
+WAIT = 60.0  # seconds after which a test that hangs fails
+TAILS = {"tail-3": "fp32", "tail-3-uint8": "uint8", "tail-3-fp16": "fp16"}
+
+
+@pytest.fixture(scope="module")
+def foreign(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Its HOST:PORT."""
+    folder = tmp_path_factory.mktemp("foreign")
+    ports = [str(port) for port in _free_ports(2)]
+    models = [f"{name}={_slice(bundle, folder / f'{name}.onnx', codec)}" for name, codec in TAILS.items()]
+    assert PYTHON is not None
+    with (folder / "log").open("w") as log:
+        script = str(Path(__file__).with_name("foreign_cloud.py"))
+        server = subprocess.Popen([PYTHON, script, *ports, *models], stdout=log, stderr=log, cwd=folder)
+        try:
+            with Client(f"127.0.0.1:{ports[0]}") as client:
+                try:
+                    client.wait_ready(WAIT)
+                except UnreachableError as error:
+                    raise AssertionError((folder / "log").read_text()) from error
+            yield f"127.0.0.1:{ports[0]}"
+        finally:
+            server.terminate()
+            try:
+                server.wait(WAIT)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait(WAIT)
+
+
+@pytest.mark.parametrize("codec", ["fp32", "fp16", "uint8"])
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+def test_an_edge_before_a_foreign_cloud_gives_what_offline_evaluation_gives(
+    foreign: str, bundle: Bundle, digits: Splits, codec: str, threshold: float
+) -> None:
+    """Labels, exits and scores, in every codec: the slice and the protocol are all that the cloud knows."""
+    plan = Plan.of(3, threshold, codec=codec)
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
+    offline = of_bundle(bundle, *((3, codec) if codec != "fp32" else (0, "fp32"))).predict(digits.test, "test")
+    options = ("--exit", "3", "--threshold", str(threshold), "--codec", codec, "--threads", "1", "--port", "0")
+    to = ("--cloud", foreign, "--cloud-version", "1", "--runtime", "onnxruntime", "--precision", "fp32")
+    with running("edge", str(bundle.path), *options, *to) as edge, Client(edge.address()) as client:
+        driven = drive(client, pixels, batch_size=64, warm_up=0)
+    agreement = check(driven.answers, digits.test, offline, bundle_id=bundle.id, plan=plan)
+    assert agreement.holds, agreement
+    assert agreement.ties <= 2
+    assert (driven.answers.tier == Tier.CLOUD).any()
+
+
+def test_a_foreign_cloud_is_checked_before_it_is_used(foreign: str, bundle: Bundle) -> None:
+    """Its model and its version are there."""
+    cloud = RemoteCloud(bundle, foreign, "1")
+    cloud.check(Plan.of(3, 0.3), WAIT)
+    cloud.close()
+
+
+def test_a_foreign_cloud_without_the_tail_is_said(foreign: str, bundle: Bundle) -> None:
+    """The edge does not start."""
+    cloud = RemoteCloud(bundle, foreign, "1")
+    with pytest.raises(BundleMismatchError) as caught:
+        cloud.check(Plan.of(4, 0.3), WAIT)
+    cloud.close()
+    assert str(caught.value) == (
+        f"cloud {foreign} does not serve tail-4 ({foreign}: Model tail-4 with version  not found). Serve the edge's "
+        f"bundle there: {bundle.path}"
+    )
+
+
+@pytest.mark.parametrize("version", ["2", None])
+def test_a_foreign_cloud_of_another_version_is_said(foreign: str, bundle: Bundle, version: str | None) -> None:
+    """Of the number that was named, or of the bundle's id, which it cannot know."""
+    cloud = RemoteCloud(bundle, foreign, version)
+    with pytest.raises(BundleMismatchError) as caught:
+        cloud.check(Plan.of(3, 0.3), WAIT)
+    cloud.close()
+    named = version or bundle.id
+    assert str(caught.value) == (
+        f"cloud {foreign} does not serve tail-3 in version {named} ({foreign}: Model tail-3 with version {named} not "
+        "found). A server of another maker has versions of its own: name its with --cloud-version."
+    )
+
+
+def test_a_foreign_cloud_that_numbers_nothing_is_asked_for_no_version(foreign: str, bundle: Bundle) -> None:
+    """An empty version takes what there is."""
+    cloud = RemoteCloud(bundle, foreign, "")
+    cloud.check(Plan.of(3, 0.3), WAIT)
+    features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
+    logits = cloud.finish(3, "fp32", features, WAIT).logits
+    cloud.close()
+    assert logits is not None
+    assert logits.shape == (2, 10)
+
+
+def test_the_answers_of_a_foreign_cloud_are_read(foreign: str, bundle: Bundle) -> None:
+    """Raw, with empty typed contents beside them."""
+    with Client(foreign) as client:
+        features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
+        outputs = client.infer("tail-3", {"features_3": features}, timeout=WAIT, version="1").outputs
+    assert outputs["logits_9"].shape == (2, 10)
+
+
+def test_a_refusal_of_a_foreign_cloud_is_an_error_of_ours(foreign: str, bundle: Bundle) -> None:
+    """By its status."""
+    with Client(foreign) as client, pytest.raises(InputError):
+        client.infer("tail-9", {"features_9": np.zeros((1, 1), np.float32)}, timeout=WAIT, version="1")
+
+
+def _slice(bundle: Bundle, out: Path, codec: str) -> Path:
+    options = ("--start", "3", "--takes", codec, "--out", str(out))
+    subprocess.run([sys.executable, "-m", "offramp", "slice", str(bundle.path), *options], check=True, timeout=120)
+    return out
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.socket() for _ in range(count)]
+    for one in held:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in held]
+    for one in held:
+        one.close()
+    return ports
