@@ -25,8 +25,9 @@ from offramp.data.load import load
 from offramp.models.architecture import preset
 from offramp.models.cnn import standard_cnn
 from offramp.train.augment import Batches
-from offramp.train.loop import Run, channel_statistics, native_bf16, train
+from offramp.train.loop import Run, native_bf16, train
 from offramp.train.observe import EpochRecord
+from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, recipe
 from untrained import architecture_of, noise
 

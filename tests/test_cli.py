@@ -31,7 +31,7 @@ def refusal(*arguments: str) -> str:
 def test_help_lists_a_verb_for_each_step() -> None:
     """A newcomer finds the pipeline in one screen."""
     text = offramp("--help").stdout
-    for verb in ("train", "show", "export", "predict", "evaluate", "serve", "bench", "demo", "suite"):
+    for verb in ("train", "show", "export", "predict", "evaluate", "serve", "bench", "demo", "suite", "report"):
         assert f" {verb} " in text
 
 
@@ -105,6 +105,10 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
         (
             ("train", "mem", "--bottleneck", "3"),
             "bottleneck '3': expected BOUNDARY:CHANNELS pairs like 1:3,6:4.",
+        ),
+        (
+            ("report", "nothing-here"),
+            "nothing-here: not a suite, it has no suite.json. Write one with: offramp suite SOURCE --out nothing-here",
         ),
         (
             ("export", "nothing-here"),

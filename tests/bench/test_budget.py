@@ -54,6 +54,20 @@ def test_a_training_stops_before_the_epoch_that_would_not_fit() -> None:
         clock.epoch(record(3))
 
 
+def test_a_first_epoch_that_took_long_is_forgotten() -> None:
+    """It compiled for 30 s. After one more of 10 s, 25 s are left: enough for another such, and not for two."""
+    hands = Hands()
+    clock = Clock(65, now=hands)
+    clock.start()
+    hands.time += 30
+    clock.epoch(record(1))
+    hands.time += 10
+    clock.epoch(record(2))
+    hands.time += 15
+    with pytest.raises(OutOfTimeError):
+        clock.epoch(record(3))
+
+
 def test_a_training_that_is_over_is_not_stopped() -> None:
     """Its checkpoint is written, however late it is."""
     hands = Hands()

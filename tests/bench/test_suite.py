@@ -16,6 +16,7 @@ from offramp.exits.evaluation import accuracy_at
 from offramp.models.checkpoint import Checkpoint
 from offramp.train.loop import STATE
 from offramp.train.recipe import RECIPES
+from offramp.train.regimes.settings import RegimeSettings
 
 QUIET = Console(quiet=True)
 
@@ -56,6 +57,17 @@ def test_single_exit_models_are_trained_under_the_first_regime_alone() -> None:
         f"{model} seed {seed}" for seed in (0, 1) for model in ("sem-2 joint", "mem joint", "mem mixed")
     ]
     assert len(settings(models="sem-2,mem", cross=True).planned()) == 4
+
+
+def test_a_recipes_own_regime_is_known_by_its_name(tmp_path: Path) -> None:
+    """One that no name stands for, from a recipe's document; it is trained as it is written there."""
+    mine = RegimeSettings(name="mine", teacher="ensemble", distill_share=0.5)
+    recipe = RECIPES["digits"].but(epochs=1, regime=mine)
+    own = settings(recipe=recipe, models="2+5", regimes="joint,mine")
+    assert own.own_regimes == {"mine": mine.model_dump(mode="json")}
+    run_suite(own, tmp_path, clock=Clock(None), console=QUIET)
+    found = Checkpoint.open(tmp_path / "runs/mine/exits-2-5-seed-0").card.recipe["regime"]
+    assert found == mine.model_dump(mode="json")
 
 
 def test_a_run_stopped_by_the_budget_can_be_resumed(tmp_path: Path) -> None:

@@ -53,3 +53,4 @@ def test_seeds_that_do_not_agree_leave_a_claim_open(make_suite: Build) -> None:
     assert not every.settled
     assert "(-0.10 to +0.10 over 2 seeds)" in every.found
     assert claims(suite)[0].settled
+    assert not claims(make_suite(seeds=(0,)))[0].settled

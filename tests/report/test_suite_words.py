@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 from offramp.artifacts.suite import Suite
 from offramp.report.seeds import Spread
-from offramp.report.suite_words import difference_rows, signed, standard_sentence, suite_conditions, suite_finding
+from offramp.report.suite_words import (
+    difference_rows,
+    sampling_sentence,
+    signed,
+    standard_sentence,
+    suite_conditions,
+    suite_finding,
+)
 
 Build = Callable[..., Suite]
 
@@ -13,8 +20,8 @@ def test_the_finding_names_the_cost_and_the_regime_that_avoids_it(suite: Suite) 
     """With exits and seeds."""
     assert suite_finding(suite) == (
         "Trained as in the paper (joint), many exits cost at worst 3.00 points at an exit (4 exits, 2 seeds, mean); "
-        "under distill they cost at worst nothing (+0.50 points at the least). Under joint, 1 of the paper's claims "
-        "did not hold here."
+        "under distill they cost at worst nothing (+0.50 points at the least). Under joint, 1 of 4 claims "
+        "of the paper did not hold here, 1 of them in every one of several seeds."
     )
 
 
@@ -45,6 +52,15 @@ def test_a_difference_of_nothing_has_no_sign() -> None:
     assert signed(Spread(-0.001, -0.001, -0.001, 1)) == "+0.00"
     assert signed(Spread(-0.5, -1.0, 0.0, 2)) == "-0.50 [-1.00, +0.00]"
     assert signed(None) == "–"
+
+
+def test_the_sampling_error_is_told(suite: Suite, make_suite: Build) -> None:
+    """Two standard errors at the exit where they are largest: 74.25 % against 71.25 % over 10,000 samples."""
+    error = 2 * ((0.7425 * 0.2575 + 0.7125 * 0.2875) / 10_000) ** 0.5
+    text = sampling_sentence(suite)
+    assert text is not None
+    assert f"over 10,000 samples are at most {100 * error:.2f} points" in text
+    assert sampling_sentence(make_suite(models=("mem",))) is None
 
 
 def test_every_condition_is_named(suite: Suite) -> None:

@@ -38,6 +38,7 @@ class SuiteSettings(Frozen):
     models: tuple[str, ...]
     regimes: tuple[str, ...]  # the first is what everything is compared with
     seeds: tuple[int, ...]
+    own_regimes: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those that no name stands for, in full
     cross: bool = False  # the models with one local exit or none under every regime too, not under the first alone
 
     def planned(self) -> tuple[RunKey, ...]:

@@ -36,7 +36,7 @@ class Clock:
         self.now, self.reserve = now, reserve
         self.deadline = float("inf") if budget is None else now() + budget
         self.began: float | None = None
-        self.longest = 0.0  # epoch of the training in progress, validation and writing included
+        self.epochs: list[float] = []  # seconds of each in this training, validation and writing included
 
     @property
     def left(self) -> float:
@@ -47,7 +47,7 @@ class Clock:
         """Begin another training; raise OutOfTimeError where not even the reserve is left."""
         if self.left <= self.reserve:
             raise OutOfTimeError
-        self.began, self.longest = self.now(), 0.0
+        self.began, self.epochs = self.now(), []
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Single steps are not stopped: what is not a whole epoch would be lost."""
@@ -56,7 +56,9 @@ class Clock:
         """Look at the time; the epoch that is over has been kept already."""
         assert self.began is not None
         now = self.now()
-        self.longest = max(self.longest, now - self.began)
+        self.epochs.append(now - self.began)
         self.began = now
-        if record.epoch < record.of and self.left < MARGIN * self.longest + self.reserve:
+        # The first may have compiled, or looked for the fastest kernels: it says little of the others.
+        longest = max(self.epochs[1:] or self.epochs)
+        if record.epoch < record.of and self.left < MARGIN * longest + self.reserve:
             raise OutOfTimeError

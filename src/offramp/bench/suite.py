@@ -25,6 +25,7 @@ from offramp.models.count import count
 from offramp.train.loop import LOG, Run, train
 from offramp.train.observe import EpochRecord, ProgressBar
 from offramp.train.recipe import Recipe
+from offramp.train.regimes.settings import REGIMES
 from offramp.train.regimes.settings import regime as find_regime
 from offramp.train.workers import size
 
@@ -56,13 +57,19 @@ def suite_settings(
     bottlenecks: dict[int, int] | None = None,
     cross: bool = False,
 ) -> SuiteSettings:
-    """Check what was typed and give the settings; an InputError says what is not known."""
+    """Check what was typed and give the settings; an InputError says what is not known.
+
+    `regimes` are names; the recipe's own regime, which a document may define, is known by its name too.
+    """
     sizes = preset(preset_name)
     sizes.architecture((len(sizes.widths),), ("any",), head, bottlenecks)
     try:
         numbers = tuple(dict.fromkeys(int(seed) for seed in seeds.split(",")))
     except ValueError as error:
         raise InputError(f"seeds {seeds!r}: expected whole numbers like 0,1,2.") from error
+    own = recipe.regime
+    named = [name.strip() for name in regimes.split(",")]
+    defined = {} if own.name in REGIMES else {own.name: own.model_dump(mode="json")}
     return SuiteSettings(
         data=data,
         preset=preset_name,
@@ -70,7 +77,8 @@ def suite_settings(
         bottlenecks=bottlenecks or {},
         recipe=recipe.model_dump(mode="json", exclude={"regime"}),
         models=model_names(models, len(sizes.widths)),
-        regimes=tuple(dict.fromkeys(find_regime(name.strip()).name for name in regimes.split(","))),
+        regimes=tuple(dict.fromkeys(name if name in defined else find_regime(name).name for name in named)),
+        own_regimes={name: parts for name, parts in defined.items() if name in named},
         seeds=numbers,
         cross=cross,
     )
@@ -118,7 +126,8 @@ def _run(settings: SuiteSettings, key: RunKey, classes: tuple[str, ...]) -> Run:
     sizes = preset(settings.preset)
     listed = key.model.removeprefix("exits-").replace("-", ",")  # of exits-2-5; other names are the parser's own
     exits = parse_exits(listed if key.model.startswith("exits-") else key.model, len(sizes.widths))
-    recipe = Recipe.model_validate(settings.recipe | {"regime": key.regime})
+    regime = settings.own_regimes.get(key.regime, key.regime)
+    recipe = Recipe.model_validate(settings.recipe | {"regime": regime})
     return Run(sizes.architecture(exits, classes, settings.head, settings.bottlenecks), recipe, settings.data, key.seed)
 
 
@@ -129,7 +138,7 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
     if not (out / SUITE).exists():
         return Suite(settings=settings)
     found = Suite.read(out / SUITE)
-    grows = ("models", "regimes", "seeds", "cross")
+    grows = ("models", "regimes", "seeds", "cross", "own_regimes")
     there, wanted = (one.model_dump(mode="json", exclude=set(grows)) for one in (found.settings, settings))
     differing = [name for name in wanted if there[name] != wanted[name]]
     if differing:
@@ -143,11 +152,12 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
             f"{out}: holds a suite that compares with regime {found.settings.regimes[0]}, asked for is "
             f"{settings.regimes[0]}. Name {found.settings.regimes[0]} first, or choose another folder."
         )
-    merged = {
+    merged: dict[str, object] = {
         name: tuple(dict.fromkeys((*getattr(found.settings, name), *getattr(settings, name)))) for name in grows[:3]
     }
-    cross = found.settings.cross or settings.cross
-    return found.model_copy(update={"settings": settings.model_copy(update={**merged, "cross": cross})})
+    merged["cross"] = found.settings.cross or settings.cross
+    merged["own_regimes"] = found.settings.own_regimes | settings.own_regimes
+    return found.model_copy(update={"settings": settings.model_copy(update=merged)})
 
 
 def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions) -> SuiteRun:

@@ -1,7 +1,7 @@
 """The paper's claims on exits and training, each held against a suite: what it says, what was found, whether it holds.
 
-A claim holds where the difference has the side that the paper gives it, in the mean over seeds. It is settled where it
-does so in every seed, whichever side that is.
+A claim holds where the difference has the side that the paper gives it, in the mean over seeds. It is settled where two
+seeds or more all say so, or all say the contrary.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Claim(NamedTuple):
     regime: str
     found: str
     holds: bool
-    settled: bool  # every seed says the same
+    settled: bool  # several seeds say the same
 
 
 def claims(suite: Suite) -> list[Claim]:
@@ -46,7 +46,7 @@ def _every_exit(suite: Suite, regime: str) -> Claim | None:
         found=f"MEM below at {exits}; from {_points(apart[worst])} at exit {worst} to {_points(apart[best])} at exit "
         f"{best}",
         holds=below == len(apart),
-        settled=all(spread.high < 0 or spread.low >= 0 for spread in apart.values()),
+        settled=all(_settled(spread) for spread in apart.values()),
     )
 
 
@@ -60,7 +60,7 @@ def _earlier_against_later(suite: Suite, regime: str) -> Claim | None:
         regime=regime,
         found=f"SEM-3 − MEM: {_points(apart)}",
         holds=apart.mean > 0,
-        settled=apart.low > 0 or apart.high <= 0,
+        settled=_settled(apart),
     )
 
 
@@ -74,7 +74,7 @@ def _edge_against_cloud(suite: Suite, regime: str) -> Claim | None:
         regime=regime,
         found=f"SEM-6 − MEM: {_points(apart)}",
         holds=apart.mean > 0,
-        settled=apart.low > 0 or apart.high <= 0,
+        settled=_settled(apart),
     )
 
 
@@ -92,7 +92,7 @@ def _overall(suite: Suite, regime: str) -> Claim | None:
         regime=regime,
         found=f"MEM − SEM: {_points(apart)}",
         holds=apart.mean < 0,
-        settled=apart.high < 0 or apart.low >= 0,
+        settled=_settled(apart),
     )
 
 
@@ -110,6 +110,10 @@ def _mem(suite: Suite, regime: str, exit_: int | None) -> dict[int, float]:
 
 def _paired(one: dict[int, float], other: dict[int, float]) -> Spread | None:
     return Spread.of([one[seed] - other[seed] for seed in one if seed in other])
+
+
+def _settled(spread: Spread) -> bool:
+    return spread.n > 1 and (spread.high < 0 or spread.low > 0)
 
 
 def _points(spread: Spread) -> str:

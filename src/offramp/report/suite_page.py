@@ -17,6 +17,7 @@ from offramp.report.suite_figures import SUITE_FIGURES, comparable, frontier_fig
 from offramp.report.suite_words import (
     difference_rows,
     percents,
+    sampling_sentence,
     standard_sentence,
     suite_conditions,
     suite_finding,
@@ -98,6 +99,7 @@ def suite_page(suite: Suite, figures: dict[str, Figure]) -> str:
         ],
         exits=exits,
         differences=difference_rows(suite),
+        sampling=sampling_sentence(suite),
         baseline=first,
         regimes=found,
         accuracies=[

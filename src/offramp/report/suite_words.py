@@ -5,7 +5,17 @@ from typing import NamedTuple
 
 from offramp.artifacts.suite import Suite
 from offramp.report.claims import claims
-from offramp.report.seeds import Spread, baseline, differences, local_exits, regimes, standard_accuracy
+from offramp.report.finding import sampling_error
+from offramp.report.seeds import (
+    Spread,
+    baseline,
+    differences,
+    local_exits,
+    mem_edge,
+    regimes,
+    sem_edge,
+    standard_accuracy,
+)
 
 NONE = "–"
 
@@ -73,10 +83,29 @@ def suite_finding(suite: Suite) -> str:
         sentence += f"; under {best} they cost at worst {_cost(worst[best])}"
     elif len(worst) > 1:
         sentence += f"; none of the other regimes ({', '.join(r for r in worst if r != first)}) costs less"
-    failing = sorted({claim.says for claim in claims(suite) if claim.regime == first and not claim.holds})
+    held = [claim for claim in claims(suite) if claim.regime == first]
+    failing = [claim for claim in held if not claim.holds]
     if failing:
-        sentence += f". Under {first}, {len(failing)} of the paper's claims did not hold here"
+        settled = sum(claim.settled for claim in failing)
+        sentence += (
+            f". Under {first}, {len(failing)} of {len(held)} claims of the paper did not hold here, {settled} of "
+        )
+        sentence += "them in every one of several seeds"
     return sentence + "."
+
+
+def sampling_sentence(suite: Suite) -> str | None:
+    """Say how far the choice of test samples alone may move a difference at one exit."""
+    first = baseline(suite)
+    one, other = sem_edge(suite, first), mem_edge(suite, first)
+    pairs = [(one[k].mean / 100, other[k].mean / 100) for k in one if k in other]
+    if not pairs or not suite.test_samples:
+        return None
+    error = max(100 * sampling_error([pair], suite.test_samples) for pair in pairs)
+    return (
+        f"Two standard errors of a difference at one exit over {suite.test_samples:,} samples are at most {error:.2f} "
+        "points in one seed, the two models taken as independent."
+    )
 
 
 def standard_sentence(suite: Suite) -> str | None:

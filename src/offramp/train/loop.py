@@ -1,7 +1,6 @@
 """The training loop: from an architecture, a recipe and splits to a checkpoint, resumable at every epoch."""
 
 import hashlib
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -9,15 +8,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
 
-from offramp.artifacts.document import write_bytes
 from offramp.artifacts.measurement import commit, processor
 from offramp.data.image_set import ImageSet, Splits
-from offramp.errors import ArtifactDamagedError, TrainingError
+from offramp.errors import TrainingError
 from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpoint
 from offramp.models.cnn import standard_cnn
@@ -28,6 +24,7 @@ from offramp.train.forward import compiled, forward
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
 from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, learning_rate
+from offramp.train.state import load_state, plain, save_state
 from offramp.train.workers import Alone, Workers, local_device, workers
 
 STATE = "resume.safetensors"
@@ -247,42 +244,16 @@ class _Trainer:
 
     def weights(self) -> bytes:
         """Weights and buffers as a safetensors file's bytes."""
-        content: bytes = safetensors.torch.save(_plain(self.net.state_dict()))
+        content: bytes = safetensors.torch.save(plain(self.net.state_dict()))
         return content
 
     def save_state(self, path: Path, key: str) -> None:
         """Write all that is needed to go on after this epoch."""
-        tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
-        for position, parameter in enumerate(self.parameters):
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{position}"] = momentum
-        tensors = _plain(tensors)
-        metadata = {"run": key, "epochs": str(self.epochs_done), "seconds": json.dumps(self.seconds)}
-        metadata["sha256"] = _state_digest(tensors, metadata)
-        write_bytes(path, safetensors.torch.save(tensors, metadata))
+        save_state(path, key, self.net, self.optimizer, self.parameters, epochs=self.epochs_done, seconds=self.seconds)
 
     def load_state(self, path: Path, key: str) -> None:
         """Go back to where a state was written."""
-        try:
-            with safetensors.safe_open(path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-        except (safetensors.SafetensorError, OSError) as error:
-            raise ArtifactDamagedError(f"{path}: cannot be resumed from ({error}). Remove it to start anew.") from error
-        if metadata.get("run") != key:
-            raise TrainingError(
-                f"{path.parent}: holds a run of another model, recipe, data or seed. Choose another folder."
-            )
-        if metadata.pop("sha256", None) != _state_digest(tensors, metadata):
-            raise ArtifactDamagedError(f"{path}: cannot be resumed from (it was changed). Remove it to start anew.")
-        self.net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
-        for position, parameter in enumerate(self.parameters):
-            momentum = tensors.get(f"momentum.{position}")
-            if momentum is not None:
-                # The layout must be the parameter's own, or sums would round in another order.
-                self.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
-        self.epochs_done, self.seconds = int(metadata["epochs"]), json.loads(metadata["seconds"])
+        self.epochs_done, self.seconds = load_state(path, key, self.net, self.optimizer, self.parameters)
 
 
 def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> TrainingError:
@@ -297,15 +268,3 @@ def native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _state_digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

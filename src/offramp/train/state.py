@@ -1,0 +1,80 @@
+"""All that an interrupted training needs to go on: weights, momenta, and how far it was. One file, checked by a digest.
+
+The order of samples, the augmentation and the regime follow from the epoch's number, and need not be kept.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from offramp.artifacts.document import write_bytes
+from offramp.errors import ArtifactDamagedError, TrainingError
+from offramp.models.exit_net import ExitNet
+
+
+def save_state(
+    path: Path,
+    key: str,
+    net: ExitNet,
+    optimizer: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    *,
+    epochs: int,
+    seconds: float,
+) -> None:
+    """Write the state after `epochs` of the run that `key` names. `parameters` fixes the order of the momenta."""
+    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    for position, parameter in enumerate(parameters):
+        momentum = optimizer.state[parameter].get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum.{position}"] = momentum
+    tensors = plain(tensors)
+    metadata = {"run": key, "epochs": str(epochs), "seconds": json.dumps(seconds)}
+    metadata["sha256"] = _digest(tensors, metadata)
+    write_bytes(path, safetensors.torch.save(tensors, metadata))
+
+
+def load_state(
+    path: Path, key: str, net: ExitNet, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
+) -> tuple[int, float]:
+    """Go back to where a state was written; give the epochs and the seconds behind it.
+
+    Raises ArtifactDamagedError for a file that is not what was written, TrainingError for another run's.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+    except (safetensors.SafetensorError, OSError) as error:
+        raise ArtifactDamagedError(f"{path}: cannot be resumed from ({error}). Remove it to start anew.") from error
+    if metadata.get("run") != key:
+        raise TrainingError(
+            f"{path.parent}: holds a run of another model, recipe, data or seed. Choose another folder."
+        )
+    if metadata.pop("sha256", None) != _digest(tensors, metadata):
+        raise ArtifactDamagedError(f"{path}: cannot be resumed from (it was changed). Remove it to start anew.")
+    net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
+    for position, parameter in enumerate(parameters):
+        momentum = tensors.get(f"momentum.{position}")
+        if momentum is not None:
+            # The layout must be the parameter's own, or sums would round in another order.
+            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+    return int(metadata["epochs"]), json.loads(metadata["seconds"])
+
+
+def plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same values as safetensors takes them: on the CPU, in the usual layout."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _digest(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
