@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-# Before torch is imported: pools of several test processes that spin for the same cores take minutes for seconds' work.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before torch is imported: pools of several processes that spin for the same cores take minutes for seconds' work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
@@ -32,7 +31,8 @@ def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Chec
     """MEM, trained just long enough to be sure of some digits and unsure of others at every exit from 2 on."""
     architecture = preset("tiny").architecture(parse_exits("mem", 9), digits.train.classes)
     settings = Run(architecture, recipe("digits").but(epochs=6), "digits", 0)
-    return train(settings, digits, tmp_path_factory.mktemp("mem") / "checkpoint")
+    # On one thread, the weights do not depend on how many cores there are or how many test processes share them.
+    return train(settings, digits, tmp_path_factory.mktemp("mem") / "checkpoint", threads=1)
 
 
 @pytest.fixture(scope="session")

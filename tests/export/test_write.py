@@ -20,12 +20,16 @@ from offramp.models.count import count
 
 
 def altered(graph: bytes, operator: str, position: int, value: float | None = None) -> bytes:
-    """The graph with one weight of its `position`th operator of this kind changed: by a half, or to `value`."""
+    """The graph with a weight of its `position`th operator of this kind changed: by a half, or to `value`.
+
+    One for each of its outputs: whatever one alone feeds, the ReLU behind it may cut off.
+    """
     model = onnx.load_model_from_string(graph)
     name = [node for node in model.graph.node if node.op_type == operator][position].input[1]
     weights = next(tensor for tensor in model.graph.initializer if tensor.name == name)
     values = numpy_helper.to_array(weights).copy()
-    values.flat[0] = values.flat[0] + 0.5 if value is None else value
+    rows = values.reshape(len(values), -1)
+    rows[:, 0] = rows[:, 0] + 0.5 if value is None else value
     weights.CopyFrom(numpy_helper.from_array(values, name))
     changed: bytes = model.SerializeToString()
     return changed
@@ -122,7 +126,7 @@ def test_exporting_over_a_bundle_replaces_it(checkpoint: Checkpoint, digits: Spl
         ("Div", 0, "features_1"),
     ],
 )
-def test_the_gate_refuses_a_graph_with_one_changed_weight(
+def test_the_gate_refuses_a_graph_with_a_changed_weight(
     checkpoint: Checkpoint, bundle: Bundle, image: np.ndarray, operator: str, position: int, name: str
 ) -> None:
     """In any stage, any head or the standardization; the message names the first tensor that differs."""

@@ -14,7 +14,7 @@ def message(port: int, host: str = HERE) -> str:
     """What is said of a port that cannot be had."""
     return (
         f"cannot listen on {host}:{port}: the port is taken, or the host is not this machine's. "
-        "Choose another with --port, or stop what listens there."
+        "Choose another with --port (HTTP is one below it, or --http-port), or stop what listens there."
     )
 
 

@@ -114,7 +114,7 @@ def test_many_clients_get_each_their_own_rows(
 
 def test_a_call_without_a_deadline_is_answered(bundle: Bundle, features: Array, logits: Array) -> None:
     """As curl, grpcurl and Triton's own client send it; also while others wait."""
-    room = ("--queue", str(8 * len(features)))
+    room = ("--queue", str(8 * len(features)), "--max-batch", str(len(features)))
     with running("cloud", str(bundle.path), *SETTINGS, *room) as cloud, ThreadPoolExecutor(8) as clients:
         address = cloud.address()
 
@@ -255,7 +255,7 @@ def test_two_nodes_never_share_a_port(bundle: Bundle, first: tuple[str, ...], se
         refused = _refusal("cloud", str(bundle.path), *SETTINGS[2:], "--port", port, *second)
     assert refused == (
         f"cannot listen on 127.0.0.1:{port}: the port is taken, or the host is not this machine's. Choose another with "
-        "--port, or stop what listens there."
+        "--port (HTTP is one below it, or --http-port), or stop what listens there."
     )
 
 

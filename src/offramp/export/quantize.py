@@ -90,7 +90,7 @@ def measured(bundle: Bundle, image: npt.NDArray[np.float32], labels: npt.NDArray
         for threshold in THRESHOLDS:
             again = same_share(scores, changed, threshold)
             share = float((scores < threshold).mean())
-            thresholds.append(Rethreshold(exit=exit_, threshold=threshold, int8=round(again, 6), share=round(share, 6)))
+            thresholds.append(Rethreshold(exit=exit_, threshold=threshold, int8=again, share=round(share, 6)))
     fp32, int8 = (
         {exit_: round(float((logits[exit_].argmax(axis=1) == labels).mean()), 6) for exit_ in exits}
         for logits in (before, after)
