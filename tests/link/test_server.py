@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import grpc
@@ -67,10 +68,9 @@ def taken() -> Iterator[int]:
 
 def http_infer(port: int) -> list[float]:
     """Ask over HTTP; the model waits."""
-    client = http.client.HTTPConnection(HERE, port, timeout=WAIT)
-    client.request("POST", "/v2/models/double/infer", json.dumps(BODY))
-    answer = json.loads(client.getresponse().read())
-    client.close()
+    with closing(http.client.HTTPConnection(HERE, port, timeout=WAIT)) as client:
+        client.request("POST", "/v2/models/double/infer", json.dumps(BODY))
+        answer = json.loads(client.getresponse().read())
     return list(answer["outputs"][0]["data"])
 
 
