@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import grpc
@@ -67,10 +68,9 @@ def taken() -> Iterator[int]:
 
 def http_infer(port: int) -> list[float]:
     """Ask over HTTP; the model waits."""
-    client = http.client.HTTPConnection(HERE, port, timeout=WAIT)
-    client.request("POST", "/v2/models/double/infer", json.dumps(BODY))
-    answer = json.loads(client.getresponse().read())
-    client.close()
+    with closing(http.client.HTTPConnection(HERE, port, timeout=WAIT)) as client:
+        client.request("POST", "/v2/models/double/infer", json.dumps(BODY))
+        answer = json.loads(client.getresponse().read())
     return list(answer["outputs"][0]["data"])
 
 
@@ -135,6 +135,16 @@ def test_a_server_takes_its_ports_again_after_a_stop(make: Callable[[], Any]) ->
     second.stop(WAIT)
 
 
+@pytest.mark.parametrize("side", ["gRPC", "HTTP"])
+def test_servers_that_were_not_told_to_do_not_share_a_port(server: Server, make: Callable[[], Any], side: str) -> None:
+    """Each would answer some of the calls."""
+    assert server.http is not None
+    ports = (server.port, 0) if side == "gRPC" else (0, server.http.port)
+    with pytest.raises(PortInUseError) as caught:
+        Server([make()], HERE, ports[0], max_batch=4, http_port=ports[1])
+    assert str(caught.value) == str(port_taken(HERE, max(ports)))
+
+
 def test_servers_that_share_their_ports_do(make: Callable[[], Any]) -> None:
     """The workers of one node: the kernel gives each connection to one of them."""
     first = Server([make()], HERE, 0, max_batch=4, http_port=0, shared=True)
@@ -189,6 +199,7 @@ def test_a_request_in_flight_is_finished_when_the_server_stops(
     stopping = pool.submit(server.stop, WAIT)
     until(lambda: server.application.stopping)
     until_refused(server)
+    threading.Event().wait(1.5)  # longer than the shortest grace that either side knows
     assert not answer.done()
     assert not stopping.done()
     double.opened.set()

@@ -166,6 +166,14 @@ def test_a_request_keeps_its_deadline_while_it_waits(
     assert tail.infer(call(features[:2], timeout=WAIT)).outputs[logits_name(9)].shape == (2, 10)
 
 
+def test_what_a_tail_does_before_its_turn_counts_against_the_deadline(
+    bundle: Bundle, batcher: Batcher, features: Array
+) -> None:
+    """Its first request opens the session, which takes longer than this caller waits."""
+    with pytest.raises(DeadlineError):
+        Tail(bundle, 3, batcher=batcher).infer(call(features[:2], timeout=1e-3))
+
+
 @contextmanager
 def serving(*models: Tail, max_batch: int = 64) -> Iterator[Client]:
     """A server of tails, and a client of it."""

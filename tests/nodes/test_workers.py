@@ -55,7 +55,7 @@ def test_ready_is_said_once_when_all_are_and_sigterm_ends_all(tmp_path: Path) ->
 
 def test_a_worker_that_ends_before_it_is_ready_ends_the_node(tmp_path: Path) -> None:
     """What it said stands above; the others are not left behind."""
-    worker = "import sys; print('no such file', file=sys.stderr); sys.exit(7)"
+    worker = "import sys; sys.stderr.write('no such file\\n'); sys.exit(7)"
     with node(worker, tmp_path) as supervisor:
         _, err = supervisor.communicate(timeout=WAIT)
     assert supervisor.returncode == 2

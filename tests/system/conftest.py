@@ -50,11 +50,11 @@ class Triton:
             raise answer
         return answer
 
-    def all(self, *calls: tuple[str, tuple[Any, ...], dict[str, Any]]) -> list[Any]:
-        """Answers, and errors where there were some."""
+    def all(self, *calls: tuple[str | Callable[[], None], tuple[Any, ...], dict[str, Any]]) -> list[Any]:
+        """Answers, and errors where there were some; what stands for a method and is a function is called between."""
         if not self.kind.endswith("aio"):
             return self._answered(calls)
-        if not (self.http and any(method.startswith("is_") for method, _, _ in calls)):
+        if not (self.http and any(str(method).startswith("is_") for method, _, _ in calls)):
             return asyncio.run(self._waited(calls))
         with warnings.catch_warnings():  # it leaves what is answered to these unread, of which aiohttp warns
             warnings.simplefilter("ignore", ResourceWarning)
@@ -90,6 +90,9 @@ class Triton:
         answers: list[Any] = []
         with self.module.InferenceServerClient(self.address) as client:
             for method, arguments, options in calls:
+                if callable(method):
+                    method()
+                    continue
                 try:
                     answers.append(getattr(client, method)(*arguments, **self._options(options)))
                 except InferenceServerException as error:
@@ -100,6 +103,9 @@ class Triton:
         answers: list[Any] = []
         async with self.module.InferenceServerClient(self.address) as client:
             for method, arguments, options in calls:
+                if callable(method):
+                    method()
+                    continue
                 try:
                     answers.append(await getattr(client, method)(*arguments, **self._options(options)))
                 except InferenceServerException as error:

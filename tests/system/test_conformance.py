@@ -404,9 +404,15 @@ def test_a_stream_is_answered_in_asyncio_too(side: Side, read: Read) -> None:
 
 @pytest.mark.parametrize("kind", ["grpc", "grpc.aio"], indirect=True)
 def test_a_client_that_does_not_wait_is_told_and_the_next_request_is_answered(client: Triton, side: Side) -> None:
-    """Its own deadline, over gRPC."""
-    asked = ("infer", client.request(side))
-    late, answer = client.all((*asked, {"client_timeout": 1e-6}), (*asked, {}))
+    """Its own deadline, over gRPC, at a node that is held up for longer."""
+    asked, process = ("infer", client.request(side)), side.node.process.pid
+    os.kill(process, signal.SIGSTOP)
+    try:
+        late, answer = client.all(
+            (*asked, {"client_timeout": 0.2}), (lambda: os.kill(process, signal.SIGCONT), (), {}), (*asked, {})
+        )
+    finally:
+        os.kill(process, signal.SIGCONT)
     assert late.status() == "StatusCode.DEADLINE_EXCEEDED"
     assert answer.as_numpy(side.output).shape == (ROWS, 10)
 

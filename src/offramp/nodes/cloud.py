@@ -5,6 +5,7 @@ It boots from the bundle alone and holds no plan: where the network is cut is th
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -95,6 +96,7 @@ class Tail:
 
         With a batcher, raises OverloadedError where its queue is full and DeadlineError where `timeout` seconds pass.
         """
+        end = None if timeout is None else time.monotonic() + timeout
         if features.dtype != self.dtype:
             raise InputError(f"{self.source}: expected {NAMES[self.dtype]}, got {NAMES[features.dtype]}.")
         if features.ndim != len(self.shape) + 1 or features.shape[1:] != self.shape:
@@ -107,7 +109,9 @@ class Tail:
         if self.dtype != np.uint8 and not np.isfinite(features).all():
             raise InputError(f"{self.source}: the batch holds NaN or infinity.")
         self.open()  # here, not on a runner that others wait for
-        return self._run(features) if self.batcher is None else self.batcher.run(self._run, features, timeout)
+        if self.batcher is None:
+            return self._run(features)
+        return self.batcher.run(self._run, features, None if end is None else end - time.monotonic())
 
     def _run(self, features: Array) -> Array:
         return self.open().run(features)[self.target]
