@@ -88,6 +88,9 @@ def train(
     bottleneck: Bottleneck = None,
     compile_: Compile = None,
     seed: Seed = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads of torch; 0 is its own choice. On a shared machine, fewer are faster.")
+    ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
 ) -> None:
     """Train a network with local exits and write a checkpoint."""
@@ -115,7 +118,9 @@ def train(
     architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))
     out = out or Path("runs") / architecture.name
     with ProgressBar(architecture.name) as bar:
-        checkpoint = run(Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar])
+        checkpoint = run(
+            Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar], threads=threads or None
+        )
     if not first():
         return
     shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())

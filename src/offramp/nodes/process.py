@@ -176,7 +176,7 @@ def serve_edge(
     edge.check(cloud_wait)
     server = Server([EdgeModel(edge)], host, port, max_batch=max_batch, http_port=http_port)
     on = f"cloud {cloud}" if cloud else "no cloud"
-    by = f"exit {plan.exit}, T = {plan.threshold:g}"
+    by = ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
     _serve(server, f"edge: {bundle.manifest.model}, {by}, {on}, bundle {bundle.id}, {edge.choice}")
     if upstream is not None:
         upstream.close()
