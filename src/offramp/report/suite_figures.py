@@ -112,10 +112,11 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure
     size = (9.6, 4.3 + 0.34 * rows)
     with sheet(suite_in_short(suite), title, 1, 1, size, note=note, legend_rows=rows) as (figure, panels):
         panel = panels[0]
-        for color, (regime, points) in zip(_colors(suite), found.items(), strict=False):
+        colors = dict(zip(regimes(suite), _colors(suite), strict=True))
+        for regime, points in found.items():
             ordered = sorted(points, key=lambda point: point.macs)
             panel.plot(
-                [p.macs / 1e6 for p in ordered], [100 * p.accuracy for p in ordered], color=light(color),
+                [p.macs / 1e6 for p in ordered], [100 * p.accuracy for p in ordered], color=light(colors[regime]),
                 label=f"MEM {regime}", marker=".", **OVER_EDGE,
             )  # fmt: skip
         alone = [
