@@ -8,6 +8,7 @@ from typing import Protocol, Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from offramp.artifacts.document import Frozen, write_bytes
+from offramp.train.workers import first
 
 
 class EpochRecord(Frozen):
@@ -88,7 +89,7 @@ class TensorBoardLog:
 
 
 class ProgressBar:
-    """A bar with the loss, the validation accuracy of every exit and the time left."""
+    """A bar with the loss, the validation accuracy of every exit and the time left; of several processes, one has it."""
 
     def __init__(self, title: str) -> None:
         self.progress = Progress(
@@ -98,6 +99,7 @@ class ProgressBar:
             TimeRemainingColumn(),
             TextColumn("{task.fields[state]}"),
             refresh_per_second=4,
+            disable=not first(),
         )
         self.title, self.accuracies = title, ""
         self.task = self.progress.add_task(title, total=None, state="")
