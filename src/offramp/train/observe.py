@@ -89,7 +89,7 @@ class TensorBoardLog:
 
 
 class ProgressBar:
-    """A bar with the loss, the validation accuracy of every exit and the time left; in the first of several processes."""
+    """A bar with the loss, the accuracy of every exit and the time left; shown by the first of several processes."""
 
     def __init__(self, title: str) -> None:
         self.progress = Progress(
