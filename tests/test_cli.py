@@ -83,7 +83,7 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
         (
             ("train", "mem", "--regime", "best"),
             "regime 'best': unknown. Choose one of joint, early, late, ramp, mixed, separate, distill, ensemble, "
-            "equilibrium, equilibrium-distill, mixed-distill.",
+            "equilibrium, equilibrium-distill, mixed-distill, early-distill, early-ensemble.",
         ),
         (
             ("train", "mem", "--data", "nowhere"),

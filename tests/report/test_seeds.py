@@ -5,7 +5,19 @@ from collections.abc import Callable
 import pytest
 
 from offramp.artifacts.suite import Suite
-from offramp.report.seeds import Spread, curves, differences, many, mem_edge, overall, regimes, sem_cloud, sem_edge
+from offramp.report.seeds import (
+    Spread,
+    curves,
+    differences,
+    many,
+    mem_edge,
+    overall,
+    ranked,
+    regimes,
+    sem_cloud,
+    sem_edge,
+    shown,
+)
 
 
 def test_a_spread_is_mean_lowest_and_highest() -> None:
@@ -49,8 +61,25 @@ def test_the_model_with_the_most_exits_stands_for_mem(make_suite: Callable[..., 
     assert many(make_suite(models=("sem-2",))) is None
 
 
+def test_a_figure_shows_the_first_regime_and_those_that_cost_least(make_suite: Callable[..., Suite]) -> None:
+    """In the suite's order; all of them where there are few."""
+    points = {"joint": -3.0, "mixed": -5.0, "distill": 0.5, "early": -1.0, "ramp": -2.0, "late": -4.0}
+    assert shown(make_suite(regimes=tuple(points), points=points)) == ("joint", "distill", "early", "ramp")
+    assert shown(make_suite()) == ("joint", "distill")
+    assert len(shown(make_suite(models=("mem",), regimes=tuple(points)))) == 4
+
+
 def test_overall_accuracy_is_taken_by_seed_and_curves_are_means(suite: Suite) -> None:
     """The one at an exit and threshold, the others by epoch."""
     assert overall(suite, "sem-8", "joint", 8, 0.3) == pytest.approx({0: 87.0, 1: 87.5})
     assert overall(suite, "sem-8", "joint", 8, 0.7) == {}
     assert curves(suite, "mem", "joint", 2) == pytest.approx({1: 71.25 / 3, 2: 142.5 / 3, 3: 71.25})
+
+
+def test_regimes_are_ranked_without_the_test_samples(suite: Suite) -> None:
+    """A regime that shines on those alone stays behind."""
+    runs = tuple(
+        run.model_copy(update={"test_accuracy": dict.fromkeys(run.exits, 1.0)}) if run.key.regime == "joint" else run
+        for run in suite.runs
+    )
+    assert ranked(suite.model_copy(update={"runs": runs})) == ranked(suite) == ("distill", "joint")

@@ -120,6 +120,13 @@ def test_the_frontier_is_the_mean_over_seeds(folder: Path, suite: Suite) -> None
     assert max(lines["MEM joint"]) == pytest.approx(9.009)
 
 
+def test_a_copy_without_predictions_has_no_frontier(suite: Suite, tmp_path: Path) -> None:
+    """The rest is in the summary."""
+    suite.write(tmp_path / SUITE)
+    assert suite_frontier(suite, tmp_path) == {}
+    assert "frontier.svg" not in [path.name for path in write_suite_report(tmp_path, tmp_path)]
+
+
 def test_a_suite_of_one_model_is_drawn(make_suite: Build) -> None:
     """What was not trained is a gap."""
     for suite in (make_suite(models=("sem-2",)), make_suite(models=("standard",)), make_suite(models=("mem",))):

@@ -1,9 +1,11 @@
 """A suite's numbers over seeds: mean and spread, and the difference between MEM and SEM. In percent, by exit."""
 
 from statistics import mean
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from offramp.artifacts.suite import Suite, SuiteRun, single
+
+Part = Literal["test", "validation"]
 
 
 class Spread(NamedTuple):
@@ -55,10 +57,14 @@ def regimes(suite: Suite) -> tuple[str, ...]:
     return tuple(regime for regime in suite.settings.regimes if name is not None and runs(suite, name, regime))
 
 
-def edge(suite: Suite, model: str, regime: str, exit_: int) -> dict[int, float]:
-    """Accuracy of an exit over all test samples, by seed."""
-    found = runs(suite, model, regime)
-    return {seed: 100 * run.test_accuracy[exit_] for seed, run in found.items() if exit_ in run.test_accuracy}
+def edge(suite: Suite, model: str, regime: str, exit_: int, part: Part = "test") -> dict[int, float]:
+    """Accuracy of an exit over all samples of a part, by seed; of the validation part after the last epoch."""
+    found = {}
+    for seed, run in runs(suite, model, regime).items():
+        at = run.test_accuracy if part == "test" else run.training[-1].validation_accuracy if run.training else {}
+        if exit_ in at:
+            found[seed] = 100 * at[exit_]
+    return found
 
 
 def sem_edge(suite: Suite, regime: str) -> Spreads:
@@ -85,15 +91,37 @@ def mem_edge(suite: Suite, regime: str) -> Spreads:
     return {exit_: spread for exit_, spread in spreads.items() if spread is not None}
 
 
-def differences(suite: Suite, regime: str, against: str) -> Spreads:
+def differences(suite: Suite, regime: str, against: str, part: Part = "test") -> Spreads:
     """MEM under a regime minus SEM under another (or the same), at each exit over all samples, seed by seed."""
     name = many(suite)
     found = {}
     for exit_ in local_exits(suite) if name is not None else ():
         assert name is not None
-        mine, other = edge(suite, name, regime, exit_), edge(suite, sem(exit_), against, exit_)
+        mine, other = (
+            edge(suite, model, under, exit_, part) for model, under in ((name, regime), (sem(exit_), against))
+        )
         found[exit_] = Spread.of([mine[seed] - other[seed] for seed in mine if seed in other])
     return {exit_: spread for exit_, spread in found.items() if spread is not None}
+
+
+def ranked(suite: Suite) -> tuple[str, ...]:
+    """The regimes of MEM from the best to the worst, by the exit that loses most on the validation part.
+
+    The test part takes no part in the choice: a best of many, chosen there, would look better than it is.
+    """
+
+    def worst(regime: str) -> float:
+        apart = differences(suite, regime, baseline(suite), "validation")
+        return min((spread.mean for spread in apart.values()), default=float("-inf"))
+
+    return tuple(sorted(regimes(suite), key=worst, reverse=True))
+
+
+def shown(suite: Suite, most: int = 4) -> tuple[str, ...]:
+    """The regimes for a figure, which has room for few: the first, and the best of the others."""
+    best = [regime for regime in ranked(suite) if regime != baseline(suite)]
+    kept = {baseline(suite), *best[: most - 1]}
+    return tuple(regime for regime in regimes(suite) if regime in kept)
 
 
 def standard_accuracy(suite: Suite) -> Spread | None:

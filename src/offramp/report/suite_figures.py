@@ -24,6 +24,7 @@ from offramp.report.seeds import (
     sem,
     sem_cloud,
     sem_edge,
+    shown,
 )
 from offramp.report.sheet import Figure, legend, sheet
 from offramp.report.suite_words import suite_in_short
@@ -40,27 +41,29 @@ def figure_9(suite: Suite) -> Figure:
     columns = max(1, min(4, len(exits)))
     rows = max(1, -(-len(exits) // columns))
     title = "Accuracy of each exit while training (%, validation samples, mean over seeds)"
-    lines = _rows(3 + len(regimes(suite)))
+    lines = _rows(1 + len(shown(suite)) + 2 * comparable(suite))
     size = (9.6, 1.4 + 1.8 * rows + 0.34 * (lines - 1))
-    with sheet(suite_in_short(suite), title, rows, columns, size, share_y=True, legend_rows=lines) as (figure, panels):
+    with sheet(
+        suite_in_short(suite), title, rows, columns, size, share_y=True, legend_rows=lines, note=_note(suite)
+    ) as (figure, panels):
         panels[0].set_ylim(0, 100)
         for panel in panels[len(exits) :]:
             panel.set_visible(False)
         for number, (panel, exit_) in enumerate(zip(panels, exits, strict=False)):
             panel.set_title(f"exit {exit_}")
             panel.set_xlabel("epoch" if number >= len(exits) - columns else "")
-            shown = [("SEM", "sem", curves(suite, sem(exit_), baseline(suite), exit_))]
+            drawn = [("SEM", "sem", curves(suite, sem(exit_), baseline(suite), exit_))]
             name = many(suite)
-            for color, regime in zip(_colors(suite), regimes(suite), strict=True):
+            for color, regime in zip(_colors(suite), shown(suite), strict=True):
                 assert name is not None
-                shown.append((f"MEM {regime}", color, curves(suite, name, regime, exit_)))
+                drawn.append((f"MEM {regime}", color, curves(suite, name, regime, exit_)))
             height = 0.06
-            for label, color, values in reversed(shown):
+            for label, color, values in reversed(drawn):
                 if values:
                     over_epochs(panel, values, color=color, label=label, dotted=label != "SEM")
                     write_in(panel, f"{list(values.values())[-1]:.1f}", color, height)
                     height += 0.15
-            end = max((max(values) for _, _, values in shown if values), default=1)
+            end = max((max(values) for _, _, values in drawn if values), default=1)
             if comparable(suite):
                 for found, color, label in (
                     (paper.SEM_EDGE, "sem", "SEM, paper"),
@@ -75,7 +78,7 @@ def figure_10(suite: Suite) -> Figure:
     """Accuracy over all test samples: local exits as bars, cloud exits as lines, the paper's as hollow marks."""
     exits, first = local_exits(suite), baseline(suite)
     families = [("SEM", "sem", sem_edge(suite, first), sem_cloud(suite, first), "o")]
-    for color, regime, marker in zip(_colors(suite), regimes(suite), MARKERS * 2, strict=False):
+    for color, regime, marker in zip(_colors(suite), shown(suite), MARKERS, strict=False):
         at = mem_edge(suite, regime)
         last = {exit_: at[max(at)] for exit_ in exits} if at else {}
         families.append((f"MEM {regime}", color, {k: at[k] for k in exits if k in at}, last, marker))
@@ -84,7 +87,7 @@ def figure_10(suite: Suite) -> Figure:
     rows = _rows(len(families) + 3 * compared)
     title = "Accuracy if every test sample were answered at one exit"
     size = (9.6, 4.3 + 0.34 * rows)
-    with sheet(suite_in_short(suite), title, 1, 1, size, legend_rows=rows) as (figure, panels):
+    with sheet(suite_in_short(suite), title, 1, 1, size, legend_rows=rows, note=_note(suite)) as (figure, panels):
         panel = panels[0]
         scale = [_means(part) for _, _, edge, cloud, _ in families for part in (edge, cloud)]
         beside: list[Values] = [dict(paper.SEM_EDGE), dict(paper.MEM_EDGE)] if compared else []
@@ -108,14 +111,16 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure
     """Average multiply-adds against accuracy: MEM under each regime, all its exits active; and single points beside."""
     title = "What accuracy costs: average multiply-adds a sample, all local exits active"
     note = "one threshold at every exit, swept; no point was chosen by the test set"
-    rows = _rows(len(found) + 2)
+    note = " · ".join(filter(None, (note, _note(suite))))
+    rows = _rows(len(shown(suite)) + 1 + comparable(suite))
     size = (9.6, 4.3 + 0.34 * rows)
     with sheet(suite_in_short(suite), title, 1, 1, size, note=note, legend_rows=rows) as (figure, panels):
         panel = panels[0]
-        for color, (regime, points) in zip(_colors(suite), found.items(), strict=False):
+        colors = dict(zip(shown(suite), _colors(suite), strict=True))
+        for regime, points in ((regime, found[regime]) for regime in colors if regime in found):
             ordered = sorted(points, key=lambda point: point.macs)
             panel.plot(
-                [p.macs / 1e6 for p in ordered], [100 * p.accuracy for p in ordered], color=light(color),
+                [p.macs / 1e6 for p in ordered], [100 * p.accuracy for p in ordered], color=light(colors[regime]),
                 label=f"MEM {regime}", marker=".", **OVER_EDGE,
             )  # fmt: skip
         alone = [
@@ -151,8 +156,12 @@ def _rows(names: int) -> int:
 
 def _colors(suite: Suite) -> list[str]:
     """MEM's own colour for the first regime, and others for the others."""
-    others = [STEPS[number % len(STEPS)] for number in range(len(suite.settings.regimes))]
-    return ["mem", *others][: len(regimes(suite))]
+    return ["mem", *STEPS][: len(shown(suite))]
+
+
+def _note(suite: Suite) -> str:
+    left_out = len(regimes(suite)) - len(shown(suite))
+    return f"{left_out} other regimes, worse on the validation samples, are in the table" if left_out else ""
 
 
 def _means(spreads: Spreads) -> Values:

@@ -62,15 +62,21 @@ def write_suite_report(folder: Path, out: Path) -> list[Path]:
 
 
 def suite_frontier(suite: Suite, folder: Path) -> dict[str, tuple[Point, ...]]:
-    """MEM's frontier under each regime, mean over seeds at each threshold, from the predictions in the folder."""
+    """MEM's frontier under each regime, mean over seeds at each threshold, from the predictions in the folder.
+
+    A run whose predictions are not there, as in a copy that left them out, is not in it.
+    """
     found = {}
     for regime in regimes(suite):
         by_seed = []
         for run in runs(suite, many(suite) or "", regime).values():
-            predictions = Predictions.read(folder / run.key.folder / PREDICTIONS)
+            file = folder / run.key.folder / PREDICTIONS
+            if not file.exists():
+                continue
+            predictions = Predictions.read(file)
             by_seed.append(frontier(predictions, run.stage_macs, run.head_macs, run.exits[:-1], THRESHOLDS))
-        mean = np.array(by_seed).mean(axis=0)
-        found[regime] = tuple(Point(*map(float, row)) for row in mean)
+        if by_seed:
+            found[regime] = tuple(Point(*map(float, row)) for row in np.array(by_seed).mean(axis=0))
     return found
 
 

@@ -66,13 +66,17 @@ class Epoch:
         self.generator = torch.Generator().manual_seed(batches.seed * 1_000_003 + number)
 
     def __iter__(self) -> "Epoch":
-        batches, count = self.batches, len(self.batches.labels)
+        batches, size = self.batches, self.batches.batch_size
         device = batches.labels.device
-        self.order = torch.randperm(count, generator=self.generator).to(device)
+        self.order = torch.randperm(len(batches.labels), generator=self.generator).to(device)
         if batches.crop or batches.flip:
-            corners = torch.randint(2 * batches.crop + 1, (2, count, 1), generator=self.generator)
-            mirrored = torch.rand(count, 1, generator=self.generator) < 0.5
-            self.corners, self.mirrored = corners.to(device), mirrored.to(device)
+            corners, mirrored = [], []
+            for _ in range(len(batches)):
+                corners.append(torch.randint(2 * batches.crop + 1, (2, size, 1), generator=self.generator))
+                if batches.flip:
+                    mirrored.append(torch.rand(size, 1, generator=self.generator) < 0.5)
+            self.corners = torch.cat(corners, dim=1).to(device)
+            self.mirrored = torch.cat(mirrored).to(device) if batches.flip else None
         self.step = 0
         return self
 
@@ -93,7 +97,7 @@ class Epoch:
         else:
             top, left = self.corners[:, part]
             across = torch.arange(width, device=rows.device).repeat(len(rows), 1)
-            if batches.flip:
+            if self.mirrored is not None:
                 across = torch.where(self.mirrored[part], width - 1 - across, across)
             down, across = torch.arange(height, device=rows.device) + top, across + left
             window = batches.pixels[rows[:, None, None], down[:, :, None], across[:, None, :]]

@@ -163,6 +163,8 @@ class _Trainer:
         recipe = self.recipe = run.recipe
         self.team = team or Alone()
         self.splits, self.device = splits, device
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = True  # every batch has the same shape: look for the fastest kernels once
         net = standard_cnn(run.architecture, channel_statistics(splits.train), run.seed).to(device)
         if recipe.channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from offramp.artifacts.document import Frozen, write_bytes
+from offramp.train.workers import first
 
 
 class EpochRecord(Frozen):
@@ -103,7 +104,7 @@ class _TwoLines(Progress):
 
 
 class ProgressBar:
-    """A bar with the loss and the time left, and below it the validation accuracy of every exit."""
+    """A bar with loss and time left, below it every exit's validation accuracy; of the first process alone."""
 
     def __init__(self, title: str, console: Console | None = None) -> None:
         console = console or get_console()
@@ -115,7 +116,7 @@ class ProgressBar:
             TextColumn("{task.fields[state]}"),
             console=console,
             refresh_per_second=4,
-            disable=not console.is_terminal,
+            disable=not (first() and console.is_terminal),
         )
         self.title = title
         self.task = self.progress.add_task(title, total=None, state="")

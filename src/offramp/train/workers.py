@@ -44,6 +44,8 @@ class Together:
     """The processes that torchrun started."""
 
     def __init__(self, device: torch.device) -> None:
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
         if not distributed.is_initialized():
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()

@@ -62,6 +62,8 @@ REGIMES: dict[str, RegimeSettings] = {
         RegimeSettings(name="equilibrium", rescale=True),
         RegimeSettings(name="equilibrium-distill", rescale=True, teacher="last"),
         RegimeSettings(name="mixed-distill", backbone_first=0.5, teacher="last"),
+        RegimeSettings(name="early-distill", balance="early", teacher="last"),
+        RegimeSettings(name="early-ensemble", balance="early", teacher="ensemble"),
     )
 }
 
