@@ -5,7 +5,8 @@ The running nodes and the offline evaluation both give `Answers`, so "the same" 
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Self
+from functools import lru_cache
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -60,19 +61,23 @@ class Judged:
         """Answer for some of the rows at this exit."""
         probabilities = self.probabilities[rows]
         count = len(probabilities)
-        exits, tiers, drops = np.empty(count, np.int64), np.empty(count, np.int8), np.empty(count, np.bool_)
-        exits.fill(exit_)
-        tiers.fill(tier)
-        drops.fill(dropped)
         return Answers(
             probabilities.astype(np.float32),
             probabilities.argmax(axis=1),
-            exits,
+            _same(exit_, "q", count),
             self.scores[rows].astype(np.float32),
-            tiers,
-            np.zeros(count, np.bool_),
-            drops,
+            _same(int(tier), "b", count),
+            _same(False, "?", count),
+            _same(dropped, "?", count),
         )
+
+
+@lru_cache(maxsize=1024)
+def _same(value: int, dtype: Literal["q", "b", "?"], count: int) -> npt.NDArray[Any]:
+    """So many of one value, not to be written to: the answers to most batches share theirs."""
+    array = np.full(count, value, dtype)
+    array.setflags(write=False)
+    return array
 
 
 def merge(parts: list[tuple[npt.NDArray[np.intp], Answers]], count: int) -> Answers:

@@ -23,11 +23,12 @@ def softmax(logits: npt.ArrayLike) -> Floats:
     >>> softmax([[0.0, 0.0]])
     array([[0.5, 0.5]])
     """
-    values = np.asarray(logits, dtype=np.float64)
+    values = np.asarray(logits)
     if values.ndim != 2 or values.shape[1] == 0:
         raise InputError(f"logits: expected shape (N, classes) with at least one class, got {values.shape}.")
     # The ufuncs' own reductions: an array's methods are the same behind two more calls of Python's, at each answer.
-    shifted: Floats = values - np.maximum.reduce(values, axis=1, keepdims=True)
+    highest = np.maximum.reduce(values, axis=1, keepdims=True)
+    shifted: Floats = np.subtract(values, highest, dtype=np.float64)  # each made a double, then subtracted
     np.exp(shifted, out=shifted)
     shifted /= np.add.reduce(shifted, axis=1, keepdims=True)
     return shifted

@@ -44,6 +44,30 @@ class Part:
     last: bool
 
 
+@dataclass(frozen=True)
+class Step:
+    """A span that is run by a plan, open, with the names of what it gives."""
+
+    spec: SpanSpec
+    span: Span
+    exit: int  # its end: an exit, or the boundary where the rest is cut
+    logits: str
+    features: str | None  # None where nobody wants them
+
+    @classmethod
+    def of(cls, spec: SpanSpec, span: Span) -> "Step":
+        """Name what a span gives."""
+        return cls(spec, span, spec.end, logits_name(spec.end), features_name(spec.end) if spec.gives else None)
+
+
+@dataclass(frozen=True)
+class Route:
+    """What an edge runs by a plan: the spans between active exits, and the one behind them to the cut, if any."""
+
+    exits: tuple[Step, ...]
+    rest: Step | None
+
+
 class Edge:
     """Answers batches by a plan. Safe to call from several threads at once.
 
@@ -73,8 +97,8 @@ class Edge:
         end = max([plan.cut, *(active.exit for active in plan.active)]) or self.last
         ends = {*(active.exit for active in plan.active), *([self.last] if end == self.last else [])}
         self.choice = choose(bundle, SpanSpec(0, end, tuple(sorted(ends))), runtime, precision, threads)
-        self._warm(plan)
         self.route = self._route(plan)
+        self._warm()
 
     def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
         """Ask the cloud whether it can finish what the plan hands on, where the plan hands anything on.
@@ -107,49 +131,49 @@ class Edge:
         else:
             route = self._route(self._check(plan))
         image = read_images(self.preprocessing, image)
-        rows, features, at = np.arange(len(image)), image, 0
-        for position, (spec, span) in enumerate(route):
-            outputs = span.run(features)
-            judged = Judged.of(outputs[logits_name(spec.end)], plan.score)
-            if spec.end == self.last:  # nowhere to go on to: every sample is answered, whatever its score
-                yield Part(rows, judged.answers(spec.end, Tier.EDGE), 0, last=True)
+        rows, features = np.arange(len(image)), image
+        for position, step in enumerate(route.exits):
+            outputs = step.span.run(features)
+            judged = Judged.of(outputs[step.logits], plan.score)
+            if step.exit == self.last:  # nowhere to go on to: every sample is answered, whatever its score
+                yield Part(rows, judged.answers(step.exit, Tier.EDGE), 0, last=True)
                 return
             decision = Decision.at(judged.scores, plan, position)
             if len(decision.exit):
                 done = not len(decision.forward) and not len(decision.drop)
-                answers = judged.answers(spec.end, Tier.EDGE, slice(None) if done else decision.exit)
+                answers = judged.answers(step.exit, Tier.EDGE, slice(None) if done else decision.exit)
                 yield Part(rows[decision.exit], answers, 0, last=done)
             if len(decision.drop):
-                answers = judged.answers(spec.end, Tier.EDGE, decision.drop, dropped=True)
+                answers = judged.answers(step.exit, Tier.EDGE, decision.drop, dropped=True)
                 yield Part(rows[decision.drop], answers, 0, last=not len(decision.forward))
             if not len(decision.forward):
                 return
-            at = spec.end
-            if spec.gives is not None:
-                features = outputs[features_name(at)]
+            if step.features is not None:
+                features = outputs[step.features]
             if len(decision.forward) < len(rows):
                 rows = rows[decision.forward]
-                features = features[decision.forward] if spec.gives is not None else features
-        yield self._rest(plan, image, rows, features, at, end, reply)
+                features = features[decision.forward] if step.features is not None else features
+        yield self._rest(plan, route.rest, image, rows, features, end, reply)
 
     def _rest(
         self,
         plan: Plan,
+        rest: "Step | None",
         image: Images,
         rows: Rows,
         features: npt.NDArray[Any],
-        at: int,
         end: float | None,
         reply: Reply | None,
     ) -> Part:
         """Answer what left at no active exit: here, if the network ends here, else by the cloud."""
         if plan.cut == self.last:
-            logits = self._span(SpanSpec(at, self.last, (self.last,))).run(features)[logits_name(self.last)]
-            return Part(rows, Judged.of(logits, plan.score).answers(self.last, Tier.EDGE), 0, last=True)
+            assert rest is not None
+            judged = Judged.of(rest.span.run(features)[rest.logits], plan.score)
+            return Part(rows, judged.answers(self.last, Tier.EDGE), 0, last=True)
         if plan.cut == 0:
             features = encode_image(image[rows], plan.codec)
-        elif plan.cut > at:
-            features = self._span(SpanSpec(at, plan.cut, gives=plan.codec)).run(features)[features_name(plan.cut)]
+        elif rest is not None:
+            features = rest.span.run(features)[features_name(plan.cut)]
         assert self.cloud is not None  # _check saw to it
         wait = CLOUD_TIMEOUT if end is None else end - time.monotonic()
         to = None if reply is None else Direct(reply, rows)
@@ -177,9 +201,16 @@ class Edge:
             start = active.exit
         return spans
 
-    def _route(self, plan: Plan) -> list[tuple[SpanSpec, Span]]:
-        """The spans between active exits, open."""
-        return [(spec, self._span(spec)) for spec in self._exit_spans(plan)]
+    def _route(self, plan: Plan) -> "Route":
+        """The spans that the edge runs by a plan, open."""
+        specs = self._exit_spans(plan)
+        at = specs[-1].end if specs else 0
+        exits = tuple(Step.of(spec, self._span(spec)) for spec in specs)
+        if plan.cut <= at:
+            return Route(exits, None)
+        ends = (self.last,) if plan.cut == self.last else ()
+        spec = SpanSpec(at, plan.cut, ends, None if ends else plan.codec)
+        return Route(exits, Step.of(spec, self._span(spec)))
 
     def _check(self, plan: Plan) -> Plan:
         plan.check(self.bundle.manifest)
@@ -200,12 +231,7 @@ class Edge:
                     found = self.spans[spec] = open_span(self.bundle, spec, self.threads, self.choice.engine)
         return found
 
-    def _warm(self, plan: Plan) -> None:
-        """Open what the plan needs and run it."""
-        specs = self._exit_spans(plan)
-        at = specs[-1].end if specs else 0
-        if plan.cut > at:
-            ends = (self.last,) if plan.cut == self.last else ()
-            specs.append(SpanSpec(at, plan.cut, ends, None if ends else plan.codec))
-        for spec in specs:
-            warm_up(self._span(spec), self.bundle, spec)
+    def _warm(self) -> None:
+        """Run what the plan needs."""
+        for step in (*self.route.exits, *([self.route.rest] if self.route.rest else [])):
+            warm_up(step.span, self.bundle, step.spec)
