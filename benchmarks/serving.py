@@ -233,7 +233,7 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
                 raise SystemExit(f"{name} gives other answers than the bare runtime: a comparison would mean nothing.")
         figures: dict[str, Any] = {"missing": missing}
         pool = stack.enter_context(ThreadPoolExecutor(16))
-        for size, clients, most in ((1, 1, 150), (1, 16, 20), (32, 1, 10), (32, 16, 3)):
+        for size, clients, most in ((1, 1, 150), (1, 16, 20), (32, 1, 10), (32, 16, 8)):
             image, calls = everything[:size], max(2, round(most * scale))
             throughput: dict[str, list[float]] = {name: [] for name in asks}
             call_seconds: dict[str, list[float]] = {name: [] for name in asks}
