@@ -72,7 +72,8 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
     shape = bundle.manifest.feature_shape(options.boundary)
     rng = np.random.default_rng(options.seed)
     figures: dict[str, Any] = {}
-    common = (str(bundle.path), "--port", "0", "--threads", str(options.threads))
+    engine = ("--runtime", "onnxruntime", "--precision", "fp32")  # direct's, and that of the answers compared with
+    common = (str(bundle.path), "--port", "0", "--threads", str(options.threads), *engine)
     with ExitStack() as stack:
         addresses = {"direct": stack.enter_context(_direct(bundle, options.threads))}
         for name, flags in CONTENDERS.items():
