@@ -1,0 +1,28 @@
+"""The command line: one verb a step of the pipeline. Heavy imports stand inside the verbs."""
+
+import os
+import sys
+
+from offramp.cli.frame import app
+from offramp.errors import OfframpError
+
+# isort: off
+# In the order of the pipeline, which is the help's: a verb is known once its module is imported.
+from offramp.cli import networks
+from offramp.cli import bundles
+from offramp.cli import measures
+from offramp.cli import nodes
+# isort: on
+
+__all__ = ["app", "bundles", "main", "measures", "networks", "nodes"]
+
+
+def main() -> None:
+    """Run the command line; an error of ours is printed as one message, and the exit code is 2."""
+    # What grpc writes to stderr by itself stands beside the message that we raise for the same failure.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    try:
+        app()
+    except OfframpError as error:
+        print(f"offramp: error: {error}", file=sys.stderr)
+        sys.exit(2)

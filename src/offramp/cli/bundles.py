@@ -1,0 +1,76 @@
+"""The verbs that make bundles and parts of them: export, slice."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from offramp.cli.frame import app, codec_of, console, needs_torch
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that `offramp train` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the bundle. Default: CHECKPOINT/bundle")] = None,
+    data: Annotated[str | None, typer.Option(help="Calibration data. Default: what it was trained on.")] = None,
+    exporter: Annotated[str, typer.Option(help="torchscript or dynamo.")] = "torchscript",
+    int8: Annotated[bool, typer.Option("--int8", help="Add a graph that multiplies in int8.")] = False,
+    force_int8: Annotated[
+        bool, typer.Option("--force-int8", help="The same, even where it loses more than 2 points.")
+    ] = False,
+) -> None:
+    """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ."""
+    needs_torch("export")
+    from offramp.data.load import load
+    from offramp.errors import InputError
+    from offramp.export.write import export as run
+    from offramp.models.checkpoint import Checkpoint
+
+    if exporter not in ("torchscript", "dynamo"):
+        raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
+    trained = Checkpoint.open(checkpoint)
+    splits = load(data or trained.card.data, trained.card.architecture.shape, seed=trained.card.seed)
+    bundle = run(
+        trained,
+        out or checkpoint / "bundle",
+        splits.calibration,
+        exporter=exporter,  # type: ignore[arg-type]
+        int8=int8 or force_int8,
+        force_int8=force_int8,
+    )
+    parity = bundle.manifest.parity
+    print(
+        f"{bundle.path}: bundle {bundle.id}, {bundle.manifest.model}, "
+        f"exits {', '.join(map(str, bundle.manifest.exits))}; differs from torch by "
+        f"{parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
+    )
+    if bundle.manifest.int8 is not None:
+        from offramp.bench.table import int8_table
+
+        console.print(int8_table(bundle.manifest.int8))
+
+
+@app.command("slice")
+def slice_(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
+    out: Annotated[Path, typer.Option(help="ONNX file to write.")],
+    start: Annotated[int, typer.Option(min=0, help="Boundary where it begins; 0 is the image.")] = 0,
+    end: Annotated[int | None, typer.Option(min=0, help="Boundary where it ends. Default: the network's end.")] = None,
+    takes: Annotated[str, typer.Option(help="Codec in which features arrive: fp32, fp16 or uint8.")] = "fp32",
+    gives: Annotated[str | None, typer.Option(help="Codec in which features leave. Default: none do.")] = None,
+) -> None:
+    """Write a part of a bundle as one ONNX file: for a small device, or for another maker's server as the cloud."""
+    from offramp.artifacts.bundle import Bundle, features_name
+    from offramp.artifacts.document import write_bytes
+    from offramp.runtime.codec import name_input
+    from offramp.runtime.span import SpanSpec, cut_out
+
+    source = Bundle.open(bundle)
+    manifest = source.manifest
+    stop = manifest.last if end is None else end
+    exits = tuple(exit_ for exit_ in manifest.exits if exit_ == stop)
+    spec = SpanSpec(start, stop, exits, None if gives is None else codec_of(gives), codec_of(takes))
+    graph, found, outputs = cut_out(source, spec)
+    name = features_name(start)  # as the protocol's request calls it, in whatever codec
+    write_bytes(out, name_input(graph, found, name))
+    print(f"{out}: {name} to {', '.join(outputs.values())}, {len(graph):,} bytes, of bundle {source.id}")

@@ -1,0 +1,202 @@
+"""The verbs that make networks: train, show, and the suite of many with its report. They need torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from offramp.cli.frame import app, console, needs_torch
+from offramp.cli.options import Bottleneck, Compile, Data, HeadKind, Out, Seed
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
+    data: Data = "digits",
+    preset: Annotated[
+        str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
+    ] = None,
+    regime: Annotated[
+        str | None, typer.Option(help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    loss_weights: Annotated[
+        str | None, typer.Option(help="Weight of each exit's loss, like 1:1.0,5:0.5,9:1.0. Default: all equal.")
+    ] = None,
+    head: HeadKind = "linear",
+    bottleneck: Bottleneck = None,
+    compile_: Compile = None,
+    seed: Seed = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Threads of torch; 0 is its own choice. On a shared machine, fewer are faster.")
+    ] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+) -> None:
+    """Train a network with local exits and write a checkpoint."""
+    needs_torch("train")
+    from offramp.data.load import load
+    from offramp.models.architecture import parse_exits
+    from offramp.models.architecture import preset as find_preset
+    from offramp.train.loop import Run
+    from offramp.train.loop import train as run
+    from offramp.train.observe import ProgressBar
+    from offramp.train.recipe import recipe as find_recipe
+    from offramp.train.workers import first
+
+    sizes = find_preset(preset or ("tiny" if data == "digits" else "small"))
+    exits = parse_exits(model, len(sizes.widths))
+    chosen = find_recipe(recipe or ("digits" if data == "digits" else "modern")).but(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        regime=regime,
+        compile=compile_,
+        loss_weights=None if loss_weights is None else _loss_weights(loss_weights),
+    )
+    splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)
+    architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))
+    out = out or Path("runs") / architecture.name
+    with ProgressBar(architecture.name) as bar:
+        checkpoint = run(
+            Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar], threads=threads or None
+        )
+    if not first():
+        return
+    shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())
+    console.print(f"{out}: {architecture.name}, validation accuracy in % by exit {shown}", highlight=False)
+
+
+@app.command()
+def show(
+    model: Annotated[str, typer.Argument(help="A model's name, a checkpoint or a bundle.")] = "mem",
+    preset: Annotated[str, typer.Option(help="tiny, small, slim or full; of a model's name only.")] = "small",
+    head: HeadKind = "linear",
+    bottleneck: Bottleneck = None,
+) -> None:
+    """Show stages and heads with their MACs, parameters and features."""
+    from offramp.artifacts.bundle import MANIFEST, Bundle
+
+    if (Path(model) / MANIFEST).exists():
+        manifest = Bundle.open(model).manifest
+        stages = {s.index: (s.macs, s.parameters, s.shape) for s in manifest.stages}
+        heads = {h.exit: (h.macs, h.parameters) for h in manifest.heads}
+        name = f"{manifest.model} ({model})"
+    else:
+        needs_torch("show")
+        from offramp.models.architecture import parse_exits
+        from offramp.models.architecture import preset as find_preset
+        from offramp.models.checkpoint import CARD, Checkpoint
+        from offramp.models.cnn import standard_cnn
+        from offramp.models.count import count
+
+        if (Path(model) / CARD).exists():
+            checkpoint = Checkpoint.open(model)
+            architecture, net, name = checkpoint.card.architecture, checkpoint.net, model
+        else:
+            sizes = find_preset(preset)
+            classes = tuple(map(str, range(10)))
+            exits = parse_exits(model, len(sizes.widths))
+            architecture = sizes.architecture(exits, classes, head, _bottlenecks(bottleneck))
+            net, name = standard_cnn(architecture), f"{architecture.name}, preset {preset}, 10 classes"
+        counted, head_costs = count(net, architecture.shape)
+        stages = {i: (cost.macs, cost.parameters, cost.shape) for i, cost in counted.items()}
+        heads = {i: (cost.macs, cost.parameters) for i, cost in head_costs.items()}
+    table = Table(title=name)
+    for column in ("stage", "features", "bytes fp32", "MACs", "weights", "head MACs", "head weights"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for index, (macs, parameters, shape) in stages.items():
+        costs = [f"{number:,}" for number in heads[index]] if index in heads else ["–", "–"]
+        size = 4
+        for extent in shape:
+            size *= extent
+        table.add_row(str(index), "x".join(map(str, shape)), f"{size:,}", f"{macs:,}", f"{parameters:,}", *costs)
+    total = [sum(macs for macs, _, _ in stages.values()), sum(parameters for _, parameters, _ in stages.values())]
+    total += [sum(macs for macs, _ in heads.values()), sum(parameters for _, parameters in heads.values())]
+    table.add_section()
+    table.add_row("sum", "", "", *(f"{number:,}" for number in total))
+    console.print(table)
+
+
+@app.command()
+def suite(
+    source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
+    out: Out = Path("suite-results"),
+    preset: Annotated[
+        str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")
+    ] = None,
+    models: Annotated[str, typer.Option(help="all, or a list like standard,sem-2,mem,2+5.")] = "all",
+    regimes: Annotated[str, typer.Option(help="The first is what the others are compared with.")] = "joint",
+    seeds: Annotated[str, typer.Option(help="A list like 0,1,2.")] = "0",
+    budget: Annotated[str | None, typer.Option(help="Stop in time, like 9m; the same command goes on.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    head: HeadKind = "linear",
+    bottleneck: Bottleneck = None,
+    compile_: Compile = None,
+    cross: Annotated[bool, typer.Option("--cross", help="Train SEMs under every regime too.")] = False,
+) -> None:
+    """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
+    needs_torch("suite")
+    from offramp.bench.budget import Clock, parse_budget
+    from offramp.bench.suite import run_suite, suite_settings
+    from offramp.train.recipe import recipe as find_recipe
+
+    chosen = find_recipe(recipe or ("digits" if source == "digits" else "modern"))
+    settings = suite_settings(
+        data=source,
+        preset_name=preset or ("tiny" if source == "digits" else "small"),
+        recipe=chosen.but(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, compile=compile_),
+        models=models,
+        regimes=regimes,
+        seeds=seeds,
+        head=head,
+        bottlenecks=_bottlenecks(bottleneck),
+        cross=cross,
+    )
+    clock = Clock(None if budget is None else parse_budget(budget))
+    done = run_suite(settings, out, clock=clock, console=console)
+    left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
+    console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder that `offramp suite` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write. Default: the suite's folder.")] = None,
+) -> None:
+    """Draw the paper's Figures 9 and 10 from a suite, ours beside the paper's, and say which of its claims hold."""
+    from offramp.report.suite_page import write_suite_report
+
+    written = write_suite_report(folder, out or folder)
+    console.print(f"{written[0]}: report; figures: {', '.join(path.name for path in written[1:])}", highlight=False)
+
+
+def _bottlenecks(text: str | None) -> dict[int, int]:
+    from offramp.errors import InputError
+
+    if text is None:
+        return {}
+    try:
+        return {int(at): int(channels) for at, channels in (part.split(":") for part in text.split(","))}
+    except ValueError as error:
+        raise InputError(f"bottleneck {text!r}: expected BOUNDARY:CHANNELS pairs like 1:3,6:4.") from error
+
+
+def _loss_weights(text: str) -> dict[int, float]:
+    from offramp.errors import InputError
+
+    try:
+        return {int(exit_): float(weight) for exit_, weight in (part.split(":") for part in text.split(","))}
+    except ValueError as error:
+        raise InputError(f"loss weights {text!r}: expected EXIT:WEIGHT pairs like 1:1.0,9:0.5.") from error

@@ -1,0 +1,128 @@
+"""The verbs that run a node: serve cloud, serve edge."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from offramp.cli.frame import serve
+from offramp.cli.options import (
+    CodecName,
+    Drop,
+    Host,
+    HttpPort,
+    MaxBatch,
+    NoHttp,
+    Port,
+    PrecisionName,
+    RuntimeName,
+    Score,
+    Threads,
+)
+
+if TYPE_CHECKING:
+    from offramp.artifacts.plan import Plan
+
+
+@serve.command("cloud")
+def serve_cloud(
+    bundle: Annotated[list[Path], typer.Argument(help="Folders that `offramp export` wrote.")],
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    http_port: HttpPort = None,
+    no_http: NoHttp = False,
+    threads: Threads = 0,
+    max_batch: MaxBatch = 256,
+    batch_size: Annotated[
+        int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
+    ] = 64,
+    max_wait_ms: Annotated[
+        float, typer.Option(help="How long a request may wait for company while the runtime is free; 0 does not.")
+    ] = 0.0,
+    queue: Annotated[int, typer.Option(help="Samples that may wait; what comes on top is refused at once.")] = 256,
+    workers: Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")] = 1,
+    runtime: RuntimeName = "auto",
+    precision: PrecisionName = "auto",
+) -> None:
+    """Serve every tail of one bundle or several, in batches across clients."""
+    from offramp.nodes.batching import Limits
+    from offramp.nodes.process import CloudSettings
+    from offramp.nodes.process import serve_cloud as run
+
+    limits = Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue)
+    bundles = tuple(map(str, bundle))
+    http = _http_port(port, http_port, no_http)
+    run(CloudSettings(bundles, host, port, http, threads, max_batch, limits, workers, runtime, precision))
+
+
+@serve.command("edge")
+def serve_edge(
+    bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
+    exit_: Annotated[list[int] | None, typer.Option("--exit", help="Active exit; repeat for several.")] = None,
+    threshold: Annotated[
+        list[float] | None, typer.Option(help="A sample leaves when its score is below this; one for each exit.")
+    ] = None,
+    cut: Annotated[
+        int | None, typer.Option(help="Where the rest leaves the edge; 0 sends the image. Default: the last exit.")
+    ] = None,
+    codec: CodecName = "fp32",
+    drop_threshold: Drop = None,
+    plan: Annotated[Path | None, typer.Option(help="A plan as a file, instead of the options above.")] = None,
+    cloud: Annotated[str | None, typer.Option(help="HOST:PORT of the cloud. Not needed at the last exit.")] = None,
+    cloud_version: Annotated[
+        str | None,
+        typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
+    ] = None,
+    cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
+    score: Score = "entropy",
+    host: Host = "127.0.0.1",
+    port: Port = 8001,
+    http_port: HttpPort = None,
+    no_http: NoHttp = False,
+    threads: Threads = 0,
+    max_batch: MaxBatch = 256,
+    runtime: RuntimeName = "auto",
+    precision: PrecisionName = "auto",
+) -> None:
+    """Serve the classifier: answer at the exit what is sure enough, forward the rest."""
+    from offramp.artifacts.plan import Plan
+    from offramp.nodes.process import serve_edge as run
+
+    run(
+        bundle,
+        Plan.load(plan) if plan else _plan(exit_ or [], threshold or [], cut, codec, score, drop_threshold),
+        cloud=cloud,
+        cloud_version=cloud_version,
+        cloud_wait=cloud_wait,
+        host=host,
+        port=port,
+        http_port=_http_port(port, http_port, no_http),
+        threads=threads,
+        max_batch=max_batch,
+        runtime=runtime,
+        precision=precision,
+    )
+
+
+def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
+    """Triton's convention, 8000 for HTTP beside 8001 for gRPC, moved along with the port; None for no HTTP."""
+    if no_http:
+        return None
+    return http_port if http_port is not None else max(port - 1, 0)
+
+
+def _plan(
+    exits: list[int], thresholds: list[float], cut: int | None, codec: str, score: str, drop: float | None
+) -> "Plan":
+    from offramp.artifacts.plan import Plan
+    from offramp.errors import InputError
+
+    if not exits and cut is None:
+        raise InputError("plan: nothing says what to do. Give --exit and --threshold, or --cut, or --plan FILE.")
+    if len(exits) != len(thresholds):
+        raise InputError(
+            f"threshold: {len(exits)} exits and {len(thresholds)} thresholds; expected one --threshold for each --exit."
+        )
+    active = [{"exit": exit_, "threshold": threshold} for exit_, threshold in zip(exits, thresholds, strict=True)]
+    at = exits[-1] if cut is None else cut
+    return Plan.checked(active=active, cut=at, codec=codec, score=score, drop_threshold=drop)

@@ -1,0 +1,38 @@
+"""Options that several verbs take, each with its one help text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Data = Annotated[str, typer.Option(help="digits, a folder of parquet or of images by class, or hub:NAME.")]
+Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]
+Out = Annotated[Path, typer.Option(help="Where to write.")]
+Split = Annotated[str, typer.Option(help="train, validation, calibration or test.")]
+Score = Annotated[str, typer.Option(help="entropy, max-probability or margin.")]
+CodecName = Annotated[str, typer.Option(help="fp32, fp16 or uint8: how features cross the cut.")]
+Drop = Annotated[float | None, typer.Option(help="A score above this is not worth the cloud: answered, and marked.")]
+RuntimeName = Annotated[
+    str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto times both where openvino is installed.")
+]
+PrecisionName = Annotated[
+    str,
+    typer.Option("--precision", help="auto, fp32, bf16 or int8; auto is fp32 where there are no bf16 matrix units."),
+]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of the gRPC side; 0 chooses a free one.")]
+HttpPort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help="Port of the HTTP side; 0 chooses a free one. Default: one below --port."),
+]
+NoHttp = Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
+MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="torch.compile. Default: what the recipe says."),
+]
+HeadKind = Annotated[str, typer.Option(help="Of local exits: linear (the paper's), or conv, a convolution before it.")]
+Bottleneck = Annotated[
+    str | None, typer.Option(help="Few channels where features may cross, BOUNDARY:CHANNELS like 1:3,6:4.")
+]
