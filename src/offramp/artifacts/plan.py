@@ -13,6 +13,8 @@ from offramp.errors import InputError
 ScoreName = Literal["entropy", "max-probability", "margin"]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
+PAPER_THRESHOLDS = (0.1, 0.3, 0.5, 0.8)
+
 
 class ActiveExit(Frozen):
     """An exit where samples may leave: those whose score is below the threshold do."""
@@ -123,6 +125,10 @@ class Plan(Document):
             codec=self.codec,
             drop_threshold=self.drop_threshold,
         )
+
+    def hands_on(self, last: int) -> bool:
+        """Whether any sample of a network of `last` stages may be left to the next tier."""
+        return last not in (self.cut, self.exit)
 
     def check(self, manifest: Manifest) -> Self:
         """Give the plan back if `manifest` can follow it."""

@@ -8,7 +8,7 @@ from rich.console import Console
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.experiment import Agreed, Experiment, ModelResult, TrainingPoint
 from offramp.artifacts.measurement import Conditions, Measurement
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive, measurement
@@ -33,7 +33,6 @@ from offramp.train.observe import EpochRecord, ProgressBar
 from offramp.train.recipe import recipe
 
 MODELS = (*(f"sem-{k}" for k in range(1, 9)), "mem")
-THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # the paper's
 BATCH_SIZE = 32  # the paper's
 PRESET, RECIPE, DATA = "tiny", "digits", "digits"
 RESULTS = "experiment.json"
@@ -121,11 +120,11 @@ def _measure(bundle: Bundle, predictions: Predictions, splits: Splits) -> list[t
     local = [exit_ for exit_ in manifest.exits if exit_ < manifest.last]
     pixels = manifest.preprocessing.from_uint8(images.images)
     found = []
-    with edge_and_cloud(bundle.path, Plan.of(local[0], THRESHOLDS[0])) as address, Client(address) as client:
+    with edge_and_cloud(bundle.path, Plan.of(local[0], PAPER_THRESHOLDS[0])) as address, Client(address) as client:
         served = describe_edge(client)
         conditions = Conditions.here(batch_size=BATCH_SIZE, link="loopback, unshaped", runtime=served.runtime)
         for exit_ in local:
-            for threshold in THRESHOLDS:
+            for threshold in PAPER_THRESHOLDS:
                 driven = drive(client, pixels, batch_size=BATCH_SIZE, exit_=exit_, threshold=threshold)
                 plan = Plan.of(exit_, threshold)
                 document = measurement(manifest.model, plan, images, driven, conditions)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from offramp.artifacts.experiment import TrainingPoint
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, SUITE, RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.bench.budget import Clock, OutOfTimeError
@@ -28,8 +28,6 @@ from offramp.train.recipe import Recipe
 from offramp.train.regimes.settings import REGIMES
 from offramp.train.regimes.settings import regime as find_regime
 from offramp.train.workers import size
-
-THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # the paper's
 
 
 def model_names(text: str, last: int) -> tuple[str, ...]:
@@ -171,7 +169,7 @@ def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions) -> Su
         head_macs={exit_: cost.macs for exit_, cost in heads.items()},
         feature_bytes={k: _size(stages[k].shape) for k in net.exits},
         test_accuracy={k: accuracy_at(predictions, k) or 0.0 for k in net.exits},
-        tiered=tuple(_tiered(predictions, k, threshold) for k in net.exits[:-1] for threshold in THRESHOLDS),
+        tiered=tuple(_tiered(predictions, k, threshold) for k in net.exits[:-1] for threshold in PAPER_THRESHOLDS),
         training=tuple(TrainingPoint(epoch=r.epoch, validation_accuracy=r.validation_accuracy) for r in records),
         seconds=card.seconds,
         images_per_second=statistics.median(record.images_per_second for record in records),

@@ -10,8 +10,6 @@ from offramp.errors import MissingExtraError
 if TYPE_CHECKING:
     from offramp.artifacts.codec import Codec
 
-THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # the paper's
-
 app = typer.Typer(
     help="Networks with local exits, run over edge and cloud.",
     no_args_is_help=True,

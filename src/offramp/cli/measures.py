@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from offramp.cli.frame import THRESHOLDS, app, codec_of, console, needs_torch
+from offramp.cli.frame import app, codec_of, console, needs_torch
 from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RuntimeName, Score, Seed, Split
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def evaluate(
     """Give the paper's measures from predictions, without running anything."""
     from dataclasses import asdict
 
-    from offramp.artifacts.plan import Plan
+    from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
     from offramp.artifacts.predictions import Predictions
     from offramp.bench.table import percent
     from offramp.exits.evaluation import accuracy_at, route
@@ -63,7 +63,7 @@ def evaluate(
     table = Predictions.read(predictions)
     exits = exit_ or ([k for k in table.header.exits if k != table.last] or [table.last])
     rows = []
-    for t in threshold or THRESHOLDS:
+    for t in threshold or PAPER_THRESHOLDS:
         for k in exits:
             cut = table.header.cut if table.header.codec != "fp32" else k
             plan = Plan.of(k, t, score, cut=cut, codec=table.header.codec, drop_threshold=drop_threshold)

@@ -106,7 +106,7 @@ class Edge:
         Raises UnreachableError after `timeout` seconds without an answer, BundleMismatchError where the cloud holds
         another bundle.
         """
-        if self.cloud is not None and self.last not in (self.plan.cut, self.plan.exit):
+        if self.cloud is not None and self.plan.hands_on(self.last):
             self.cloud.check(self.plan, timeout)
 
     def infer(self, image: Images, *, plan: Plan | None = None, timeout: float | None = None) -> Answers:
@@ -214,7 +214,7 @@ class Edge:
 
     def _check(self, plan: Plan) -> Plan:
         plan.check(self.bundle.manifest)
-        if self.cloud is None and self.last not in (plan.cut, plan.exit):
+        if self.cloud is None and plan.hands_on(self.last):
             raise InputError(
                 f"exit {plan.exit}: what is not sure enough there goes to a cloud, and this edge has none. "
                 f"Name one (--cloud HOST:PORT), or answer everything here at exit {self.last}."
