@@ -1,5 +1,6 @@
 """A suite: the same models trained under several regimes and seeds, with what came out of each. Reports read one."""
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from offramp.artifacts.experiment import TrainingPoint
 
 SUITE = "suite.json"  # in the suite's folder
 PREDICTIONS = "predictions.parquet"  # in a run's
+BUNDLE = "bundle"  # in a run's, once it is exported
 
 
 class RunKey(Frozen):
@@ -105,3 +107,16 @@ class Suite(Document):
         """The runs that are planned and not finished."""
         done = {run.key for run in self.runs}
         return tuple(key for key in self.settings.planned() if key not in done)
+
+    def chosen(self, seed: int | None = None) -> tuple[SuiteRun, ...]:
+        """The finished runs that are compared as the paper does: its regime is the first, and one seed, the lowest."""
+        seeds = sorted({run.key.seed for run in self.runs})
+        wanted = seeds[0] if seed is None and seeds else seed
+        return tuple(run for run in self.runs if (run.key.regime, run.key.seed) == (self.settings.regimes[0], wanted))
+
+
+def bundles_in(path: Path) -> list[Path]:
+    """The bundles that a folder stands for: those of a suite's chosen runs, else itself."""
+    if not (path / SUITE).is_file():
+        return [path]
+    return [path / run.key.folder / BUNDLE for run in Suite.read(path / SUITE).chosen()]

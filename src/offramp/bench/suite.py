@@ -82,10 +82,13 @@ def suite_settings(
     )
 
 
-def run_suite(settings: SuiteSettings, out: Path, *, clock: Clock, console: Console) -> Suite:
+def run_suite(
+    settings: SuiteSettings, out: Path, *, clock: Clock, console: Console, threads: int | None = None
+) -> Suite:
     """Train what is left, as far as the clock's budget goes; give the suite with all that is finished.
 
-    Raises TrainingError where `out` holds a suite of other settings.
+    `threads` are the processor's to train on; None leaves it to torch. Raises TrainingError where `out` holds a suite of
+    other settings.
     """
     if size() > 1:
         raise TrainingError(f"suite: runs in one process, and torchrun started {size()}. Start it without torchrun.")
@@ -101,9 +104,9 @@ def run_suite(settings: SuiteSettings, out: Path, *, clock: Clock, console: Cons
         try:
             clock.start()
             with ProgressBar(str(key)) as bar:
-                checkpoint = train(
-                    _run(settings, key, at.train.classes), at, out / key.folder, resume=True, observers=[bar, clock]
-                )
+                run = _run(settings, key, at.train.classes)
+                watching = [bar, clock]
+                checkpoint = train(run, at, out / key.folder, resume=True, observers=watching, threads=threads)
         except OutOfTimeError:
             break
         start = time.monotonic()

@@ -11,10 +11,11 @@ from offramp.errors import OfframpError
 from offramp.cli import networks
 from offramp.cli import bundles
 from offramp.cli import measures
+from offramp.cli import reproduce
 from offramp.cli import nodes
 # isort: on
 
-__all__ = ["app", "bundles", "main", "measures", "networks", "nodes"]
+__all__ = ["app", "bundles", "main", "measures", "networks", "nodes", "reproduce"]
 
 
 def main() -> None:

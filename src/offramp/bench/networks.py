@@ -1,0 +1,125 @@
+"""A suite's networks made ready for nodes: a bundle and its predictions on the test set for each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from offramp.artifacts.bundle import MANIFEST, Bundle
+from offramp.artifacts.predictions import Predictions
+from offramp.artifacts.suite import BUNDLE, SUITE, Suite, SuiteRun
+from offramp.data.image_set import ImageSet, Splits
+from offramp.data.load import load
+from offramp.errors import ArtifactMissingError, InputError, MissingExtraError
+from offramp.exits.evaluation import accuracy_at
+from offramp.measure.predict import of_bundle
+
+APART = 0.002  # an accuracy over the test set may differ by rounding between torch and onnxruntime, not by more
+
+
+@dataclass(frozen=True)
+class Network:
+    """One trained network, exported."""
+
+    run: SuiteRun
+    bundle: Bundle
+
+
+def open_suite(folder: Path) -> Suite:
+    """Read a suite that has finished runs."""
+    if not (folder / SUITE).is_file():
+        raise ArtifactMissingError(
+            f"{folder}: not a folder of `offramp suite`, it has no {SUITE}. Make one with: offramp suite digits "
+            f"--models all --out {folder}"
+        )
+    suite = Suite.read(folder / SUITE)
+    if not suite.runs:
+        raise InputError(f"{folder}: none of the suite's {len(suite.left)} runs is finished. Go on with: offramp suite")
+    return suite
+
+
+def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str | None = None) -> dict[str, Network]:
+    """Open each network of one seed under the suite's first regime, by name; export those that were not yet.
+
+    Raises ArtifactMissingError where a run's files are not there, InputError where a bundle is another network's,
+    MissingExtraError where something is to be exported and torch is not installed.
+    """
+    runs = suite.chosen(seed)
+    if not runs:
+        seeds = sorted({run.key.seed for run in suite.runs})
+        raise InputError(f"seed {seed}: {folder} has runs of seed {', '.join(map(str, seeds))}. Choose one of them.")
+    missing = [run for run in runs if not (folder / run.key.folder / BUNDLE / MANIFEST).is_file()]
+    if missing:
+        _export(folder, suite, missing, data)
+    found = {}
+    for run in runs:
+        bundle = Bundle.open(folder / run.key.folder / BUNDLE)
+        manifest = bundle.manifest
+        expected = (run.key.model, run.exits, run.key.seed, run.commit)
+        got = (manifest.model, manifest.exits, manifest.origin.seed, manifest.origin.commit)
+        if got != expected:
+            raise InputError(
+                f"{bundle.path}: expected the bundle of {_said(*expected)}, as {folder / SUITE} has it; found that of "
+                f"{_said(*got)}. Export it again: offramp export {folder / run.key.folder}"
+            )
+        found[run.key.model] = Network(run, bundle)
+    return found
+
+
+def splits_of(suite: Suite, data: str | None, network: Network) -> Splits:
+    """The data that a suite was trained on, `data` standing in for where it lay."""
+    origin = network.bundle.manifest
+    splits = load(data or suite.settings.data, origin.preprocessing.shape, seed=origin.origin.seed)
+    if (splits.test.classes, len(splits.test)) != (suite.classes, suite.test_samples):
+        raise InputError(
+            f"{data or suite.settings.data}: {len(splits.test)} test samples of {len(splits.test.classes)} classes, "
+            f"and the suite was measured on {suite.test_samples} of {len(suite.classes)}. Give its data by --data."
+        )
+    return splits
+
+
+def predictions_of(network: Network, test: ImageSet, file: Path) -> Predictions:
+    """What a bundle answers at every exit, from `file` where it is there already.
+
+    Raises InputError where that is not what the suite says of the network.
+    """
+    if file.exists():
+        kept = Predictions.read(file)
+        if kept.header.source == f"bundle:{network.bundle.id}" and len(kept) == len(test):
+            return kept
+    predictions = of_bundle(network.bundle).predict(test, "test")
+    for exit_, stated in network.run.test_accuracy.items():
+        found = accuracy_at(predictions, exit_) or 0.0
+        if abs(found - stated) > APART + 2 / max(1, len(test)):
+            raise InputError(
+                f"{network.bundle.path}: {100 * found:.2f} % right at exit {exit_}, and the suite says "
+                f"{100 * stated:.2f} %. The bundle is not of this run: delete it, and it is exported again."
+            )
+    predictions.write(file)
+    return predictions
+
+
+def _export(folder: Path, suite: Suite, runs: list[SuiteRun], data: str | None) -> None:
+    for run in runs:
+        if not (folder / run.key.folder).is_dir():
+            raise ArtifactMissingError(
+                f"{folder / run.key.folder}: missing, and {folder / SUITE} says that {run.key} is finished. Copy the "
+                "folder whole, or train it again: offramp suite"
+            )
+    try:
+        from offramp.export.write import export
+        from offramp.models.checkpoint import Checkpoint
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{folder / runs[0].key.folder}: no bundle, and exporting one needs torch. Do it where torch is installed: "
+            f"offramp reproduce {folder} --prepare"
+        ) from error
+    calibration = None
+    for run in runs:
+        checkpoint = Checkpoint.open(folder / run.key.folder)
+        if calibration is None:
+            shape = checkpoint.card.architecture.shape
+            calibration = load(data or suite.settings.data, shape, seed=run.key.seed).calibration
+        export(checkpoint, folder / run.key.folder / BUNDLE, calibration)
+
+
+def _said(model: str, exits: tuple[int, ...], seed: int, commit: str) -> str:
+    return f"{model}, exits {', '.join(map(str, exits))}, seed {seed}, commit {commit}"
