@@ -87,8 +87,8 @@ def run_suite(
 ) -> Suite:
     """Train what is left, as far as the clock's budget goes; give the suite with all that is finished.
 
-    `threads` are the processor's to train on; None leaves it to torch. Raises TrainingError where `out` holds a suite of
-    other settings.
+    `threads` are what the processor trains on; None leaves it to torch. Raises TrainingError where `out` holds a suite
+    of other settings.
     """
     if size() > 1:
         raise TrainingError(f"suite: runs in one process, and torchrun started {size()}. Start it without torchrun.")
