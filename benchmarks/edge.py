@@ -71,7 +71,7 @@ def asked(conversation: Conversation, image: Images) -> tuple[Answers, int]:
 def steps_of(edge: Edge, image: Images) -> Steps:
     """The library's call, and what it is made of, one by one."""
     plan, preprocessing = edge.plan, edge.bundle.manifest.preprocessing
-    span = edge.spans[spec_of(plan)]
+    span = edge.spans.get(spec_of(plan))
     outputs = span.run(image)
     logits, features = outputs[logits_name(plan.exit)], outputs[features_name(plan.exit)]
     judged = Judged.of(logits, plan.score)

@@ -58,8 +58,9 @@ def main() -> None:
                 Client(edge.address()) as client,
                 Client(cloud.address()) as at_cloud,
             ):
-                every = drive(client, pixels, batch_size=32, threshold=0.0)  # all go on: their scores at the last exit
-                here = drive(client, pixels, batch_size=32, threshold=1.0)
+                # All go on: their scores at the last exit.
+                every = drive(client, pixels, batch_size=32, options={"threshold": 0.0})
+                here = drive(client, pixels, batch_size=32, options={"threshold": 1.0})
                 assert len(every.answers) == len(here.answers)
                 threshold = float(np.median(here.answers.score))  # half of the samples leave, whatever was not learnt
                 found: dict[str, dict[str, list[float]]] = {way: {c: [] for c in COLUMNS} for way in WAYS}
@@ -69,7 +70,7 @@ def main() -> None:
                             client,
                             pixels,
                             batch_size=32,
-                            threshold=threshold,
+                            options={"threshold": threshold},
                             direct=at_cloud if way == "direct" else None,
                         )
                         for way in WAYS

@@ -162,6 +162,75 @@ def test_a_change_that_fits_several_exits_is_refused() -> None:
         plan.but(threshold=0.5)
 
 
+def test_a_cut_that_is_named_stays_where_an_exit_is_moved() -> None:
+    """The exit takes along only a cut that nobody named."""
+    assert Plan.of(4, 0.5).but(exit_=2, cut=6) == Plan.of(2, 0.5, cut=6)
+    assert Plan.of(4, 0.5).but(exit_=2, cut=0, codec="uint8") == Plan.of(2, 0.5, cut=0, codec="uint8")
+
+
+def test_cut_and_codec_and_drop_threshold_change_alone() -> None:
+    """The exits stay, several of them too."""
+    exits = ({"exit": 2, "threshold": 0.1}, {"exit": 5, "threshold": 0.3})
+    plan = Plan.checked(active=exits, cut=5, score="margin")
+    assert plan.but(cut=0, codec="fp16", drop_threshold=0.9) == Plan.checked(
+        active=exits, cut=0, codec="fp16", score="margin", drop_threshold=0.9
+    )
+
+
+def test_exit_0_is_none() -> None:
+    """Of any plan: a drop threshold of the old one goes with its exits."""
+    several = Plan.checked(active=({"exit": 2, "threshold": 0.1}, {"exit": 5, "threshold": 0.3}), cut=5)
+    for plan in (several, Plan.of(4, 0.5, drop_threshold=0.9), Plan.checked(active=(), cut=9)):
+        assert plan.but(exit_=0, cut=3, codec="uint8") == Plan.checked(active=(), cut=3, codec="uint8")
+        assert plan.but(exit_=0, threshold=0.0, cut=0) == Plan.checked(active=(), cut=0)
+
+
+def test_a_plan_without_an_exit_gets_one() -> None:
+    """And is cut there; a threshold of 0 changes nothing where there is none."""
+    plan = Plan.checked(active=(), cut=9, codec="uint8")
+    assert plan.but(exit_=3, threshold=0.4) == Plan.of(3, 0.4, codec="uint8")
+    assert plan.but(threshold=0.0) == plan
+
+
+NOT_SAID = [
+    ({"exit_": 0}, "exit 0: without a local exit, the cut says how far the edge runs. Name it as well."),
+    ({"exit_": 0, "cut": 3, "threshold": 0.5}, "threshold 0.5: exit 0 is none, and nobody leaves there. Leave it out."),
+    (
+        {"exit_": 0, "cut": 3, "drop_threshold": 0.5},
+        "plan: a drop threshold needs an active exit, whose answer a dropped sample gets.",
+    ),
+    ({"threshold": 0.5}, "threshold 0.5: this edge has no active exit. Name one as well."),
+    ({"exit_": 5, "cut": 3}, "plan: the cut must be 0 or not before the last active exit 5, got 3."),
+    ({"codec": "jpeg"}, "codec 'jpeg': unknown. Choose one of fp32, fp16, uint8."),
+    (
+        {"exit_": 3, "drop_threshold": 2.0},
+        "drop threshold 2.0: expected a number in [0, 1]. A sample leaves when its score is below the threshold: at 0 "
+        "none does.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), NOT_SAID, ids=[str(change) for change, _ in NOT_SAID])
+def test_a_change_that_makes_no_plan_is_refused(change: dict[str, Any], message: str) -> None:
+    """Of a plan without an exit; each has its own sentence."""
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Plan.checked(active=(), cut=9).but(**change)
+
+
+def test_a_threshold_alone_is_of_the_last_local_exit(manifest: Manifest) -> None:
+    """Which is where the network is cut."""
+    plan = Plan.at_last_local_exit(manifest, 0.4, "margin", codec="uint8", drop_threshold=0.8)
+    assert plan == Plan.of(1, 0.4, "margin", codec="uint8", drop_threshold=0.8)
+
+
+def test_a_threshold_alone_lets_a_network_without_a_local_exit_answer_everything(manifest: Manifest) -> None:
+    """Nothing of it is handed on."""
+    fields = {"heads": manifest.heads[-1:], "cuts": manifest.cuts[:1]}
+    plan = Plan.at_last_local_exit(manifest.model_copy(update=fields), 0.4, drop_threshold=0.8)
+    assert plan == Plan.checked(active=(), cut=2)
+    assert not plan.hands_on(2)
+
+
 def test_a_changed_threshold_is_checked() -> None:
     """A request's threshold passes the same checks as a plan's."""
     with pytest.raises(InputError, match=re.escape("threshold 2: expected a number in [0, 1].")):

@@ -58,6 +58,17 @@ def test_all_models_are_listed(models: list[Any]) -> None:
     ]
 
 
+def test_models_match_by_name_and_by_version(models: list[Any]) -> None:
+    """Of what is not named, all."""
+    catalog = Catalog(models)
+    assert catalog.matching() == list(catalog)
+    assert catalog.matching("double") == [models[0], models[2]]
+    assert catalog.matching("double", "8") == [models[2]]
+    for name, version in (("resnet", ""), ("double", "9")):
+        with pytest.raises(UnknownModelError):
+            catalog.matching(name, version)
+
+
 def test_metadata_lists_every_version_of_the_name(models: list[Any]) -> None:
     """With the tensors as they are declared."""
     assert Catalog(models).metadata(models[0]) == {

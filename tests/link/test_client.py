@@ -38,9 +38,17 @@ def model(make: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture(scope="module")
-def server(model: Any) -> Iterator[Server]:
+def other(make: Callable[[], Any]) -> Any:
+    """The same in another version."""
+    other = make()
+    other.version, other.config = "8", {"colour": "blue"}
+    return other
+
+
+@pytest.fixture(scope="module")
+def server(model: Any, other: Any) -> Iterator[Server]:
     """A real one."""
-    running = Server([model], "127.0.0.1", 0, max_batch=4)
+    running = Server([model, other], "127.0.0.1", 0, max_batch=4)
     running.start()
     yield running
     running.stop(WAIT)
@@ -87,9 +95,10 @@ def test_a_model_says_what_it_takes_and_gives(client: Client) -> None:
     """Metadata and configuration."""
     client.wait_ready(WAIT)
     assert client.metadata("double", WAIT) == ModelMetadata(
-        "double", ("7",), {"x": ("FP32", (-1, 2))}, {"twice": ("FP32", (-1, 2)), "word": ("BYTES", (-1,))}
+        "double", ("7", "8"), {"x": ("FP32", (-1, 2))}, {"twice": ("FP32", (-1, 2)), "word": ("BYTES", (-1,))}
     )
     assert client.config("double", WAIT) == {"colour": "green"}
+    assert client.config("double", WAIT, "8") == {"colour": "blue"}
 
 
 def test_a_model_is_made_ready(client: Client, model: Any) -> None:
@@ -129,6 +138,25 @@ def test_answers_in_parts_come_one_after_the_other(client: Client) -> None:
     assert [(part.parameters["mark"], part.parameters["row"], part.last) for part in parts] == [
         (1, 0, False), (1, 1, True), (2, 0, False), (2, 1, True),
     ]  # fmt: skip
+
+
+def test_a_stream_asks_the_version_that_it_names(client: Client, other: Any) -> None:
+    """Each of its requests."""
+    asked = len(other.calls)
+    assert len(list(client.stream("double", iter([(X, {}), (X, {})]), timeout=WAIT, version="8"))) == 4
+    assert len(other.calls) == asked + 2
+
+
+def test_statistics_count_each_version_apart(client: Client) -> None:
+    """Samples, and the seconds of the requests that were answered."""
+    before = client.statistics("double", WAIT)
+    client.infer("double", X, timeout=WAIT, version="8")
+    after = client.statistics("double", WAIT)
+    assert client.statistics(timeout=WAIT) == after
+    assert set(after) == {("double", "7"), ("double", "8")}
+    assert after["double", "7"] == before["double", "7"]
+    assert after["double", "8"].samples == before["double", "8"].samples + 2
+    assert after["double", "8"].seconds > before["double", "8"].seconds
 
 
 def test_a_stream_goes_on_after_a_request_that_failed(server: Server) -> None:
@@ -239,6 +267,7 @@ ASKED: dict[str, Callable[[Client], Any]] = {
     "prepare": lambda client: client.prepare("double", WAIT),
     "metadata": lambda client: client.metadata("double", WAIT),
     "config": lambda client: client.config("double", WAIT),
+    "statistics": lambda client: client.statistics("double", WAIT),
     "infer": lambda client: client.infer("double", X, timeout=WAIT),
     "stream": lambda client: list(client.stream("double", iter([(X, {})]), timeout=WAIT)),
 }

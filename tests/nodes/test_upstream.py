@@ -13,18 +13,26 @@ from tritonclient.grpc import service_pb2_grpc
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.errors import BundleMismatchError, LinkError, UnreachableError
-from offramp.nodes.upstream import RemoteCloud
+from offramp.errors import BundleMismatchError, InputError, LinkError, UnreachableError
+from offramp.nodes.upstream import LocalCloud, RemoteCloud
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 PLAN = Plan.of(3, 0.3)
 
 
 class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    """Another maker's server of `tail-3` in one version, which it lists or not."""
+    """Another maker's server of `tail-3` in one version, which it lists or not; it answers for others all the same."""
 
-    def __init__(self, *, lists: bool, ready: bool = True, rows: int | None = None) -> None:
-        self.lists, self.ready, self.rows = lists, ready, rows
+    def __init__(
+        self,
+        *,
+        lists: bool,
+        ready: bool = True,
+        rows: int | None = None,
+        gives: tuple[str, ...] = ("logits_9",),
+        classes: int = 10,
+    ) -> None:
+        self.lists, self.ready, self.rows, self.gives, self.classes = lists, ready, rows, gives, classes
         self.versions: list[str] = []  # that requests named
 
     def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -42,8 +50,9 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         self.versions.append(request.model_version)
         rows = request.inputs[0].shape[0] if self.rows is None else self.rows
         response = pb.ModelInferResponse(model_name="tail-3")
-        output = response.outputs.add(name="logits_9", datatype="FP32", shape=[rows, 10])
-        output.contents.fp32_contents.extend(range(rows * 10))
+        for name in self.gives:
+            output = response.outputs.add(name=name, datatype="FP32", shape=[rows, self.classes])
+            output.contents.fp32_contents.extend(range(rows * self.classes))
         return response
 
 
@@ -136,3 +145,56 @@ def test_an_answer_of_other_rows_is_refused(bundle: Bundle) -> None:
     assert str(caught.value) == (
         f"cloud {cloud.client.address}: expected logits_9 of shape (2, 10), got shape (1, 10)."
     )
+
+
+def images(bundle: Bundle) -> Any:
+    """Two of them, as they travel in 8 bits."""
+    return np.zeros((2, *bundle.manifest.preprocessing.shape), np.uint8)
+
+
+def test_another_network_s_answer_is_of_its_own_last_exit(bundle: Bundle) -> None:
+    """Asked by its version for this one call."""
+    servicer = Other(lists=True, gives=("logits_5",))
+    with cloud_of(bundle, servicer, None) as cloud:
+        finished = cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+    assert servicer.versions == ["another"]
+    assert finished.exit == 5
+    assert finished.logits is not None
+    assert finished.logits.shape == (2, 10)
+
+
+def test_the_edge_s_own_network_answers_at_its_own_last_exit(bundle: Bundle) -> None:
+    """The other's would be another graph's."""
+    with cloud_of(bundle, Other(lists=True, gives=("logits_5",)), None) as cloud, pytest.raises(LinkError) as caught:
+        cloud.finish(3, "fp32", features(bundle), WAIT)
+    assert str(caught.value) == f"cloud {cloud.client.address}: expected logits_9 of shape (2, 10), got nothing."
+
+
+@pytest.mark.parametrize(
+    ("gives", "found"),
+    [((), "nothing"), (("logits_5", "logits_9"), "logits_5, logits_9"), (("logits_x",), "logits_x"), (("y",), "y")],
+)
+def test_an_answer_that_is_not_of_one_exit_is_refused(bundle: Bundle, gives: tuple[str, ...], found: str) -> None:
+    """Which of them would be the network's?"""
+    with cloud_of(bundle, Other(lists=True, gives=gives), None) as cloud, pytest.raises(LinkError) as caught:
+        cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+    assert str(caught.value) == f"cloud {cloud.client.address}: expected the logits of one exit, got {found}."
+
+
+def test_another_network_of_other_classes_is_refused(bundle: Bundle) -> None:
+    """Its labels would be taken for the edge's."""
+    servicer = Other(lists=True, gives=("logits_5",), classes=100)
+    with cloud_of(bundle, servicer, None) as cloud, pytest.raises(LinkError) as caught:
+        cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+    assert str(caught.value) == (
+        f"cloud {cloud.client.address}: expected logits_5 of shape (2, 10), got shape (2, 100)."
+    )
+
+
+def test_a_cloud_in_the_same_process_has_one_network(bundle: Bundle) -> None:
+    """Its own, which may be named."""
+    cloud = LocalCloud(bundle, threads=1)
+    assert cloud.finish(0, "uint8", images(bundle), WAIT, None, bundle.id).logits is not None
+    with pytest.raises(InputError) as caught:
+        cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+    assert str(caught.value) == "cloud_version 'another': this edge's cloud is in the same process. Leave it out."

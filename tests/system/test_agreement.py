@@ -38,7 +38,7 @@ def test_running_nodes_give_what_offline_evaluation_gives(
     """Label, exit and score of every test sample are the offline evaluation's, at each exit and threshold."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
     with Client(address) as client:
-        driven = drive(client, pixels, batch_size=32, exit_=exit_, threshold=threshold, warm_up=0)
+        driven = drive(client, pixels, batch_size=32, options={"exit": exit_, "threshold": threshold}, warm_up=0)
 
     plan = Plan.of(exit_, threshold)
     agreement = check(driven.answers, digits.test, predictions, bundle_id=bundle.id, plan=plan)
@@ -166,7 +166,7 @@ def test_latency_is_taken_per_sample_and_local_exits_do_not_wait_for_the_cloud(
     """In a divided batch the local answers come in an earlier part than the cloud's."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:256])
     with Client(address) as client:
-        driven = drive(client, pixels, batch_size=len(pixels), exit_=3, threshold=0.3, warm_up=0)
+        driven = drive(client, pixels, batch_size=len(pixels), warm_up=0)
 
     local = driven.latency_ms[driven.answers.tier == Tier.EDGE]
     cloud = driven.latency_ms[driven.answers.tier == Tier.CLOUD]
@@ -182,7 +182,7 @@ def test_only_the_samples_that_need_it_travel(
     """Bytes to the cloud are those of the forwarded samples' features and a frame for each batch that has any."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
     with Client(address) as client:
-        driven = drive(client, pixels, batch_size=32, exit_=4, threshold=0.3)
+        driven = drive(client, pixels, batch_size=32, options={"exit": 4, "threshold": 0.3})
     forwarded = int((route(predictions, Plan.of(4, 0.3)).tier == Tier.CLOUD).sum())
     payload = forwarded * bundle.manifest.stages[3].bytes_fp32
     batches = -(-len(pixels) // 32)

@@ -78,6 +78,25 @@ class Plan(Document):
         )
 
     @classmethod
+    def at_last_local_exit(
+        cls,
+        manifest: Manifest,
+        threshold: float,
+        score: str = "entropy",
+        *,
+        codec: str = "fp32",
+        drop_threshold: float | None = None,
+    ) -> Self:
+        """Make the plan that a threshold alone means for a network: its last local exit is active, and it is cut there.
+
+        A network without a local exit answers everything at its end.
+        """
+        local = manifest.exits[:-1]
+        if not local:
+            return cls.checked(active=(), cut=manifest.last, codec=codec, score=score)
+        return cls.of(local[-1], threshold, score, codec=codec, drop_threshold=drop_threshold)
+
+    @classmethod
     def checked(cls, **values: object) -> Self:
         """Make a plan from the options of a command or request; an InputError says what does not fit."""
         try:
@@ -107,23 +126,47 @@ class Plan(Document):
         """The last active exit's threshold; 0 where there is none, since nobody leaves."""
         return self.active[-1].threshold if self.active else 0.0
 
-    def but(self, *, exit_: int | None = None, threshold: float | None = None) -> Self:
-        """Give the plan with its one active exit moved, and the cut with it, or with another threshold."""
-        if exit_ is None and threshold is None:
+    def but(
+        self,
+        *,
+        exit_: int | None = None,
+        threshold: float | None = None,
+        cut: int | None = None,
+        codec: str | None = None,
+        drop_threshold: float | None = None,
+    ) -> Self:
+        """Give the plan with what is named changed: its one active exit moved, and the cut with it unless named too.
+
+        An exit of 0 is none: every sample goes on from `cut`, and no head is computed.
+        """
+        if (exit_, threshold, cut, codec, drop_threshold) == (None,) * 5:
             return self
-        if len(self.active) > 1:
-            raise InputError(
-                f"exit or threshold: this edge has {len(self.active)} active exits, and which is meant is not said. "
-                "Leave them out, or run an edge with one active exit."
-            )
-        moved = self.exit if exit_ is None else exit_
-        return type(self).of(
-            moved,
-            self.threshold if threshold is None else threshold,
-            self.score,
-            cut=moved if self.cut == self.exit else self.cut,
-            codec=self.codec,
-            drop_threshold=self.drop_threshold,
+        active: tuple[object, ...] = self.active
+        at, drop = self.cut, self.drop_threshold
+        if exit_ == 0:
+            if cut is None:
+                raise InputError("exit 0: without a local exit, the cut says how far the edge runs. Name it as well.")
+            if threshold:
+                raise InputError(f"threshold {threshold:g}: exit 0 is none, and nobody leaves there. Leave it out.")
+            active, drop = (), None
+        elif exit_ is not None or threshold is not None:
+            if len(active) > 1:
+                raise InputError(
+                    f"exit or threshold: this edge has {len(active)} active exits, and which is meant is not said. "
+                    "Leave them out, or run an edge with one active exit."
+                )
+            if exit_ is None and not active and threshold:
+                raise InputError(f"threshold {threshold:g}: this edge has no active exit. Name one as well.")
+            if exit_ is not None or active:
+                moved = self.exit if exit_ is None else exit_
+                active = ({"exit": moved, "threshold": self.threshold if threshold is None else threshold},)
+                at = moved if self.cut == self.exit else self.cut
+        return type(self).checked(
+            active=active,
+            cut=at if cut is None else cut,
+            codec=self.codec if codec is None else codec,
+            score=self.score,
+            drop_threshold=drop if drop_threshold is None else drop_threshold,
         )
 
     def hands_on(self, last: int) -> bool:

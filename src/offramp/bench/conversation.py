@@ -42,10 +42,13 @@ class Arrival:
 
 
 class Conversation:
-    """Asks an edge about one batch after another. A context manager; its streams end with it."""
+    """Asks an edge about one batch after another. A context manager; its streams end with it.
 
-    def __init__(self, edge: Client, cloud: Client | None = None) -> None:
-        self.edge, self.cloud = edge, cloud
+    `version` (a bundle's id) names one of several networks of the edge; without it, the first answers.
+    """
+
+    def __init__(self, edge: Client, cloud: Client | None = None, version: str = "") -> None:
+        self.edge, self.cloud, self.version = edge, cloud, version
         self.requests: Requests = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[float, bool, Result | OfframpError]] = queue.SimpleQueue()
         self.streams: list[ResultStream] = []
@@ -53,9 +56,10 @@ class Conversation:
         self.score = "entropy"
 
     def __enter__(self) -> Self:
-        self._listen(self.edge.stream(NAME, iter(self.requests.get, None), timeout=TIMEOUT), from_edge=True)
+        requests = iter(self.requests.get, None)
+        self._listen(self.edge.stream(NAME, requests, timeout=TIMEOUT, version=self.version), from_edge=True)
         if self.cloud is not None:
-            self.score = describe_edge(self.edge).plan.score
+            self.score = describe_edge(self.edge, version=self.version).plan.score
             opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {"token": self.token})])
             self._listen(self.cloud.stream(REPLIES, opening, timeout=TIMEOUT), from_edge=False)
             self._next()  # the cloud says that the stream is open
@@ -69,7 +73,7 @@ class Conversation:
             stream.cancel()
 
     def ask(self, batch: npt.NDArray[Any], options: Parameters, name: int) -> Iterator[Arrival]:
-        """Send a batch `(N, C, H, W)` and give what comes back, until every row is answered."""
+        """Send a batch, in a form that the classifier takes, and give what comes back, until every row is answered."""
         direct = {} if self.cloud is None else {"reply_to": self.token, "reply_as": str(name)}
         self.requests.put(({IMAGE: batch}, {**options, **direct}))
         answered, edge_is_done = 0, False

@@ -125,7 +125,8 @@ def _measure(bundle: Bundle, predictions: Predictions, splits: Splits) -> list[t
         conditions = Conditions.here(batch_size=BATCH_SIZE, link="loopback, unshaped", runtime=served.runtime)
         for exit_ in local:
             for threshold in PAPER_THRESHOLDS:
-                driven = drive(client, pixels, batch_size=BATCH_SIZE, exit_=exit_, threshold=threshold)
+                options = {"exit": exit_, "threshold": threshold}
+                driven = drive(client, pixels, batch_size=BATCH_SIZE, options=options)
                 plan = Plan.of(exit_, threshold)
                 document = measurement(manifest.model, plan, images, driven, conditions)
                 agreement = check(driven.answers, images, predictions, bundle_id=bundle.id, plan=plan)

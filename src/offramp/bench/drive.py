@@ -1,7 +1,9 @@
 """The paper's test node: send a set to an edge batch by batch, collect the answers, take the time of each sample."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
 from offramp.link.client import Client
+from offramp.link.served import Parameters
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,18 @@ class Drive:
 
 def drive(
     client: Client,
-    images: npt.NDArray[np.float32],
+    images: npt.NDArray[Any] | Sequence[bytes],
     *,
     batch_size: int,
-    exit_: int | None = None,
-    threshold: float | None = None,
+    options: Parameters | None = None,
+    version: str = "",
     warm_up: int = 2,
     direct: Client | None = None,
 ) -> Drive:
-    """Send images `(N, C, H, W)` one batch after another over the streaming call and wait for every answer.
+    """Send images one batch after another over the streaming call and wait for every answer.
+
+    Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `options` are parameters of
+    every request: another plan than the edge's own. `version` (a bundle's id) names one of several networks of it.
 
     The first `warm_up` batches are sent twice; their first answers are thrown away. With `direct`, a client of the
     cloud, the cloud's answers come straight from there, the paper's way; else they come through the edge.
@@ -45,19 +51,15 @@ def drive(
         raise InputError(f"batch size {batch_size}: expected at least 1.")
     if not len(images):
         raise InputError("images: there is nothing to send.")
-    options: dict[str, bool | int | float | str] = {}
-    if exit_ is not None:
-        options["exit"] = exit_
-    if threshold is not None:
-        options["threshold"] = threshold
+    images = images if isinstance(images, np.ndarray) else np.array(images, np.object_)
     batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
     rounds = [*enumerate(batches[:warm_up], -warm_up), *enumerate(batches)]
     parts: list[tuple[npt.NDArray[np.intp], Answers]] = []
     latency, batch_ms, bytes_to_cloud = np.full(len(images), np.nan), [], 0
-    with Conversation(client, direct) as conversation:
+    with Conversation(client, direct, version) as conversation:
         for position, batch in rounds:
             start, answered_ms = time.perf_counter(), 0.0
-            for arrival in conversation.ask(batch, options, position):
+            for arrival in conversation.ask(batch, options or {}, position):
                 elapsed = (arrival.time - start) * 1000
                 if position < 0:
                     continue

@@ -87,6 +87,10 @@ def bench(
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Which of the edge's networks, by name or bundle's id. Default: its first."),
+    ] = None,
     direct: Annotated[
         str | None, typer.Option(help="HOST:PORT of the cloud: its answers come straight from there.")
     ] = None,
@@ -105,7 +109,7 @@ def bench(
     from offramp.bench.table import measurements_table
     from offramp.data.load import load
     from offramp.link.client import Client
-    from offramp.nodes.edge_model import describe_edge
+    from offramp.nodes.edge_model import describe_edge, find_edge
 
     predictions = None
     if check is not None:
@@ -113,13 +117,15 @@ def bench(
 
         predictions = Predictions.read(check)
     with Client(edge) as client:
-        served = describe_edge(client)
+        served = describe_edge(client) if model is None else find_edge(client, model)
         plan = served.plan.but(exit_=exit_, threshold=threshold)
+        asked = {"exit": exit_, "threshold": threshold}
+        options = {name: value for name, value in asked.items() if value is not None}
         images = load(data, served.shape, seed=seed).part(split)
         channels, height, width = served.shape
         pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
         with Client(direct) if direct else nullcontext() as cloud:
-            driven = drive(client, pixels, batch_size=batch_size, exit_=exit_, threshold=threshold, direct=cloud)
+            driven = drive(client, pixels, batch_size=batch_size, options=options, version=served.bundle, direct=cloud)
     conditions = Conditions.here(
         batch_size=batch_size, link=link, runtime=served.runtime, dtype=served.engine.precision
     )

@@ -21,6 +21,9 @@ from offramp.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from offramp.artifacts.bundle import Manifest
     from offramp.artifacts.plan import Plan
 
 
@@ -57,10 +60,14 @@ def serve_cloud(
 
 @serve.command("edge")
 def serve_edge(
-    bundle: Annotated[Path, typer.Argument(help="Folder that `offramp export` wrote.")],
+    bundle: Annotated[list[Path], typer.Argument(help="Folders that `offramp export` wrote.")],
     exit_: Annotated[list[int] | None, typer.Option("--exit", help="Active exit; repeat for several.")] = None,
     threshold: Annotated[
-        list[float] | None, typer.Option(help="A sample leaves when its score is below this; one for each exit.")
+        list[float] | None,
+        typer.Option(
+            help="A sample leaves when its score is below this; one for each exit. Of several bundles, one alone is of "
+            "each one's last local exit."
+        ),
     ] = None,
     cut: Annotated[
         int | None, typer.Option(help="Where the rest leaves the edge; 0 sends the image. Default: the last exit.")
@@ -84,13 +91,12 @@ def serve_edge(
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Serve the classifier: answer at the exit what is sure enough, forward the rest."""
-    from offramp.artifacts.plan import Plan
+    """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.process import serve_edge as run
 
     run(
         bundle,
-        Plan.load(plan) if plan else _plan(exit_ or [], threshold or [], cut, codec, score, drop_threshold),
+        _plans(bundle, plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
@@ -109,6 +115,25 @@ def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
     if no_http:
         return None
     return http_port if http_port is not None else max(port - 1, 0)
+
+
+def _plans(
+    bundles: list[Path],
+    plan: Path | None,
+    exits: list[int],
+    thresholds: list[float],
+    cut: int | None,
+    codec: str,
+    score: str,
+    drop: float | None,
+) -> "Callable[[Manifest], Plan]":
+    """What makes each bundle's plan: the same for all, or of several bundles, by a threshold alone, one for each."""
+    from offramp.artifacts.plan import Plan
+
+    if plan is None and not exits and cut is None and len(bundles) > 1 and len(thresholds) == 1:
+        (alone,) = thresholds
+        return lambda manifest: Plan.at_last_local_exit(manifest, alone, score, codec=codec, drop_threshold=drop)
+    return (Plan.load(plan) if plan else _plan(exits, thresholds, cut, codec, score, drop)).check
 
 
 def _plan(

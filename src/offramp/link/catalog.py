@@ -36,6 +36,13 @@ class Catalog:
             )
         return model
 
+    def matching(self, name: str = "", version: str = "") -> list[Served]:
+        """Every model; of a name, all its versions; of a version too, that one."""
+        if not name:
+            return [*self]
+        found = self.find(name, version)
+        return [found] if version else [*self.served[name].values()]
+
     def metadata(self, model: Served) -> dict[str, Any]:
         """The protocol's metadata of a model."""
         return {

@@ -42,6 +42,20 @@ class ModelMetadata:
     outputs: dict[str, tuple[str, tuple[int, ...]]]
 
 
+@dataclass(frozen=True)
+class ModelStatistics:
+    """What a model has answered.
+
+    The time of a request is the node's own: from the decoded message to its results, before they are encoded. So it
+    has the check of the batch, the opening of a span that nobody asked for before, the wait for a turn among other
+    requests, and the computing; it has neither the network nor the reading and writing of messages. Of a tail that is
+    asked one request at a time this is its computing. Of the classifier's it has the wait for the cloud.
+    """
+
+    samples: int
+    seconds: float  # of the requests that were answered, added up
+
+
 def check_address(address: str) -> str:
     """Give `HOST:PORT` back if it is one."""
     host, colon, port = address.rpartition(":")
@@ -116,13 +130,27 @@ class Client:
             {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in answer.outputs},
         )
 
-    def config(self, model: str, timeout: float) -> dict[str, str]:
+    def config(self, model: str, timeout: float, version: str = "") -> dict[str, str]:
         """Ask what else there is to know of a model."""
         try:
-            answer = self.stub.ModelConfig(pb.ModelConfigRequest(name=model), timeout=timeout)
+            answer = self.stub.ModelConfig(pb.ModelConfigRequest(name=model, version=version), timeout=timeout)
         except grpc.RpcError as error:
             raise error_of(error, self.address) from error
         return {name: value.string_value for name, value in answer.config.parameters.items()}
+
+    def statistics(self, model: str = "", timeout: float = 10.0) -> dict[tuple[str, str], ModelStatistics]:
+        """Ask what a model's every version, or every model, has answered since the node started, by name and version.
+
+        The difference of two askings is what was answered between them. A node of several workers answers for one.
+        """
+        try:
+            answer = self.stub.ModelStatistics(pb.ModelStatisticsRequest(name=model), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return {
+            (found.name, found.version): ModelStatistics(found.inference_count, found.inference_stats.success.ns / 1e9)
+            for found in answer.model_stats
+        }
 
     def send(self, request: pb.ModelInferRequest, timeout: float) -> Result:
         """Send a request and wait for its whole answer."""
@@ -145,13 +173,18 @@ class Client:
         return self.send(write_request(model, version, inputs, parameters), timeout)
 
     def stream(
-        self, model: str, requests: Iterator[tuple[dict[str, Any], Parameters]], *, timeout: float
+        self,
+        model: str,
+        requests: Iterator[tuple[dict[str, Any], Parameters]],
+        *,
+        timeout: float,
+        version: str = "",
     ) -> "ResultStream":
         """Ask a model one thing after another (inputs and parameters); iterate over the parts of the answers.
 
         `timeout` bounds the stream as a whole.
         """
-        messages = (write_request(model, "", inputs, parameters) for inputs, parameters in requests)
+        messages = (write_request(model, version, inputs, parameters) for inputs, parameters in requests)
         return ResultStream(self.stub.ModelStreamInfer(messages, timeout=timeout), self.address)
 
 

@@ -114,7 +114,11 @@ class Application:
             case ["health", "ready"]:
                 return _stopping() if self.stopping else _json({"ready": True})
             case ["models", "stats"]:
-                return _json({"model_stats": [node.statistics.of(model) for model in node.catalog]})
+                return self._statistics()
+            case ["models", name, "stats"]:
+                return self._statistics(name)
+            case ["models", name, "versions", version, "stats"]:
+                return self._statistics(name, version)
             case ["models", name, "versions", version, *what]:
                 return await self._told_of(node.catalog.find(name, version), what)
             case ["models", name, *what]:
@@ -127,14 +131,16 @@ class Application:
                 return _json(self.node.catalog.metadata(model))
             case ["config"]:
                 return _json(config(model))
-            case ["stats"]:
-                return _json({"model_stats": [self.node.statistics.of(model)]})
             case ["ready"]:
                 if self.stopping:
                     return _stopping()
                 await self._run(model.prepare)
                 return _json({"name": model.name, "ready": True})
         return None
+
+    def _statistics(self, name: str = "", version: str = "") -> Response:
+        models = self.node.catalog.matching(name, version)
+        return _json({"model_stats": [self.node.statistics.of(model) for model in models]})
 
     async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""

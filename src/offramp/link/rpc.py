@@ -83,8 +83,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            catalog = self.node.catalog
-            models = [catalog.find(request.name, request.version)] if request.name else [*catalog]
+            models = self.node.catalog.matching(request.name, request.version)
             found = {"model_stats": [self.node.statistics.of(model) for model in models]}
             return json_format.ParseDict(found, pb.ModelStatisticsResponse())
 

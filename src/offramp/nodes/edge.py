@@ -6,9 +6,8 @@
 A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this.
 """
 
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.link.served import Reply
 from offramp.nodes.images import read_images
+from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Direct, RemoteCloud, Upstream
-from offramp.runtime.choice import choose
-from offramp.runtime.span import Span, SpanSpec, open_span, warm_up
+from offramp.runtime.choice import Choice, choose
+from offramp.runtime.span import Span, SpanSpec, warm_up
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
 
@@ -73,7 +73,8 @@ class Edge:
 
     `bundle` is one, or its folder; `cloud` is what finishes what the edge is not sure of, or a cloud's HOST:PORT, or
     None where the plan answers everything here. Nothing is sent before a sample needs it: `check` asks the cloud now.
-    `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which times both runtimes on this machine.
+    `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which times both runtimes on this machine,
+    or a `choice` that was made already stands in for the two.
     """
 
     def __init__(
@@ -85,19 +86,19 @@ class Edge:
         threads: int = 0,
         runtime: str = "onnxruntime",
         precision: str = "fp32",
+        choice: Choice | None = None,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.cloud = RemoteCloud(bundle, cloud) if isinstance(cloud, str) else cloud
         self.threads, self.preprocessing = threads, bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.plan = self._check(plan)
-        self.spans: dict[SpanSpec, Span] = {}
-        self.opening = threading.Lock()
         # `auto` times what the edge runs of every sample, and the whole network where it runs nothing by itself.
         end = max([plan.cut, *(active.exit for active in plan.active)]) or self.last
         ends = {*(active.exit for active in plan.active), *([self.last] if end == self.last else [])}
-        self.choice = choose(bundle, SpanSpec(0, end, tuple(sorted(ends))), runtime, precision, threads)
-        self.route = self._route(plan)
+        self.choice = choice or choose(bundle, SpanSpec(0, end, tuple(sorted(ends))), runtime, precision, threads)
+        self.spans = Spans(bundle, threads, self.choice.engine)
+        self.route = self._route(plan, self.spans.keep)
         self._warm()
 
     def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
@@ -109,17 +110,34 @@ class Edge:
         if self.cloud is not None and self.plan.hands_on(self.last):
             self.cloud.check(self.plan, timeout)
 
-    def infer(self, image: Images, *, plan: Plan | None = None, timeout: float | None = None) -> Answers:
+    def infer(
+        self,
+        image: Images,
+        *,
+        plan: Plan | None = None,
+        timeout: float | None = None,
+        cloud_version: str | None = None,
+    ) -> Answers:
         """Answer a batch, every row in its place: float32 `(N, C, H, W)` in [0, 1], or as `nodes.images` says.
 
         `plan` stands in for the edge's own for this call; `timeout` in seconds bounds the wait for the cloud. Raises
         InputError for a batch that the network does not take, LinkError where the cloud was needed and failed.
+
+        `cloud_version` makes the call a cascade: the cloud's network of that bundle's id gets the images that go on,
+        and answers them whole. It has the edge's classes, in their order; its answers' `exit` is its own last one.
         """
-        parts = [(part.rows, part.answers) for part in self.parts(image, plan=plan, timeout=timeout) if part.answers]
-        return parts[0][1] if len(parts) == 1 else merge(parts, len(image))
+        parts = self.parts(image, plan=plan, timeout=timeout, cloud_version=cloud_version)
+        found = [(part.rows, part.answers) for part in parts if part.answers]
+        return found[0][1] if len(found) == 1 else merge(found, len(image))
 
     def parts(
-        self, image: Images, *, plan: Plan | None = None, timeout: float | None = None, reply: Reply | None = None
+        self,
+        image: Images,
+        *,
+        plan: Plan | None = None,
+        timeout: float | None = None,
+        reply: Reply | None = None,
+        cloud_version: str | None = None,
     ) -> Iterator[Part]:
         """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on.
 
@@ -129,7 +147,9 @@ class Edge:
         if plan is None:
             plan, route = self.plan, self.route
         else:
-            route = self._route(self._check(plan))
+            route = self._route(self._check(plan), self.spans.get)
+        if cloud_version is not None:
+            _check_cascade(cloud_version, plan)
         image = read_images(self.preprocessing, image)
         rows, features = np.arange(len(image)), image
         for position, step in enumerate(route.exits):
@@ -153,7 +173,7 @@ class Edge:
             if len(decision.forward) < len(rows):
                 rows = rows[decision.forward]
                 features = features[decision.forward] if step.features is not None else features
-        yield self._rest(plan, route.rest, image, rows, features, end, reply)
+        yield self._rest(plan, route.rest, image, rows, features, end, reply, cloud_version)
 
     def _rest(
         self,
@@ -164,6 +184,7 @@ class Edge:
         features: npt.NDArray[Any],
         end: float | None,
         reply: Reply | None,
+        cloud_version: str | None,
     ) -> Part:
         """Answer what left at no active exit: here, if the network ends here, else by the cloud."""
         if plan.cut == self.last:
@@ -180,7 +201,7 @@ class Edge:
         try:
             if wait <= 0:
                 raise DeadlineError("the deadline passed before the cloud was asked.")
-            finished = self.cloud.finish(plan.cut, plan.codec, features, wait, to)
+            finished = self.cloud.finish(plan.cut, plan.codec, features, wait, to, cloud_version)
         except LinkError as error:
             where = f"at exit {plan.exit} " if plan.active else ""
             raise type(error)(
@@ -188,7 +209,7 @@ class Edge:
             ) from error
         answers = None
         if finished.logits is not None:
-            answers = Judged.of(finished.logits, plan.score).answers(self.last, Tier.CLOUD)
+            answers = Judged.of(finished.logits, plan.score).answers(finished.exit or self.last, Tier.CLOUD)
         return Part(rows, answers, finished.bytes_sent, last=True)
 
     def _exit_spans(self, plan: Plan) -> list[SpanSpec]:
@@ -201,37 +222,39 @@ class Edge:
             start = active.exit
         return spans
 
-    def _route(self, plan: Plan) -> "Route":
+    def _route(self, plan: Plan, opened: Callable[[SpanSpec], Span]) -> Route:
         """The spans that the edge runs by a plan, open."""
         specs = self._exit_spans(plan)
         at = specs[-1].end if specs else 0
-        exits = tuple(Step.of(spec, self._span(spec)) for spec in specs)
+        exits = tuple(Step.of(spec, opened(spec)) for spec in specs)
         if plan.cut <= at:
             return Route(exits, None)
         ends = (self.last,) if plan.cut == self.last else ()
         spec = SpanSpec(at, plan.cut, ends, None if ends else plan.codec)
-        return Route(exits, Step.of(spec, self._span(spec)))
+        return Route(exits, Step.of(spec, opened(spec)))
 
     def _check(self, plan: Plan) -> Plan:
         plan.check(self.bundle.manifest)
         if self.cloud is None and plan.hands_on(self.last):
+            what = f"exit {plan.exit}: what is not sure enough" if plan.active else f"cut {plan.cut}: what comes"
             raise InputError(
-                f"exit {plan.exit}: what is not sure enough there goes to a cloud, and this edge has none. "
+                f"{what} there goes to a cloud, and this edge has none. "
                 f"Name one (--cloud HOST:PORT), or answer everything here at exit {self.last}."
             )
         return plan
-
-    def _span(self, spec: SpanSpec) -> Span:
-        """A span, opened when first asked for, once."""
-        found = self.spans.get(spec)
-        if found is None:
-            with self.opening:
-                found = self.spans.get(spec)
-                if found is None:
-                    found = self.spans[spec] = open_span(self.bundle, spec, self.threads, self.choice.engine)
-        return found
 
     def _warm(self) -> None:
         """Run what the plan needs."""
         for step in (*self.route.exits, *([self.route.rest] if self.route.rest else [])):
             warm_up(step.span, self.bundle, step.spec)
+
+
+def _check_cascade(cloud_version: str, plan: Plan) -> None:
+    """Raise InputError unless what goes on are images: all that two networks have in common."""
+    if not cloud_version:
+        raise InputError("cloud_version '': expected the id of a bundle that the cloud serves.")
+    if plan.cut != 0:
+        raise InputError(
+            f"cloud_version {cloud_version!r}: another network takes images and no features, and this request is cut "
+            f"at {plan.cut}. Set cut to 0."
+        )

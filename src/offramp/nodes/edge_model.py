@@ -19,11 +19,13 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.images import FORMS
 
 NAME = "classifier"
+CLOUD_VERSION = "cloud_version"
+PARAMETERS = frozenset({"exit", "threshold", "cut", "codec", "drop_threshold"})
 TIERS = np.array([tier.name.lower().encode() for tier in Tier], np.object_)
 
 
 class EdgeModel:
-    """An edge behind the Open Inference Protocol. A request may carry `threshold` and `exit` of its own."""
+    """An edge behind the Open Inference Protocol. A request may carry what `PARAMETERS` names: parts of a plan."""
 
     def __init__(self, edge: Edge) -> None:
         manifest = edge.bundle.manifest
@@ -68,8 +70,8 @@ class EdgeModel:
 
     def stream(self, call: Call) -> Iterator[Result]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
-        image, plan = call.input(IMAGE), self._plan(call)
-        for part in self.edge.parts(image, plan=plan, timeout=call.timeout, reply=call.reply):
+        image, plan, version = call.input(IMAGE), self._plan(call), call.text(CLOUD_VERSION)
+        for part in self.edge.parts(image, plan=plan, timeout=call.timeout, reply=call.reply, cloud_version=version):
             sent: dict[str, bool | int | float | str] = {"bytes_to_cloud": part.bytes_to_cloud}
             if part.answers is None:  # the cloud has answered these rows to the client itself
                 yield Result({ROW: part.rows.astype(np.int64)}, sent | {"direct": True}, part.last)
@@ -77,10 +79,21 @@ class EdgeModel:
                 yield Result(_outputs(part.rows, part.answers), sent, part.last)
 
     def _plan(self, call: Call) -> Plan | None:
-        threshold, exit_ = call.number("threshold", float), call.number("exit", int)
-        if threshold is None and exit_ is None:
+        """The plan of this one call; None: the edge's own."""
+        if PARAMETERS.isdisjoint(call.parameters):
             return None
-        return self.edge.plan.but(exit_=None if exit_ is None else int(exit_), threshold=threshold)
+        return self.edge.plan.but(
+            exit_=_whole(call, "exit"),
+            threshold=call.number("threshold", float),
+            cut=_whole(call, "cut"),
+            codec=call.text("codec"),
+            drop_threshold=call.number("drop_threshold", float),
+        )
+
+
+def _whole(call: Call, name: str) -> int | None:
+    value = call.number(name, int)
+    return None if value is None else int(value)
 
 
 def _outputs(rows: Array, answers: Answers) -> dict[str, Array]:
@@ -122,11 +135,14 @@ class ServedEdge:
     engine: Engine
 
 
-def describe_edge(client: Client, timeout: float = 10.0) -> ServedEdge:
-    """Ask an edge what it serves and by which plan; waits up to `timeout` seconds for it."""
+def describe_edge(client: Client, timeout: float = 10.0, version: str = "") -> ServedEdge:
+    """Ask an edge what it serves and by which plan; waits up to `timeout` seconds for it.
+
+    Of an edge of several networks, `version` (a bundle's id) names one; without it, the first is described.
+    """
     client.wait_ready(timeout)
-    metadata = client.metadata(NAME, timeout)
-    config = client.config(NAME, timeout)
+    metadata = client.metadata(NAME, timeout, version)
+    config = client.config(NAME, timeout, version)
     try:
         _, channels, height, width = metadata.inputs[IMAGE][1]
         return ServedEdge(
@@ -141,3 +157,23 @@ def describe_edge(client: Client, timeout: float = 10.0) -> ServedEdge:
         )
     except (KeyError, ValueError, ArtifactError) as error:
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error
+
+
+def describe_edges(client: Client, timeout: float = 10.0) -> tuple[ServedEdge, ...]:
+    """Ask an edge about every network that it serves; each of the questions waits up to `timeout` seconds."""
+    client.wait_ready(timeout)
+    versions = client.metadata(NAME, timeout).versions
+    return tuple(describe_edge(client, timeout, version) for version in versions)
+
+
+def find_edge(client: Client, name: str, timeout: float = 10.0) -> ServedEdge:
+    """Ask an edge about the one of its networks that is called so (or whose bundle's id this is)."""
+    served = describe_edges(client, timeout)
+    found = [one for one in served if name in (one.model, one.bundle)]
+    if len(found) == 1:
+        return found[0]
+    so = f"{len(found)} networks of {client.address} are" if found else f"no network of {client.address} is"
+    names = ", ".join(f"{one.model} ({one.bundle})" for one in served)
+    raise InputError(
+        f"model {name!r}: {so} called so. It serves {names}. Name one, by its bundle's id where names are the same."
+    )

@@ -4,12 +4,13 @@ import json
 import signal
 import sys
 import threading
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.bundle import Bundle, Manifest
 from offramp.artifacts.codec import CODECS
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
@@ -86,7 +87,7 @@ def serve_cloud(settings: CloudSettings) -> None:
     The kernel gives each connection to one of several: they serve many edges, not one edge faster. A direct reply needs
     the client and the edge at the same process, so several send none.
     """
-    bundles = _open(settings)
+    bundles = _open(settings.bundles)
     choice = settings.settle(bundles[0])
     settings = replace(settings, runtime=choice.engine.runtime, precision=choice.engine.precision, why=choice.why)
     if settings.workers == 1:
@@ -105,12 +106,12 @@ def serve_cloud(settings: CloudSettings) -> None:
 
 def serve_worker(settings: CloudSettings) -> None:
     """Be one of several processes that serve a cloud."""
-    _serve_tails(_open(settings), settings)
+    _serve_tails(_open(settings.bundles), settings)
 
 
-def _open(settings: CloudSettings) -> list[Bundle]:
+def _open(paths: Iterable[Path | str]) -> list[Bundle]:
     found: dict[str, Bundle] = {}
-    for path in settings.bundles:
+    for path in paths:
         bundle = Bundle.open(path)
         if bundle.id in found:
             raise InputError(f"{path} and {found[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
@@ -151,8 +152,8 @@ def _title(bundles: list[Bundle]) -> str:
 
 
 def serve_edge(
-    path: Path,
-    plan: Plan,
+    paths: Iterable[Path],
+    plan_of: Callable[[Manifest], Plan],
     *,
     cloud: str | None,
     cloud_version: str | None = None,
@@ -165,21 +166,48 @@ def serve_edge(
     runtime: str = AUTO,
     precision: str = AUTO,
 ) -> None:
-    """Serve the classifier by a plan until SIGTERM or SIGINT.
+    """Serve the classifier, a version for each bundle, by the plan of each until SIGTERM or SIGINT.
 
-    Waits up to `cloud_wait` seconds for the cloud and checks that it holds the same bundle; raises UnreachableError or
+    Waits up to `cloud_wait` seconds for the cloud and checks that it holds the same bundles; raises UnreachableError or
     BundleMismatchError, and serves nothing, if not.
     """
-    bundle = Bundle.open(path)
-    upstream = RemoteCloud(bundle, cloud, cloud_version) if cloud else None
-    edge = Edge(bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision)
-    edge.check(cloud_wait)
-    server = Server([EdgeModel(edge)], host, port, max_batch=max_batch, http_port=http_port)
-    on = f"cloud {cloud}" if cloud else "no cloud"
-    by = ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
-    _serve(server, f"edge: {bundle.manifest.model}, {by}, {on}, bundle {bundle.id}, {edge.choice}")
-    if upstream is not None:
-        upstream.close()
+    bundles = _open(paths)
+    if cloud_version is not None and len(bundles) > 1:
+        raise InputError(
+            f"cloud version {cloud_version!r}: it is one network's, and this edge has {len(bundles)}. Leave it out, or "
+            "run an edge for each."
+        )
+    edges: list[Edge] = []
+    with ExitStack() as held:
+        for bundle in bundles:
+            upstream = held.enter_context(closing(RemoteCloud(bundle, cloud, cloud_version))) if cloud else None
+            choice = edges[0].choice if edges else None  # one for the node, timed on its first network
+            try:
+                plan = plan_of(bundle.manifest)
+                edge = Edge(
+                    bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision, choice=choice
+                )
+            except InputError as error:
+                if len(bundles) == 1:
+                    raise
+                raise InputError(f"{bundle.path}: {error}") from error
+            edges.append(edge)
+        for edge in edges:
+            edge.check(cloud_wait)
+        server = Server(map(EdgeModel, edges), host, port, max_batch=max_batch, http_port=http_port)
+        _serve(server, _edge_title(edges, f"cloud {cloud}" if cloud else "no cloud"))
+
+
+def _edge_title(edges: list[Edge], on: str) -> str:
+    """What an edge says of itself: `edge: mem, exit 3, T = 0.3, cloud …, bundle 3f…`; of several networks, in short."""
+    said = [(edge.bundle.manifest.model, _by(edge.plan)) for edge in edges]
+    if len(edges) == 1:
+        return f"edge: {', '.join(said[0])}, {on}, bundle {edges[0].bundle.id}, {edges[0].choice}"
+    return f"edge: {', '.join(f'{model} ({by})' for model, by in said)}, {on}, {edges[0].choice}"
+
+
+def _by(plan: Plan) -> str:
+    return ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
 
 
 def _addresses(address: str, http: str | None) -> str:

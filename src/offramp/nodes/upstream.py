@@ -1,12 +1,13 @@
 """The next tier as an edge sees it: something that finishes what the edge began."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import LOGITS, Bundle, features_name, logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
@@ -25,6 +26,7 @@ class Finished:
 
     logits: npt.NDArray[np.float32] | None  # (N, classes) of the last exit; None where the caller got them directly
     bytes_sent: int  # size of the message that carried the features; 0 where nothing was sent
+    exit: int | None = None  # whose logits they are, where not the last exit of the edge's own network
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,18 @@ class Upstream(Protocol):
         """Raise UnreachableError or BundleMismatchError unless it can finish what this plan hands on."""
 
     def finish(
-        self, cut: int, codec: Codec, features: Features, timeout: float, to: "Direct | None" = None
+        self,
+        cut: int,
+        codec: Codec,
+        features: Features,
+        timeout: float,
+        to: "Direct | None" = None,
+        version: str | None = None,
     ) -> Finished:
         """Run the rest of the network from the features of a boundary `(N, C, H, W)`, encoded by the codec.
 
-        With `to`, the logits go straight to the client that it names.
+        With `to`, the logits go straight to the client that it names. With `version`, the network of that bundle runs
+        in place of the edge's own, on images (cut 0).
         """
 
 
@@ -91,26 +100,47 @@ class RemoteCloud:
             )
         self.client.prepare(name, timeout, self.version)
 
-    def finish(self, cut: int, codec: Codec, features: Features, timeout: float, to: Direct | None = None) -> Finished:
+    def finish(
+        self,
+        cut: int,
+        codec: Codec,
+        features: Features,
+        timeout: float,
+        to: Direct | None = None,
+        version: str | None = None,
+    ) -> Finished:
         """Send the features in one message and wait for the logits, or for word that the client has them."""
         inputs, parameters = {features_name(cut): features}, {}
         if to is not None:
             inputs[ROW] = to.rows.astype(np.int64)
             parameters = {"reply_to": to.reply.token, "reply_as": to.reply.request}
-        request = write_request(tail_name(cut, codec), self.version, inputs, parameters)
+        name = tail_name(cut, codec)
+        request = write_request(name, self.version if version is None else version, inputs, parameters)
         try:
             result = self.client.send(request, timeout)
         except UnknownModelError as error:
+            if version is not None:
+                raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error
             raise BundleMismatchError(f"cloud {self.client.address} changed its bundle: {error}") from error
         if to is not None:
             return Finished(None, request.ByteSize())
-        name = logits_name(self.bundle.manifest.last)
+        exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
+        name = logits_name(exit_)
         expected = (len(features), len(self.bundle.manifest.classes))
         logits = result.outputs.get(name)
         if logits is None or logits.shape != expected:
             found = "nothing" if logits is None else f"shape {logits.shape}"
             raise LinkError(f"cloud {self.client.address}: expected {name} of shape {expected}, got {found}.")
-        return Finished(logits, request.ByteSize())
+        return Finished(logits, request.ByteSize(), exit_)
+
+    def _last_exit(self, outputs: Iterable[str]) -> int:
+        """Which exit another network's answer is of: that of its one output."""
+        numbers = [name.removeprefix(LOGITS) for name in outputs if name.startswith(LOGITS)]
+        if len(numbers) != 1 or not numbers[0].isdecimal():
+            raise LinkError(
+                f"cloud {self.client.address}: expected the logits of one exit, got {', '.join(outputs) or 'nothing'}."
+            )
+        return int(numbers[0])
 
     def close(self) -> None:
         """Close the connection."""
@@ -128,12 +158,22 @@ class LocalCloud:
         """Make the tail ready."""
         self._tail(plan.cut, plan.codec).open()
 
-    def finish(self, cut: int, codec: Codec, features: Features, timeout: float, to: Direct | None = None) -> Finished:
-        """Run the tail here; a direct reply needs a cloud of its own."""
+    def finish(
+        self,
+        cut: int,
+        codec: Codec,
+        features: Features,
+        timeout: float,
+        to: Direct | None = None,
+        version: str | None = None,
+    ) -> Finished:
+        """Run the tail here; a direct reply, or another network, needs a cloud of its own."""
         if to is not None:
             raise InputError(
                 "reply_to: this edge's cloud is in the same process. Leave it out: the answer is as direct."
             )
+        if version not in (None, self.bundle.id):
+            raise InputError(f"cloud_version {version!r}: this edge's cloud is in the same process. Leave it out.")
         return Finished(self._tail(cut, codec).finish(features), 0)
 
     def _tail(self, cut: int, codec: Codec) -> Tail:

@@ -1,0 +1,92 @@
+"""The edge as a library: what it refuses before it runs anything."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.errors import InputError
+from offramp.nodes.edge import Edge
+from offramp.nodes.upstream import LocalCloud
+from offramp.runtime.choice import Choice
+
+
+def images(bundle: Bundle) -> Any:
+    """Two of them."""
+    return np.full((2, *bundle.manifest.preprocessing.shape), 0.5, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (
+            Plan.of(3, 0.3),
+            "exit 3: what is not sure enough there goes to a cloud, and this edge has none. Name one (--cloud "
+            "HOST:PORT), or answer everything here at exit 9.",
+        ),
+        (
+            Plan.checked(active=(), cut=4),
+            "cut 4: what comes there goes to a cloud, and this edge has none. Name one (--cloud HOST:PORT), or answer "
+            "everything here at exit 9.",
+        ),
+    ],
+)
+def test_without_a_cloud_everything_is_answered_here(bundle: Bundle, plan: Plan, message: str) -> None:
+    """At the start, and for one call."""
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Edge(bundle, plan, threads=1)
+    edge = Edge(bundle, Plan.of(9, 1.0), threads=1)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        edge.infer(images(bundle), plan=plan)
+    assert edge.infer(images(bundle)).exit.tolist() == [9, 9]
+
+
+@pytest.mark.parametrize(
+    ("plan", "version", "message"),
+    [
+        (
+            None,
+            "another",
+            "cloud_version 'another': another network takes images and no features, and this request is cut at 3. Set "
+            "cut to 0.",
+        ),
+        (
+            Plan.of(9, 1.0),
+            "another",
+            "cloud_version 'another': another network takes images and no features, and this request is cut at 9. Set "
+            "cut to 0.",
+        ),
+        (
+            Plan.of(3, 0.0, cut=0),
+            "",
+            "cloud_version '': expected the id of a bundle that the cloud serves.",
+        ),
+        (
+            Plan.of(3, 0.0, cut=0),
+            "another",
+            "cloud_version 'another': this edge's cloud is in the same process. Leave it out.",
+        ),
+    ],
+)
+def test_a_cascade_that_cannot_be_is_refused(bundle: Bundle, plan: Plan | None, version: str, message: str) -> None:
+    """Features are of one network, images of any."""
+    edge = Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle, threads=1), threads=1)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        edge.infer(images(bundle), plan=plan, cloud_version=version)
+
+
+def test_a_cascade_to_the_edge_s_own_network_is_the_call_without(bundle: Bundle) -> None:
+    """Named or not, it is the same network."""
+    edge = Edge(bundle, Plan.of(3, 0.0, cut=0, codec="uint8"), LocalCloud(bundle, threads=1), threads=1)
+    named, unnamed = edge.infer(images(bundle), cloud_version=bundle.id), edge.infer(images(bundle))
+    assert np.array_equal(named.probabilities, unnamed.probabilities)
+    assert named.exit.tolist() == [9, 9]
+
+
+def test_a_choice_that_was_made_is_taken(bundle: Bundle) -> None:
+    """Nothing is timed again."""
+    choice = Choice(why="made before")
+    assert Edge(bundle, Plan.of(9, 1.0), threads=1, runtime="auto", precision="auto", choice=choice).choice is choice
