@@ -9,8 +9,6 @@ FROM base AS node
 RUN pip install --no-cache-dir --no-compile --constraint constraints.txt . && rm -rf /app/src
 USER offramp
 EXPOSE 8000 8001
-HEALTHCHECK --interval=2s --timeout=5s --start-period=60s --retries=5 \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=4)"]
 ENTRYPOINT ["offramp"]
 
 FROM base AS test

@@ -87,6 +87,8 @@ def test_somebody_elses_nodes_are_measured_as_they_are(manifests: dict[str, Mani
     assert {s.edge_cores for s in found} == {None}
     assert {s.section for s in found} == {"paper", "baselines", "drop", "reply"}
     assert "all in the cloud" not in {s.contender for s in found}
+    assert {s.reply for s in found} == {"edge"}
+    assert {s.reply for s in every(manifests, fixed=True)} == {"edge", "direct"}
 
 
 def test_an_unknown_section_is_refused(manifests: dict[str, Manifest]) -> None:

@@ -42,7 +42,7 @@ from offramp.nodes.edge_model import NAME, describe_edges
 JPEG_QUALITY = 75  # Pillow's and libjpeg's own default
 NO_EXIT = 0  # the classifier's parameter `exit` for none
 PREDICTIONS = "predictions"  # folder of the networks' answers on the test set
-TIMEOUT = 10.0  # seconds to wait for what an edge says of itself
+TIMEOUT = 60.0  # seconds to wait for an edge: one in a container may still be starting
 
 
 @dataclass(frozen=True)

@@ -56,9 +56,11 @@ def setups(
     }
     found = [setup for name in SECTIONS if name in wanted for setup in made[name](manifests, link)]
     if fixed:
-        here = str(LinkShape.parse(link))
-        found = [s for s in found if str(LinkShape.parse(s.link)) == here and s.edge_cores is None]
+        here = LinkShape.parse(link)
+        found = [s for s in found if LinkShape.parse(s.link) == here and s.edge_cores is None]
         found = [s for s in found if s.contender != "all in the cloud"]  # there is no classifier over there to ask
+        if not here.unshaped:  # the edge's way to the cloud is; a direct answer's way is not
+            found = [s for s in found if s.reply == "edge"]
     return [_bounded(setup, manifests, scope) for setup in found]
 
 
@@ -174,7 +176,7 @@ def _bounded(setup: Setup, manifests: Mapping[str, Manifest], scope: Scope) -> S
     """Say how many samples are sent: all of them where accuracies are the point, else as many as make sense."""
     if setup.section in ("paper", "drop"):
         return setup.model_copy(update={"samples": scope.test_samples})
-    rate = LinkShape.parse(setup.link).rate_up
+    rate = LinkShape.parse(setup.link).up
     count = scope.samples
     if rate is not None:
         # As if every sample were sent on: how many are is not known before it is measured.

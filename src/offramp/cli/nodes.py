@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @serve.command("cloud")
 def serve_cloud(
-    bundle: Annotated[list[Path], typer.Argument(help="Folders that `offramp export` wrote.")],
+    bundle: Annotated[list[Path], typer.Argument(help="Folders of `offramp export`, or one of `offramp suite`.")],
     host: Host = "127.0.0.1",
     port: Port = 8001,
     http_port: HttpPort = None,
@@ -53,14 +53,14 @@ def serve_cloud(
     from offramp.nodes.process import serve_cloud as run
 
     limits = Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue)
-    bundles = tuple(map(str, bundle))
+    bundles = tuple(map(str, _bundles(bundle)))
     http = _http_port(port, http_port, no_http)
     run(CloudSettings(bundles, host, port, http, threads, max_batch, limits, workers, runtime, precision))
 
 
 @serve.command("edge")
 def serve_edge(
-    bundle: Annotated[list[Path], typer.Argument(help="Folders that `offramp export` wrote.")],
+    bundle: Annotated[list[Path], typer.Argument(help="Folders of `offramp export`, or one of `offramp suite`.")],
     exit_: Annotated[list[int] | None, typer.Option("--exit", help="Active exit; repeat for several.")] = None,
     threshold: Annotated[
         list[float] | None,
@@ -94,9 +94,10 @@ def serve_edge(
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.process import serve_edge as run
 
+    bundles = _bundles(bundle)
     run(
-        bundle,
-        _plans(bundle, plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
+        bundles,
+        _plans(bundles, plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
@@ -108,6 +109,13 @@ def serve_edge(
         runtime=runtime,
         precision=precision,
     )
+
+
+def _bundles(folders: list[Path]) -> list[Path]:
+    """The bundles meant: each folder's own, or those of a suite's networks."""
+    from offramp.artifacts.suite import bundles_in
+
+    return [bundle for folder in folders for bundle in bundles_in(folder)]
 
 
 def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
