@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import floor, nan
-from typing import Any
+from typing import Any, TypeVar
 
 from offramp.report.palette import light
 from offramp.report.values import Values
 
 DOTTED = (0, (1, 1.5))
+Place = TypeVar("Place", int, float)  # on the horizontal axis: an exit, most often
+PAPER: dict[str, Any] = {
+    "linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 7, "zorder": 6,
+}  # fmt: skip
 # What lies on the edge of a panel is drawn whole, and the layout does not make room for it.
 OVER_EDGE: dict[str, Any] = {"clip_on": False, "in_layout": False}
 
@@ -23,33 +27,50 @@ def over_exits(axes: Any, exits: Sequence[int], title: str) -> None:
 
 def line(
     axes: Any,
-    exits: Sequence[int],
-    values: Values,
+    places: Sequence[Place],
+    values: Mapping[Place, float | None],
     *,
     color: str,
     label: str,
     marker: str = "o",
     dotted: bool = False,
-    few: Iterable[int] = (),
+    few: Iterable[Place] = (),
     behind: bool = False,
 ) -> None:
-    """Draw a line over all `exits`, broken where a value is missing. At exits in `few` the marker is hollow.
+    """Draw a line over all `places`, broken where a value is missing. At those in `few` the marker is hollow.
 
     A line that is `behind` is broad and pale, so that another of the same values can be seen on it.
     """
-    heights = [nan if (value := values.get(exit_)) is None else value for exit_ in exits]
+    heights = [nan if (value := values.get(place)) is None else value for place in places]
     broad: dict[str, Any] = {"linewidth": 9, "markersize": 9, "alpha": 0.45, "zorder": 2.5} if behind else {"zorder": 3}
     axes.plot(
-        exits, heights, color=light(color), label=label, marker=marker, linestyle=DOTTED if dotted else "solid",
+        places, heights, color=light(color), label=label, marker=marker, linestyle=DOTTED if dotted else "solid",
         markeredgewidth=0, **broad, **OVER_EDGE,
     )  # fmt: skip
     if behind:
         return
-    hollow = {exit_: value for exit_ in sorted(few) if (value := values.get(exit_)) is not None}
+    hollow = {place: value for place in sorted(few) if (value := values.get(place)) is not None}
     axes.plot(
         list(hollow), list(hollow.values()), label=f"_few {label}", linestyle="none", marker=marker, markersize=4.6,
         color=light(color), markerfacecolor=light("paper"), markeredgewidth=1.5, zorder=4, **OVER_EDGE,
     )  # fmt: skip
+
+
+def marks(
+    axes: Any, values: Mapping[int, float], *, color: str, label: str, marker: str = "o", shift: float = 0.0
+) -> None:
+    """Mark numbers of the paper hollow; nothing, not even a name, where there are none."""
+    if values:
+        places = [exit_ + shift for exit_ in values]
+        axes.plot(places, list(values.values()), marker=marker, color=light(color), label=label, **PAPER)
+
+
+def whiskers(
+    axes: Any, ranges: Mapping[int, tuple[float, float]], *, color: str, label: str, shift: float = 0.0
+) -> None:
+    """Draw from the lowest to the highest of several values at each place; `label` is what they belong to."""
+    for place, (low, high) in ranges.items():
+        axes.plot([place + shift] * 2, [low, high], color=light(color), linewidth=1.4, label=f"_range {label}")
 
 
 def over_epochs(axes: Any, values: Mapping[int, float], *, color: str, label: str, dotted: bool) -> None:
