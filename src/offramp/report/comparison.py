@@ -127,6 +127,11 @@ def time(name: str, row: Row, tier: Tier) -> Time | None:
     return Time(name, middle, ends[1] - ends[0] if len(row.repeats) > 1 else None)
 
 
+def overall_time(name: str, row: Row) -> Time | None:
+    """A row's median latency over all samples."""
+    return time(name, row, "overall")
+
+
 def exited(name: str, row: Row) -> Share | None:
     """The share of a row's samples that left at the local exit."""
     n = row.setup.samples

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from offramp.artifacts.reproduction import Reproduction, Row
-from offramp.report.comparison import Comparison, Share, Time, accuracy, exited, gaps, shares, time, times
+from offramp.report.comparison import Comparison, Share, Time, accuracy, exited, gaps, overall_time, shares, time, times
 from offramp.report.families import Family, label, models
 from offramp.report.reproduced import Point, as_experiment, by_rate, name, points
 from offramp.report.values import Tier
@@ -82,11 +82,6 @@ class Measured:
         model = self.models[family].get(key)
         value = None if model is None else model.test_accuracy.get(exit_)
         return None if value is None or not self.n else Share(shown, value, self.n)
-
-
-def overall_time(shown: str, row: Row) -> Time | None:
-    """A row's median latency over all samples."""
-    return time(shown, row, "overall")
 
 
 def trend(tier: Tier, *, rising: bool) -> Callable[[Measured], Compared]:

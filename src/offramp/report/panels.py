@@ -8,7 +8,9 @@ from offramp.report.palette import light
 from offramp.report.values import Values
 
 DOTTED = (0, (1, 1.5))
+IN_PAPER = "stated in the paper"  # in a legend
 Place = TypeVar("Place", int, float)  # on the horizontal axis: an exit, most often
+Curve = Mapping[Place, float | None]
 PAPER: dict[str, Any] = {
     "linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 7, "zorder": 6,
 }  # fmt: skip
@@ -16,10 +18,10 @@ PAPER: dict[str, Any] = {
 OVER_EDGE: dict[str, Any] = {"clip_on": False, "in_layout": False}
 
 
-def over_exits(axes: Any, exits: Sequence[int], title: str) -> None:
+def over_exits(axes: Any, exits: Sequence[int], title: str, label: str = "exit") -> None:
     """Title a panel and give it one tick an exit."""
     axes.set_title(title)
-    axes.set_xlabel("exit")
+    axes.set_xlabel(label)
     if exits:
         axes.set_xticks(exits)
         axes.set_xlim(exits[0] - 0.6, exits[-1] + 0.6)
@@ -28,7 +30,7 @@ def over_exits(axes: Any, exits: Sequence[int], title: str) -> None:
 def line(
     axes: Any,
     places: Sequence[Place],
-    values: Mapping[Place, float | None],
+    values: Curve[Place],
     *,
     color: str,
     label: str,
@@ -62,15 +64,37 @@ def marks(
     """Mark numbers of the paper hollow; nothing, not even a name, where there are none."""
     if values:
         places = [exit_ + shift for exit_ in values]
-        axes.plot(places, list(values.values()), marker=marker, color=light(color), label=label, **PAPER)
+        size = {"markersize": 11} if marker == "*" else {}
+        axes.plot(places, list(values.values()), marker=marker, color=light(color), label=label, **(PAPER | size))
 
 
 def whiskers(
-    axes: Any, ranges: Mapping[int, tuple[float, float]], *, color: str, label: str, shift: float = 0.0
+    axes: Any, ranges: Mapping[Place, tuple[float, float]], *, color: str, label: str, shift: float = 0.0
 ) -> None:
     """Draw from the lowest to the highest of several values at each place; `label` is what they belong to."""
-    for place, (low, high) in ranges.items():
-        axes.plot([place + shift] * 2, [low, high], color=light(color), linewidth=1.4, label=f"_range {label}")
+    if ranges:
+        lows, highs = zip(*ranges.values(), strict=True)
+        places = [place + shift for place in ranges]
+        axes.vlines(places, lows, highs, color=light(color), linewidth=1.4, label=f"_range {label}")
+
+
+def scatter(
+    axes: Any, points: Sequence[tuple[float, float, str]], *, color: str, label: str, marker: str, short: Sequence[str]
+) -> None:
+    """Draw marks that are no curve: of each place, height and name, and what is written beside it, if anything."""
+    if not points:
+        return
+    places, heights, names = zip(*points, strict=True)
+    (drawn,) = axes.plot(
+        places, heights, color=light(color), label=label, marker=marker, linestyle="none", markersize=7.5,
+        markeredgewidth=0, zorder=3, **OVER_EDGE,
+    )  # fmt: skip
+    drawn.names = names  # what `offramp.report.live` says of each
+    for place, height, text in zip(places, heights, short, strict=True):
+        axes.annotate(
+            text, (place, height), xytext=(5, 3), textcoords="offset points", fontsize=8, color=light(color),
+            in_layout=False,
+        )  # fmt: skip
 
 
 def over_epochs(axes: Any, values: Mapping[int, float], *, color: str, label: str, dotted: bool) -> None:
@@ -120,7 +144,7 @@ def write_in(axes: Any, text: str, color: str, height: float) -> None:
     axes.text(0.97, height, text, transform=axes.transAxes, ha="right", fontsize=9.5, color=light(color), weight="bold")
 
 
-def percentages(axes: Any, own: Sequence[Values], scale: Sequence[Values] | None = None) -> float:
+def percentages(axes: Any, own: Sequence[Curve[Any]], scale: Sequence[Curve[Any]] | None = None) -> float:
     """Scale a panel of percentages, from a round number below the lowest of `scale`; give that number."""
     known = [value for values in (scale or own) for value in values.values() if value is not None]
     start = max(0.0, 10.0 * floor((min(known, default=0.0) - 1) / 10))
@@ -130,7 +154,7 @@ def percentages(axes: Any, own: Sequence[Values], scale: Sequence[Values] | None
 
 
 def from_zero(
-    axes: Any, own: Sequence[Values], scale: Sequence[Values] | None = None, *, top: float | None = None
+    axes: Any, own: Sequence[Curve[Any]], scale: Sequence[Curve[Any]] | None = None, *, top: float | None = None
 ) -> None:
     """Scale a panel of quantities that start at zero, up to `top` or just over the largest of `scale`."""
     known = [value for values in (scale or own) for value in values.values() if value is not None]
@@ -138,7 +162,14 @@ def from_zero(
     _say_if_empty(axes, own)
 
 
-def _say_if_empty(axes: Any, curves: Sequence[Values]) -> None:
+def logarithmic(axes: Any, rates: Sequence[float]) -> None:
+    """Put rates on a logarithmic horizontal axis, a tick each."""
+    axes.set_xscale("log")
+    axes.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    axes.minorticks_off()
+
+
+def _say_if_empty(axes: Any, curves: Sequence[Curve[Any]]) -> None:
     if any(value is not None for values in curves for value in values.values()):
         return
     axes.set_yticks([])
