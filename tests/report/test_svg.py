@@ -16,7 +16,7 @@ from offramp.report.svg import inline
 @pytest.fixture(scope="module")
 def drawing(experiment: Experiment) -> str:
     """A figure with everything in it that needs rewriting: markers used by reference, clipping, all kinds of text."""
-    return inline(as_svg(figures.figure_5(experiment), ground=False), "five", 'Says "what" is <seen>')
+    return inline(as_svg(figures.figure_5(experiment)), "five", 'Says "what" is <seen>')
 
 
 def test_nothing_points_outside(drawing: str) -> None:

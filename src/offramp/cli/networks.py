@@ -172,14 +172,19 @@ def suite(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder that `offramp suite` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write. Default: the suite's folder.")] = None,
+    folder: Annotated[Path, typer.Argument(help="A suite's folder, or a reproduction's.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write. Default: the same folder.")] = None,
 ) -> None:
-    """Draw the paper's Figures 9 and 10 from a suite, ours beside the paper's, and say which of its claims hold."""
+    """Draw a reproduction, all of the paper's evaluation, or a suite, its Figures 9 and 10; say which claims hold."""
+    from offramp.artifacts.reproduction import REPRODUCTION, Reproduction
+    from offramp.report.reproduction_page import write_reproduction
     from offramp.report.suite_page import write_suite_report
 
-    written = write_suite_report(folder, out or folder)
-    console.print(f"{written[0]}: report; figures: {', '.join(path.name for path in written[1:])}", highlight=False)
+    if (folder / REPRODUCTION).is_file():
+        written = write_reproduction(Reproduction.read(folder / REPRODUCTION), out or folder)
+    else:
+        written = write_suite_report(folder, out or folder)
+    console.print(f"{written[0]}: report; beside it: {', '.join(path.name for path in written[1:])}", highlight=False)
 
 
 def _bottlenecks(text: str | None) -> dict[int, int]:

@@ -3,6 +3,21 @@
 from offramp.artifacts.experiment import Experiment
 from offramp.report.families import Family, label, main_threshold, measured, models, thresholds
 
+STATED = "Stars: the numbers that the paper's text states"
+OPEN_CAPTIONS = {
+    "baselines": "Each mark is a deployment over the link that the column names: overall accuracy above, bytes over "
+    "the link spread over all samples below, both against the median latency over all samples. Left and high is good, "
+    "and in the lower row, left and low.",
+    "drop": "What a drop threshold does, by exit. A sample whose score is above it is answered at the edge and marked "
+    "dropped instead of being sent on; such answers count in the overall accuracy alone.",
+    "cores": "Median latency by exit, the edge held to a share of the machine's cores. At the left end everything is "
+    "sent to the cloud, at the right end the whole network runs at the edge. Whiskers: lowest to highest repeat.",
+    "bandwidth": "Left: median latency over all samples by the rate of the link between edge and cloud, both axes "
+    "logarithmic. Right: the fastest at each rate, and hollow those that the repeats' spread does not tell from it.",
+    "reply": "The same exits with the cloud's answers sent straight to the client, and through the edge: median "
+    "latency of what the cloud answers, and of all samples. Whiskers: lowest to highest repeat.",
+}
+
 
 def caption(name: str, experiment: Experiment) -> str:
     """Give a figure's caption; `name` is a key of `offramp.report.figures.FIGURES`."""

@@ -1,10 +1,12 @@
 """What an experiment was measured under, in words: in full for the page, in short for a figure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from offramp.artifacts.experiment import Experiment
+from offramp.artifacts.reproduction import Reproduction, Row
 from offramp.report.families import as_in_the_paper
+from offramp.report.reproduced import as_experiment, links
 
 
 def conditions(experiment: Experiment) -> dict[str, str]:
@@ -46,6 +48,52 @@ def in_short(experiment: Experiment, *, nodes: bool = True) -> list[str]:
         return training
     run = [f"batch {named['Batch size']}", f"link: {named['Link']}", named["Hardware"], named["Runtime"]]
     return [*training, *(run if nodes else [named["Network"]]), f"commit {named['Commit']}"]
+
+
+def of_reproduction(reproduction: Reproduction) -> dict[str, str]:
+    """Name every condition of a reproduction; what its sections vary stands with their rows."""
+    trained = reproduction.trained
+    named = conditions(as_experiment(reproduction))
+    nodes = "processes of one machine" if reproduction.topology == "processes" else "containers of one machine"
+    c = reproduction.conditions
+    return named | {
+        "Network": f"preset {trained.preset}, {trained.head} heads, {len(reproduction.models)} models",
+        "Training": f"{named['Training']}, {trained.regime}, on {trained.hardware}",
+        "Suite": trained.suite,
+        "Hardware": f"{c.hardware}, cores: {c.cores}",
+        "Batch size": str(c.batch_size),
+        "Nodes": nodes,
+        "Link": _all([c.link, *(row.setup.link for row in reproduction.section("paper"))])
+        + "; baselines, bandwidth and reply over their own",
+        "Runtime": f"{c.runtime}, {c.dtype}",
+        "Commit": c.commit,
+        "Measured": _from_to(c.date, c.date),
+        "Repeats": f"{reproduction.repeats} of each setup",
+    }
+
+
+def of_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[str]:
+    """The conditions that a figure of some rows carries with it."""
+    named, setups = of_reproduction(reproduction), [row.setup for row in rows]
+    thresholds = _all(f"{s.threshold:g}" for s in setups if s.contender in ("local exit", "cascade"))
+    return [
+        f"{named['Data']}, {_all(f'{s.samples:,}' for s in setups)} of them sent",
+        f"T = {thresholds}",
+        f"codec {_all(s.codec for s in setups)}",
+        f"link: {_links(rows)}",
+        f"batch {named['Batch size']}",
+        named["Repeats"],
+        named["Network"],
+        named["Training"],
+        named["Hardware"],
+        named["Runtime"],
+        f"commit {named['Commit']}",
+    ]
+
+
+def _links(rows: Sequence[Row]) -> str:
+    named = links(rows)
+    return ", ".join(named) if len(named) < 5 else f"{named[0]} to {named[-1]}, {len(named)} of them"
 
 
 def _from_to(first: str, last: str) -> str:

@@ -21,8 +21,16 @@ def sampling_error(pairs: list[tuple[float, float]], samples: int) -> float:
     An upper bound, as only accuracies are known: binomial, the two models taken as independent and the exits as wholly
     dependent on each other. It holds no spread between training runs.
     """
-    errors = [sqrt((one * (1 - one) + other * (1 - other)) / samples) for one, other in pairs]
-    return 2 * sum(errors) / len(errors)
+    errors = [difference_error(one, samples, other, samples) for one, other in pairs]
+    return sum(errors) / len(errors)
+
+
+def difference_error(one: float, of_one: int, other: float, of_other: int) -> float:
+    """Two standard errors of the difference of two shares in [0, 1], each over as many samples as stand beside it.
+
+    Binomial, the two taken as independent: for shares of the same samples an upper bound.
+    """
+    return 2 * sqrt(one * (1 - one) / of_one + other * (1 - other) / of_other)
 
 
 def _accuracy(experiment: Experiment) -> str | None:

@@ -36,7 +36,7 @@ def page(experiment: Experiment) -> str:
         conditions=conditions(experiment),
         tables=threshold_tables(experiment),
         main=f"{main_threshold(experiment):g}",
-        costs=costs(experiment),
+        costs=costs(experiment, image_bytes(experiment)),
         image_bytes=image_bytes(experiment),
         notes=[unbroken(note) for note in notes(experiment)],
         degraded=sum(m.degraded for m in experiment.measurements),
@@ -49,7 +49,7 @@ def _figures(experiment: Experiment) -> list[dict[str, str]]:
     for name, plate in FIGURES.items():
         if plate.holds(experiment):
             text = caption(name, experiment)
-            drawing = inline(as_svg(plate.draw(experiment), ground=False), name, text)
+            drawing = inline(as_svg(plate.draw(experiment)), name, text)
             title = name.replace("-", " ").capitalize()
             found.append({"name": name, "title": title, "caption": unbroken(text), "drawing": Markup(drawing)})
     return found

@@ -1,11 +1,21 @@
 """What a reader must know to take an experiment's numbers for what they are, in plain sentences."""
 
 from offramp.artifacts.experiment import Experiment
+from offramp.artifacts.reproduction import Reproduction
 from offramp.report.values import FEW
 
 LOOPBACK = (
     "Over loopback the nodes are on one machine: the cloud is as near as it can be and shares the edge's cores. Over a "
     "real link its answers take the link's delay longer, and its processors may be faster: neither was measured here."
+)
+MEDIAN = (
+    "The overall median is the edge's as soon as more than half of the samples leave there: what the others wait "
+    "for the cloud no longer shows in it. Read it beside the cloud's latency and the number of samples that left."
+)
+HARD_ONES = (
+    "Cloud accuracy is over the samples that the local exit was unsure of, the hard ones. Over fewer than "
+    f"{FEW} samples (hollow markers) an accuracy may be chance. A dash or a gap means that no sample was answered "
+    "there; it never means zero."
 )
 
 
@@ -17,18 +27,34 @@ def notes(experiment: Experiment) -> list[str]:
         "medians (p50) over the samples of one run, between processes on one machine unless the link says otherwise"
         + (f"; the link here: {', '.join(links)}." if links else "."),
         *([LOOPBACK] if any(link.startswith("loopback") for link in links) else []),
-        "The overall median is the edge's as soon as more than half of the samples leave there: what the others wait "
-        "for the cloud no longer shows in it. Read it beside the cloud's latency and the number of samples that left.",
+        MEDIAN,
         "The models were run one after another. Up to the same exit SEM and MEM compute the same; what remains between "
         "their latencies at the edge is the machine's noise. The largest such difference at one exit is the noise that "
         "the finding names: latencies closer than that are not told apart.",
-        "Cloud accuracy is over the samples that the local exit was unsure of, the hard ones. Over fewer than "
-        f"{FEW} samples (hollow markers) an accuracy may be chance. A dash or a gap means that no sample was answered "
-        "there; it never means zero.",
+        HARD_ONES,
         "The sampling error is two standard errors of the mean difference, taken at its largest: a difference within "
         "it may come from the choice of test samples alone. Each model was trained once, and how far another seed "
         "would move these numbers was not measured.",
         _against_the_paper(experiment.data),
+    ]
+
+
+def of_repeats(reproduction: Reproduction) -> list[str]:
+    """Say what the numbers of a reproduction are and are not."""
+    loopback = any(row.setup.link.startswith("loopback") for row in reproduction.rows)
+    return [
+        f"Latency is the time from the client sending a batch of {reproduction.conditions.batch_size} to the client "
+        "holding a sample's answer. A repeat's value is the median (p50) over its samples; shown is the median over "
+        "repeats, and with it the lowest and the highest repeat.",
+        "Accuracies and bytes come from the networks, the data and the setup alone: they are the same in every repeat, "
+        "and in every run of the same commit on the same networks. Latencies are the machine's of that hour.",
+        *([LOOPBACK] if loopback else []),
+        "A shaped link holds the bytes between two processes to a rate and a delay; it is not a radio.",
+        MEDIAN,
+        HARD_ONES,
+        "Each network was trained once, from one seed: how far another seed would move accuracies was not measured, "
+        "and a difference beyond the sampling error may still be the seed's.",
+        _against_the_paper(reproduction.data),
     ]
 
 

@@ -29,8 +29,22 @@ PALETTE: dict[str, Shade] = {
     "step2": Shade("#3a9a52", "#6dcc86"),
     "step3": Shade("#2481b3", "#5eb4e7"),
     "step4": Shade("#5d3b9f", "#b59bf3"),
+    "exit1": Shade("#cf9a00", "#f0c34b"),
+    "exit2": Shade("#93a012", "#c3d158"),
+    "exit3": Shade("#4f9c41", "#84cf76"),
+    "exit4": Shade("#16917f", "#48cbb5"),
+    "exit5": Shade("#1c7ea6", "#58b9de"),
+    "exit6": Shade("#3862b8", "#86a4f3"),
+    "exit7": Shade("#5b46ab", "#ab92f5"),
+    "exit8": Shade("#822c8a", "#d588de"),
 }
 STEPS = tuple(name for name in PALETTE if name.startswith("step"))  # of an ordered quantity, rising
+EXITS = tuple(name for name in PALETTE if name.startswith("exit"))  # of the paper's eight
+
+
+def exit_color(exit_: int) -> str:
+    """The colour of an exit where each is a line of its own."""
+    return EXITS[(exit_ - 1) % len(EXITS)]
 
 
 def light(name: str) -> str:

@@ -13,6 +13,7 @@ from offramp.artifacts.experiment import Experiment
 from offramp.errors import MissingExtraError
 from offramp.report.conditions import in_short
 from offramp.report.palette import light, style
+from offramp.report.panels import IN_PAPER
 
 try:
     import matplotlib as mpl
@@ -28,6 +29,7 @@ __all__ = ["Figure", "as_png", "as_svg", "legend", "sheet"]
 MARGIN = 0.14  # inches, as all that follow
 TITLE, LEGEND = 0.42, 0.34  # heights of what stands above the panels
 LONGEST = 120  # letters, of one condition in the small print
+GROUND = "ground"  # id of what the drawing lies on
 SMALL_LINE, SMALL_LETTER = 0.15, 0.057  # of the small print below them
 
 
@@ -58,6 +60,7 @@ def sheet(
     with mpl.rc_context(style()):
         figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
+        figure.patch.set_gid(GROUND)
         panels_at = (0, below / height, 1, 1 - (TITLE + LEGEND * legend_rows + below) / height)
         figure.set_layout_engine("constrained", rect=panels_at, w_pad=MARGIN, h_pad=0.08, wspace=0.02, hspace=0.04)
         panels = figure.subplots(rows, columns, squeeze=False, sharey=share_y)
@@ -71,8 +74,12 @@ def sheet(
 
 
 def legend(figure: Figure, panels: list[Any], columns: int | None = None) -> None:
-    """Name the lines and bars of all panels, each name once, in a row under the title; or in rows of `columns`."""
+    """Name the lines and bars of all panels, each name once, in a row under the title; or in rows of `columns`.
+
+    The paper's numbers come last.
+    """
     named = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    named = dict(sorted(named.items(), key=lambda item: item[0] == IN_PAPER))
     if named:
         width, height = figure.get_size_inches()
         place = ((MARGIN - 0.05) / width, 1 - (TITLE - 0.02) / height)
@@ -88,9 +95,9 @@ def legend(figure: Figure, panels: list[Any], columns: int | None = None) -> Non
         row.set_in_layout(False)
 
 
-def as_svg(figure: Figure, *, ground: bool = True) -> str:
-    """The figure as SVG text; without `ground` it stands on whatever is behind it."""
-    drawing = _saved(figure, "svg", facecolor=light("paper") if ground else "none", metadata={"Date": None}).decode()
+def as_svg(figure: Figure) -> str:
+    """The figure as SVG text."""
+    drawing = _saved(figure, "svg", metadata={"Date": None}).decode()
     # Text is set in the reader's own fonts: where this one is missing, one as wide, so that nothing overlaps.
     return drawing.replace("font-family: 'DejaVu Sans'", "font-family: 'DejaVu Sans', Verdana, sans-serif")
 

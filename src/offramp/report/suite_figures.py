@@ -4,14 +4,24 @@ Lines and bars are means over seeds; whiskers reach from the lowest seed to the 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from offramp.artifacts.suite import Suite
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.exits.frontier import Point
 from offramp.report import paper
 from offramp.report.palette import STEPS, light
-from offramp.report.panels import OVER_EDGE, bars, line, over_epochs, over_exits, percentages, write_in
+from offramp.report.panels import (
+    OVER_EDGE,
+    PAPER,
+    bars,
+    line,
+    marks,
+    over_epochs,
+    over_exits,
+    percentages,
+    whiskers,
+    write_in,
+)
 from offramp.report.seeds import (
     Spreads,
     baseline,
@@ -32,7 +42,6 @@ from offramp.report.values import Values
 
 COLUMNS = 5  # of the legend
 MARKERS = ("s", "^", "D", "v", "P", "X")
-PAPER = {"linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 7, "zorder": 6}
 
 
 def figure_9(suite: Suite) -> Figure:
@@ -69,7 +78,7 @@ def figure_9(suite: Suite) -> Figure:
                     (paper.SEM_EDGE, "sem", "SEM, paper"),
                     (paper.MEM_EDGE, "mem", "MEM, paper"),
                 ):
-                    _paper(panel, {end: found[exit_]} if exit_ in found else {}, color, "o", label, 0.0)
+                    marks(panel, {end: found[exit_]} if exit_ in found else {}, color=color, label=label)
         legend(figure, panels, COLUMNS)
     return figure
 
@@ -97,12 +106,14 @@ def figure_10(suite: Suite) -> Figure:
         shifts = [(number - (len(families) - 1) / 2) * width for number in range(len(families))]
         for shift, (label, color, edge, cloud, marker) in zip(shifts, families, strict=True):
             bars(panel, _means(edge), color=color, label=f"_{label}", shift=shift, width=width * 0.95, alpha=0.45)
-            _whiskers(panel, edge, color, shift)
+            whiskers(panel, _ranges(edge), color=color, label=label, shift=shift)
             line(panel, exits, _means(cloud), color=color, label=label, marker=marker, dotted=label != "SEM")
         if compared:
-            _paper(panel, paper.SEM_EDGE, "sem", "o", "SEM, paper", shifts[0])
-            _paper(panel, paper.MEM_EDGE, "mem", "s", "MEM, paper", shifts[min(1, len(shifts) - 1)])
-            _paper(panel, dict.fromkeys(exits, paper.MEM_CLOUD), "mem", "_", "MEM's last exit, paper", 0.0)
+            marks(panel, paper.SEM_EDGE, color="sem", label="SEM, paper", shift=shifts[0])
+            shift = shifts[min(1, len(shifts) - 1)]
+            marks(panel, paper.MEM_EDGE, color="mem", label="MEM, paper", marker="s", shift=shift)
+            at_last = dict.fromkeys(exits, paper.MEM_CLOUD)
+            marks(panel, at_last, color="mem", label="MEM's last exit, paper", marker="_")
         legend(figure, panels, COLUMNS)
     return figure
 
@@ -168,14 +179,5 @@ def _means(spreads: Spreads) -> Values:
     return {exit_: spread.mean for exit_, spread in spreads.items()}
 
 
-def _whiskers(panel: Any, spreads: Spreads, color: str, shift: float) -> None:
-    for exit_, spread in spreads.items():
-        if spread.n > 1:
-            panel.plot(
-                [exit_ + shift] * 2, [spread.low, spread.high], color=light(color), linewidth=1.4, label="_spread"
-            )
-
-
-def _paper(panel: Any, values: dict[int, float], color: str, marker: str, label: str, shift: float) -> None:
-    at = [exit_ + shift for exit_ in values]
-    panel.plot(at, list(values.values()), marker=marker, color=light(color), label=label, **PAPER)
+def _ranges(spreads: Spreads) -> dict[int, tuple[float, float]]:
+    return {exit_: (spread.low, spread.high) for exit_, spread in spreads.items() if spread.n > 1}

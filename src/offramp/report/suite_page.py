@@ -99,7 +99,7 @@ def suite_page(suite: Suite, figures: dict[str, Figure]) -> str:
                 "name": name,
                 "title": name.replace("-", " ").capitalize(),
                 "caption": unbroken(CAPTIONS[name]),
-                "drawing": Markup(inline(as_svg(figure, ground=False), name, CAPTIONS[name])),
+                "drawing": Markup(inline(as_svg(figure), name, CAPTIONS[name])),
             }
             for name, figure in figures.items()
         ],

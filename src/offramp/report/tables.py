@@ -77,11 +77,11 @@ def image_bytes(experiment: Experiment) -> int | None:
     return None if sizes is None else sizes.channels * sizes.size * sizes.size
 
 
-def costs(experiment: Experiment) -> list[Cost]:
-    """Give a row an exit. An exit costs the same in every model, as only its own head is active."""
+def costs(experiment: Experiment, image: int | None) -> list[Cost]:
+    """Give a row an exit; `image`: bytes of one. An exit costs the same in every model, as only its head is active."""
     macs = {exit_: value for model in experiment.models for exit_, value in model.macs.items()}
     features = {exit_: value for model in experiment.models for exit_, value in model.feature_bytes.items()}
-    last, image = max(macs, default=0), image_bytes(experiment)
+    last = max(macs, default=0)
     rows = []
     for exit_ in sorted(macs):
         size = features.get(exit_) if exit_ < last else None  # from the last exit nothing goes on
