@@ -31,7 +31,7 @@ from offramp.bench.live import Live
 from offramp.bench.networks import Network, networks, open_suite, predictions_of, splits_of
 from offramp.bench.setups import SECTIONS, STANDARD, Scope, active_exit, plan_of, setups
 from offramp.bench.stage import Elsewhere, Nodes, Processes, Stage
-from offramp.data.image_set import ImageSet
+from offramp.data.image_set import ImageSet, Splits
 from offramp.errors import OfframpError
 from offramp.exits.answers import Tier
 from offramp.exits.evaluation import evaluate
@@ -77,7 +77,8 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
     LinkShape.parse(settings.link)  # an unknown one before anything is exported
     suite = open_suite(settings.suite)
     found = networks(settings.suite, suite, seed=settings.seed, data=settings.data)
-    test = splits_of(suite, settings.data, next(iter(found.values()))).test
+    splits = splits_of(suite, settings.data, next(iter(found.values())))
+    test = splits.test
     manifests = {name: network.bundle.manifest for name, network in found.items()}
     scope = Scope(len(test), settings.batch_size, settings.samples)
     planned = setups(manifests, scope, sections=settings.sections, link=settings.link, fixed=settings.fixed)
@@ -93,7 +94,7 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
         name: predictions_of(network, test, settings.out / PREDICTIONS / f"{name}.parquet")
         for name, network in found.items()
     }
-    run = _Run(settings, found, test, predictions, journal)
+    run = _Run(settings, found, splits, predictions, journal)
     with Live(console, [(setup, settings.repeats - journal.count(setup)) for setup in planned]) as live:
         try:
             run.measure(planned, stage, live)
@@ -123,15 +124,16 @@ class _Run:
         self,
         settings: Settings,
         found: Mapping[str, Network],
-        test: ImageSet,
+        splits: Splits,
         predictions: Mapping[str, Predictions],
         journal: Journal,
     ) -> None:
-        self.settings, self.networks, self.test = settings, found, test
+        self.settings, self.networks = settings, found
+        self.test, self.train_samples = splits.test, len(splits.train)
         self.predictions, self.journal = predictions, journal
         preprocessing = next(iter(found.values())).bundle.manifest.preprocessing
-        self.pixels = preprocessing.from_uint8(test.images)
-        self.jpeg = np.array([_jpeg(image) for image in test.images], np.object_)
+        self.pixels = preprocessing.from_uint8(self.test.images)
+        self.jpeg = np.array([_jpeg(image) for image in self.test.images], np.object_)
         self.runtime = ""
 
     def measure(self, planned: list[Setup], stage: Stage, live: Live) -> None:
@@ -245,7 +247,7 @@ class _Run:
                 regime=key.regime,
                 seed=key.seed,
                 recipe=dict(recipe),
-                samples=None,
+                samples=self.train_samples,
                 hardware=", ".join(sorted({network.run.hardware for network in self.networks.values()})),
             ),
             models=tuple(_result(network) for network in self.networks.values()),
