@@ -56,7 +56,7 @@ def test_a_folder_that_holds_a_run_is_not_written_over(tmp_path: Path) -> None:
     """Without --resume it is refused, and nothing changes."""
     Journal.open(tmp_path, HEAD, resume=False).add(entry())
     before = (tmp_path / ROWS).read_bytes()
-    with pytest.raises(InputError, match="holds a run. Go on with it by --resume, or choose another folder"):
+    with pytest.raises(InputError, match=r"holds a run\. Go on with it by --resume, or choose another folder"):
         Journal.open(tmp_path, HEAD, resume=False)
     assert (tmp_path / ROWS).read_bytes() == before
 
@@ -103,5 +103,5 @@ def test_repeats_that_answer_otherwise_are_an_error(tmp_path: Path, changes: dic
     journal = Journal.open(tmp_path, HEAD, resume=False)
     journal.add(entry())
     journal.add(entry(**changes))  # type: ignore[arg-type]
-    with pytest.raises(OfframpError, match="sem-2 at exit 2, T = 0.3: repeat 2 gave"):
+    with pytest.raises(OfframpError, match=r"sem-2 at exit 2, T = 0\.3: repeat 2 gave"):
         journal.row(SETUP)

@@ -32,7 +32,7 @@ def every(manifests: Mapping[str, Manifest], link: str = "loopback", **options: 
 
 
 def test_the_papers_grid_is_whole(manifests: dict[str, Manifest]) -> None:
-    """SEM-1 to 8 at their exit and MEM at each of eight, at four thresholds, with every test sample, cut at the exit."""
+    """SEM-1 to 8 at their exit and MEM at each of eight, at four thresholds, every test sample, cut at the exit."""
     grid = setups(manifests, SCOPE, sections=["paper"], link="loopback")
     assert len(grid) == 2 * 8 * 4
     assert {(s.model, s.exit, s.threshold) for s in grid} == {
@@ -93,5 +93,5 @@ def test_somebody_elses_nodes_are_measured_as_they_are(manifests: dict[str, Mani
 
 def test_an_unknown_section_is_refused(manifests: dict[str, Manifest]) -> None:
     """With the names that there are."""
-    with pytest.raises(InputError, match="section 'drops': unknown. Choose from paper, baselines, drop, bandwidth"):
+    with pytest.raises(InputError, match=r"section 'drops': unknown\. Choose from paper, baselines, drop, bandwidth"):
         setups(manifests, SCOPE, sections=["paper", "drops"], link="loopback")
