@@ -11,10 +11,12 @@ from typing import Self
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS
+from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.port import hold_port
 from offramp.link.server import CALLS, Server
+from offramp.link.shaper_process import child_link
 from offramp.nodes.batching import Batcher, Limits
 from offramp.nodes.cloud import tail_name, tails
 from offramp.nodes.edge import Edge
@@ -157,6 +159,7 @@ def serve_edge(
     cloud: str | None,
     cloud_version: str | None = None,
     cloud_wait: float,
+    link: LinkShape | None = None,
     host: str,
     port: int,
     http_port: int | None = None,
@@ -168,18 +171,24 @@ def serve_edge(
     """Serve the classifier by a plan until SIGTERM or SIGINT.
 
     Waits up to `cloud_wait` seconds for the cloud and checks that it holds the same bundle; raises UnreachableError or
-    BundleMismatchError, and serves nothing, if not.
+    BundleMismatchError, and serves nothing, if not. With a `link`, the cloud is reached through a shaper of its own.
     """
+    if link is not None and cloud is None:
+        raise InputError(
+            f"link {str(link)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
+        )
     bundle = Bundle.open(path)
-    upstream = RemoteCloud(bundle, cloud, cloud_version) if cloud else None
-    edge = Edge(bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision)
-    edge.check(cloud_wait)
-    server = Server([EdgeModel(edge)], host, port, max_batch=max_batch, http_port=http_port)
-    on = f"cloud {cloud}" if cloud else "no cloud"
-    by = ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
-    _serve(server, f"edge: {bundle.manifest.model}, {by}, {on}, bundle {bundle.id}, {edge.choice}")
-    if upstream is not None:
-        upstream.close()
+    with ExitStack() as held:
+        via = None if link is None or cloud is None else held.enter_context(child_link(link, cloud))
+        upstream = RemoteCloud(bundle, cloud, cloud_version, via) if cloud else None
+        if upstream is not None:
+            held.callback(upstream.close)
+        edge = Edge(bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision)
+        edge.check(cloud_wait)
+        server = Server([EdgeModel(edge)], host, port, max_batch=max_batch, http_port=http_port)
+        on = f"cloud {cloud}" + ("" if link is None else f" over {link}") if cloud else "no cloud"
+        by = ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
+        _serve(server, f"edge: {bundle.manifest.model}, {by}, {on}, bundle {bundle.id}, {edge.choice}")
 
 
 def _addresses(address: str, http: str | None) -> str:
