@@ -1,4 +1,4 @@
-"""Nodes as processes of this machine: started, waited for, stopped; whatever happens, none is left behind."""
+"""Nodes and links as processes of this machine: started, waited for, stopped; whatever happens, none is left behind."""
 
 import os
 import queue
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from offramp.artifacts.engine import PORTABLE, Engine
+from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.plan import Plan
 from offramp.errors import LinkError
 from offramp.nodes.process import HTTP, READY
@@ -19,13 +20,15 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 40.0
 
 
-class Node:
-    """A running node."""
+class Process:
+    """A running `offramp` that says when it is ready: a node, or a link."""
+
+    name = "a link"
 
     def __init__(self, *arguments: str) -> None:
         # onnxruntime and grpc read the number of threads from the session; OMP would add its own on top.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "offramp", "serve", *arguments],
+            [sys.executable, "-m", "offramp", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -45,13 +48,8 @@ class Node:
         self.lines.put(None)
 
     def address(self, timeout: float = START_TIMEOUT) -> str:
-        """Wait until the node is ready and give the HOST:PORT of its gRPC side."""
+        """Wait until it is ready and give its HOST:PORT, of a node's gRPC side."""
         return self._ready_words(timeout)[1]
-
-    def http_address(self, timeout: float = START_TIMEOUT) -> str:
-        """Wait until the node is ready and give the HOST:PORT of its HTTP side."""
-        words = self._ready_words(timeout)
-        return words[words.index(HTTP) + 1]
 
     def _ready_words(self, timeout: float) -> list[str]:
         if self.ready:
@@ -60,15 +58,17 @@ class Node:
             try:
                 line = self.lines.get(timeout=timeout)
             except queue.Empty:
-                raise LinkError(f"a node was not ready after {timeout:g} s. It said: {''.join(self.output)}") from None
+                raise LinkError(
+                    f"{self.name} was not ready after {timeout:g} s. It said: {''.join(self.output)}"
+                ) from None
             if line is None:
-                raise LinkError(f"a node stopped before it was ready. It said: {''.join(self.output)}")
+                raise LinkError(f"{self.name} stopped before it was ready. It said: {''.join(self.output)}")
             if line.startswith(READY + " "):
                 self.ready = line.split()
                 return self.ready
 
     def stop(self) -> int:
-        """Ask the node to stop, as an orchestrator does, and wait; give its exit code."""
+        """Ask it to stop, as an orchestrator does, and wait; give its exit code."""
         self.process.terminate()
         try:
             self.process.wait(STOP_TIMEOUT)
@@ -81,6 +81,20 @@ class Node:
         return code
 
 
+class Node(Process):
+    """A running node."""
+
+    name = "a node"
+
+    def __init__(self, *arguments: str) -> None:
+        super().__init__("serve", *arguments)
+
+    def http_address(self, timeout: float = START_TIMEOUT) -> str:
+        """Wait until the node is ready and give the HOST:PORT of its HTTP side."""
+        words = self._ready_words(timeout)
+        return words[words.index(HTTP) + 1]
+
+
 @contextmanager
 def running(*arguments: str) -> Iterator[Node]:
     """Run a node: `running("cloud", "bundle", "--port", "0")`."""
@@ -89,6 +103,16 @@ def running(*arguments: str) -> Iterator[Node]:
         yield node
     finally:
         node.stop()
+
+
+@contextmanager
+def link(shape: LinkShape, to: str) -> Iterator[str]:
+    """Run a link to `to`, HOST:PORT, as a process of its own; give the HOST:PORT where it begins."""
+    process = Process("link", str(shape), "--to", to, "--port", "0")
+    try:
+        yield process.address()
+    finally:
+        process.stop()
 
 
 @contextmanager

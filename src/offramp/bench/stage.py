@@ -52,7 +52,7 @@ class Processes:
         with ExitStack() as started:
             cloud = started.enter_context(running("cloud", *folders, *engine)).address()
             # The test node's own way to the cloud is the link too: that is where direct replies come along.
-            over = started.enter_context(link(shape, cloud))
+            over = _over(started, shape, cloud)
             arguments = ("--threshold", str(THRESHOLD), "--cloud", over)
             threads = () if cores is None else ("--threads", "1")
             edge = started.enter_context(running("edge", *folders, *arguments, *threads, *engine))
@@ -63,7 +63,7 @@ class Processes:
                     running("edge", str(self.whole), "--cut", str(_last(self.whole)), *engine)
                 )
                 counted.append(alone.address())
-                front = started.enter_context(Client(started.enter_context(link(shape, alone.address()))))
+                front = started.enter_context(Client(_over(started, shape, alone.address())))
             if cores is not None:
                 started.enter_context(limited(edge.process.pid, cores))
             counts = tuple(started.enter_context(Client(at)) for at in counted)
@@ -84,6 +84,11 @@ class Elsewhere:
             cloud = None if self.cloud is None else opened.enter_context(Client(self.cloud))
             counts = () if cloud is None else (cloud,)
             yield Nodes(opened.enter_context(Client(self.edge)), cloud, counts=counts)
+
+
+def _over(started: ExitStack, shape: LinkShape, to: str) -> str:
+    """The address by which a node is reached over a link; where nothing is shaped, nothing stands between."""
+    return to if shape.unshaped else started.enter_context(link(shape, to))
 
 
 def _last(bundle: Path) -> int:

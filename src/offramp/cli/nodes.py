@@ -1,11 +1,11 @@
-"""The verbs that run a node: serve cloud, serve edge."""
+"""The verbs that run a node, serve cloud and serve edge, and the link between two."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from offramp.cli.frame import serve
+from offramp.cli.frame import app, serve
 from offramp.cli.options import (
     CodecName,
     Drop,
@@ -81,6 +81,9 @@ def serve_edge(
         typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
     ] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
+    link: Annotated[
+        str | None, typer.Option(help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …")
+    ] = None,
     score: Score = "entropy",
     host: Host = "127.0.0.1",
     port: Port = 8001,
@@ -92,6 +95,7 @@ def serve_edge(
     precision: PrecisionName = "auto",
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
+    from offramp.artifacts.link_shape import LinkShape
     from offramp.nodes.process import serve_edge as run
 
     bundles = _bundles(bundle)
@@ -101,6 +105,7 @@ def serve_edge(
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
+        link=None if link is None else LinkShape.parse(link),
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),
@@ -109,6 +114,33 @@ def serve_edge(
         runtime=runtime,
         precision=precision,
     )
+
+
+@app.command()
+def link(
+    shape: Annotated[str, typer.Argument(help="lan, wifi, lte, 3g, satellite, or like 10mbit,20ms: rate, delay …")],
+    to: Annotated[str | None, typer.Option(help="HOST:PORT that is reached over the link.")] = None,
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port where it begins; 0 chooses a free one.")] = 0,
+    interface: Annotated[
+        str | None, typer.Option(help="Instead of --to: shape what leaves by this interface, in the kernel (tc).")
+    ] = None,
+    direction: Annotated[str, typer.Option(help="With --interface: up where the edge sends, down where the cloud.")] = (
+        "up"
+    ),
+) -> None:
+    """Be a link: forward what comes to a port, with the link's rate, delay, jitter and loss."""
+    from offramp.artifacts.link_shape import LinkShape
+    from offramp.errors import InputError
+    from offramp.link.shaper_process import run_link
+    from offramp.link.traffic_control import run_shaped
+
+    if (to is None) == (interface is None):
+        raise InputError("link: say where it leads, --to HOST:PORT, or which interface it is, --interface NAME.")
+    if to is not None:
+        run_link(LinkShape.parse(shape), to, host, port)
+    elif interface is not None:
+        run_shaped(LinkShape.parse(shape), interface, direction)
 
 
 def _bundles(folders: list[Path]) -> list[Path]:

@@ -65,11 +65,14 @@ def check_address(address: str) -> str:
 
 
 class Client:
-    """Calls one node. Safe to use from several threads at once."""
+    """Calls one node. Safe to use from several threads at once.
 
-    def __init__(self, address: str) -> None:
+    With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors all the same.
+    """
+
+    def __init__(self, address: str, via: str | None = None) -> None:
         self.address = check_address(address)
-        self.channel = grpc.insecure_channel(address, OPTIONS)
+        self.channel = grpc.insecure_channel(via or address, OPTIONS)
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
     def __enter__(self) -> Self:

@@ -12,10 +12,12 @@ from typing import Self
 
 from offramp.artifacts.bundle import Bundle, Manifest
 from offramp.artifacts.codec import CODECS
+from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.port import hold_port
 from offramp.link.server import CALLS, Server
+from offramp.link.shaper_process import child_link
 from offramp.nodes.batching import Batcher, Limits
 from offramp.nodes.cloud import tail_name, tails
 from offramp.nodes.edge import Edge
@@ -158,6 +160,7 @@ def serve_edge(
     cloud: str | None,
     cloud_version: str | None = None,
     cloud_wait: float,
+    link: LinkShape | None = None,
     host: str,
     port: int,
     http_port: int | None = None,
@@ -169,8 +172,12 @@ def serve_edge(
     """Serve the classifier, a version for each bundle, by the plan of each until SIGTERM or SIGINT.
 
     Waits up to `cloud_wait` seconds for the cloud and checks that it holds the same bundles; raises UnreachableError or
-    BundleMismatchError, and serves nothing, if not.
+    BundleMismatchError, and serves nothing, if not. With a `link`, the cloud is reached through a shaper of its own.
     """
+    if link is not None and cloud is None:
+        raise InputError(
+            f"link {str(link)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
+        )
     bundles = _open(paths)
     if cloud_version is not None and len(bundles) > 1:
         raise InputError(
@@ -179,8 +186,9 @@ def serve_edge(
         )
     edges: list[Edge] = []
     with ExitStack() as held:
+        via = None if link is None or cloud is None else held.enter_context(child_link(link, cloud))
         for bundle in bundles:
-            upstream = held.enter_context(closing(RemoteCloud(bundle, cloud, cloud_version))) if cloud else None
+            upstream = held.enter_context(closing(RemoteCloud(bundle, cloud, cloud_version, via))) if cloud else None
             choice = edges[0].choice if edges else None  # one for the node, timed on its first network
             try:
                 plan = plan_of(bundle.manifest)
@@ -195,7 +203,8 @@ def serve_edge(
         for edge in edges:
             edge.check(cloud_wait)
         server = Server(map(EdgeModel, edges), host, port, max_batch=max_batch, http_port=http_port)
-        _serve(server, _edge_title(edges, f"cloud {cloud}" if cloud else "no cloud"))
+        on = f"cloud {cloud}" + ("" if link is None else f" over {link}") if cloud else "no cloud"
+        _serve(server, _edge_title(edges, on))
 
 
 def _edge_title(edges: list[Edge], on: str) -> str:

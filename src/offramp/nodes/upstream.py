@@ -63,11 +63,11 @@ class RemoteCloud:
     """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
 
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
-    an empty one names none.
+    an empty one names none. `via` is where a link to it begins.
     """
 
-    def __init__(self, bundle: Bundle, address: str, version: str | None = None) -> None:
-        self.bundle, self.client = bundle, Client(address)
+    def __init__(self, bundle: Bundle, address: str, version: str | None = None, via: str | None = None) -> None:
+        self.bundle, self.client = bundle, Client(address, via)
         self.version = bundle.id if version is None else version
 
     def check(self, plan: Plan, timeout: float) -> None:

@@ -1,0 +1,63 @@
+"""An edge that reaches its cloud over a link: the same answers, and never earlier than the link lets them be."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.bench.processes import running
+from offramp.data.image_set import Splits
+from offramp.link.client import Client
+from offramp.nodes.edge import Edge
+from offramp.nodes.edge_model import NAME, read_answers
+from offramp.nodes.upstream import LocalCloud
+
+PORTABLE = ("--port", "0", "--threads", "1", "--runtime", "onnxruntime", "--precision", "fp32")
+DELAY = 0.05
+
+
+def test_answers_over_a_link_are_the_same_and_take_its_round_trip(bundle: Bundle, digits: Splits) -> None:
+    """The ready line says the link; the edge's own answers do not pass it."""
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:8])
+    expected = Edge(bundle, Plan.of(3, 0.0), LocalCloud(bundle)).infer(pixels)
+    with running("cloud", str(bundle.path), *PORTABLE) as cloud:
+        plan = ("--exit", "3", "--threshold", "0", "--cloud", cloud.address(), "--link", "10mbit,50ms")
+        with running("edge", str(bundle.path), *plan, *PORTABLE) as edge, Client(edge.address()) as client:
+            assert f", cloud {cloud.address()} over 10 Mbit/s, 50 ms, bundle " in "".join(edge.output)
+            start = time.monotonic()
+            answers = read_answers(client.infer(NAME, {"image": pixels}, timeout=60).outputs)
+            took = time.monotonic() - start
+    np.testing.assert_array_equal(answers.label, expected.label)
+    assert took >= 2 * DELAY
+
+
+def refusal(*arguments: str) -> str:
+    """What the program says when it refuses."""
+    done = subprocess.run([sys.executable, "-m", "offramp", *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stdout + done.stderr
+    return done.stderr
+
+
+def test_a_cloud_that_does_not_answer_goes_by_its_own_name(bundle: Bundle) -> None:
+    """Not by the port where the link begins."""
+    plan = ("--exit", "3", "--threshold", "0.3", "--cloud", "127.0.0.1:1", "--cloud-wait", "1", "--link", "1ms")
+    said = refusal("serve", "edge", str(bundle.path), *plan, *PORTABLE)
+    assert said.endswith(
+        "offramp: error: 127.0.0.1:1 does not answer (waited 1 s). Start it, or check the address and the network.\n"
+    )
+
+
+def test_a_link_without_a_cloud_and_an_unknown_preset_are_refused(bundle: Bundle) -> None:
+    """Before anything is started."""
+    plan = ("--exit", "9", "--threshold", "1")
+    assert refusal("serve", "edge", str(bundle.path), *plan, "--link", "lan") == (
+        "offramp: error: link 'lan: 1 Gbit/s, 0.1 ms': this edge has no cloud that it leads to. "
+        "Name one (--cloud HOST:PORT).\n"
+    )
+    assert refusal("serve", "edge", str(bundle.path), *plan, "--link", "wife") == refusal(
+        "link", "wife", "--to", "127.0.0.1:1"
+    )
+    assert refusal("link", "lan").startswith("offramp: error: link: say where it leads, --to HOST:PORT")
