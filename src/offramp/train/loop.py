@@ -95,7 +95,7 @@ def _train(
     team: Workers,
     key: str,
 ) -> Checkpoint:
-    trainer = _Trainer(run, splits, target, team)
+    trainer = Trainer(run, splits, target, team)
     if (out / STATE).exists():
         trainer.load_state(out / STATE, key)
     team.wait()  # nobody writes before all have read
@@ -156,8 +156,8 @@ def _finished(run: Run, out: Path) -> Checkpoint:
     return checkpoint
 
 
-class _Trainer:
-    """The state of a training and one step of it after another."""
+class Trainer:
+    """The state of a training, taken on by an epoch at a time. It writes nothing of its own accord."""
 
     def __init__(self, run: Run, splits: Splits, device: torch.device, team: Workers | None = None) -> None:
         recipe = self.recipe = run.recipe
