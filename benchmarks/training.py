@@ -1,99 +1,103 @@
-"""Training throughput: a plain loop against offramp's, on the same network, images, batch size and threads.
+"""Training throughput: offramp's loop against airbench's and a plain one, on the same network, images and threads.
 
-plain    float32, NCHW, no autocast; each image cropped and flipped by itself on the CPU, then stacked into a batch
-offramp  `offramp.train.loop.train` itself, by recipe: bf16 where the processor has it, channels last, whole batches
-         cropped and flipped at once
+plain       a Dataset and a DataLoader as in tutorials, float32, NCHW, image by image; in this process, or with one
+            worker beside it, which is a second process whatever the threads (`plain_loop.py`)
+airbench    the loop of KellerJordan/cifar10-airbench, eager and compiled (`airbench_loop.py` says what was kept of it)
+offramp     `offramp.train.loop.Trainer` itself by recipe, eager and with `compile`
 
-offramp's figure is what its own record of an epoch says. After each of its epochs, from inside an observer, the plain
-loop trains as many batches: the two alternate within one run.
+Everybody trains an epoch in turn. What the first epoch takes longer than the others is compiling, and is told apart;
+the compiler's cache is empty at the start. Accuracies are not compared: loss, schedule and optimizer are each's own.
 """
 
 import argparse
+import os
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Mapping
+from statistics import median
+from typing import Protocol
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
+from airbench_loop import AirbenchLoop
 from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.measurement import Conditions
 from offramp.data.image_set import ImageSet, Splits
 from offramp.data.load import load
 from offramp.models.architecture import preset
-from offramp.models.cnn import standard_cnn
-from offramp.train.augment import Batches
-from offramp.train.loop import Run, native_bf16, train
-from offramp.train.observe import EpochRecord
-from offramp.train.pixels import channel_statistics
-from offramp.train.recipe import Recipe, recipe
+from offramp.train.loop import Run, Trainer
+from offramp.train.recipe import recipe
+from plain_loop import PlainLoop
 from untrained import architecture_of, noise
 
-WARM_UP = 1  # epochs of either that are not counted
+COMPILED = ", compiled"
+WARM_UP = 1  # epochs of each that are not counted; the compilers have theirs in it
 
 
-class Plain:
-    """The loop that one writes first."""
+class Contender(Protocol):
+    """A loop over the same images."""
 
-    def __init__(self, run: Run, images: ImageSet, device: torch.device) -> None:
-        self.recipe, self.images, self.device = run.recipe, images, device
-        self.net = standard_cnn(run.architecture, channel_statistics(images), run.seed).to(device)
-        self.optimizer = torch.optim.SGD(
-            self.net.parameters(), lr=0.01, momentum=run.recipe.momentum, nesterov=run.recipe.nesterov
-        )
-        self.rng = np.random.default_rng(run.seed)
-        self.pixels = torch.from_numpy(images.images)
+    def batches(self) -> None:
+        """Make an epoch's batches and train nothing."""
 
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """One batch, image by image."""
-        crop, height, width = self.recipe.crop, *self.images.images.shape[1:3]
-        rows = self.rng.integers(0, len(self.images), self.recipe.batch_size)
-        images = []
-        for row in rows:
-            image = self.pixels[row].permute(2, 0, 1).float() / 255
-            if crop:
-                top, left = self.rng.integers(0, 2 * crop + 1, 2)
-                image = F.pad(image, (crop,) * 4, mode="reflect")[:, top : top + height, left : left + width]
-            if self.recipe.flip and self.images.mirrors and self.rng.random() < 0.5:
-                image = image.flip(2)
-            images.append(image)
-        return torch.stack(images).to(self.device), torch.from_numpy(self.images.labels[rows]).to(self.device)
-
-    def images_per_second(self, steps: int) -> float:
-        """Train some batches."""
-        self.net.train()
-        total = torch.zeros((), device=self.device)
-        start = time.perf_counter()
-        for _ in range(steps):
-            images, labels = self.batch()
-            loss = torch.stack([F.cross_entropy(logits, labels) for logits in self.net(images).values()]).sum()
-            self.optimizer.zero_grad()
-            loss.backward()
-            self.optimizer.step()
-            total += loss.detach()
-        total.item()  # waits for the device
-        return steps * self.recipe.batch_size / (time.perf_counter() - start)
+    def epoch(self) -> float:
+        """Train an epoch; give images/s."""
 
 
-class Alternating:
-    """An observer that lets the plain loop have its turn after each epoch of offramp's."""
+class OfframpLoop:
+    """offramp's own loop; its figure is its record's, which leaves the validation out, as the others have none."""
 
-    def __init__(self, plain: Plain, steps: int) -> None:
-        self.contender, self.steps = plain, steps
-        self.offramp: list[float] = []
-        self.plain: list[float] = []
+    def __init__(self, run: Run, images: ImageSet, device: torch.device, *, compiled: bool) -> None:
+        few = images.rows(slice(10))  # nobody reads the accuracies
+        run = Run(run.architecture, run.recipe.but(compile=compiled), run.data, run.seed)
+        self.trainer = Trainer(run, Splits(images, few, few, few), device)
 
-    def step(self, done: int, total: int, loss: float) -> None:
-        """Nothing to do within an epoch."""
+    def batches(self) -> None:
+        """Make an epoch's batches and train nothing."""
+        for _ in self.trainer.batches.epoch(0):
+            pass
 
-    def epoch(self, record: EpochRecord) -> None:
-        """Take offramp's figure, then the plain loop's."""
-        plain = self.contender.images_per_second(self.steps)
-        if record.epoch > WARM_UP:
-            self.offramp.append(record.images_per_second)
-            self.plain.append(plain)
+    def epoch(self) -> float:
+        """Train an epoch; give images/s."""
+        return self.trainer.epoch([]).images_per_second
+
+
+def contenders(run: Run, images: ImageSet, device: torch.device, *, compiled: bool) -> dict[str, Contender]:
+    """Everybody who trains, in the order of their turns."""
+    epochs = run.recipe.epochs
+    found: dict[str, Contender] = {
+        "plain": PlainLoop(run, images, device, epochs=2 * epochs),  # as many again for `batches`
+        "plain, 1 worker": PlainLoop(run, images, device, epochs=epochs, workers=1),
+        "airbench": AirbenchLoop(run, images, device, epochs=epochs, compiled=False),
+        "offramp": OfframpLoop(run, images, device, compiled=False),
+    }
+    if compiled:
+        # offramp's comes first: when it is made, it forgets what torch has compiled so far.
+        found["offramp" + COMPILED] = OfframpLoop(run, images, device, compiled=True)
+        found["airbench" + COMPILED] = AirbenchLoop(run, images, device, epochs=epochs, compiled=True)
+    return found
+
+
+def compiling(rates: list[float], images: int) -> float:
+    """Seconds that the first of some epochs took more than the others."""
+    return round(images / rates[0] - images / median(rates[WARM_UP:]), 2)
+
+
+def start_compiler() -> float:
+    """Compile next to nothing, so that who compiles first does not pay for the compiler's start; give its seconds."""
+    start = time.perf_counter()
+    torch.compile(torch.square)(torch.ones(4, requires_grad=True)).sum().backward()
+    return round(time.perf_counter() - start, 2)
+
+
+def _mode(name: str) -> str:
+    return COMPILED if name.endswith(COMPILED) else ""
+
+
+def pays_after(seconds: float, compiled: list[float], eager: list[float]) -> float | None:
+    """Images from which on compiling takes less time than not compiling; None: never."""
+    gain = 1 / median(eager) - 1 / median(compiled)
+    return round(seconds / gain) if gain > 0 else None
 
 
 def main() -> None:
@@ -104,81 +108,108 @@ def main() -> None:
     parser.add_argument("--model", default="mem")
     parser.add_argument("--recipe", default="modern")
     parser.add_argument("--data", help="what offramp's --data takes; random images of the preset's shape without it")
-    parser.add_argument("--rounds", type=int, help="epochs of each, default 25")
-    parser.add_argument("--steps", type=int, help="batches an epoch, default 12")
+    parser.add_argument("--rounds", type=int, help="epochs of each, default 9")
+    parser.add_argument("--steps", type=int, help="batches an epoch, default 10")
     parser.add_argument("--batch-size", type=int, help="default: the recipe's")
-    parser.add_argument("--threads", type=int, help="torch's; default: its own choice")
+    parser.add_argument("--threads", type=int, default=1, help="torch's in this process, default 1")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="the compiled ones too")
     options = parser.parse_args()
-    rounds = options.rounds or (3 if options.quick else 25)
-    steps = options.steps or (4 if options.quick else 12)
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    rounds = options.rounds or (2 if options.quick else 9)
+    steps = options.steps or (2 if options.quick else 10)
+    torch.set_num_threads(options.threads)
 
     device = torch.device(options.device)
     architecture = architecture_of(options.preset, options.model)
-    settings: Recipe = recipe(options.recipe).but(epochs=rounds + WARM_UP, batch_size=options.batch_size)
-    count, few = steps * settings.batch_size, slice(10)
+    settings = recipe(options.recipe).but(epochs=rounds + WARM_UP, batch_size=options.batch_size)
+    count = steps * settings.batch_size
     if options.data:
-        sizes = preset(options.preset)
-        splits = load(options.data, architecture.shape)
-        architecture = sizes.architecture(architecture.exits, splits.train.classes)
-        steps = min(steps, len(splits.train) // settings.batch_size)
-        held = splits.validation.rows(few)  # nobody reads the accuracies
-        splits = Splits(splits.train.rows(slice(count)), held, held, held)
+        images = load(options.data, architecture.shape).train.rows(slice(count))
+        architecture = preset(options.preset).architecture(architecture.exits, images.classes)
     else:
-        held = noise(architecture, 10, seed=1)
-        splits = Splits(noise(architecture, count), held, held, held)
+        images = noise(architecture, count)
+    if len(images) < count:
+        parser.error(f"--steps {steps} of {settings.batch_size} take {count} images, and {options.data} has fewer")
 
     run = Run(architecture, settings, options.data or "noise", 0)
-    plain = Plain(run, splits.train, device)
-    turns = Alternating(plain, steps)
-    with tempfile.TemporaryDirectory() as folder:
-        train(run, splits, Path(folder) / "run", observers=[turns], device=options.device)
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        compiler = start_compiler() if options.compile else 0.0
+        loops = contenders(run, images, device, compiled=options.compile)
+        rates: dict[str, list[float]] = {name: [] for name in loops}
+        for _ in range(WARM_UP + rounds):
+            for name, loop in loops.items():
+                rates[name].append(loop.epoch())
+    makers = {name: loops[name].batches for name in ("plain", "airbench", "offramp")}
+    making = alternate(makers, rounds=rounds, warm_up=WARM_UP)
+    report(options, run, count, rates, {name: [s / steps for s in found] for name, found in making.items()}, compiler)
 
-    batches = Batches(
-        splits.train, batch_size=settings.batch_size, flip=settings.flip, crop=settings.crop, seed=0, device=device
-    )
-    epoch = iter(batches.epoch(0))
-    making = alternate(
-        {"plain": plain.batch, "offramp": lambda: next(epoch)}, rounds=max(1, min(steps - 1, 15)), warm_up=1
-    )
-    low = settings.precision == "bf16" or (settings.precision == "auto" and native_bf16(device))
-    found = {"plain": Spread.of(turns.plain), "offramp": Spread.of(turns.offramp)}
-    batch = {name: Spread.of(seconds) for name, seconds in making.items()}
-    gain = ratio(turns.offramp, turns.plain)
+
+def report(
+    options: argparse.Namespace,
+    run: Run,
+    count: int,
+    rates: Mapping[str, list[float]],
+    making: Mapping[str, list[float]],
+    compiler: float,
+) -> None:
+    """Print a table and the JSON line."""
+    counted = {name: found[WARM_UP:] for name, found in rates.items()}
+    over_plain = {name: ratio(found, counted["plain"]) for name, found in counted.items()}
+    over_airbench = {name: ratio(found, counted["airbench" + _mode(name)]) for name, found in counted.items()}
+    compile_seconds = {name: compiling(found, count) for name, found in rates.items() if _mode(name)}
+    pays = {
+        name: pays_after(seconds, counted[name], counted[name.removesuffix(COMPILED)])
+        for name, seconds in compile_seconds.items()
+    }
     show(
-        f"Training {options.preset} {options.model}, batch {settings.batch_size}, {torch.get_num_threads()} threads, "
+        f"Training {options.preset} {options.model}, batch {run.recipe.batch_size}, threads {options.threads}, "
         f"{options.device}",
-        ("", "images/s", "against plain", "making a batch, ms"),
+        ("", "images/s", "over plain", "over airbench"),
         [
-            ("plain (fp32, NCHW)", found["plain"].show(), "1", batch["plain"].show(1000)),
-            (
-                f"offramp ({'bf16' if low else 'fp32'}, {'channels last' if settings.channels_last else 'NCHW'})",
-                found["offramp"].show(),
-                gain.show(),
-                batch["offramp"].show(1000),
-            ),
+            (name, Spread.of(found).show(), over_plain[name].show(), over_airbench[name].show())
+            for name, found in counted.items()
         ],
-        f"Median (least to most) of {rounds} alternating epochs of {steps} batches; ratios are of neighbours.",
+        f"Median (least to most) of {run.recipe.epochs - WARM_UP} alternating epochs of {count} images, without "
+        "compiling; ratios are of neighbours, compiled over compiled in the last column.",
     )
+    show("Making one batch", ("", "ms"), [(name, Spread.of(found).show(1000)) for name, found in making.items()])
+    if compile_seconds:
+        show(
+            "Compiling",
+            ("", "s", "saves time after, images (predicted)"),
+            [
+                (name, f"{seconds:.1f}", "never" if pays[name] is None else f"{pays[name]:,}")
+                for name, seconds in compile_seconds.items()
+            ],
+            f"Cold cache; the compiler's own start, {compiler:.1f} s, left out.",
+        )
+    device = torch.device(options.device)
     last_line(
         "training",
-        {"images_per_second": found, "offramp_over_plain": gain, "batch_seconds": batch},
+        {
+            "images_per_second": {name: Spread.of(found) for name, found in counted.items()},
+            "over_plain": over_plain,
+            "over_airbench": over_airbench,
+            "batch_seconds": {name: Spread.of(found) for name, found in making.items()},
+            "compiler_start_seconds": compiler,
+            "compile_seconds": compile_seconds,
+            "compiling_pays_after_images": pays,
+        },
         Conditions.here(
-            batch_size=settings.batch_size,
+            batch_size=run.recipe.batch_size,
             link="none",
             runtime=f"torch {torch.__version__}",
-            dtype="bf16 against fp32" if low else "fp32",
+            dtype="plain fp32; airbench half precision; offramp by recipe",
         ),
         preset=options.preset,
         model=options.model,
-        recipe=options.recipe,
+        recipe=run.recipe.name,
         data=options.data or "noise",
         device=options.device if device.type == "cpu" else torch.cuda.get_device_name(device),
-        threads=torch.get_num_threads(),
-        rounds=rounds,
-        steps=steps,
+        threads=options.threads,
+        rounds=run.recipe.epochs - WARM_UP,
+        images_an_epoch=count,
     )
 
 

@@ -11,7 +11,7 @@ from offramp.data.image_set import Splits
 from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import WEIGHTS
 from offramp.models.cnn import standard_cnn
-from offramp.train.loop import LOG, Run, train
+from offramp.train.loop import LOG, Run, sgd, train
 from offramp.train.observe import EpochRecord
 from offramp.train.recipe import RECIPES
 from offramp.train.regimes.settings import REGIMES, RegimeSettings
@@ -55,6 +55,22 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
     train(a_run(minute, regime), few, tmp_path / "stopped", resume=True)
     train(a_run(minute, regime), few, tmp_path / "whole")
     assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
+
+
+def test_the_fused_optimizer_takes_heads_that_come_later(minute: Architecture) -> None:
+    """A GPU's optimizer, here on the CPU: heads without gradients in a first phase then learn as by the plain one."""
+    found = []
+    for fused in (False, True):
+        net = standard_cnn(minute, seed=1)
+        optimizer, parameters = sgd(net, DIGITS, fused=fused)
+        late = {id(parameter) for parameter in net.head(1).parameters()}
+        for step in range(4):
+            for parameter in parameters:
+                idle = step < 2 and id(parameter) in late
+                parameter.grad = None if idle else torch.full_like(parameter, 0.1 * (step + 1))
+            optimizer.step()
+        found.append(torch.cat([parameter.detach().flatten() for parameter in parameters]))
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-6)
 
 
 def test_each_regime_gives_other_weights(few: Splits, minute: Architecture, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
 from offramp.train.loop import LOG, Run, train
 from offramp.train.recipe import RECIPES
-from offramp.train.workers import Alone, part_of
+from offramp.train.workers import Alone, own_gpu, part_of
 
 # What each process does: it averages a tensor that tells the rank, and trains.
 PROGRAM = """
@@ -82,6 +82,17 @@ def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
     with pytest.raises(TrainingError) as caught:
         part_of(33, Pretends(0, 2))
     assert str(caught.value) == ("batch size 33: cannot be divided evenly among 2 processes. Choose a multiple of 2.")
+
+
+def test_each_process_has_a_gpu_of_its_own() -> None:
+    """NCCL refuses two processes on one GPU with words of its own, after a wait: said before that, and how to go on."""
+    assert [str(own_gpu(rank, 2, 4)) for rank in range(2)] == ["cuda:0", "cuda:1"]
+    with pytest.raises(TrainingError) as caught:
+        own_gpu(0, 2, 1)
+    assert str(caught.value) == (
+        "2 processes on a machine with 1 GPU: expected one GPU for each. Start torchrun with --nproc-per-node 1, "
+        "or train on CPUs with CUDA_VISIBLE_DEVICES set to nothing."
+    )
 
 
 def test_a_run_of_several_workers_is_another_run(few: Splits, minute: Architecture) -> None:

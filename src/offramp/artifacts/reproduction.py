@@ -18,6 +18,7 @@ ROWS = "rows.jsonl"
 Section = Literal["paper", "baselines", "drop", "bandwidth", "cores", "reply"]
 Contender = Literal["local exit", "all at the edge", "all in the cloud", "fixed split", "cascade"]
 Form = Literal["fp32", "uint8", "jpeg"]  # of an image on its way from the test node
+Topology = Literal["processes", "containers"]
 
 
 class Setup(Frozen):
@@ -134,7 +135,7 @@ class Reproduction(Document):
     left: tuple[Setup, ...] = ()
     repeats: int
     conditions: Conditions
-    topology: Literal["processes", "containers"]
+    topology: Topology
     agreement: Agreed
     seconds: float
 

@@ -1,12 +1,12 @@
 """The journal of a reproduction: a line for each repeat of each setup, written as it comes; a run goes on from it."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import ValidationError
 
 from offramp.artifacts.document import Frozen, write_bytes
-from offramp.artifacts.reproduction import ROWS, Repeat, Row, Setup
+from offramp.artifacts.reproduction import ROWS, Repeat, Row, Setup, Topology
 from offramp.errors import InputError, OfframpError
 from offramp.exits.evaluation import Evaluation
 
@@ -16,7 +16,7 @@ class Head(Frozen):
 
     bundles: dict[str, str]  # id by model
     batch_size: int
-    topology: Literal["processes", "containers"]
+    topology: Topology
     hardware: str
 
 

@@ -22,7 +22,7 @@ from offramp.artifacts.experiment import Agreed, ModelResult
 from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.measurement import Conditions, Latency, TierLatency, processor
 from offramp.artifacts.predictions import Predictions
-from offramp.artifacts.reproduction import REPRODUCTION, Repeat, Reproduction, Setup, Trained
+from offramp.artifacts.reproduction import REPRODUCTION, Form, Repeat, Reproduction, Setup, Topology, Trained
 from offramp.artifacts.suite import Suite
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive
@@ -86,7 +86,7 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
     head = Head(
         bundles={name: network.bundle.id for name, network in found.items()},
         batch_size=settings.batch_size,
-        topology="containers" if settings.fixed else "processes",
+        topology=topology,
         hardware=processor(),
     )
     journal = Journal.open(settings.out, head, resume=settings.resume)
@@ -110,7 +110,7 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
     return document
 
 
-def _stage(settings: Settings, found: Mapping[str, Network]) -> tuple[Stage, Any]:
+def _stage(settings: Settings, found: Mapping[str, Network]) -> tuple[Stage, Topology]:
     if settings.edge is not None:
         return Elsewhere(settings.edge, settings.cloud), "containers"
     whole = found[STANDARD].bundle.path if STANDARD in found else None
@@ -161,7 +161,7 @@ class _Run:
     def _once(self, nodes: Nodes, setup: Setup) -> Entry:
         rows = slice(0, setup.samples)
         images = self.test.rows(rows)
-        pixels = {"fp32": self.pixels, "uint8": self.test.images, "jpeg": self.jpeg}[setup.form][rows]
+        pixels = self._as(setup.form)[rows]
         before = nodes.cloud_seconds()
         if setup.contender == "all in the cloud":
             assert nodes.front is not None  # else the setup would not be here
@@ -198,6 +198,12 @@ class _Run:
             ),
         )
 
+    def _as(self, form: Form) -> npt.NDArray[Any]:
+        """Every test image in the form in which it leaves the test node."""
+        if form == "fp32":
+            return self.pixels
+        return self.test.images if form == "uint8" else self.jpeg
+
     def _options(self, setup: Setup) -> Parameters:
         """The plan as parameters of each request."""
         options: dict[str, bool | int | float | str] = {"cut": setup.cut, "codec": setup.codec}
@@ -227,7 +233,7 @@ class _Run:
         agreement = check(driven.answers, images, some, bundle_id=bundle, plan=plan_of(setup))
         return agreement.n, max(agreement.labels, agreement.exits, agreement.scores), agreement.ties
 
-    def document(self, suite: Suite, planned: list[Setup], topology: Any, seconds: float) -> Reproduction:
+    def document(self, suite: Suite, planned: list[Setup], topology: Topology, seconds: float) -> Reproduction:
         """What there is, as a document."""
         rows = [row for setup in planned if (row := self.journal.row(setup)) is not None]
         key = next(iter(self.networks.values())).run.key

@@ -105,8 +105,8 @@ def run_suite(
             clock.start()
             with ProgressBar(str(key)) as bar:
                 run = _run(settings, key, at.train.classes)
-                watching = [bar, clock]
-                checkpoint = train(run, at, out / key.folder, resume=True, observers=watching, threads=threads)
+                folder = out / key.folder
+                checkpoint = train(run, at, folder, resume=True, observers=[bar, clock], threads=threads)
         except OutOfTimeError:
             break
         start = time.monotonic()

@@ -38,7 +38,7 @@ class Batches:
             # Reflection has no black border to learn from (as airbench does).
             padded = F.pad(pixels.permute(0, 3, 1, 2).float(), (crop,) * 4, mode="reflect")
             pixels = padded.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        self.pixels = pixels.to(device)  # uint8 (N, H + 2 crop, W + 2 crop, C)
+        self.pixels = pixels.contiguous().to(device)  # uint8 (N, H + 2 crop, W + 2 crop, C)
         self.labels = torch.from_numpy(images.labels).to(device)
         self.batch_size = min(batch_size, len(images))
         self.workers = workers or Alone()
@@ -99,6 +99,10 @@ class Epoch:
             across = torch.arange(width, device=rows.device).repeat(len(rows), 1)
             if self.mirrored is not None:
                 across = torch.where(self.mirrored[part], width - 1 - across, across)
-            down, across = torch.arange(height, device=rows.device) + top, across + left
-            window = batches.pixels[rows[:, None, None], down[:, :, None], across[:, None, :]]
+            padded_height, padded_width, channels = batches.pixels.shape[1:]
+            lines = rows[:, None] * padded_height + torch.arange(height, device=rows.device) + top
+            places = lines[:, :, None] * padded_width + (across + left)[:, None, :]
+            # One number a pixel: on a CPU this takes a third of the time of an index by row, line and column.
+            pixels = batches.pixels.view(-1, channels).index_select(0, places.view(-1))
+            window = pixels.view(len(rows), height, width, channels)
         return window.permute(0, 3, 1, 2).float().div_(255)

@@ -46,6 +46,8 @@ def forward(
     """
     wanted = net.exits if exits is None else exits
     found: dict[int, Tensor] = {}
+    # Heads between stages, not after all of them as in ExitNet.forward: on the way back, a boundary's gradient is then
+    # begun by the next stage and keeps its channels last. A head's is NCHW, and every kernel after it would be slow.
     for boundary, stage in enumerate(net.stages, start=1):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             image = stage(image)

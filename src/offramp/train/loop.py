@@ -10,6 +10,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from torch import nn
 
 from offramp.artifacts.measurement import commit, processor
 from offramp.data.image_set import ImageSet, Splits
@@ -73,7 +74,9 @@ def train(
     """
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file, and a run is a folder. Choose an empty or a new one.")
-    target = torch.device(device or local_device() or ("cuda" if torch.cuda.is_available() else "cpu"))
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if target.type == "cuda" and target.index is None:
+        target = local_device() or target
     team = workers(target)
     key = run.key(splits.train, team.size)
     if (out / CARD).exists() or (out / STATE).exists():
@@ -95,7 +98,7 @@ def _train(
     team: Workers,
     key: str,
 ) -> Checkpoint:
-    trainer = _Trainer(run, splits, target, team)
+    trainer = Trainer(run, splits, target, team)
     if (out / STATE).exists():
         trainer.load_state(out / STATE, key)
     team.wait()  # nobody writes before all have read
@@ -156,8 +159,8 @@ def _finished(run: Run, out: Path) -> Checkpoint:
     return checkpoint
 
 
-class _Trainer:
-    """The state of a training and one step of it after another."""
+class Trainer:
+    """The state of a training, taken on by an epoch at a time. It writes nothing of its own accord."""
 
     def __init__(self, run: Run, splits: Splits, device: torch.device, team: Workers | None = None) -> None:
         recipe = self.recipe = run.recipe
@@ -171,16 +174,8 @@ class _Trainer:
         self.net: ExitNet = net
         self.regime = recipe.regime_for(net.exits)
         self.forward = compiled(device) if recipe.compile else forward
-        decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
-        others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
-        self.optimizer = torch.optim.SGD(
-            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-            lr=recipe.learning_rate,
-            momentum=recipe.momentum,
-            nesterov=recipe.nesterov,
-            fused=device.type == "cuda",  # one kernel for all parameters; on the CPU the sums would round differently
-        )
-        self.parameters = decayed + others
+        # Fused is one kernel for all parameters; on the CPU its sums would round differently.
+        self.optimizer, self.parameters = sgd(net, recipe, fused=device.type == "cuda")
         self.batches = Batches(
             splits.train,
             batch_size=recipe.batch_size,
@@ -229,7 +224,8 @@ class _Trainer:
                     observer.step(number * steps + step + 1, self.recipe.epochs * steps, current)
         self.team.average([total, *self.net.buffers()])
         # The last step's loss says nothing of what that step made of the weights, nor of the running statistics.
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in self.net.state_dict().values()):
+        finite = torch.stack([torch.isfinite(tensor).all() for tensor in self.net.state_dict().values()])
+        if not bool(finite.all()):  # one look, since each waits for the device
             raise _diverged("the weights are not numbers", number, steps - 1, steps, rate)
         seconds = time.perf_counter() - start
         self.seconds += seconds
@@ -258,6 +254,24 @@ class _Trainer:
         self.epochs_done, self.seconds = load_state(path, key, self.net, self.optimizer, self.parameters)
 
 
+def sgd(net: ExitNet, recipe: Recipe, *, fused: bool) -> tuple[torch.optim.SGD, list[nn.Parameter]]:
+    """Give the recipe's optimizer, and the parameters in the order in which a state keeps their momenta."""
+    decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
+    others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
+    optimizer = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        fused=fused,
+    )
+    if fused and recipe.momentum:
+        # The kernel takes momenta of all parameters or of none, and heads that a phase leaves out come to theirs later.
+        for parameter in decayed + others:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer, decayed + others
+
+
 def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> TrainingError:
     return TrainingError(
         f"{what} any more (epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {rate:.3g}). "
@@ -268,5 +282,6 @@ def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> Trai
 def native_bf16(device: torch.device) -> bool:
     """Does this device multiply bf16 natively, so that it is faster than fp32?"""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):  # torch asks the current one
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())

@@ -44,10 +44,12 @@ class Together:
     """The processes that torchrun started."""
 
     def __init__(self, device: torch.device) -> None:
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
+        gpu = device if device.type == "cuda" else None
+        if gpu is not None:
+            torch.cuda.set_device(gpu)
         if not distributed.is_initialized():
-            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            # With its device named, a barrier need not guess which one it is on.
+            distributed.init_process_group("gloo" if gpu is None else "nccl", device_id=gpu)
         self.rank, self.size = distributed.get_rank(), distributed.get_world_size()
 
     def average(self, tensors: Iterable[Tensor]) -> None:
@@ -76,11 +78,22 @@ def first() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def local_device() -> str | None:
-    """The device of this process: with several processes and GPUs, the one of its local rank. None: choose freely."""
-    if size() > 1 and torch.cuda.is_available():
-        return f"cuda:{int(os.environ['LOCAL_RANK']) % torch.cuda.device_count()}"
-    return None
+def local_device() -> torch.device | None:
+    """The GPU of this process where torchrun started several: that of its local rank. None: it is alone."""
+    if size() == 1:
+        return None
+    rank, beside = (int(os.environ[name]) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    return own_gpu(rank, beside, torch.cuda.device_count())
+
+
+def own_gpu(rank: int, processes: int, gpus: int) -> torch.device:
+    """The GPU of one of a machine's processes: NCCL takes one process a GPU."""
+    if processes > gpus:
+        raise TrainingError(
+            f"{processes} processes on a machine with {gpus} GPU: expected one GPU for each. Start torchrun with "
+            f"--nproc-per-node {gpus}, or train on CPUs with CUDA_VISIBLE_DEVICES set to nothing."
+        )
+    return torch.device("cuda", rank)
 
 
 def workers(device: torch.device) -> Workers:
