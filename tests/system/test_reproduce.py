@@ -1,6 +1,6 @@
 """A reproduction, whole, on real nodes: every section, interrupted and resumed, and on nodes that run already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from offramp.artifacts.reproduction import REPRODUCTION, Reproduction
 from offramp.artifacts.suite import bundles_in
 from offramp.bench import reproduce as runner
+from offramp.bench import setups as planning
 from offramp.bench.budget import Clock
 from offramp.bench.processes import running
 from offramp.bench.reproduce import Settings, reproduce
@@ -40,9 +41,12 @@ def settings(suite: Path, out: Path, **changes: Any) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def whole(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
-    """Every section."""
-    return reproduce(settings(suite, tmp_path_factory.mktemp("whole")), QUIET)
+def whole(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reproduction]:
+    """Every section, each over as few links and shares of a core as it can do with."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, few in (("BASELINE_LINKS", ()), ("REPLY_LINKS", ()), ("RATES", (100,)), ("CORES", (0.5,))):
+            patch.setattr(planning, name, few)
+        yield reproduce(settings(suite, tmp_path_factory.mktemp("whole")), QUIET)
 
 
 def accuracies(document: Reproduction) -> list[tuple[object, ...]]:

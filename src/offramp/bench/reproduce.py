@@ -8,6 +8,7 @@ import io
 import itertools
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from offramp.bench.journal import Entry, Head, Journal
 from offramp.bench.live import Live
 from offramp.bench.networks import Network, networks, open_suite, predictions_of, splits_of
 from offramp.bench.setups import SECTIONS, STANDARD, Scope, active_exit, plan_of, setups
-from offramp.bench.stage import Elsewhere, Nodes, Processes, Stage
+from offramp.bench.stage import Elsewhere, Nodes, Stage, processes
 from offramp.data.image_set import ImageSet, Splits
 from offramp.errors import OfframpError
 from offramp.exits.answers import Tier
@@ -82,7 +83,7 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
     manifests = {name: network.bundle.manifest for name, network in found.items()}
     scope = Scope(len(test), settings.batch_size, settings.samples)
     planned = setups(manifests, scope, sections=settings.sections, link=settings.link, fixed=settings.fixed)
-    stage, topology = _stage(settings, found)
+    topology: Topology = "containers" if settings.fixed else "processes"
     head = Head(
         bundles={name: network.bundle.id for name, network in found.items()},
         batch_size=settings.batch_size,
@@ -97,7 +98,8 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
     run = _Run(settings, found, splits, predictions, journal)
     with Live(console, [(setup, settings.repeats - journal.count(setup)) for setup in planned]) as live:
         try:
-            run.measure(planned, stage, live)
+            with _stage(settings, found) as stage:
+                run.measure(planned, stage, live)
         except KeyboardInterrupt:
             console.print(f"interrupted. What is measured is kept; go on by --resume --out {settings.out}.")
     document = run.document(suite, planned, topology, time.perf_counter() - start)
@@ -110,11 +112,14 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
     return document
 
 
-def _stage(settings: Settings, found: Mapping[str, Network]) -> tuple[Stage, Topology]:
+@contextmanager
+def _stage(settings: Settings, found: Mapping[str, Network]) -> Iterator[Stage]:
     if settings.edge is not None:
-        return Elsewhere(settings.edge, settings.cloud), "containers"
+        yield Elsewhere(settings.edge, settings.cloud)
+        return
     whole = found[STANDARD].bundle.path if STANDARD in found else None
-    return Processes([network.bundle.path for network in found.values()], whole), "processes"
+    with processes([network.bundle.path for network in found.values()], whole) as started:
+        yield started
 
 
 class _Run:

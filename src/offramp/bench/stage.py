@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from offramp.artifacts.bundle import MANIFEST, Manifest
 from offramp.artifacts.link_shape import LinkShape
 from offramp.bench.cores import limited
 from offramp.bench.processes import link, running
@@ -13,6 +14,7 @@ from offramp.link.client import Client
 
 THRESHOLD = 0.3  # of the edge as it starts; each request brings its own
 TIMEOUT = 10.0  # seconds to wait for a node's statistics
+ENGINE = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
 
 
 @dataclass(frozen=True)
@@ -38,36 +40,44 @@ class Stage(Protocol):
 
 @dataclass(frozen=True)
 class Processes:
-    """Nodes as processes of this machine, the link between them shaped. Each engine is onnxruntime in fp32."""
+    """Nodes as processes of this machine: a cloud for all, and for each link an edge behind it."""
 
     bundles: Sequence[Path]
-    whole: Path | None  # the bundle of the network that is run in the cloud alone
+    cloud: str
+    front: str | None
 
     @contextmanager
     def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
-        """Start a cloud, the link, an edge behind it; stop them at the end."""
+        """Start the link and an edge behind it."""
         shape = LinkShape.parse(link_text)
-        engine = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
-        folders = tuple(map(str, self.bundles))
         with ExitStack() as started:
-            cloud = started.enter_context(running("cloud", *folders, *engine)).address()
             # The test node's own way to the cloud is the link too: that is where direct replies come along.
-            over = _over(started, shape, cloud)
-            arguments = ("--threshold", str(THRESHOLD), "--cloud", over)
+            over = _over(started, shape, self.cloud)
             threads = () if cores is None else ("--threads", "1")
-            edge = started.enter_context(running("edge", *folders, *arguments, *threads, *engine))
+            arguments = (*map(str, self.bundles), "--threshold", str(THRESHOLD), "--cloud", over, *threads, *ENGINE)
+            edge = started.enter_context(running("edge", *arguments))
             address = edge.address()
-            counted, front = [cloud], None
-            if self.whole is not None:
-                alone = started.enter_context(
-                    running("edge", str(self.whole), "--cut", str(_last(self.whole)), *engine)
-                )
-                counted.append(alone.address())
-                front = started.enter_context(Client(_over(started, shape, alone.address())))
             if cores is not None:
                 started.enter_context(limited(edge.process.pid, cores))
-            counts = tuple(started.enter_context(Client(at)) for at in counted)
-            yield Nodes(started.enter_context(Client(address)), started.enter_context(Client(over)), front, counts)
+
+            def client(at: str) -> Client:
+                return started.enter_context(Client(at))
+
+            front = None if self.front is None else client(_over(started, shape, self.front))
+            counts = tuple(client(at) for at in (self.cloud, self.front) if at is not None)
+            yield Nodes(client(address), client(over), front, counts)
+
+
+@contextmanager
+def processes(bundles: Sequence[Path], whole: Path | None) -> Iterator[Processes]:
+    """Run a cloud with every bundle, and beside it `whole`, a network that answers everything there, if any."""
+    with ExitStack() as started:
+        cloud = started.enter_context(running("cloud", *map(str, bundles), *ENGINE)).address()
+        front = None
+        if whole is not None:
+            cut = str(Manifest.read(whole / MANIFEST).last)
+            front = started.enter_context(running("edge", str(whole), "--cut", cut, *ENGINE)).address()
+        yield Processes(bundles, cloud, front)
 
 
 @dataclass(frozen=True)
@@ -89,9 +99,3 @@ class Elsewhere:
 def _over(started: ExitStack, shape: LinkShape, to: str) -> str:
     """The address by which a node is reached over a link; where nothing is shaped, nothing stands between."""
     return to if shape.unshaped else started.enter_context(link(shape, to))
-
-
-def _last(bundle: Path) -> int:
-    from offramp.artifacts.bundle import MANIFEST, Manifest
-
-    return Manifest.read(bundle / MANIFEST).last
