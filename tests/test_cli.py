@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.experiment import Agreed
+from offramp.artifacts.measurement import Conditions
+from offramp.artifacts.reproduction import REPRODUCTION, Reproduction, Trained
 from offramp.models.checkpoint import Checkpoint
 
 
@@ -33,6 +36,32 @@ def test_help_lists_a_verb_for_each_step() -> None:
     text = offramp("--help").stdout
     for verb in ("train", "show", "export", "predict", "evaluate", "serve", "bench", "demo", "suite", "report"):
         assert f" {verb} " in text
+
+
+def test_report_draws_a_reproduction(tmp_path: Path) -> None:
+    """Told from a suite by its document; of an empty one there is a page and a table without rows."""
+    Reproduction(
+        name="empty",
+        data="digits",
+        classes=("0", "1"),
+        test_samples=0,
+        image_bytes=256,
+        trained=Trained(
+            suite="suites/digits", preset="tiny", head="linear", regime="joint", seed=0, recipe={}, samples=None,
+            hardware="unknown",
+        ),
+        models=(),
+        rows=(),
+        repeats=3,
+        conditions=Conditions.here(batch_size=32, link="loopback", runtime="none"),
+        topology="processes",
+        agreement=Agreed(compared=0, differing=0, ties=0),
+        seconds=0.0,
+    ).write(tmp_path / "run" / REPRODUCTION)  # fmt: skip
+    done = offramp("report", "run", "--out", "drawn", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "drawn/report.html: report; beside it: rows.csv\n"
+    assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["report.html", "rows.csv"]
 
 
 def test_train_export_predict_evaluate_from_a_shell(tmp_path: Path) -> None:

@@ -49,13 +49,12 @@ def line(
         places, heights, color=light(color), label=label, marker=marker, linestyle=DOTTED if dotted else "solid",
         markeredgewidth=0, **broad, **OVER_EDGE,
     )  # fmt: skip
-    if behind:
-        return
     hollow = {place: value for place in sorted(few) if (value := values.get(place)) is not None}
-    axes.plot(
-        list(hollow), list(hollow.values()), label=f"_few {label}", linestyle="none", marker=marker, markersize=4.6,
-        color=light(color), markerfacecolor=light("paper"), markeredgewidth=1.5, zorder=4, **OVER_EDGE,
-    )  # fmt: skip
+    if hollow and not behind:
+        axes.plot(
+            list(hollow), list(hollow.values()), label=f"_few {label}", linestyle="none", marker=marker, markersize=4.6,
+            color=light(color), markerfacecolor=light("paper"), markeredgewidth=1.5, zorder=4, **OVER_EDGE,
+        )  # fmt: skip
 
 
 def marks(
