@@ -193,37 +193,8 @@ def test_nothing_comes_earlier_than_the_delay(run: Any, shape: LinkShape) -> Non
     run(main())
 
 
-def test_the_delay_is_a_pipe(run: Any) -> None:
-    """All of a hundred messages are on the way before the first one arrives."""
-
-    async def main() -> None:
-        arrived: list[float] = []
-
-        async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            for _ in range(100):
-                await reader.readexactly(9)
-                arrived.append(time.monotonic())
-            writer.write(b"all")
-            await reader.read()
-
-        async with target(hear) as address, shaped(LinkShape(delay=0.3), address) as link:
-            reader, writer = await connect(link.address)
-            writer.write(b"%9d" % 0)
-            await writer.drain()
-            while link.up.free < 0:  # the handshake, and the first one is on its way
-                await asyncio.sleep(0.001)
-            for _ in range(99):
-                writer.write(b"123456789")
-                await asyncio.sleep(0)
-            assert arrived == []
-            assert await reader.readexactly(3) == b"all"
-            writer.close()
-
-    run(main())
-
-
 def test_a_lost_packet_stalls_its_connection_and_no_other(run: Any) -> None:
-    """By 200 ms and a round trip at least; what another connection sends later overtakes it."""
+    """By the time-out at least; what another connection sends later overtakes it."""
 
     async def main() -> None:
         async with target(echo) as address, shaped(UNSHAPED, address) as link:
@@ -231,7 +202,8 @@ def test_a_lost_packet_stalls_its_connection_and_no_other(run: Any) -> None:
             for r, w in ((reader, writer), (other_reader, other_writer)):
                 w.write(b"hello")
                 assert await r.readexactly(5) == b"hello"
-            link.up.loss, link.up.lost = 1e-9, 1  # the next packet and, as good as surely, no other
+            # The next packet and, as good as surely, no other; for longer than this machine stalls.
+            link.up.loss, link.up.lost, link.up.wait = 1e-9, 1, 3.0
             start = time.monotonic()
             writer.write(b"lost, ")
             while link.up.lost == 1:
@@ -243,7 +215,7 @@ def test_a_lost_packet_stalls_its_connection_and_no_other(run: Any) -> None:
             done, _ = await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
             assert first in done
             assert await second == b"lost, and behind it"
-            assert time.monotonic() - start >= 0.2
+            assert time.monotonic() - start >= 3.0
             writer.close()
             other_writer.close()
 

@@ -50,14 +50,14 @@ def test_a_cloud_that_does_not_answer_goes_by_its_own_name(bundle: Bundle) -> No
     )
 
 
-def test_a_link_without_a_cloud_and_an_unknown_preset_are_refused(bundle: Bundle) -> None:
-    """Before anything is started."""
-    plan = ("--exit", "9", "--threshold", "1")
-    assert refusal("serve", "edge", str(bundle.path), *plan, "--link", "lan") == (
-        "offramp: error: link 'lan: 1 Gbit/s, 0.1 ms': this edge has no cloud that it leads to. "
+def test_a_link_without_a_cloud_and_an_unknown_preset_are_refused() -> None:
+    """Before anything is opened or started."""
+    edge = ("serve", "edge", "nothing-here", "--exit", "9", "--threshold", "1")
+    assert refusal(*edge, "--link", "lan") == (
+        "offramp: error: link 'lan: 1 Gbit/s, 0.1 ms': leads to the cloud, and this edge has none. "
         "Name one (--cloud HOST:PORT).\n"
     )
-    assert refusal("serve", "edge", str(bundle.path), *plan, "--link", "wife") == refusal(
-        "link", "wife", "--to", "127.0.0.1:1"
-    )
+    said = refusal(*edge, "--link", "wife")
+    assert said.startswith("offramp: error: link 'wife': no preset of that name. Expected RATE,DELAY,JITTER,LOSS")
+    assert said == refusal("link", "wife", "--to", "127.0.0.1:1")
     assert refusal("link", "lan").startswith("offramp: error: link: say where it leads, --to HOST:PORT")
