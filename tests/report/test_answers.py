@@ -85,7 +85,8 @@ def test_fewer_cores_one_by_one(reproduction: Reproduction) -> None:
 def test_ways_of_the_answers_by_link(reproduce: Build) -> None:
     """Faster, slower, or not told apart."""
     said = {side: answers.reply(reproduce(side=side, sections=("reply",)))[1] for side in (1, -1, 0)}
-    words = "wifi: what the cloud answers comes faster straight from it at {} of 2 exits, slower at {}, not told apart at {}."
+    start = "wifi: what the cloud answers comes faster straight from it at"
+    words = start + " {} of 2 exits, slower at {}, not told apart at {}."
     assert said == {1: words.format(2, 0, 0), -1: words.format(0, 2, 0), 0: words.format(0, 0, 2)}
 
 
