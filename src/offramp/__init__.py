@@ -13,12 +13,24 @@ from offramp._version import __version__
 if TYPE_CHECKING:
     from offramp.artifacts.bundle import Bundle
     from offramp.artifacts.plan import Plan
+    from offramp.artifacts.pretrained import pretrained
     from offramp.errors import OfframpError
     from offramp.exits.answers import Answers, Tier
     from offramp.nodes.edge import Edge
     from offramp.nodes.upstream import LocalCloud, RemoteCloud
 
-__all__ = ["Answers", "Bundle", "Edge", "LocalCloud", "OfframpError", "Plan", "RemoteCloud", "Tier", "__version__"]
+__all__ = [
+    "Answers",
+    "Bundle",
+    "Edge",
+    "LocalCloud",
+    "OfframpError",
+    "Plan",
+    "RemoteCloud",
+    "Tier",
+    "__version__",
+    "pretrained",
+]
 
 # onnxruntime since 1.32 reports its use to its maker over the network and writes an identifier into ~/.cache; a node
 # does neither. It looks for this when it is first imported, so it stands before any module of ours that imports it.
@@ -34,6 +46,7 @@ _HOMES = {
     "Plan": "offramp.artifacts.plan",
     "RemoteCloud": "offramp.nodes.upstream",
     "Tier": "offramp.exits.answers",
+    "pretrained": "offramp.artifacts.pretrained",
 }
 
 

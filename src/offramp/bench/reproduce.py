@@ -102,12 +102,14 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
                 run.measure(planned, stage, live)
         except KeyboardInterrupt:
             console.print(f"interrupted. What is measured is kept; go on by --resume --out {settings.out}.")
-    document = run.document(suite, planned, topology, time.perf_counter() - start)
-    document.write(settings.out / REPRODUCTION)
+    file = settings.out / REPRODUCTION
+    before = Reproduction.read(file).seconds if settings.resume and file.exists() else 0.0
+    document = run.document(suite, planned, topology, before + time.perf_counter() - start)
+    document.write(file)
     if document.agreement.differing:
         raise OfframpError(
             f"{document.agreement.differing} of {document.agreement.compared} answers of the nodes differ from the "
-            f"offline evaluation's: see {settings.out / REPRODUCTION}."
+            f"offline evaluation's: see {file}."
         )
     return document
 

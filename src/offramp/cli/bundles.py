@@ -1,4 +1,4 @@
-"""The verbs that make bundles and parts of them: export, slice."""
+"""The verbs that make bundles and parts of them, or find one: export, slice, pretrained."""
 
 from pathlib import Path
 from typing import Annotated
@@ -74,3 +74,13 @@ def slice_(
     name = features_name(start)  # as the protocol's request calls it, in whatever codec
     write_bytes(out, name_input(graph, found, name))
     print(f"{out}: {name} to {', '.join(outputs.values())}, {len(graph):,} bytes, of bundle {source.id}")
+
+
+@app.command()
+def pretrained(
+    name: Annotated[str, typer.Argument(help="Which network.")] = "cifar10-small-mem",
+) -> None:
+    """Print the folder of a trained network that comes with the package: a checkpoint, its bundle inside."""
+    from offramp.artifacts.pretrained import pretrained as find
+
+    print(find(name))

@@ -114,13 +114,14 @@ def bars(
 
 
 def write_values(axes: Any, values: Values, form: str, *, shift: float = 0.0, at: float | None = None) -> None:
-    """Write each bar's value over it, or at height `at`."""
-    for exit_, value in values.items():
-        if value is not None:
-            axes.annotate(
-                form.format(value), (exit_ + shift, value if at is None else at), xytext=(0, 3), fontsize=8.5,
-                textcoords="offset points", ha="center", va="bottom", color=light("ink"),
-            )  # fmt: skip
+    """Write each bar's value over it, or at height `at`; long ones smaller, so that neighbours do not touch."""
+    texts = {exit_: form.format(value) for exit_, value in values.items() if value is not None}
+    size = 8.5 if max(map(len, texts.values()), default=0) <= 4 else 7
+    for exit_, text in texts.items():
+        axes.annotate(
+            text, (exit_ + shift, values[exit_] if at is None else at), xytext=(0, 3), fontsize=size,
+            textcoords="offset points", ha="center", va="bottom", color=light("ink"),
+        )  # fmt: skip
 
 
 def mark_lowest(axes: Any, curves: Iterable[Values], form: str) -> None:
