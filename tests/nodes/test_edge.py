@@ -9,8 +9,9 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
+from offramp.exits.answers import Tier
 from offramp.nodes.edge import Edge
-from offramp.nodes.upstream import LocalCloud
+from offramp.nodes.upstream import Finished, LocalCloud
 from offramp.runtime.choice import Choice
 
 
@@ -84,6 +85,26 @@ def test_a_cascade_to_the_edge_s_own_network_is_the_call_without(bundle: Bundle)
     named, unnamed = edge.infer(images(bundle), cloud_version=bundle.id), edge.infer(images(bundle))
     assert np.array_equal(named.probabilities, unnamed.probabilities)
     assert named.exit.tolist() == [9, 9]
+
+
+class Another(LocalCloud):
+    """A cloud in which another network answers, of five stages; it writes down whose answer was asked for."""
+
+    asked: str | None = None
+
+    def finish(self, *of: Any) -> Finished:
+        """Give logits of its last exit."""
+        features, self.asked = of[2], of[5]
+        return Finished(np.zeros((len(features), 10), np.float32), 0, 5)
+
+
+def test_the_answers_of_a_cascade_say_the_other_network_s_exit(bundle: Bundle) -> None:
+    """Not the edge's own last one."""
+    cloud = Another(bundle, threads=1)
+    edge = Edge(bundle, Plan.of(3, 0.0, cut=0, codec="uint8"), cloud, threads=1)
+    answers = edge.infer(images(bundle), cloud_version="another")
+    assert (answers.exit.tolist(), answers.tier.tolist()) == ([5, 5], [Tier.CLOUD, Tier.CLOUD])
+    assert cloud.asked == "another"
 
 
 def test_a_choice_that_was_made_is_taken(bundle: Bundle) -> None:
