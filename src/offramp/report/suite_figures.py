@@ -40,7 +40,7 @@ from offramp.report.sheet import Figure, legend, sheet
 from offramp.report.suite_words import suite_in_short
 from offramp.report.values import Values
 
-COLUMNS = 5  # of the legend
+COLUMNS = 4  # of the legend
 MARKERS = ("s", "^", "D", "v", "P", "X")
 
 
