@@ -1,4 +1,4 @@
-"""Weights that come with the package: a checkpoint and its bundle, with what they were trained by and how right they are."""
+"""Weights that come with the package: a checkpoint and its bundle, what they were trained by and how right they are."""
 
 from importlib.resources import files
 from pathlib import Path
