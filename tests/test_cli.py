@@ -137,7 +137,7 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
         ),
         (
             ("report", "nothing-here"),
-            "nothing-here: not a suite, it has no suite.json. Write one with: offramp suite SOURCE --out nothing-here",
+            "nothing-here: no suite and no reproduction. Write one with: offramp suite SOURCE --out nothing-here",
         ),
         (
             ("export", "nothing-here"),

@@ -3,20 +3,17 @@
 Takes a reproduction, whole or partial. Knows nothing of how it is shown.
 """
 
-import re
 import statistics
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from offramp.artifacts.experiment import Experiment
+from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.measurement import Latency, Measurement, TierLatency
 from offramp.artifacts.reproduction import Reproduction, Row, Section, Setup
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.report.families import Family, label, models
 from offramp.report.values import TIERS, Tier
-
-_RATE = re.compile(r"(\d+(?:\.\d+)?)([kmg])bit")
-_MEGA = {"k": 1e-3, "m": 1.0, "g": 1e3}
 
 
 class Point(NamedTuple):
@@ -86,8 +83,8 @@ def rate(link: str) -> float | None:
     >>> rate("10mbit,5ms"), rate("1gbit"), rate("loopback")
     (10.0, 1000.0, None)
     """
-    found = _RATE.search(link)
-    return float(found[1]) * _MEGA[found[2]] if found else None
+    up = LinkShape.parse(link).up
+    return None if up is None else up / 1e6
 
 
 def by_rate(reproduction: Reproduction) -> dict[float, list[Row]]:

@@ -43,7 +43,7 @@ def write_suite_report(folder: Path, out: Path) -> list[Path]:
     """Write the page and each figure as SVG and PNG into `out`; give their paths, the page's first."""
     if not (folder / SUITE).is_file():
         raise ArtifactMissingError(
-            f"{folder}: not a suite, it has no {SUITE}. Write one with: offramp suite SOURCE --out {folder}"
+            f"{folder}: no suite and no reproduction. Write one with: offramp suite SOURCE --out {folder}"
         )
     suite = Suite.read(folder / SUITE)
     if not suite.runs:
