@@ -130,7 +130,9 @@ class End(asyncio.BufferedProtocol):
         """Break the connection, with a reset: without one it would look like an end."""
         self.broken = True
         if self in self.shaper.ends:
-            self.transport.get_extra_info("socket").setsockopt(*RESET)
+            connection = self.transport.get_extra_info("socket")
+            if connection is not None:  # uvloop's transport has let go of it where it is closing by itself
+                connection.setsockopt(*RESET)
             self.transport.abort()
 
     def _regulate(self) -> None:
