@@ -71,7 +71,7 @@ def figure_9(suite: Suite) -> Figure:
                 if values:
                     over_epochs(panel, values, color=color, label=label, dotted=label != "SEM")
                     write_in(panel, f"{list(values.values())[-1]:.1f}", color, height)
-                    height += 0.15
+                    height += 0.11
             end = max((max(values) for _, _, values in drawn if values), default=1)
             if comparable(suite):
                 for found, color, label in (
