@@ -155,8 +155,8 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint) -> No
         ),
         (
             ("serve", "cloud", "nothing-here"),
-            "nothing-here: not a bundle, it has no manifest.json. Write one with: offramp export CHECKPOINT --out "
-            "nothing-here",
+            "nothing-here: not a bundle, it has no manifest.json, and not a suite, it has no suite.json. Write one "
+            "with: offramp export CHECKPOINT, or offramp reproduce --prepare",
         ),
         (
             ("bench", "--edge", "nowhere"),

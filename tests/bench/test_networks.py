@@ -71,6 +71,12 @@ def test_a_folder_that_is_no_suite_is_refused(tmp_path: Path) -> None:
         open_suite(tmp_path)
 
 
+def test_a_node_is_told_that_a_folder_holds_nothing_for_it(tmp_path: Path) -> None:
+    """As a container is whose mounted folder is empty."""
+    with pytest.raises(ArtifactMissingError, match=r"not a bundle, .*and not a suite, .*offramp reproduce --prepare"):
+        bundles_in(tmp_path)
+
+
 def test_a_run_that_is_not_there_is_named(folder: Path) -> None:
     """Copied in part, say."""
     shutil.rmtree(folder / SEM)

@@ -5,8 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from offramp.artifacts.bundle import MANIFEST
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.experiment import TrainingPoint
+from offramp.errors import ArtifactMissingError
 
 SUITE = "suite.json"  # in the suite's folder
 PREDICTIONS = "predictions.parquet"  # in a run's
@@ -118,5 +120,10 @@ class Suite(Document):
 def bundles_in(path: Path) -> list[Path]:
     """The bundles that a folder stands for: those of a suite's chosen runs, else itself."""
     if not (path / SUITE).is_file():
+        if not (path / MANIFEST).is_file():
+            raise ArtifactMissingError(
+                f"{path}: not a bundle, it has no {MANIFEST}, and not a suite, it has no {SUITE}. Write one with: "
+                "offramp export CHECKPOINT, or offramp reproduce --prepare"
+            )
         return [path]
     return [path / run.key.folder / BUNDLE for run in Suite.read(path / SUITE).chosen()]
