@@ -96,8 +96,14 @@ def serve_edge(
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.artifacts.link_shape import LinkShape
+    from offramp.errors import InputError
     from offramp.nodes.process import serve_edge as run
 
+    shape = None if link is None else LinkShape.parse(link)
+    if shape is not None and cloud is None:
+        raise InputError(
+            f"link {str(shape)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
+        )
     bundles = _bundles(bundle)
     run(
         bundles,
@@ -105,7 +111,7 @@ def serve_edge(
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
-        link=None if link is None else LinkShape.parse(link),
+        link=shape,
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),

@@ -12,6 +12,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, cast
 
 from offramp.artifacts.link_shape import LinkShape
@@ -24,6 +25,7 @@ log = logging.getLogger("offramp")
 
 CONNECT = 10.0  # seconds until a target that does not answer is given up
 RECOVER = 0.1  # seconds until the next connection is taken after one could not be
+LAST_CALLS = 5.0  # seconds that transports get to say that they are closed
 MOST_CONNECTIONS = 1024
 RESET = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # when closed, instead of an orderly end
 WRITE = 1 << 19  # bytes that a receiver may leave unread before what comes next is held back
@@ -131,8 +133,10 @@ class End(asyncio.BufferedProtocol):
         self.broken = True
         if self in self.shaper.ends:
             connection = self.transport.get_extra_info("socket")
-            if connection is not None:  # uvloop's transport has let go of it where it is closing by itself
-                connection.setsockopt(*RESET)
+            if connection is None:  # uvloop's transport of a connection that ended as it was made: it says no more
+                self.connection_lost(None)
+                return
+            connection.setsockopt(*RESET)
             self.transport.abort()
 
     def _regulate(self) -> None:
@@ -186,8 +190,10 @@ class Shaper:
         self.socket.close()
         for end in tuple(self.ends):
             end.abort()
-        while self.ends:
-            await asyncio.sleep(0)  # the transports' own last calls
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_CALLS):
+                while self.ends:
+                    await asyncio.sleep(0)  # the transports' own last calls
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

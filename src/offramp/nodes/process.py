@@ -174,10 +174,6 @@ def serve_edge(
     Waits up to `cloud_wait` seconds for the cloud and checks that it holds the same bundles; raises UnreachableError or
     BundleMismatchError, and serves nothing, if not. With a `link`, the cloud is reached through a shaper of its own.
     """
-    if link is not None and cloud is None:
-        raise InputError(
-            f"link {str(link)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
-        )
     bundles = _open(paths)
     if cloud_version is not None and len(bundles) > 1:
         raise InputError(
