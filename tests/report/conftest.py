@@ -69,7 +69,10 @@ def build_experiment(
 
 
 def _model(name: str, exits: tuple[int, ...], points: float) -> ModelResult:
-    accuracy = {k: round(0.70 + 0.03 * min(k, 8) + points / 100, 4) for k in exits}
+    return _result(name, exits, {k: round(0.70 + 0.03 * min(k, 8) + points / 100, 4) for k in exits})
+
+
+def _result(name: str, exits: tuple[int, ...], accuracy: dict[int, float]) -> ModelResult:
     return ModelResult(
         model=name,
         bundle=f"{name}-bundle",
@@ -332,20 +335,7 @@ def _repeat(setup: Setup, side: int, number: int, exited: int, forwarded: int) -
 
 
 def _trained_model(name: str, exits: tuple[int, ...], side: int) -> ModelResult:
-    accuracy = {k: round(_trained(name, k, side), 6) for k in exits}
-    return ModelResult(
-        model=name,
-        bundle=f"{name}-bundle",
-        exits=exits,
-        macs={k: 300_000 * k + 10 * k for k in exits},
-        feature_bytes={k: 4096 // k for k in exits},
-        test_accuracy=accuracy,
-        training=tuple(
-            TrainingPoint(epoch=e, validation_accuracy={k: round(a * e / 5, 4) for k, a in accuracy.items()})
-            for e in range(1, 6)
-        ),
-        training_seconds=6.5,
-    )
+    return _result(name, exits, {k: round(_trained(name, k, side), 6) for k in exits})
 
 
 def _trained(name: str, k: int, side: int) -> float:

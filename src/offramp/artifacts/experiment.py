@@ -1,7 +1,8 @@
 """An experiment: several models trained, run and measured under the same conditions. Every report is drawn from one."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.measurement import Measurement
 
@@ -24,6 +25,28 @@ class ModelResult(Frozen):
     test_accuracy: dict[int, float]  # by exit: every test sample at every exit (the paper's Figure 10)
     training: tuple[TrainingPoint, ...]
     training_seconds: float
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        *,
+        test_accuracy: dict[int, float],
+        training: tuple[TrainingPoint, ...],
+        training_seconds: float,
+    ) -> Self:
+        """A network as its bundle describes it, and what came of its training."""
+        manifest = bundle.manifest
+        return cls(
+            model=manifest.model,
+            bundle=bundle.id,
+            exits=manifest.exits,
+            macs={k: manifest.macs(k) for k in manifest.exits},
+            feature_bytes={k: manifest.stages[k - 1].bytes_fp32 for k in manifest.exits},
+            test_accuracy=test_accuracy,
+            training=training,
+            training_seconds=training_seconds,
+        )
 
 
 class Agreed(Frozen):

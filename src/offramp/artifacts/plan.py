@@ -14,6 +14,7 @@ ScoreName = Literal["entropy", "max-probability", "margin"]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
 PAPER_THRESHOLDS = (0.1, 0.3, 0.5, 0.8)
+PAPER_THRESHOLD = 0.3  # at which the paper shows its Figures 5 and 6
 
 
 class ActiveExit(Frozen):

@@ -100,15 +100,10 @@ def demo(out: Path, *, epochs: int | None, seed: int, console: Console) -> Exper
 
 
 def _result(bundle: Bundle, predictions: Predictions, log: Path, seconds: float) -> ModelResult:
-    manifest = bundle.manifest
     records = [EpochRecord.model_validate_json(line) for line in log.read_text().splitlines()]
-    return ModelResult(
-        model=manifest.model,
-        bundle=bundle.id,
-        exits=manifest.exits,
-        macs={k: manifest.macs(k) for k in manifest.exits},
-        feature_bytes={k: manifest.stages[k - 1].bytes_fp32 for k in manifest.exits},
-        test_accuracy={k: accuracy_at(predictions, k) or 0.0 for k in manifest.exits},
+    return ModelResult.of(
+        bundle,
+        test_accuracy={k: accuracy_at(predictions, k) or 0.0 for k in bundle.manifest.exits},
         training=tuple(TrainingPoint(epoch=r.epoch, validation_accuracy=r.validation_accuracy) for r in records),
         training_seconds=seconds,
     )

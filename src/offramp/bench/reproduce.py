@@ -309,14 +309,7 @@ def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _result(network: Network) -> ModelResult:
-    run, manifest = network.run, network.bundle.manifest
-    return ModelResult(
-        model=manifest.model,
-        bundle=network.bundle.id,
-        exits=manifest.exits,
-        macs={k: manifest.macs(k) for k in manifest.exits},
-        feature_bytes={k: manifest.stages[k - 1].bytes_fp32 for k in manifest.exits},
-        test_accuracy=run.test_accuracy,
-        training=run.training,
-        training_seconds=run.seconds,
+    run = network.run
+    return ModelResult.of(
+        network.bundle, test_accuracy=run.test_accuracy, training=run.training, training_seconds=run.seconds
     )

@@ -9,14 +9,13 @@ from typing import Any, get_args
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.link_shape import LinkShape
-from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
+from offramp.artifacts.plan import PAPER_THRESHOLD, PAPER_THRESHOLDS, Plan
 from offramp.artifacts.reproduction import Section, Setup
 from offramp.artifacts.suite import single
 from offramp.errors import InputError
 
 SECTIONS: tuple[Section, ...] = get_args(Section)
 STANDARD, MEM = "standard", "mem"
-THRESHOLD = 0.3  # the paper's, where one is held fixed
 FEW_EXITS = (2, 3, 5, 8)  # an early one, the paper's worst, its fastest, the last
 DROPS = (None, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 BASELINE_LINKS = ("wifi", "lte")
@@ -95,10 +94,10 @@ def _contenders(section: Section, manifests: Mapping[str, Manifest], link: str) 
         if k not in FEW_EXITS:
             continue
         at: dict[str, Any] = common | {"model": model, "exit": k, "codec": "uint8"}
-        found.append(Setup(contender="local exit", threshold=THRESHOLD, cut=k, **at))
+        found.append(Setup(contender="local exit", threshold=PAPER_THRESHOLD, cut=k, **at))
         found.append(Setup(contender="fixed split", threshold=0.0, cut=k, **at))
         if STANDARD in manifests:
-            found.append(Setup(contender="cascade", threshold=THRESHOLD, cut=0, cloud_model=STANDARD, **at))
+            found.append(Setup(contender="cascade", threshold=PAPER_THRESHOLD, cut=0, cloud_model=STANDARD, **at))
     return found
 
 
@@ -117,7 +116,14 @@ def _whole(manifests: Mapping[str, Manifest], common: Mapping[str, Any]) -> list
 def _drop(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
     return [
         Setup(
-            section="drop", model=model, exit=k, threshold=THRESHOLD, cut=k, drop_threshold=drop, link=link, samples=0
+            section="drop",
+            model=model,
+            exit=k,
+            threshold=PAPER_THRESHOLD,
+            cut=k,
+            drop_threshold=drop,
+            link=link,
+            samples=0,
         )
         for model, k in _sems(manifests)
         if k in FEW_EXITS
@@ -126,33 +132,29 @@ def _drop(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
 
 
 def _cores(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
-    found = []
-    for cores in CORES:
-        common: dict[str, Any] = {"section": "cores", "link": link, "edge_cores": cores, "samples": 0}
-        found += [
-            Setup(model=model, exit=k, threshold=THRESHOLD, cut=k, codec="uint8", **common)
-            for model, k in _sems(manifests)
-        ]
-        found += [setup for setup in _whole(manifests, common) if setup.form != "jpeg"]
-    return found
+    return [setup for cores in CORES for setup in _every_exit("cores", manifests, link, cores)]
 
 
 def _bandwidth(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
-    found = []
-    for rate in RATES:
-        common: dict[str, Any] = {"section": "bandwidth", "link": f"{rate}mbit,{DELAY}", "samples": 0}
-        found += [
-            Setup(model=model, exit=k, threshold=THRESHOLD, cut=k, codec="uint8", **common)
-            for model, k in _sems(manifests)
-        ]
-        found += [setup for setup in _whole(manifests, common) if setup.form != "jpeg"]
-    return found
+    return [setup for rate in RATES for setup in _every_exit("bandwidth", manifests, f"{rate}mbit,{DELAY}")]
+
+
+def _every_exit(
+    section: Section, manifests: Mapping[str, Manifest], link: str, cores: float | None = None
+) -> list[Setup]:
+    """Each SEM at its exit, and the two wholes beside them."""
+    common: dict[str, Any] = {"section": section, "link": link, "edge_cores": cores, "samples": 0}
+    exits = [
+        Setup(model=model, exit=k, threshold=PAPER_THRESHOLD, cut=k, codec="uint8", **common)
+        for model, k in _sems(manifests)
+    ]
+    return exits + [setup for setup in _whole(manifests, common) if setup.form != "jpeg"]
 
 
 def _reply(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
     return [
         Setup(
-            section="reply", model=model, exit=k, threshold=THRESHOLD, cut=k, codec="uint8", reply=reply, link=at,
+            section="reply", model=model, exit=k, threshold=PAPER_THRESHOLD, cut=k, codec="uint8", reply=reply, link=at,
             samples=0,
         )
         for at in dict.fromkeys((link, *REPLY_LINKS))
@@ -189,7 +191,6 @@ def _bytes_sent(setup: Setup, manifest: Manifest) -> int:
     """Bytes of one sample on its way to the cloud; 0 where nothing is sent."""
     if setup.contender == "all at the edge":
         return 0
-    size = 1
-    for extent in manifest.feature_shape(0 if setup.contender == "all in the cloud" else setup.cut):
-        size *= extent
-    return size * {"fp32": 4, "fp16": 2, "uint8": 1}[setup.codec if setup.contender != "all in the cloud" else "uint8"]
+    if setup.contender == "all in the cloud":
+        return manifest.cut(0).codecs["uint8"].bytes_per_sample
+    return manifest.cut(setup.cut).codecs[setup.codec].bytes_per_sample

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from offramp.artifacts.bundle import MANIFEST, Manifest
 from offramp.artifacts.link_shape import LinkShape
+from offramp.artifacts.plan import PAPER_THRESHOLD
 from offramp.bench.cores import limited
 from offramp.bench.processes import link, running
 from offramp.link.client import Client
 
-THRESHOLD = 0.3  # of the edge as it starts; each request brings its own
 TIMEOUT = 10.0  # seconds to wait for a node's statistics
 ENGINE = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
 
@@ -54,7 +54,9 @@ class Processes:
             # The test node's own way to the cloud is the link too: that is where direct replies come along.
             over = _over(started, shape, self.cloud)
             threads = () if cores is None else ("--threads", "1")
-            arguments = (*map(str, self.bundles), "--threshold", str(THRESHOLD), "--cloud", over, *threads, *ENGINE)
+            # Each request brings a plan of its own: what the edge starts with only has to be one.
+            begin = ("--threshold", str(PAPER_THRESHOLD), "--cloud", over)
+            arguments = (*map(str, self.bundles), *begin, *threads, *ENGINE)
             edge = started.enter_context(running("edge", *arguments))
             address = edge.address()
             if cores is not None:

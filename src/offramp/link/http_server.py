@@ -1,14 +1,13 @@
 """An HTTP server for an ASGI application, on a thread of its own beside the gRPC server of the same node."""
 
 import asyncio
-import socket
 import threading
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from offramp.link.port import port_taken
+from offramp.link.port import listening
 
 BACKLOG = 1024
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a client's usual pool does
@@ -82,7 +81,7 @@ class HttpServer:
     def __init__(
         self, application: Any, host: str, port: int, *, shared: bool = False, keep_alive: float = KEEP_ALIVE
     ) -> None:
-        self.socket = _bound(host, port, shared=shared)
+        self.socket = listening(host, port, BACKLOG, shared=shared)
         self.port = self.socket.getsockname()[1]
         self.address = f"{host}:{self.port}"
         self.server = uvicorn.Server(
@@ -117,22 +116,3 @@ class HttpServer:
 
     def _serve(self) -> None:
         self.server.run(sockets=[self.socket])
-
-
-def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        bound = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise port_taken(host, port) from error
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        bound.bind(address)
-        bound.listen(BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise port_taken(host, port) from error
-    return bound

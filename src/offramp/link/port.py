@@ -1,4 +1,4 @@
-"""A port that several processes of one node share, and no other node.
+"""Ports to listen on: one's own, or one that several processes of a node share, and no other node.
 
 `SO_REUSEPORT` alone would let two unrelated nodes of a user share a port unnoticed, each answering some of the calls.
 So the port is taken alone first, by a socket that never listens, and opened to the node's own processes after that.
@@ -34,9 +34,33 @@ def hold_port(host: str, port: int) -> Iterator[int]:
         yield held.getsockname()[1]
 
 
-def port_taken(host: str, port: int) -> PortInUseError:
+def listening(host: str, port: int, backlog: int, *, shared: bool = False, http: bool = True) -> socket.socket:
+    """A TCP socket that listens; port 0 chooses a free one, `shared` lets others of this user listen there too.
+
+    Raises PortInUseError, whose words are a node's, with its HTTP side, or of something without one.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise port_taken(host, port, http=http) from error
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        found.bind(address)
+        found.listen(backlog)
+    except OSError as error:
+        found.close()
+        raise port_taken(host, port, http=http) from error
+    return found
+
+
+def port_taken(host: str, port: int, *, http: bool = True) -> PortInUseError:
     """The error for a port that cannot be listened on."""
+    beside = " (HTTP is one below it, or --http-port)" if http else ""
     return PortInUseError(
         f"cannot listen on {host}:{port}: the port is taken, or the host is not this machine's. "
-        "Choose another with --port (HTTP is one below it, or --http-port), or stop what listens there."
+        f"Choose another with --port{beside}, or stop what listens there."
     )

@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Any, cast
 
 from offramp.artifacts.link_shape import LinkShape
-from offramp.errors import PortInUseError
 from offramp.link.client import check_address
 from offramp.link.lane import QUEUE, Lane
+from offramp.link.port import listening
 from offramp.link.schedule import Schedule
 
 log = logging.getLogger("offramp")
@@ -171,7 +171,8 @@ class Shaper:
         self.shape, self.target = shape, check_address(target)
         also = {"delay": shape.delay, "jitter": shape.jitter, "loss": shape.loss}
         self.up, self.down = Lane(shape.up, **also, seed=2 * seed), Lane(shape.down, **also, seed=2 * seed + 1)
-        self.socket = _listening(host, port)
+        self.socket = listening(host, port, MOST_CONNECTIONS, http=False)
+        self.socket.setblocking(False)
         self.address = f"{host}:{self.socket.getsockname()[1]}"
         self.ends: set[End] = set()  # that are connected
         self.tasks: set[asyncio.Task[None]] = set()  # that accept or connect
@@ -240,27 +241,3 @@ def _break(connection: socket.socket) -> None:
     """Close with a reset, as a connection that was refused."""
     connection.setsockopt(*RESET)
     connection.close()
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _taken(host, port) from error
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
-        found.listen(MOST_CONNECTIONS)
-        found.setblocking(False)
-    except OSError as error:
-        found.close()
-        raise _taken(host, port) from error
-    return found
-
-
-def _taken(host: str, port: int) -> PortInUseError:
-    return PortInUseError(
-        f"cannot listen on {host}:{port}: the port is taken, or the host is not this machine's. "
-        "Choose another with --port, or stop what listens there."
-    )

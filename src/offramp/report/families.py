@@ -8,8 +8,7 @@ from enum import StrEnum
 
 from offramp.artifacts.experiment import Experiment, ModelResult
 from offramp.artifacts.measurement import Measurement
-
-PAPER_THRESHOLD = 0.3  # the one at which the paper shows its Figures 5 and 6
+from offramp.artifacts.plan import PAPER_THRESHOLD
 
 
 class Family(StrEnum):
