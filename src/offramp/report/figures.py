@@ -234,7 +234,7 @@ def _tiers(experiment: Experiment, family: Family, *, beside: bool) -> Figure:
             for tier in TIERS:
                 marks(panels[1], _stated(tier)(family), color=tier, label=IN_PAPER, marker="*")
         scale: list[Curve[int]] = [*(accuracy(at, tier) for at in every for tier in TIERS), *stated]
-        percentages(panels[1], [accuracy(found, tier) for tier in TIERS], [*scale, *stated])
+        percentages(panels[1], [accuracy(found, tier) for tier in TIERS], scale)
         scale = [latency(at, tier) for at in every for tier in TIERS]
         from_zero(panels[2], [latency(found, tier) for tier in TIERS], scale)
         legend(figure, panels)
