@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.experiment import Agreed
 from offramp.artifacts.measurement import Conditions
-from offramp.artifacts.reproduction import REPRODUCTION, Reproduction, Trained
+from offramp.artifacts.reproduction import REPRODUCTION, Agreed, Reproduction, Trained
 from offramp.models.checkpoint import Checkpoint
 
 

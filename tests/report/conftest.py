@@ -8,12 +8,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from offramp.artifacts.experiment import Agreed, Experiment, ModelResult, TrainingPoint
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
-from offramp.artifacts.reproduction import Repeat, Reproduction, Row, Setup, Trained
+from offramp.artifacts.model_result import ModelResult, TrainingPoint
+from offramp.artifacts.reproduction import Agreed, Repeat, Reproduction, Row, Setup, Trained
 from offramp.artifacts.suite import RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.models.architecture import parse_exits
+from offramp.report.experiment import Experiment
 
 LAST = 9
 N = 360

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from offramp.artifacts.experiment import Experiment
+from offramp.report.experiment import Experiment
 from offramp.report.families import Family, label, local_exits, main_threshold, measured, models, thresholds
 
 Build = Callable[..., Experiment]

@@ -4,16 +4,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from math import isnan
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from offramp.artifacts.experiment import Experiment
 from offramp.artifacts.measurement import Measurement
 from offramp.report import figures
-from offramp.report.figures import FIGURES, draw
+from offramp.report.experiment import Experiment
+from offramp.report.figures import FIGURES
 from offramp.report.palette import light
 from offramp.report.sheet import as_svg
 
@@ -178,18 +177,6 @@ def test_every_figure_carries_its_conditions(experiment: Experiment) -> None:
             assert condition in said, name
 
 
-def test_draw_writes_svg_and_png_of_each(experiment: Experiment, tmp_path: Path) -> None:
-    """Seven figures, each in both forms, named after the paper's."""
-    written = draw(experiment, tmp_path / "figures")
-    names = ["summary", *(f"figure-{n}" for n in range(5, 11))]
-    assert written == [tmp_path / "figures" / f"{name}.{form}" for name in names for form in ("svg", "png")]
-    for path in written:
-        if path.suffix == ".png":
-            assert path.read_bytes().startswith(b"\x89PNG\r\n")
-        else:
-            assert ElementTree.fromstring(path.read_text()).tag.endswith("svg")
-
-
 def test_the_same_experiment_gives_the_same_bytes(experiment: Experiment) -> None:
     """A figure under version control changes only when the numbers do."""
     assert as_svg(figures.summary(experiment)) == as_svg(figures.summary(experiment))
@@ -210,13 +197,6 @@ def test_of_a_partial_experiment_only_what_it_holds_is_drawn(
     """No figure is published that would show nothing."""
     experiment = build(**partial)
     assert [name for name, plate in FIGURES.items() if plate.holds(experiment)] == drawn.split()
-
-
-def test_draw_leaves_out_what_there_is_nothing_of(build: Build, tmp_path: Path) -> None:
-    """Of an untested SEM-3 there are its training and its accuracies."""
-    written = draw(build(sems=(3,), mem=(), thresholds=()), tmp_path)
-    assert [path.name for path in written] == ["figure-9.svg", "figure-9.png", "figure-10.svg", "figure-10.png"]
-    assert sorted(tmp_path.iterdir()) == sorted(written)
 
 
 def test_a_family_without_measurements_says_so(build: Build) -> None:
@@ -261,7 +241,7 @@ def test_a_missing_library_is_named_with_its_remedy(missing: str, message: str) 
     program = (
         f"import sys; sys.modules[{missing!r}] = None\n"
         "from offramp.errors import MissingExtraError\n"
-        "try:\n    import offramp.report.html\n"
+        "try:\n    import offramp.report.reproduction_page\n"
         "except MissingExtraError as error:\n    print(error)\n"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
@@ -270,6 +250,6 @@ def test_a_missing_library_is_named_with_its_remedy(missing: str, message: str) 
 
 def test_no_global_figure_is_touched() -> None:
     """matplotlib.pyplot, with its window and its current figure, is never imported."""
-    program = "import sys, offramp.report.html; print('matplotlib.pyplot' in sys.modules)"
+    program = "import sys, offramp.report.reproduction_page; print('matplotlib.pyplot' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (result.stdout.strip(), result.stderr) == ("False", "")

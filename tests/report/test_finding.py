@@ -5,8 +5,8 @@ from math import sqrt
 
 import pytest
 
-from offramp.artifacts.experiment import Experiment
 from offramp.artifacts.measurement import Latency
+from offramp.report.experiment import Experiment
 from offramp.report.finding import finding, noise, sampling_error
 
 Build = Callable[..., Experiment]

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from offramp.artifacts.experiment import Experiment
 from offramp.artifacts.reproduction import Reproduction
 from offramp.report import figures, open_figures
+from offramp.report.experiment import Experiment
 from offramp.report.live import Live, live
 from offramp.report.svg import inline
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from offramp.artifacts.experiment import Agreed
-from offramp.artifacts.reproduction import Reproduction
+from offramp.artifacts.reproduction import Agreed, Reproduction
 from offramp.report.figures import FIGURES
 from offramp.report.findings import findings
 from offramp.report.live import Live, live

@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from offramp.artifacts.experiment import Experiment
 from offramp.report import figures
+from offramp.report.experiment import Experiment
 from offramp.report.palette import PALETTE
 from offramp.report.sheet import as_svg
 from offramp.report.svg import inline

@@ -16,6 +16,7 @@ from offramp.bench.processes import running
 from offramp.bench.reproduce import Settings, reproduce
 from offramp.bench.setups import SECTIONS
 from offramp.bench.suite import run_suite, suite_settings
+from offramp.cli import reproduce as verbs
 from offramp.errors import InputError, OfframpError
 from offramp.train.recipe import RECIPES
 
@@ -160,3 +161,25 @@ def test_an_unknown_link_is_refused_before_anything_is_written(suite: Path, tmp_
     with pytest.raises(InputError, match=r"link 'wlan': no preset of that name.*wifi, lte, 3g, satellite"):
         reproduce(settings(suite, tmp_path / "out", link="wlan"), QUIET)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_demo_is_the_papers_section_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It trains what is not there, measures once with every answer held, and writes the report; again, it measures."""
+    monkeypatch.setattr(verbs, "NINE", "sem-2")
+    verbs.demo(tmp_path, seed=3)
+    first = Reproduction.read(tmp_path / REPRODUCTION)
+    assert [model.model for model in first.models] == ["sem-2"]
+    assert first.trained.seed == 3
+    assert {row.setup.section for row in first.rows} == {"paper"}
+    assert (len(first.rows), first.repeats, first.left) == (4, 1, ())
+    assert first.agreement.compared + first.agreement.ties == 4 * first.test_samples
+    assert first.agreement.differing == 0
+    weights = (tmp_path / "suite" / "runs" / "joint" / "sem-2-seed-3" / "model.safetensors").stat().st_mtime_ns
+    report = tmp_path / "report.html"
+    report.unlink()
+    verbs.demo(tmp_path, seed=3)
+    second = Reproduction.read(tmp_path / REPRODUCTION)
+    assert accuracies(second) == accuracies(first)
+    assert second.rows != first.rows  # other latencies
+    assert report.exists()
+    assert (tmp_path / "suite" / "runs" / "joint" / "sem-2-seed-3" / "model.safetensors").stat().st_mtime_ns == weights

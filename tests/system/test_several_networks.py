@@ -403,7 +403,7 @@ def test_a_plan_that_does_not_fit_every_bundle_is_refused(networks: dict[str, Bu
 def test_an_edge_of_several_networks_says_what_it_lacks(networks: dict[str, Bundle], tmp_path: Path) -> None:
     """A plan, a cloud, a bundle of its own, one version for one network."""
     mem, sem = str(networks["mem"].path), str(networks["sem-2"].path)
-    assert _refused(mem, sem).startswith("plan: nothing says what to do. Give --exit and --threshold, or ")
+    assert _refused(mem, sem).startswith("plan: nothing says what to do. Give --threshold, with --exit or ")
     assert _refused(mem, sem, "--threshold", "0.3") == (
         f"{mem}: exit 8: what is not sure enough there goes to a cloud, and this edge has none. Name one (--cloud "
         "HOST:PORT), or answer everything here at exit 9."

@@ -9,8 +9,8 @@ from typing import ClassVar, Literal
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen
-from offramp.artifacts.experiment import Agreed, ModelResult
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.model_result import ModelResult
 
 REPRODUCTION = "reproduction.json"
 ROWS = "rows.jsonl"
@@ -115,6 +115,14 @@ class Trained(Frozen):
     recipe: dict[str, object]
     samples: int | None  # for training
     hardware: str
+
+
+class Agreed(Frozen):
+    """How the running nodes' answers were held against the offline evaluation, over all setups."""
+
+    compared: int  # answers
+    differing: int
+    ties: int  # answers left out: their score lies within 1e-5 of the threshold
 
 
 class Reproduction(Document):

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from offramp.artifacts.bundle import MANIFEST
 from offramp.artifacts.document import Document, Frozen
-from offramp.artifacts.experiment import TrainingPoint
+from offramp.artifacts.model_result import TrainingPoint
 from offramp.errors import ArtifactMissingError
 
 SUITE = "suite.json"  # in the suite's folder

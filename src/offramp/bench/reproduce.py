@@ -19,11 +19,11 @@ from PIL import Image
 from rich.console import Console
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.artifacts.experiment import Agreed, ModelResult
 from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.measurement import Conditions, Latency, TierLatency, processor
+from offramp.artifacts.model_result import ModelResult
 from offramp.artifacts.predictions import Predictions
-from offramp.artifacts.reproduction import REPRODUCTION, Form, Repeat, Reproduction, Setup, Topology, Trained
+from offramp.artifacts.reproduction import REPRODUCTION, Agreed, Form, Repeat, Reproduction, Setup, Topology, Trained
 from offramp.artifacts.suite import Suite
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from offramp.artifacts.experiment import TrainingPoint
+from offramp.artifacts.model_result import TrainingPoint
 from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, SUITE, RunKey, Suite, SuiteRun, SuiteSettings, Tiered

@@ -1,4 +1,4 @@
-"""The verbs that measure: predict and evaluate without nodes, bench and demo with them."""
+"""The verbs that measure: predict and evaluate without nodes, bench with them."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from offramp.cli.frame import app, codec_of, console, needs_torch
+from offramp.cli.frame import app, codec_of, console
 from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RuntimeName, Score, Seed, Split
 
 if TYPE_CHECKING:
@@ -147,19 +147,6 @@ def bench(
         )
         if not agreement.holds:
             raise typer.Exit(1)
-
-
-@app.command()
-def demo(
-    out: Out = Path("demo-results"),
-    full: Annotated[bool, typer.Option("--full", help="Train longer: 30 epochs instead of 12.")] = False,
-    seed: Seed = 0,
-) -> None:
-    """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
-    needs_torch("demo")
-    from offramp.bench.demo import demo as run
-
-    run(out, epochs=30 if full else None, seed=seed, console=console)
 
 
 def _print_evaluations(model: str, rows: "list[tuple[int, float, Evaluation]]") -> None:

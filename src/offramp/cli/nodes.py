@@ -65,8 +65,8 @@ def serve_edge(
     threshold: Annotated[
         list[float] | None,
         typer.Option(
-            help="A sample leaves when its score is below this; one for each exit. Of several bundles, one alone is of "
-            "each one's last local exit."
+            help="A sample leaves when its score is below this; one for each exit. One alone, without an exit: of each "
+            "bundle's last local exit."
         ),
     ] = None,
     cut: Annotated[
@@ -107,7 +107,7 @@ def serve_edge(
     bundles = _bundles(bundle)
     run(
         bundles,
-        _plans(bundles, plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
+        _plans(plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
@@ -164,7 +164,6 @@ def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
 
 
 def _plans(
-    bundles: list[Path],
     plan: Path | None,
     exits: list[int],
     thresholds: list[float],
@@ -173,10 +172,10 @@ def _plans(
     score: str,
     drop: float | None,
 ) -> "Callable[[Manifest], Plan]":
-    """What makes each bundle's plan: the same for all, or of several bundles, by a threshold alone, one for each."""
+    """What makes each bundle's plan: the same for all, or by a threshold alone, one for each: its last local exit."""
     from offramp.artifacts.plan import Plan
 
-    if plan is None and not exits and cut is None and len(bundles) > 1 and len(thresholds) == 1:
+    if plan is None and not exits and cut is None and len(thresholds) == 1:
         (alone,) = thresholds
         return lambda manifest: Plan.at_last_local_exit(manifest, alone, score, codec=codec, drop_threshold=drop)
     return (Plan.load(plan) if plan else _plan(exits, thresholds, cut, codec, score, drop)).check
@@ -189,7 +188,9 @@ def _plan(
     from offramp.errors import InputError
 
     if not exits and cut is None:
-        raise InputError("plan: nothing says what to do. Give --exit and --threshold, or --cut, or --plan FILE.")
+        raise InputError(
+            "plan: nothing says what to do. Give --threshold, with --exit or alone, or --cut, or --plan FILE."
+        )
     if len(exits) != len(thresholds):
         raise InputError(
             f"threshold: {len(exits)} exits and {len(thresholds)} thresholds; expected one --threshold for each --exit."

@@ -1,1 +1,1 @@
-"""What an experiment shows: one sentence, the paper's figures, and a page."""
+"""What a reproduction or a suite shows: one sentence, the paper's figures, and a page."""

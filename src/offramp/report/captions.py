@@ -1,6 +1,6 @@
 """What each figure shows and under what conditions, in words."""
 
-from offramp.artifacts.experiment import Experiment
+from offramp.report.experiment import Experiment
 from offramp.report.families import Family, label, main_threshold, measured, models, thresholds
 
 STATED = "Stars: the numbers that the paper's text states"

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from offramp.artifacts.experiment import Experiment
 from offramp.artifacts.reproduction import Reproduction, Row
+from offramp.report.experiment import Experiment
 from offramp.report.families import as_in_the_paper
 from offramp.report.reproduced import as_experiment, links
 

@@ -6,9 +6,10 @@ Takes an experiment, whole or partial; gives tables by exit. Knows nothing of ho
 import re
 from enum import StrEnum
 
-from offramp.artifacts.experiment import Experiment, ModelResult
 from offramp.artifacts.measurement import Measurement
+from offramp.artifacts.model_result import ModelResult
 from offramp.artifacts.plan import PAPER_THRESHOLD
+from offramp.report.experiment import Experiment
 
 
 class Family(StrEnum):

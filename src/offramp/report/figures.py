@@ -6,12 +6,10 @@ paper states stand hollow beside ours: of the same data, that is, and of accurac
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from offramp.artifacts.document import write_bytes
-from offramp.artifacts.experiment import Experiment
 from offramp.report import paper
+from offramp.report.experiment import Experiment
 from offramp.report.families import Family, local_exits, main_threshold, measured, models, thresholds
 from offramp.report.palette import STEPS
 from offramp.report.panels import (
@@ -28,7 +26,7 @@ from offramp.report.panels import (
     write_in,
     write_values,
 )
-from offramp.report.sheet import Figure, as_png, as_svg, legend, sheet
+from offramp.report.sheet import Figure, legend, sheet
 from offramp.report.values import (
     FEW,
     TIERS,
@@ -190,18 +188,6 @@ FIGURES: dict[str, Plate] = {
     "figure-9": Plate(figure_9, lambda e: any(training_curves(models(e, family)) for family in Family)),
     "figure-10": Plate(figure_10, lambda e: any(models(e, family) for family in Family)),
 }
-
-
-def draw(experiment: Experiment, folder: Path) -> list[Path]:
-    """Write every figure that the experiment holds something of into `folder`, as SVG and as PNG; give their paths."""
-    written = []
-    for name, plate in FIGURES.items():
-        if plate.holds(experiment):
-            figure = plate.draw(experiment)
-            for path, content in ((f"{name}.svg", as_svg(figure).encode()), (f"{name}.png", as_png(figure))):
-                write_bytes(folder / path, content)
-                written.append(folder / path)
-    return written
 
 
 def _measured(experiment: Experiment, family: Family) -> bool:

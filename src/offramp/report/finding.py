@@ -2,7 +2,7 @@
 
 from math import sqrt
 
-from offramp.artifacts.experiment import Experiment
+from offramp.report.experiment import Experiment
 from offramp.report.families import Family, label, main_threshold, measured, models
 
 

@@ -1,6 +1,5 @@
-"""What a reader must know to take an experiment's numbers for what they are, in plain sentences."""
+"""What a reader must know to take a reproduction's numbers for what they are, in plain sentences."""
 
-from offramp.artifacts.experiment import Experiment
 from offramp.artifacts.reproduction import Reproduction
 from offramp.report.values import FEW
 
@@ -19,27 +18,7 @@ HARD_ONES = (
 )
 
 
-def notes(experiment: Experiment) -> list[str]:
-    """Say what the numbers are and are not."""
-    links = sorted({m.conditions.link for m in experiment.measurements})
-    return [
-        "Latency is the time from the client sending a batch to the client holding a sample's answer. Values are "
-        "medians (p50) over the samples of one run, between processes on one machine unless the link says otherwise"
-        + (f"; the link here: {', '.join(links)}." if links else "."),
-        *([LOOPBACK] if any(link.startswith("loopback") for link in links) else []),
-        MEDIAN,
-        "The models were run one after another. Up to the same exit SEM and MEM compute the same; what remains between "
-        "their latencies at the edge is the machine's noise. The largest such difference at one exit is the noise that "
-        "the finding names: latencies closer than that are not told apart.",
-        HARD_ONES,
-        "The sampling error is two standard errors of the mean difference, taken at its largest: a difference within "
-        "it may come from the choice of test samples alone. Each model was trained once, and how far another seed "
-        "would move these numbers was not measured.",
-        _against_the_paper(experiment.data),
-    ]
-
-
-def of_repeats(reproduction: Reproduction) -> list[str]:
+def notes(reproduction: Reproduction) -> list[str]:
     """Say what the numbers of a reproduction are and are not."""
     loopback = any(row.setup.link.startswith("loopback") for row in reproduction.rows)
     return [
@@ -51,6 +30,9 @@ def of_repeats(reproduction: Reproduction) -> list[str]:
         *([LOOPBACK] if loopback else []),
         "A shaped link holds the bytes between two processes to a rate and a delay; it is not a radio.",
         MEDIAN,
+        "Up to the same exit SEM and MEM compute the same; what remains between their latencies at the edge is the "
+        "machine's noise. The largest such difference at one exit is the noise that this page's first sentence names: "
+        "latencies closer than that are not told apart.",
         HARD_ONES,
         "Each network was trained once, from one seed: how far another seed would move accuracies was not measured, "
         "and a difference beyond the sampling error may still be the seed's.",

@@ -7,11 +7,11 @@ import statistics
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from offramp.artifacts.experiment import Experiment
 from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.measurement import Latency, Measurement, TierLatency
 from offramp.artifacts.reproduction import Reproduction, Row, Section, Setup
 from offramp.data.parquet import CIFAR10_CLASSES
+from offramp.report.experiment import Experiment
 from offramp.report.families import Family, label, models
 from offramp.report.values import TIERS, Tier
 

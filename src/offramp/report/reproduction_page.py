@@ -14,18 +14,18 @@ from offramp.report.answers import ANSWERS
 from offramp.report.captions import OPEN_CAPTIONS, STATED, caption
 from offramp.report.comparison import RULE, Verdict
 from offramp.report.conditions import of_reproduction
+from offramp.report.costs import costs
 from offramp.report.figures import FIGURES
 from offramp.report.finding import finding
 from offramp.report.findings import Finding, findings, signed
 from offramp.report.live import Live, live
-from offramp.report.notes import of_repeats
+from offramp.report.notes import notes
 from offramp.report.open_figures import OPEN_FIGURES
 from offramp.report.reproduced import as_experiment, comparable, widest
 from offramp.report.reproduction_tables import COLUMNS, TITLES, beside, lines, pays, table_1
 from offramp.report.rows_csv import rows_csv
 from offramp.report.sheet import Figure, as_png
 from offramp.report.svg import inline
-from offramp.report.tables import costs
 from offramp.report.template import Markup, render, unbroken
 
 ROWS_CSV = "rows.csv"
@@ -103,7 +103,7 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Live]) -> str
         pays=pays(reproduction),
         costs=costs(experiment, reproduction.image_bytes),
         image_bytes=reproduction.image_bytes,
-        notes=[unbroken(note) for note in of_repeats(reproduction)],
+        notes=[unbroken(note) for note in notes(reproduction)],
     )
 
 

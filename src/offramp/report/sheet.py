@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from offramp.artifacts.experiment import Experiment
 from offramp.errors import MissingExtraError
 from offramp.report.conditions import in_short
+from offramp.report.experiment import Experiment
 from offramp.report.palette import light, style
 from offramp.report.panels import IN_PAPER
 

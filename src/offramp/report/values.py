@@ -5,8 +5,8 @@ Shares and accuracies are in percent. None stands where no sample was answered: 
 
 from typing import Literal, get_args
 
-from offramp.artifacts.experiment import ModelResult
 from offramp.artifacts.measurement import Measurement
+from offramp.artifacts.model_result import ModelResult
 
 Values = dict[int, float | None]
 Found = dict[int, Measurement]  # by exit

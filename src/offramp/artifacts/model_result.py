@@ -1,10 +1,9 @@
-"""An experiment: several models trained, run and measured under the same conditions. Every report is drawn from one."""
+"""A trained network as reports know it: what it costs, and what came of its training."""
 
-from typing import ClassVar, Self
+from typing import Self
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.document import Document, Frozen
-from offramp.artifacts.measurement import Measurement
+from offramp.artifacts.document import Frozen
 
 
 class TrainingPoint(Frozen):
@@ -47,30 +46,3 @@ class ModelResult(Frozen):
             training=training,
             training_seconds=training_seconds,
         )
-
-
-class Agreed(Frozen):
-    """How the running nodes' answers were held against the offline evaluation, over all measurements."""
-
-    compared: int  # answers
-    differing: int
-    ties: int  # answers left out: their score lies within 1e-5 of the threshold
-
-
-class Experiment(Document):
-    """What an experiment gave, with all that is needed to draw and to repeat it."""
-
-    FORMAT: ClassVar[str] = "offramp.experiment"
-    VERSION: ClassVar[int] = 1
-
-    name: str
-    data: str
-    test_samples: int
-    preset: str
-    recipe: str
-    epochs: int
-    seed: int
-    seconds: float
-    models: tuple[ModelResult, ...]
-    measurements: tuple[Measurement, ...]
-    agreement: Agreed
