@@ -118,6 +118,16 @@ def test_the_frontier_is_the_mean_over_seeds(folder: Path, suite: Suite) -> None
     lines = {line.get_label(): list(line.get_xdata()) for line in panel.get_lines()}
     assert lines["L2W-DEN on MSDNet (published)"] == [18.0, 21.0, 30.0]
     assert max(lines["MEM joint"]) == pytest.approx(9.009)
+    assert "SEM, all samples at its exit" in lines
+
+
+def test_the_frontier_names_only_what_is_in_it(folder: Path, make_suite: Build) -> None:
+    """A suite of MEM alone has no SEM to name."""
+    alone = make_suite(models=("mem",))
+    (panel,) = frontier_figure(alone, suite_frontier(alone, folder)).axes
+    assert [line.get_label() for line in panel.get_lines()] == [
+        "MEM joint", "MEM distill", "L2W-DEN on MSDNet (published)",
+    ]  # fmt: skip
 
 
 def test_a_copy_without_predictions_has_no_frontier(suite: Suite, tmp_path: Path) -> None:

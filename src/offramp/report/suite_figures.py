@@ -123,7 +123,12 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure
     title = "What accuracy costs: average multiply-adds a sample, all local exits active"
     note = "one threshold at every exit, swept; no point was chosen by the test set"
     note = " · ".join(filter(None, (note, _note(suite))))
-    rows = _rows(len(shown(suite)) + 1 + comparable(suite))
+    alone = [
+        (sum(macs for stage, macs in run.stage_macs.items() if stage <= k) + run.head_macs[k], spread.mean)
+        for k, spread in sem_edge(suite, baseline(suite)).items()
+        for run in [next(iter(runs(suite, sem(k), baseline(suite)).values()))]
+    ]
+    rows = _rows(len(shown(suite)) + bool(alone) + comparable(suite))
     size = (9.6, 4.3 + 0.34 * rows)
     with sheet(suite_in_short(suite), title, 1, 1, size, note=note, legend_rows=rows) as (figure, panels):
         panel = panels[0]
@@ -134,15 +139,11 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure
                 [p.macs / 1e6 for p in ordered], [100 * p.accuracy for p in ordered], color=light(colors[regime]),
                 label=f"MEM {regime}", marker=".", **OVER_EDGE,
             )  # fmt: skip
-        alone = [
-            (sum(macs for stage, macs in run.stage_macs.items() if stage <= k) + run.head_macs[k], spread.mean)
-            for k, spread in sem_edge(suite, baseline(suite)).items()
-            for run in [next(iter(runs(suite, sem(k), baseline(suite)).values()))]
-        ]
-        panel.plot(
-            [macs / 1e6 for macs, _ in alone], [accuracy for _, accuracy in alone], linestyle="none", marker="o",
-            color=light("sem"), label="SEM, all samples at its exit", **OVER_EDGE,
-        )  # fmt: skip
+        if alone:
+            panel.plot(
+                [macs / 1e6 for macs, _ in alone], [accuracy for _, accuracy in alone], linestyle="none", marker="o",
+                color=light("sem"), label="SEM, all samples at its exit", **OVER_EDGE,
+            )  # fmt: skip
         if comparable(suite):
             macs, accuracies = zip(*paper.BUDGETED, strict=True)
             panel.plot(macs, accuracies, marker="*", color=light("muted"), label=paper.BUDGETED_NAME, **PAPER)
