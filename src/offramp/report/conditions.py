@@ -26,7 +26,7 @@ def conditions(experiment: Experiment) -> dict[str, str]:
         ),
         "Commit": _all(c.commit for c in of),
         "Measured": _from_to(min(c.date for c in of), max(c.date for c in of)) if of else "nothing",
-        "Duration": f"{experiment.seconds:,.0f} s for everything",
+        "Duration": f"{experiment.seconds:,.0f} s for the measurements",
         "Agreement with offline evaluation": agreement(experiment),
     }
 
