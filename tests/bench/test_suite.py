@@ -113,7 +113,10 @@ def test_a_suite_may_grow(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"recipe": RECIPES["digits"].but(epochs=3)}, "holds a suite with another recipe: {'name': 'digits', "),
+        (
+            {"recipe": RECIPES["digits"].but(epochs=3)},
+            "holds a suite with another recipe: {'epochs': 2}, asked for is {'epochs': 3}. ",
+        ),
         ({"head": "conv"}, "holds a suite with another head: 'linear', asked for is 'conv'. Choose another folder."),
         (
             {"regimes": "mixed"},

@@ -164,15 +164,15 @@ def test_an_unknown_link_is_refused_before_anything_is_written(suite: Path, tmp_
 
 
 def test_the_demo_is_the_papers_section_measured_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It trains what is not there, measures once with every answer held, and writes the report; again, it measures."""
+    """It trains what is not there, measures with every answer held, and writes the report; again, it measures."""
     monkeypatch.setattr(verbs, "NINE", "sem-2")
     verbs.demo(tmp_path, seed=3)
     first = Reproduction.read(tmp_path / REPRODUCTION)
     assert [model.model for model in first.models] == ["sem-2"]
     assert first.trained.seed == 3
     assert {row.setup.section for row in first.rows} == {"paper"}
-    assert (len(first.rows), first.repeats, first.left) == (4, 1, ())
-    assert first.agreement.compared + first.agreement.ties == 4 * first.test_samples
+    assert (len(first.rows), first.repeats, first.left) == (4, 3, ())
+    assert first.agreement.compared + first.agreement.ties == 3 * 4 * first.test_samples
     assert first.agreement.differing == 0
     weights = (tmp_path / "suite" / "runs" / "joint" / "sem-2-seed-3" / "model.safetensors").stat().st_mtime_ns
     report = tmp_path / "report.html"

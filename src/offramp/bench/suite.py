@@ -144,9 +144,12 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
     differing = [name for name in wanted if there[name] != wanted[name]]
     if differing:
         name = differing[0]
+        has, asked = there[name], wanted[name]
+        if name == "recipe":  # of its many parts, those that differ
+            parts = [part for part in asked if has.get(part) != asked[part]]
+            has, asked = ({part: recipe.get(part) for part in parts} for recipe in (has, asked))
         raise TrainingError(
-            f"{out}: holds a suite with another {name}: {there[name]!r}, asked for is {wanted[name]!r}. "
-            "Choose another folder."
+            f"{out}: holds a suite with another {name}: {has!r}, asked for is {asked!r}. Choose another folder."
         )
     if found.settings.regimes[0] != settings.regimes[0]:
         raise TrainingError(

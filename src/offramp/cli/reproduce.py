@@ -31,7 +31,7 @@ def demo(
     suite = out / "suite"
     _train_digits(suite, NINE, epochs=30 if full else None, seed=seed)
     (out / ROWS).unlink(missing_ok=True)  # it is short: it measures anew each time
-    document = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",), repeats=1))
+    document = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
     table = measurements_table(as_experiment(document).measurements, "edge and cloud processes on this machine")
     console.print(table)
     _summarize(document, out)

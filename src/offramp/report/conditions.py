@@ -56,6 +56,7 @@ def of_reproduction(reproduction: Reproduction) -> dict[str, str]:
     named = conditions(as_experiment(reproduction))
     nodes = "processes of one machine" if reproduction.topology == "processes" else "containers of one machine"
     c = reproduction.conditions
+    own = any(reproduction.section(section) for section in ("baselines", "bandwidth", "reply"))
     return named | {
         "Network": f"preset {trained.preset}, {trained.head} heads, {len(reproduction.models)} models",
         "Training": f"{named['Training']}, {trained.regime}, on {trained.hardware}",
@@ -64,7 +65,7 @@ def of_reproduction(reproduction: Reproduction) -> dict[str, str]:
         "Batch size": str(c.batch_size),
         "Nodes": nodes,
         "Link": _all([c.link, *(row.setup.link for row in reproduction.section("paper"))])
-        + "; baselines, bandwidth and reply over their own",
+        + ("; baselines, bandwidth and reply over their own" if own else ""),
         "Runtime": f"{c.runtime}, {c.dtype}",
         "Commit": c.commit,
         "Measured": _from_to(c.date, c.date),
