@@ -54,7 +54,6 @@ def build_experiment(
         for threshold in thresholds
     )
     settings: dict[str, object] = {
-        "name": "The paper's nine models on the digits",
         "data": "digits",
         "test_samples": N,
         "preset": "tiny",

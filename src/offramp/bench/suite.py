@@ -146,7 +146,7 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
         name = differing[0]
         has, asked = there[name], wanted[name]
         if name == "recipe":  # of its many parts, those that differ
-            parts = [part for part in asked if has.get(part) != asked[part]]
+            parts = [part for part in has | asked if has.get(part) != asked.get(part)]
             has, asked = ({part: recipe.get(part) for part in parts} for recipe in (has, asked))
         raise TrainingError(
             f"{out}: holds a suite with another {name}: {has!r}, asked for is {asked!r}. Choose another folder."

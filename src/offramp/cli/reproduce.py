@@ -31,10 +31,10 @@ def demo(
     suite = out / "suite"
     _train_digits(suite, NINE, epochs=30 if full else None, seed=seed)
     (out / ROWS).unlink(missing_ok=True)  # it is short: it measures anew each time
-    document = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
+    document, report = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
     table = measurements_table(as_experiment(document).measurements, "edge and cloud processes on this machine")
     console.print(table)
-    _summarize(document, out)
+    _summarize(document, report)
 
 
 @app.command()
@@ -97,19 +97,18 @@ def reproduce(
         edge=edge,
         cloud=cloud,
     )
-    _summarize(_measure(settings), out)
+    _summarize(*_measure(settings))
 
 
-def _measure(settings: "Settings") -> "Reproduction":
+def _measure(settings: "Settings") -> "tuple[Reproduction, Path]":
     from offramp.bench.reproduce import reproduce as run
     from offramp.report.reproduction_page import write_reproduction
 
     document = run(settings, console)
-    write_reproduction(document, settings.out)
-    return document
+    return document, write_reproduction(document, settings.out)[0]
 
 
-def _summarize(document: "Reproduction", out: Path) -> None:
+def _summarize(document: "Reproduction", report: Path) -> None:
     from offramp.report.finding import finding
     from offramp.report.reproduced import as_experiment
 
@@ -117,7 +116,7 @@ def _summarize(document: "Reproduction", out: Path) -> None:
     console.print(finding(as_experiment(document)), highlight=False)
     console.print(
         f"{len(document.rows)} setups measured, {len(document.left)} left; {agreed.compared:,} answers held against "
-        f"the offline evaluation, {agreed.differing} differ. {document.seconds:.0f} s. Report: {out / 'report.html'}",
+        f"the offline evaluation, {agreed.differing} differ. {document.seconds:.0f} s. Report: {report}",
         highlight=False,
     )
 

@@ -12,7 +12,6 @@ from offramp.artifacts.reproduction import Agreed
 class Experiment(Frozen):
     """What was done, under which conditions, and what it gave."""
 
-    name: str
     data: str
     test_samples: int
     preset: str

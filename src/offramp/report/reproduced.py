@@ -33,7 +33,6 @@ def as_experiment(reproduction: Reproduction) -> Experiment:
     """The paper's part as an experiment; every median in it is the median over repeats."""
     trained, recipe = reproduction.trained, reproduction.trained.recipe
     return Experiment(
-        name=reproduction.name,
         data=reproduction.data,
         test_samples=reproduction.test_samples,
         preset=trained.preset,

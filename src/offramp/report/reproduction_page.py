@@ -82,7 +82,6 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Live]) -> str
         "reproduction.html",
         version=__version__,
         reproduction=reproduction,
-        experiment=experiment,
         comparable=comparable(reproduction),
         finding=unbroken(finding(experiment)),
         findings=held,
