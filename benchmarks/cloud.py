@@ -32,11 +32,12 @@ from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
 from offramp.bench.processes import running
 from offramp.export.write import export
-from offramp.link.client import OPTIONS
-from offramp.link.server import Server
-from offramp.link.tensors import read_outputs, write_request
-from offramp.nodes.cloud import tail_name, tails
+from offramp.nodes.cloud import tails
+from offramp.nodes.contract import tail_name
 from offramp.nodes.process import READY
+from offramp.protocol.client import OPTIONS
+from offramp.protocol.server import Server
+from offramp.protocol.tensors import read_outputs, write_request
 from offramp.runtime.span import RUNTIME, SpanSpec, open_span
 from untrained import architecture_of, noise, untrained
 

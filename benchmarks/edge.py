@@ -23,15 +23,16 @@ from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
-from offramp.bench.conversation import Conversation
 from offramp.bench.processes import edge_and_cloud
+from offramp.client.describe import describe_edge, read_answers
+from offramp.client.streaming import Conversation
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.export.write import export
-from offramp.link.client import Client
+from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
-from offramp.nodes.edge_model import NAME, describe_edge, read_answers
 from offramp.nodes.upstream import Finished
+from offramp.protocol.client import Client
 from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
 from untrained import architecture_of, noise, untrained
 
@@ -126,7 +127,7 @@ def measure(bundle: Bundle, plan: Plan, threads: int, batch_sizes: dict[int, int
             calls: Steps = {
                 "bare": lambda image=image: bare.session.run(bare.targets, {bare.source: image}),
                 "library": lambda image=image: edge.infer(image),
-                "unary": lambda image=image: client.infer(NAME, {IMAGE: image}, timeout=TIMEOUT),
+                "unary": lambda image=image: client.infer(CLASSIFIER, {IMAGE: image}, timeout=TIMEOUT),
                 "stream": lambda image=image: asked(conversation, image),
             }
             unary, (streamed, sent) = calls["unary"](), calls["stream"]()

@@ -19,9 +19,8 @@ from alternate import Spread, last_line, show
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.export.write import export
-from offramp.link.client import Client
-from offramp.nodes.cloud import tail_name
-from offramp.nodes.edge_model import NAME
+from offramp.nodes.contract import CLASSIFIER, tail_name
+from offramp.protocol.client import Client
 from offramp.runtime.span import RUNTIME
 from untrained import architecture_of, noise, untrained
 
@@ -105,7 +104,7 @@ def main() -> None:
         bundle = export(untrained(architecture, folder), folder / "bundle", noise(architecture, 64))
         installed = install(folder / "venv")
         nodes = {
-            "edge": (["edge", str(bundle.path), "--cut", str(bundle.manifest.last)], NAME),
+            "edge": (["edge", str(bundle.path), "--cut", str(bundle.manifest.last)], CLASSIFIER),
             "cloud": (["cloud", str(bundle.path)], tail_name(0, "fp32")),
         }
         found: dict[str, list[tuple[float, float]]] = {node: [] for node in nodes}

@@ -19,7 +19,7 @@ from offramp.bench.drive import Drive, drive
 from offramp.bench.processes import running
 from offramp.exits.answers import Tier
 from offramp.export.write import export
-from offramp.link.client import Client
+from offramp.protocol.client import Client
 from offramp.runtime.span import RUNTIME
 from untrained import architecture_of, noise, untrained
 

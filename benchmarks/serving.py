@@ -38,9 +38,9 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.processes import running
 from offramp.exits.score import softmax
 from offramp.export.write import export
-from offramp.link.client import Client
+from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
-from offramp.nodes.edge_model import NAME
+from offramp.protocol.client import Client
 from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
 from untrained import architecture_of, noise, untrained
 
@@ -93,7 +93,7 @@ def our_http(port: int, classes: int) -> Ask:
         outputs = [{"name": "probabilities", "parameters": {"binary_data": True}}]
         head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
         headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
-        content = client.post(f"/v2/models/{NAME}/infer", head + image.tobytes(), headers)
+        content = client.post(f"/v2/models/{CLASSIFIER}/infer", head + image.tobytes(), headers)
         return np.frombuffer(content[-4 * classes * len(image) :], np.float32).reshape(len(image), classes)
 
     return ask
@@ -213,7 +213,7 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
             "bare": lambda image: softmax(bare.run(image)[target]).astype(np.float32),
             "library": lambda image: library.infer(image).probabilities,
             "http": our_http(int(edge.http_address().split(":")[1]), classes),
-            "grpc": over_grpc(grpc_client, NAME, "probabilities"),
+            "grpc": over_grpc(grpc_client, CLASSIFIER, "probabilities"),
         }
         missing = [name for name in PEERS if not (options.venvs / name / "bin/python").exists()]
         for name in PEERS:
@@ -221,7 +221,7 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
                 continue
             port = stack.enter_context(peer(name, file, options.threads, options.venvs))
             if name == "mlserver":
-                asks[name] = over_grpc(stack.enter_context(Client(f"127.0.0.1:{port + 1}")), NAME, "logits")
+                asks[name] = over_grpc(stack.enter_context(Client(f"127.0.0.1:{port + 1}")), CLASSIFIER, "logits")
             else:
                 path = "/predict" if name == "litserve" else "/"
                 asks[name] = raw_http(port, path, classes, as_json=name == "litserve")

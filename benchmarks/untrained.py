@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from offramp.artifacts.measurement import commit, processor
 from offramp.data.image_set import ImageSet
+from offramp.machine import commit, processor
 from offramp.models.architecture import Architecture, parse_exits, preset
 from offramp.models.checkpoint import Checkpoint, ModelCard
 from offramp.models.cnn import standard_cnn

@@ -10,8 +10,8 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
-from offramp.artifacts.reproduction import REPRODUCTION, Agreed, Reproduction, Trained
 from offramp.models.checkpoint import Checkpoint
+from offramp.paper.reproduction import REPRODUCTION, Agreed, Reproduction, Trained
 
 
 def offramp(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

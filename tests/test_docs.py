@@ -11,8 +11,8 @@ from typer.main import get_command
 
 from offramp.artifacts.plan import Plan
 from offramp.cli import app
-from offramp.link.rest import read_request
 from offramp.models.architecture import PRESETS
+from offramp.protocol.rest_body import read_request
 from offramp.train.recipe import RECIPES, RecipeFile
 from offramp.train.recipe import recipe as find_recipe
 

@@ -22,7 +22,7 @@
         └── PortInUseError       the port to listen on is taken
 
 A message says what, which, got, expected, and what mends it. The command line prints it and exits with 2; the nodes
-send it with the protocol's status (`offramp.link.status`). Foreign exceptions become one of these where a foreign
+send it with the protocol's status (`offramp.protocol.status`). Foreign exceptions become one of these where a foreign
 library is called; anything else that surfaces is a defect of offramp.
 """
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 
-from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency, commit, processor
+from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.machine import commit, processor
 
 TIMES = hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1e5))
 

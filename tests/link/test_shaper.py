@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from offramp.artifacts.link_shape import LinkShape
 from offramp.errors import InputError, PortInUseError
+from offramp.link.shape import LinkShape
 from offramp.link.shaper import Shaper
 
 WAIT = 30.0

@@ -9,15 +9,15 @@ import time
 
 import pytest
 
-from offramp.artifacts.link_shape import LinkShape
 from offramp.bench.processes import link
 from offramp.errors import LinkError
+from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
 
 WAIT = 30.0
 PARENT = """
 import sys, time
-from offramp.artifacts.link_shape import LinkShape
+from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
 with child_link(LinkShape.parse("1ms"), "127.0.0.1:1") as address:
     print(address, flush=True)

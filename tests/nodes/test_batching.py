@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
-from offramp.link.served import Array
 from offramp.nodes.batching import Batcher, Limits
+from offramp.protocol.served import Array
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 

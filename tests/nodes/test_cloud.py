@@ -13,11 +13,11 @@ import pytest
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import DeadlineError, InputError, OverloadedError, TooLargeError, UnknownModelError
-from offramp.link.client import Client
-from offramp.link.served import Array, Call
-from offramp.link.server import Server
 from offramp.nodes.batching import Batcher, Limits
 from offramp.nodes.cloud import Tail, tails
+from offramp.protocol.client import Client
+from offramp.protocol.served import Array, Call
+from offramp.protocol.server import Server
 from offramp.runtime.span import SpanSpec, open_span
 
 WAIT = 30.0  # seconds after which a test that hangs fails

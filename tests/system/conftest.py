@@ -15,7 +15,8 @@ from tritonclient.utils import InferenceServerException
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.bench.processes import Node, running
 from offramp.data.image_set import Splits
-from offramp.link.served import NAMES, Array
+from offramp.protocol.datatypes import NAMES
+from offramp.protocol.served import Array
 from offramp.runtime.span import SpanSpec, open_span
 
 WAIT = 30.0  # seconds after which a test that hangs fails

@@ -19,8 +19,8 @@ from offramp.data.image_set import Splits
 from offramp.errors import LinkError
 from offramp.exits.answers import Judged, Tier
 from offramp.exits.evaluation import evaluate, route
-from offramp.link.client import Client
 from offramp.measure.predict import of_bundle
+from offramp.protocol.client import Client
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS
-from offramp.link.served import Array
-from offramp.nodes.cloud import tail_name
+from offramp.nodes.contract import tail_name
+from offramp.protocol.served import Array
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 Side = Any  # of conftest

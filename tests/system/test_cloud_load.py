@@ -19,11 +19,11 @@ from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.plan import Plan
 from offramp.bench.processes import Node, running
 from offramp.data.image_set import Splits
-from offramp.link.client import Client
-from offramp.link.served import Array
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
+from offramp.protocol.client import Client
+from offramp.protocol.served import Array
 from offramp.runtime.span import SpanSpec, open_span
 
 WAIT = 60.0

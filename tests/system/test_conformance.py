@@ -22,13 +22,13 @@ from offramp._version import __version__
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
+from offramp.client.describe import read_answers
 from offramp.data.image_set import Splits
 from offramp.exits.answers import Answers, Tier
 from offramp.exits.evaluation import route
-from offramp.link.client import Client
-from offramp.link.served import Array
-from offramp.link.tensors import read_parameters
-from offramp.nodes.edge_model import read_answers
+from offramp.protocol.client import Client
+from offramp.protocol.served import Array
+from offramp.protocol.tensors import read_parameters
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 ROWS = 24  # of the test set

@@ -16,12 +16,12 @@ from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
 from offramp.bench.processes import edge_and_cloud, running
+from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
 from offramp.errors import InputError
-from offramp.link.client import Client
 from offramp.measure.predict import of_bundle
-from offramp.nodes.cloud import tail_name
-from offramp.nodes.edge_model import describe_edge
+from offramp.nodes.contract import tail_name
+from offramp.protocol.client import Client
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 ENGINES = [

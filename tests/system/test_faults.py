@@ -20,7 +20,7 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
-from offramp.link.client import Client
+from offramp.protocol.client import Client
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ from offramp.bench.processes import running
 from offramp.data.image_set import Splits
 from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier
-from offramp.link.client import Client
 from offramp.measure.predict import of_bundle
 from offramp.nodes.upstream import RemoteCloud
+from offramp.protocol.client import Client
 
 PYTHON = os.environ.get("OFFRAMP_MLSERVER_PYTHON") or (sys.executable if find_spec("mlserver") else None)
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="no mlserver: OFFRAMP_MLSERVER_PYTHON names none")

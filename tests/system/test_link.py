@@ -9,11 +9,12 @@ import numpy as np
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.bench.processes import running
+from offramp.client.describe import read_answers
 from offramp.data.image_set import Splits
-from offramp.link.client import Client
+from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
-from offramp.nodes.edge_model import NAME, read_answers
 from offramp.nodes.upstream import LocalCloud
+from offramp.protocol.client import Client
 
 PORTABLE = ("--port", "0", "--threads", "1", "--runtime", "onnxruntime", "--precision", "fp32")
 DELAY = 0.05
@@ -28,7 +29,7 @@ def test_answers_over_a_link_are_the_same_and_take_its_round_trip(bundle: Bundle
         with running("edge", str(bundle.path), *plan, *PORTABLE) as edge, Client(edge.address()) as client:
             assert f", cloud {cloud.address()} over 10 Mbit/s, 50 ms, bundle " in "".join(edge.output)
             start = time.monotonic()
-            answers = read_answers(client.infer(NAME, {"image": pixels}, timeout=60).outputs)
+            answers = read_answers(client.infer(CLASSIFIER, {"image": pixels}, timeout=60).outputs)
             took = time.monotonic() - start
     np.testing.assert_array_equal(answers.label, expected.label)
     assert took >= 2 * DELAY

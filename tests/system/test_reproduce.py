@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from offramp.artifacts.reproduction import REPRODUCTION, Reproduction
 from offramp.artifacts.suite import bundles_in
-from offramp.bench import reproduce as runner
-from offramp.bench import setups as planning
-from offramp.bench.budget import Clock
 from offramp.bench.processes import running
-from offramp.bench.reproduce import Settings, reproduce
-from offramp.bench.setups import SECTIONS
-from offramp.bench.suite import run_suite, suite_settings
 from offramp.cli import reproduce as verbs
 from offramp.errors import InputError, OfframpError
+from offramp.paper import run as runner
+from offramp.paper import setups as planning
+from offramp.paper.reproduction import REPRODUCTION, Reproduction
+from offramp.paper.run import Settings, reproduce
+from offramp.paper.setups import SECTIONS
+from offramp.suite.budget import Clock
+from offramp.suite.run import run_suite, suite_settings
 from offramp.train.recipe import RECIPES
 
 QUIET = Console(quiet=True)

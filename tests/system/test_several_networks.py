@@ -20,16 +20,16 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive
 from offramp.bench.processes import Node, running
+from offramp.client.describe import describe_edge, describe_edges, find_edge
 from offramp.data.image_set import Splits
 from offramp.errors import InputError, LinkError, UnknownModelError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.evaluation import route
 from offramp.export.write import export
-from offramp.link.client import Client
-from offramp.link.served import Parameters
 from offramp.measure.predict import of_bundle
 from offramp.models.architecture import parse_exits, preset
-from offramp.nodes.edge_model import describe_edge, describe_edges, find_edge
+from offramp.protocol.client import Client
+from offramp.protocol.served import Parameters
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
 

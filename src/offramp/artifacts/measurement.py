@@ -1,10 +1,6 @@
 """What a measurement of running nodes gives: the document that `offramp bench` writes, with its conditions."""
 
-import os
-import platform
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
@@ -12,6 +8,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen
+from offramp.machine import commit, cores, processor
 
 
 class Latency(Frozen):
@@ -57,7 +54,7 @@ class Conditions(Frozen):
         return cls(
             commit=commit(),
             hardware=processor(),
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            cores=cores(),
             batch_size=batch_size,
             link=link,
             runtime=runtime,
@@ -89,30 +86,3 @@ class Measurement(Document):
     batch_ms: Latency | None
     bytes_to_cloud: int
     conditions: Conditions
-
-
-def commit() -> str:
-    """Give the commit this program runs from, with `+` where files differ from it; `unknown` outside a checkout."""
-    root = Path(__file__).parents[3]
-    git = ["git", "-C", str(root)]
-    if not (root / ".git").exists():
-        return "unknown"
-    try:
-        name = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10)
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    if name.returncode:
-        return "unknown"
-    return name.stdout.strip() + ("+" if dirty.stdout.strip() else "")
-
-
-def processor() -> str:
-    """Name the processor as its maker does, where the system tells."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
 from offramp.artifacts.plan import Plan
-from offramp.bench.conversation import Conversation
+from offramp.client.streaming import Conversation
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
-from offramp.link.client import Client
-from offramp.link.served import Parameters
+from offramp.protocol.client import Client
+from offramp.protocol.served import Parameters
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from offramp.artifacts.engine import PORTABLE, Engine
-from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.plan import Plan
 from offramp.errors import LinkError
+from offramp.link.shape import LinkShape
 from offramp.nodes.process import HTTP, READY
 
 START_TIMEOUT = 60.0

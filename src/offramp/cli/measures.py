@@ -107,9 +107,9 @@ def bench(
     from offramp.bench.check import check as hold_against
     from offramp.bench.drive import drive, measurement
     from offramp.bench.table import measurements_table
+    from offramp.client.describe import describe_edge, find_edge
     from offramp.data.load import load
-    from offramp.link.client import Client
-    from offramp.nodes.edge_model import describe_edge, find_edge
+    from offramp.protocol.client import Client
 
     predictions = None
     if check is not None:

@@ -148,8 +148,8 @@ def suite(
 ) -> None:
     """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
     needs_torch("suite")
-    from offramp.bench.budget import Clock, parse_budget
-    from offramp.bench.suite import run_suite, suite_settings
+    from offramp.suite.budget import Clock, parse_budget
+    from offramp.suite.run import run_suite, suite_settings
     from offramp.train.recipe import recipe as find_recipe
 
     chosen = find_recipe(recipe or ("digits" if source == "digits" else "modern"))
@@ -176,8 +176,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write. Default: the same folder.")] = None,
 ) -> None:
     """Draw a reproduction, all of the paper's evaluation, or a suite, its Figures 9 and 10; say which claims hold."""
-    from offramp.artifacts.reproduction import REPRODUCTION, Reproduction
-    from offramp.report.reproduction_page import write_reproduction
+    from offramp.paper.reproduction import REPRODUCTION, Reproduction
+    from offramp.paper.reproduction_page import write_reproduction
     from offramp.report.suite_page import write_suite_report
 
     if (folder / REPRODUCTION).is_file():

@@ -95,8 +95,8 @@ def serve_edge(
     precision: PrecisionName = "auto",
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
-    from offramp.artifacts.link_shape import LinkShape
     from offramp.errors import InputError
+    from offramp.link.shape import LinkShape
     from offramp.nodes.process import serve_edge as run
 
     shape = None if link is None else LinkShape.parse(link)
@@ -136,10 +136,10 @@ def link(
     ),
 ) -> None:
     """Be a link: forward what comes to a port, with the link's rate, delay, jitter and loss."""
-    from offramp.artifacts.link_shape import LinkShape
     from offramp.errors import InputError
+    from offramp.link.kernel import run_shaped
+    from offramp.link.shape import LinkShape
     from offramp.link.shaper_process import run_link
-    from offramp.link.traffic_control import run_shaped
 
     if (to is None) == (interface is None):
         raise InputError("link: say where it leads, --to HOST:PORT, or which interface it is, --interface NAME.")

@@ -9,8 +9,8 @@ from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import Out, Seed
 
 if TYPE_CHECKING:
-    from offramp.artifacts.reproduction import Reproduction
-    from offramp.bench.reproduce import Settings
+    from offramp.paper.reproduction import Reproduction
+    from offramp.paper.run import Settings
 
 NINE = ",".join([*(f"sem-{k}" for k in range(1, 9)), "mem"])  # the paper's models
 
@@ -23,10 +23,10 @@ def demo(
 ) -> None:
     """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
     needs_torch("demo")
-    from offramp.artifacts.reproduction import ROWS
-    from offramp.bench.reproduce import Settings
     from offramp.bench.table import measurements_table
-    from offramp.report.reproduced import as_experiment
+    from offramp.paper.reproduced import as_experiment
+    from offramp.paper.reproduction import ROWS
+    from offramp.paper.run import Settings
 
     suite = out / "suite"
     _train_digits(suite, NINE, epochs=30 if full else None, seed=seed)
@@ -67,10 +67,10 @@ def reproduce(
     ] = False,
 ) -> None:
     """Measure the paper's whole evaluation on running nodes, and write the report."""
-    from offramp.bench.networks import networks, open_suite
-    from offramp.bench.reproduce import Settings
-    from offramp.bench.setups import SECTIONS
     from offramp.errors import InputError
+    from offramp.paper.networks import networks, open_suite
+    from offramp.paper.run import Settings
+    from offramp.paper.setups import SECTIONS
 
     if cloud is not None and edge is None:
         raise InputError("cloud: named without an edge. Give --edge HOST:PORT too, or neither to start both here.")
@@ -101,16 +101,16 @@ def reproduce(
 
 
 def _measure(settings: "Settings") -> "tuple[Reproduction, Path]":
-    from offramp.bench.reproduce import reproduce as run
-    from offramp.report.reproduction_page import write_reproduction
+    from offramp.paper.reproduction_page import write_reproduction
+    from offramp.paper.run import reproduce as run
 
     document = run(settings, console)
     return document, write_reproduction(document, settings.out)[0]
 
 
 def _summarize(document: "Reproduction", report: Path) -> None:
-    from offramp.report.finding import finding
-    from offramp.report.reproduced import as_experiment
+    from offramp.paper.finding import finding
+    from offramp.paper.reproduced import as_experiment
 
     agreed = document.agreement
     console.print(finding(as_experiment(document)), highlight=False)
@@ -122,8 +122,8 @@ def _summarize(document: "Reproduction", report: Path) -> None:
 
 
 def _train_digits(folder: Path, models: str = "all", *, epochs: int | None = None, seed: int = 0) -> None:
-    from offramp.bench.budget import Clock
-    from offramp.bench.suite import run_suite, suite_settings
+    from offramp.suite.budget import Clock
+    from offramp.suite.run import run_suite, suite_settings
     from offramp.train.recipe import recipe
 
     settings = suite_settings(

@@ -15,11 +15,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, cast
 
-from offramp.artifacts.link_shape import LinkShape
-from offramp.link.client import check_address
 from offramp.link.lane import QUEUE, Lane
-from offramp.link.port import listening
 from offramp.link.schedule import Schedule
+from offramp.link.shape import LinkShape
+from offramp.sockets import check_address, listening
 
 log = logging.getLogger("offramp")
 

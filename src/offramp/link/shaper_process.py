@@ -15,10 +15,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from offramp.artifacts.link_shape import LinkShape
 from offramp.errors import LinkError, OfframpError
-from offramp.link.client import check_address
+from offramp.link.shape import LinkShape
 from offramp.link.shaper import Shaper
+from offramp.sockets import check_address
 
 READY = "ready"  # a shaper that forwards prints a line that begins with this word and its address
 START, STOP = 60.0, 10.0  # seconds

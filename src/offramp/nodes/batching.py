@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
-from offramp.link.served import Array
+from offramp.protocol.served import Array
 
 Run = Callable[[Array], Array]  # (N, ...) to (N, ...), row by row; its identity says what may be run together
 MOST = 4096

@@ -13,18 +13,13 @@ import numpy as np
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.codec import CODECS, Codec
 from offramp.errors import InputError
-from offramp.link.served import DTYPES, NAMES, Array, Call, Result, TensorSpec
 from offramp.nodes.batching import Batcher
+from offramp.nodes.contract import DATATYPES, DIRECT, REPLY_AS, ROW, tail_name
 from offramp.nodes.replies import Replies
+from offramp.protocol.datatypes import DTYPES, NAMES
+from offramp.protocol.served import Array, Call, Result, TensorSpec
 from offramp.runtime.choice import DEFAULT, Choice
 from offramp.runtime.span import Span, SpanSpec, open_span, warm_up
-
-ROW = "row"  # beside the features in a call that asks for a direct reply: their places in the client's batch
-
-
-def tail_name(boundary: int, codec: Codec) -> str:
-    """Name of the model that takes a boundary's features in a codec; tail-0 takes the image: the whole network."""
-    return f"tail-{boundary}" if codec == "fp32" else f"tail-{boundary}-{codec}"
 
 
 class Tail:
@@ -88,8 +83,8 @@ class Tail:
         if self.replies is None:
             raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
         logits = self.finish(features, call.timeout)
-        self.replies.send(reply.token, Result({self.target: logits, ROW: rows}, {"reply_as": reply.request}))
-        return Result({}, {"direct": True})
+        self.replies.send(reply.token, Result({self.target: logits, ROW: rows}, {REPLY_AS: reply.request}))
+        return Result({}, {DIRECT: True})
 
     def finish(self, features: Array, timeout: float | None = None) -> Array:
         """Check a batch of features and give the last exit's logits.
@@ -119,9 +114,6 @@ class Tail:
     def stream(self, call: Call) -> Iterator[Result]:
         """Finish a batch of features, in one part."""
         yield self.infer(call)
-
-
-DATATYPES: dict[Codec, str] = {"fp32": "FP32", "fp16": "FP16", "uint8": "UINT8"}
 
 
 def tails(bundle: Bundle, threads: int = 0, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:

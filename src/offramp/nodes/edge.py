@@ -21,10 +21,10 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import DeadlineError, InputError, LinkError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
-from offramp.link.served import Reply
 from offramp.nodes.images import read_images
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Direct, RemoteCloud, Upstream
+from offramp.protocol.served import Reply
 from offramp.runtime.choice import Choice, choose
 from offramp.runtime.span import Span, SpanSpec, warm_up
 

@@ -12,22 +12,23 @@ from typing import Self
 
 from offramp.artifacts.bundle import Bundle, Manifest
 from offramp.artifacts.codec import CODECS
-from offramp.artifacts.link_shape import LinkShape
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
-from offramp.link.port import hold_port
-from offramp.link.server import CALLS, Server
+from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
+from offramp.machine import cores_to_use
 from offramp.nodes.batching import Batcher, Limits
-from offramp.nodes.cloud import tail_name, tails
+from offramp.nodes.cloud import tails
+from offramp.nodes.contract import tail_name
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.replies import STREAMS, Replies
 from offramp.nodes.upstream import RemoteCloud
 from offramp.nodes.workers import supervise
+from offramp.protocol.server import CALLS, Server
 from offramp.runtime.choice import AUTO, Choice, choose
 from offramp.runtime.span import SpanSpec
-from offramp.runtime.threads import cores_to_use
+from offramp.sockets import hold_port
 
 # A node that can answer prints a line that begins with these words and addresses: `ready HOST:PORT http HOST:PORT …`.
 READY, HTTP = "ready", "http"

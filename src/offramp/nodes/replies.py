@@ -9,9 +9,9 @@ import threading
 from collections.abc import Iterator
 
 from offramp.errors import InputError, OverloadedError
-from offramp.link.served import Call, Result, TensorSpec
+from offramp.nodes.contract import REPLIES, ROW, TOKEN
+from offramp.protocol.served import Call, Result, TensorSpec
 
-NAME = "replies"
 TOKEN_LEAST = 16  # characters: a token is a secret between client, edge and cloud
 STREAMS = 32  # open at once; each holds a thread
 HELD = 1_000  # results that a client has not taken yet, before it is given up
@@ -22,9 +22,9 @@ class Replies:
     """The streams that clients opened, as a model on the cloud's server."""
 
     def __init__(self, version: str) -> None:
-        self.name, self.version = NAME, version
+        self.name, self.version = REPLIES, version
         self.inputs: tuple[TensorSpec, ...] = ()
-        self.outputs = (TensorSpec("row", "INT64", (-1,)),)
+        self.outputs = (TensorSpec(ROW, "INT64", (-1,)),)
         self.config = {"kind": "direct replies"}
         self.streams: dict[str, queue.Queue[Result]] = {}
         self.changing = threading.Lock()
@@ -38,7 +38,7 @@ class Replies:
 
     def stream(self, call: Call) -> Iterator[Result]:
         """Give what comes for the client's token until it goes; first an empty result that says the stream is open."""
-        token = call.parameters.get("token")
+        token = call.parameters.get(TOKEN)
         if not isinstance(token, str) or len(token) < TOKEN_LEAST:
             raise InputError(
                 f"parameter 'token': expected a string of at least {TOKEN_LEAST} characters, got {token!r}."

@@ -11,10 +11,11 @@ from offramp.artifacts.bundle import LOGITS, Bundle, features_name, logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
-from offramp.link.client import Client
-from offramp.link.served import Reply
-from offramp.link.tensors import write_request
-from offramp.nodes.cloud import ROW, Tail, tail_name
+from offramp.nodes.cloud import Tail
+from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, tail_name
+from offramp.protocol.client import Client
+from offramp.protocol.served import Reply
+from offramp.protocol.tensors import write_request
 from offramp.runtime.choice import DEFAULT, Choice
 
 Features = npt.NDArray[Any]
@@ -113,7 +114,7 @@ class RemoteCloud:
         inputs, parameters = {features_name(cut): features}, {}
         if to is not None:
             inputs[ROW] = to.rows.astype(np.int64)
-            parameters = {"reply_to": to.reply.token, "reply_as": to.reply.request}
+            parameters = {REPLY_TO: to.reply.token, REPLY_AS: to.reply.request}
         name = tail_name(cut, codec)
         request = write_request(name, self.version if version is None else version, inputs, parameters)
         try:

@@ -6,11 +6,8 @@ Lines and bars are means over seeds; whiskers reach from the lowest seed to the 
 from collections.abc import Callable
 
 from offramp.artifacts.suite import Suite
-from offramp.data.parquet import CIFAR10_CLASSES
-from offramp.exits.frontier import Point
-from offramp.report import paper
-from offramp.report.palette import STEPS, light
-from offramp.report.panels import (
+from offramp.charts.palette import STEPS, light
+from offramp.charts.panels import (
     OVER_EDGE,
     PAPER,
     bars,
@@ -22,6 +19,11 @@ from offramp.report.panels import (
     whiskers,
     write_in,
 )
+from offramp.charts.sheet import Figure, legend, sheet
+from offramp.data.parquet import CIFAR10_CLASSES
+from offramp.exits.frontier import Point
+from offramp.paper import stated as paper
+from offramp.paper.values import Values
 from offramp.report.seeds import (
     Spreads,
     baseline,
@@ -36,9 +38,7 @@ from offramp.report.seeds import (
     sem_edge,
     shown,
 )
-from offramp.report.sheet import Figure, legend, sheet
 from offramp.report.suite_words import suite_in_short
-from offramp.report.values import Values
 
 COLUMNS = 4  # of the legend
 MARKERS = ("s", "^", "D", "v", "P", "X")

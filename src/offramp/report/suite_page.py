@@ -8,11 +8,12 @@ from offramp._version import __version__
 from offramp.artifacts.document import write_bytes
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, SUITE, Suite
+from offramp.charts.sheet import Figure, as_png, as_svg
+from offramp.charts.svg import inline
 from offramp.errors import ArtifactMissingError, InputError
 from offramp.exits.frontier import Point, frontier
-from offramp.report.claims import claims
+from offramp.paper.claims import claims
 from offramp.report.seeds import baseline, local_exits, many, mem_edge, regimes, runs, sem_cloud, sem_edge
-from offramp.report.sheet import Figure, as_png, as_svg
 from offramp.report.suite_figures import SUITE_FIGURES, comparable, frontier_figure
 from offramp.report.suite_words import (
     difference_rows,
@@ -22,7 +23,6 @@ from offramp.report.suite_words import (
     suite_conditions,
     suite_finding,
 )
-from offramp.report.svg import inline
 from offramp.report.template import Markup, render, unbroken
 
 THRESHOLDS = tuple(np.round(np.linspace(0, 1, 51), 2))

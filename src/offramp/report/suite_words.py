@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offramp.artifacts.suite import Suite
-from offramp.report.claims import claims
-from offramp.report.finding import sampling_error
+from offramp.paper.claims import claims
+from offramp.paper.finding import sampling_error
 from offramp.report.seeds import (
     Spread,
     baseline,

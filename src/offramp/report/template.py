@@ -1,10 +1,10 @@
-"""The pages' templates, which share a style and lie beside this file."""
+"""The pages' templates: each lies in the room whose page it is, and what all share lies beside this file."""
 
 from importlib.resources import files
 from typing import Any
 
+from offramp.charts.palette import PALETTE
 from offramp.errors import MissingExtraError
-from offramp.report.palette import PALETTE
 
 try:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -16,11 +16,18 @@ except ImportError as error:
 
 __all__ = ["Markup", "render", "unbroken"]
 
+SHARED = "offramp.report"
 
-def render(name: str, **values: Any) -> str:
-    """Fill a template. Every value is escaped unless it is Markup."""
+
+def render(name: str, room: str = SHARED, **values: Any) -> str:
+    """Fill a template of a package, or of this one. Every value is escaped unless it is Markup."""
+
+    def read(file: str) -> str:
+        own = files(room).joinpath(file)
+        return (own if own.is_file() else files(SHARED).joinpath(file)).read_text(encoding="utf-8")
+
     environment = Environment(
-        loader=FunctionLoader(lambda file: files("offramp.report").joinpath(file).read_text(encoding="utf-8")),
+        loader=FunctionLoader(read),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from offramp.artifacts.engine import Precision
 from offramp.errors import ArtifactError, MissingExtraError
+from offramp.machine import cores_to_use
 from offramp.runtime.span import Tensors
-from offramp.runtime.threads import cores_to_use
 
 TELEMETRY = "openvino_telemetry"
 
@@ -46,7 +46,7 @@ class OpenVinoSpan:
             "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": cores_to_use(threads),
             "NUM_STREAMS": 1,  # every thread works on one batch; several batches at once wait for each other
-            "ENABLE_CPU_PINNING": False,  # see offramp.runtime.threads
+            "ENABLE_CPU_PINNING": False,  # see offramp.machine
         }
         try:
             self.compiled = core.compile_model(core.read_model(graph), "CPU", settings)

@@ -16,8 +16,8 @@ from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.engine import PORTABLE, Engine, Precision
 from offramp.errors import ArtifactDamagedError, InputError
+from offramp.machine import cores_to_use
 from offramp.runtime.codec import append_encoder, encoded_name, prepend_decoder
-from offramp.runtime.threads import cores_to_use
 
 RUNTIME = f"onnxruntime {ort.__version__}"
 Tensors = dict[str, npt.NDArray[Any]]

@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from offramp.artifacts.measurement import commit, processor
 from offramp.data.image_set import ImageSet, Splits
 from offramp.errors import TrainingError
+from offramp.machine import commit, processor
 from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpoint
 from offramp.models.cnn import standard_cnn

@@ -1,0 +1,1 @@
+"""Charts that know no paper: palette, panels, sheets, and their forms in a page."""

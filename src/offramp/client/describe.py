@@ -1,0 +1,85 @@
+"""What a client reads of an edge: what it serves, and the answers in its tensors."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.engine import Engine
+from offramp.artifacts.plan import Plan
+from offramp.errors import ArtifactError, InputError, LinkError
+from offramp.exits.answers import Answers
+from offramp.nodes.contract import CLASSIFIER, TIERS
+from offramp.protocol.client import Client
+from offramp.protocol.served import Array
+
+
+def read_answers(outputs: dict[str, Array]) -> Answers:
+    """Make answers of a response's tensors."""
+    tiers = {name: tier for tier, name in enumerate(TIERS)}
+    return Answers(
+        outputs["probabilities"],
+        outputs["label"],
+        outputs["exit"],
+        outputs["score"],
+        np.array([tiers[name] for name in outputs["tier"]], np.int8),
+        outputs["degraded"],
+        outputs["dropped"],
+    )
+
+
+@dataclass(frozen=True)
+class ServedEdge:
+    """What a running edge says of itself."""
+
+    model: str
+    bundle: str
+    plan: Plan
+    shape: tuple[int, int, int]  # of one image (C, H, W)
+    runtime: str  # and its version
+    engine: Engine
+
+
+def describe_edge(client: Client, timeout: float = 10.0, version: str = "") -> ServedEdge:
+    """Ask an edge what it serves and by which plan; waits up to `timeout` seconds for it.
+
+    Of an edge of several networks, `version` (a bundle's id) names one; without it, the first is described.
+    """
+    client.wait_ready(timeout)
+    metadata = client.metadata(CLASSIFIER, timeout, version)
+    config = client.config(CLASSIFIER, timeout, version)
+    try:
+        _, channels, height, width = metadata.inputs[IMAGE][1]
+        return ServedEdge(
+            config["model"],
+            config["bundle"],
+            Plan.parse(config["plan"], client.address),
+            (channels, height, width),
+            config["runtime"],
+            TypeAdapter(Engine).validate_python(
+                {"runtime": config["runtime"].split()[0], "precision": config["precision"]}
+            ),
+        )
+    except (KeyError, ValueError, ArtifactError) as error:
+        raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error
+
+
+def describe_edges(client: Client, timeout: float = 10.0) -> tuple[ServedEdge, ...]:
+    """Ask an edge about every network that it serves; each of the questions waits up to `timeout` seconds."""
+    client.wait_ready(timeout)
+    versions = client.metadata(CLASSIFIER, timeout).versions
+    return tuple(describe_edge(client, timeout, version) for version in versions)
+
+
+def find_edge(client: Client, name: str, timeout: float = 10.0) -> ServedEdge:
+    """Ask an edge about the one of its networks that is called so (or whose bundle's id this is)."""
+    served = describe_edges(client, timeout)
+    found = [one for one in served if name in (one.model, one.bundle)]
+    if len(found) == 1:
+        return found[0]
+    so = f"{len(found)} networks of {client.address} are" if found else f"no network of {client.address} is"
+    names = ", ".join(f"{one.model} ({one.bundle})" for one in served)
+    raise InputError(
+        f"model {name!r}: {so} called so. It serves {names}. Name one, by its bundle's id where names are the same."
+    )

@@ -1,0 +1,33 @@
+"""The words on the wire between client, edge and cloud: names of models, tensors and parameters, and nothing else.
+
+What is said in these words is `client`'s, `nodes.edge_model`'s and `nodes.cloud`'s to know.
+"""
+
+import numpy as np
+
+from offramp.artifacts.codec import Codec
+from offramp.exits.answers import Tier
+
+CLASSIFIER = "classifier"  # the edge's model: an image in, answers out
+REPLIES = "replies"  # the cloud's: what it answers clients directly
+
+ROW = "row"  # a tensor: which rows of the caller's batch a part answers, or which the features belong to
+
+# Parameters of a request to the classifier: parts of a plan, for this one call.
+PLAN = frozenset({"exit", "threshold", "cut", "codec", "drop_threshold"})
+CLOUD_VERSION = "cloud_version"  # the id of another bundle that the cloud finishes with: a cascade
+# Of one that is answered directly: the client's stream at the cloud, and its own name for the request.
+REPLY_TO, REPLY_AS = "reply_to", "reply_as"
+TOKEN = "token"  # of the request that opens such a stream
+# Parameters of an answer.
+BYTES_TO_CLOUD = "bytes_to_cloud"
+DIRECT = "direct"  # the rows were answered to the client, by the cloud
+
+TIERS = np.array([tier.name.lower().encode() for tier in Tier], np.object_)  # a tier's name on the wire, by number
+
+DATATYPES: dict[Codec, str] = {"fp32": "FP32", "fp16": "FP16", "uint8": "UINT8"}  # of a boundary's tensors
+
+
+def tail_name(boundary: int, codec: Codec) -> str:
+    """Name of the model that takes a boundary's features in a codec; tail-0 takes the image: the whole network."""
+    return f"tail-{boundary}" if codec == "fp32" else f"tail-{boundary}-{codec}"

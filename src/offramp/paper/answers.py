@@ -1,0 +1,124 @@
+"""What the open questions came to, a sentence or a few each, computed from a reproduction's rows."""
+
+from offramp.paper.comparison import time, times
+from offramp.paper.contest import at_rates
+from offramp.paper.reproduced import bytes_a_sample, cloud_ms, links, name
+from offramp.paper.reproduction import Reproduction, Row
+from offramp.paper.values import percent
+
+
+def baselines(of: Reproduction) -> list[str]:
+    """For each link, the fastest and the most accurate."""
+    said = []
+    for link in links(of.section("baselines")):
+        rows = [row for row in of.section("baselines") if row.setup.link == link and row.p50("overall") is not None]
+        if rows:
+            fastest = min(rows, key=lambda row: row.p50("overall") or 0.0)
+            best = max(rows, key=lambda row: row.overall_accuracy or 0.0)
+            both = fastest.overall_accuracy == best.overall_accuracy
+            accurate = ", and none is more accurate" if both else f"; the most accurate is {_told(best)}"
+            said.append(f"{link}: the fastest is {_told(fastest)}{accurate}.")
+    return said
+
+
+def drop(of: Reproduction) -> list[str]:
+    """For each network, what the lowest drop threshold saves and costs against none."""
+    rows, said = of.section("drop"), []
+    for model in dict.fromkeys(row.setup.model for row in rows):
+        own = [row for row in rows if row.setup.model == model]
+        without = next((row for row in own if row.setup.drop_threshold is None), None)
+        dropping = [row for row in own if row.setup.drop_threshold is not None]
+        if without is None or not dropping:
+            continue
+        with_ = min(dropping, key=lambda row: row.setup.drop_threshold or 0.0)
+        said.append(
+            f"{name(without.setup)}, dropping above {with_.setup.drop_threshold:g} against not dropping: "
+            f"{_less(bytes_a_sample(without), bytes_a_sample(with_))} bytes to the cloud, "
+            f"{_less(cloud_ms(without), cloud_ms(with_))} cloud computing, {_points(without, with_)} of overall "
+            "accuracy."
+        )
+    return said
+
+
+def cores(of: Reproduction) -> list[str]:
+    """For each number of cores, the fastest local exit and what has none."""
+    rows, said = of.section("cores"), []
+    for share in dict.fromkeys(row.setup.edge_cores for row in rows):
+        here = [row for row in rows if row.setup.edge_cores == share and row.p50("overall") is not None]
+        local = [row for row in here if row.setup.contender == "local exit"]
+        others = [row for row in here if row.setup.contender != "local exit"]
+        if local:
+            best = min(local, key=lambda row: row.p50("overall") or 0.0)
+            beside = ", ".join(f"{name(row.setup)} {row.p50('overall'):.2f} ms" for row in others)
+            amount = "all cores" if share is None else f"{share:g} core{'s' * (share > 1)}"
+            said.append(f"{amount}: the fastest exit is {_told(best)}{'; beside it ' * bool(beside)}{beside}.")
+    return said
+
+
+def bandwidth(of: Reproduction) -> list[str]:
+    """Which exit is best at which rates, and at which a local exit pays."""
+    contests = at_rates(of)
+    if not contests:
+        return []
+    best: dict[str, list[str]] = {}
+    for contest in contests:
+        if contest.local is not None:
+            best.setdefault(name(contest.local.setup), []).append(f"{contest.rate:g}")
+    said = [f"The fastest local exit: {'; '.join(f'{who} at {_and(rates)} Mbit/s' for who, rates in best.items())}."]
+    known = [contest for contest in contests if contest.pays is not None]
+    for outcome, words in (
+        ("for", "A local exit is faster than everything at the edge and everything in the cloud at"),
+        ("against", "It is slower than one of them at"),
+        ("within noise", "It cannot be told from the faster of them at"),
+    ):
+        rates = [f"{contest.rate:g}" for contest in known if contest.pays == outcome]
+        if rates:
+            said.append(f"{words} {_and(rates)} Mbit/s.")
+    return said
+
+
+def reply(of: Reproduction) -> list[str]:
+    """For each link, at how many exits the direct way is faster for what the cloud answers."""
+    rows, said = of.section("reply"), []
+    for link in links(rows):
+        ways = {
+            way: {r.setup.exit: r for r in rows if (r.setup.link, r.setup.reply) == (link, way)}
+            for way in ("edge", "direct")
+        }
+        pairs = [(ways["edge"][k], ways["direct"][k]) for k in ways["edge"] if k in ways["direct"]]
+        found = [
+            outcome.outcome
+            for through, direct in pairs
+            if (outcome := times("", time("", through, "cloud"), time("", direct, "cloud"))) is not None
+        ]
+        if found:
+            said.append(
+                f"{link}: what the cloud answers comes faster straight from it at {found.count('for')} of {len(found)} "
+                f"exits, slower at {found.count('against')}, not told apart at {found.count('within noise')}."
+            )
+    return said
+
+
+ANSWERS = {"baselines": baselines, "drop": drop, "cores": cores, "bandwidth": bandwidth, "reply": reply}
+
+
+def _told(row: Row) -> str:
+    accuracy = percent(row.overall_accuracy)
+    right = "" if accuracy is None else f" at {accuracy:.2f} %"
+    return f"{name(row.setup)}, {row.p50('overall'):.2f} ms{right}"
+
+
+def _less(without: float | None, with_: float | None) -> str:
+    if not without or with_ is None:
+        return "no change of"
+    return f"{100 * (with_ / without - 1):+.0f} %"
+
+
+def _points(without: Row, with_: Row) -> str:
+    if without.overall_accuracy is None or with_.overall_accuracy is None:
+        return "an unknown change"
+    return f"{100 * (with_.overall_accuracy - without.overall_accuracy):+.2f} points"
+
+
+def _and(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

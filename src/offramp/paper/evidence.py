@@ -1,0 +1,272 @@
+"""What a reproduction has to say on the paper's findings: for each kind of claim, its comparisons.
+
+Each function takes what was measured and gives comparisons whose difference is above zero on the paper's side; None
+stands for one of which a side was not measured.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from typing import TypeVar
+
+from offramp.paper.comparison import Comparison, Share, Time, accuracy, exited, gaps, overall_time, shares, time, times
+from offramp.paper.families import Family, label, models
+from offramp.paper.reproduced import Point, as_experiment, by_rate, name, points
+from offramp.paper.reproduction import Reproduction, Row
+from offramp.paper.values import Tier
+
+SIMILAR = 0.10  # cloud latencies this close to each other, as a share, are called similar
+BETTER_FROM, CLOSE_FROM, LARGEST_AT = 6, 7, 2  # the exits at which section 4.5 says so
+
+Compared = Iterable[Comparison | None]
+Number = TypeVar("Number", Share, Time)
+
+
+class Measured:
+    """A reproduction's rows and models, by what claims are about."""
+
+    def __init__(self, reproduction: Reproduction) -> None:
+        experiment = as_experiment(reproduction)
+        self.rows = points(reproduction)
+        self.thresholds = sorted({point.threshold for point in self.rows})
+        self.rates = by_rate(reproduction)
+        self.models = {family: models(experiment, family) for family in Family}
+        self.n = reproduction.test_samples
+
+    def over_exits(
+        self, family: Family, threshold: float, number: Callable[[str, Row], Number | None]
+    ) -> dict[int, Number]:
+        """One number of a family at a threshold by exit, rising, where it is known."""
+        rows = {p.exit: row for p, row in self.rows.items() if (p.family, p.threshold) == (family, threshold)}
+        return _known(rows, number)
+
+    def pairs(self) -> Iterator[tuple[str, Row, Row]]:
+        """SEM and MEM at the same exit and threshold."""
+        for (family, exit_, threshold), row in self.rows.items():
+            other = self.rows.get(Point(Family.MEM, exit_, threshold))
+            if family is Family.SEM and other is not None:
+                yield f"exit {exit_}, T = {threshold:g}", row, other
+
+    def lowest_and_highest_threshold(self) -> Iterator[tuple[str, Row, Row]]:
+        """Each model at each exit, at both."""
+        if len(self.thresholds) < 2:
+            return
+        low, high = self.thresholds[0], self.thresholds[-1]
+        for (family, exit_, threshold), row in self.rows.items():
+            other = self.rows.get(Point(family, exit_, high))
+            if threshold == low and other is not None:
+                yield f"{family}, exit {exit_}", row, other
+
+    def latencies(self) -> Iterator[tuple[str, Family, dict[int, Time]]]:
+        """Overall latencies over exits: of each family at each threshold, and of the SEMs at each rate."""
+        for family in Family:
+            for threshold in self.thresholds:
+                yield f"{family}, T = {threshold:g}", family, self.over_exits(family, threshold, overall_time)
+        for rate in self.rates:
+            yield f"SEM, {rate:g} Mbit/s", Family.SEM, self.at_rate(rate)
+
+    def at_rate(self, rate: float) -> dict[int, Time]:
+        """Overall latencies of the SEMs over exits at a rate."""
+        rows = {row.setup.exit: row for row in self.rates[rate] if row.setup.contender == "local exit"}
+        return _known(rows, overall_time)
+
+    def local(self, family: Family, exit_: int) -> Share | None:
+        """Accuracy of all test samples at a local exit."""
+        return self._all(family, exit_, exit_, f"{family} exit {exit_}")
+
+    def last(self, family: Family, exit_: int) -> Share | None:
+        """Accuracy of all test samples at the last exit of the same model."""
+        model = self.models[family].get(exit_)
+        return None if model is None else self._all(family, exit_, max(model.exits), f"{label(model.model)}'s last")
+
+    def _all(self, family: Family, key: int, exit_: int, shown: str) -> Share | None:
+        model = self.models[family].get(key)
+        value = None if model is None else model.test_accuracy.get(exit_)
+        return None if value is None or not self.n else Share(shown, value, self.n)
+
+
+def trend(tier: Tier, *, rising: bool) -> Callable[[Measured], Compared]:
+    """Of a tier's accuracy: the last SEM against the first at each threshold; and neighbours that go the other way."""
+
+    def compare(at: Measured) -> Compared:
+        for threshold in at.thresholds:
+            found = list(at.over_exits(Family.SEM, threshold, lambda shown, row: accuracy(shown, row, tier)).values())
+            if not rising:
+                found.reverse()
+            if len(found) > 1:
+                yield shares(f"T = {threshold:g}, first and last exit", found[-1], found[0])
+            for one, other in pairwise(found) if len(found) > 2 else ():
+                pair = shares(f"T = {threshold:g}, neighbouring exits", other, one)
+                if pair is not None and pair.outcome == "against":
+                    yield pair
+
+    return compare
+
+
+def first_exits_fewest(at: Measured) -> Compared:
+    """SEM-1 against the SEM that exits the next fewest, at each threshold."""
+    for threshold in at.thresholds:
+        first, others = _first(at.over_exits(Family.SEM, threshold, exited))
+        yield shares(f"T = {threshold:g}", _least(others), first)
+
+
+def first_edge_shortest(at: Measured) -> Compared:
+    """SEM-1 against the SEM with the next shortest edge latency, at each threshold."""
+    for threshold in at.thresholds:
+        found = at.over_exits(Family.SEM, threshold, lambda shown, row: time(shown, row, "edge"))
+        first, others = _first(found)
+        yield times(f"T = {threshold:g}", _least(others), first)
+
+
+def first_overall_longest(at: Measured) -> Compared:
+    """SEM-1 against the SEM with the next longest overall latency, at each threshold and rate."""
+    for where, family, found in at.latencies():
+        first, others = _first(found)
+        if family is Family.SEM:
+            yield times(where, first, max(others, key=_value, default=None))
+
+
+def middle_best(at: Measured) -> Compared:
+    """The better of the first and the last exit against the best between them, at each threshold and rate."""
+    for where, _, found in at.latencies():
+        if len(found) > 2:
+            first, *middle, last = found.values()
+            yield times(where, _least([first, last]), _least(middle))
+
+
+def cloud_similar(at: Measured) -> Compared:
+    """The longest cloud latency of the SEMs against a little more than the shortest, at each threshold."""
+    for threshold in at.thresholds:
+        found = at.over_exits(Family.SEM, threshold, lambda shown, row: time(shown, row, "cloud")).values()
+        if len(found) > 1:
+            low, high = min(found, key=_value), max(found, key=_value)
+            allowed = Time(f"{100 * SIMILAR:.0f} % above {low.name}", (1 + SIMILAR) * low.value, low.apart)
+            yield times(f"T = {threshold:g}", allowed, high)
+
+
+def best_changes(at: Measured) -> Compared:
+    """At the lowest and the highest rate, the exit that is best there against the one that is best at the other.
+
+    Where one is best at both, how far the next one is behind speaks against a change.
+    """
+    found = {rate: times_ for rate in at.rates if len(times_ := at.at_rate(rate)) > 1}
+    if len(found) < 2:
+        return
+    ends = [min(found), max(found)]
+    best = [min(found[rate], key=lambda exit_: found[rate][exit_].value) for rate in ends]
+    for rate, here, there in ((ends[0], best[0], best[1]), (ends[1], best[1], best[0])):
+        where = f"{rate:g} Mbit/s"
+        if here != there:
+            yield times(where, found[rate].get(there), found[rate][here])
+        else:
+            others = [known for exit_, known in found[rate].items() if exit_ != here]
+            yield times(where, found[rate][here], _least(others))
+
+
+def mem_exits_fewer(at: Measured) -> Compared:
+    """SEM against MEM at each exit and threshold."""
+    return [shares(where, exited("SEM", sem), exited("MEM", mem)) for where, sem, mem in at.pairs()]
+
+
+def mem_less_accurate(at: Measured) -> Compared:
+    """SEM against MEM at each exit and threshold."""
+    return [
+        shares(where, accuracy("SEM", sem, "overall"), accuracy("MEM", mem, "overall"))
+        for where, sem, mem in at.pairs()
+    ]
+
+
+def mem_slower(at: Measured) -> Compared:
+    """MEM against SEM at each exit and threshold."""
+    return [times(where, overall_time("MEM", mem), overall_time("SEM", sem)) for where, sem, mem in at.pairs()]
+
+
+def higher_exits_more(at: Measured) -> Compared:
+    """The highest threshold against the lowest. What leaves at the lower leaves at the higher: there is no error."""
+    return [
+        shares(where, exited("high T", high), exited("low T", low), moved=0)
+        for where, low, high in at.lowest_and_highest_threshold()
+    ]
+
+
+def higher_faster(at: Measured) -> Compared:
+    """The lowest threshold against the highest."""
+    return [
+        times(where, overall_time("low T", low), overall_time("high T", high))
+        for where, low, high in at.lowest_and_highest_threshold()
+    ]
+
+
+def higher_less_accurate(tier: Tier) -> Callable[[Measured], Compared]:
+    """The lowest threshold against the highest, by a tier's accuracy."""
+
+    def compare(at: Measured) -> Compared:
+        for where, low, high in at.lowest_and_highest_threshold():
+            moved = abs(high.exited_locally - low.exited_locally) if tier == "overall" else None
+            yield shares(where, accuracy("low T", low, tier), accuracy("high T", high, tier), moved=moved)
+
+    return compare
+
+
+def same_local(at: Measured) -> Compared:
+    """SEM against MEM at each exit, all samples answered there."""
+    return [shares(f"exit {k}", at.local(Family.SEM, k), at.local(Family.MEM, k)) for k in at.models[Family.SEM]]
+
+
+def same_last(at: Measured) -> Compared:
+    """Each SEM's last exit against MEM's, all samples answered there."""
+    return [shares(f"exit {k}", at.last(Family.SEM, k), at.last(Family.MEM, k)) for k in at.models[Family.SEM]]
+
+
+def largest_gap(at: Measured) -> Compared:
+    """The gap between SEM and MEM at one exit against the largest elsewhere."""
+    found = {gap.where: gap for gap in same_local(at) if gap is not None}
+    named = found.pop(f"exit {LARGEST_AT}", None)
+    if named is not None and found:
+        yield gaps("all samples", named, max(found.values(), key=_difference))
+
+
+def earlier_against_later(at: Measured) -> Compared:
+    """Each SEM against MEM one exit later, all samples answered there."""
+    return [
+        shares(f"exits {k} and {k + 1}", at.local(Family.SEM, k), at.local(Family.MEM, k + 1))
+        for k in at.models[Family.SEM]
+    ]
+
+
+def local_beats_last(at: Measured) -> Compared:
+    """The later SEMs' local exits against MEM's last one."""
+    return [
+        shares(f"exit {k}", at.local(Family.SEM, k), at.last(Family.MEM, k))
+        for k in at.models[Family.SEM]
+        if k >= BETTER_FROM
+    ]
+
+
+def close_to_last(at: Measured) -> Compared:
+    """How far a SEM's last exit is ahead of its local one: the least among earlier SEMs against the later ones."""
+    ahead = {k: shares(f"exit {k}", at.last(Family.SEM, k), at.local(Family.SEM, k)) for k in at.models[Family.SEM]}
+    earlier = [gap for k, gap in ahead.items() if k < CLOSE_FROM and gap is not None]
+    for k, gap in ahead.items():
+        if k >= CLOSE_FROM and gap is not None and earlier:
+            yield gaps(f"exit {k}", min(earlier, key=_difference), gap)
+
+
+def _known(rows: dict[int, Row], number: Callable[[str, Row], Number | None]) -> dict[int, Number]:
+    found = {exit_: number(name(row.setup), row) for exit_, row in sorted(rows.items())}
+    return {exit_: known for exit_, known in found.items() if known is not None}
+
+
+def _first(found: dict[int, Number]) -> tuple[Number | None, list[Number]]:
+    return found.get(1), [known for exit_, known in found.items() if exit_ != 1]
+
+
+def _least(found: Iterable[Number]) -> Number | None:
+    return min(found, key=_value, default=None)
+
+
+def _value(number: Share | Time) -> float:
+    return number.value
+
+
+def _difference(comparison: Comparison) -> float:
+    return comparison.difference

@@ -1,0 +1,111 @@
+"""The journal of a reproduction: a line for each repeat of each setup, written as it comes; a run goes on from it."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+
+from offramp.artifacts.document import Frozen, write_bytes
+from offramp.errors import InputError, OfframpError
+from offramp.exits.evaluation import Evaluation
+from offramp.paper.reproduction import ROWS, Repeat, Row, Setup, Topology
+
+
+class Head(Frozen):
+    """What all lines have in common. A run of anything else does not go on here."""
+
+    bundles: dict[str, str]  # id by model
+    batch_size: int
+    topology: Topology
+    hardware: str
+
+
+class Entry(Frozen):
+    """One repeat of one setup."""
+
+    setup: Setup
+    evaluation: Evaluation
+    bytes_to_cloud: int
+    compared: int  # answers held against the offline evaluation
+    differing: int
+    ties: int
+    repeat: Repeat
+
+
+class Journal:
+    """Lines of a run in its folder: the head, then entries."""
+
+    def __init__(self, path: Path, entries: list[Entry]) -> None:
+        self.path, self.entries = path, entries
+
+    @classmethod
+    def open(cls, folder: Path, head: Head, *, resume: bool) -> Self:
+        """Begin one, or with `resume` go on with the one that is there; InputError where the two do not fit."""
+        path = folder / ROWS
+        if not path.exists():
+            write_bytes(path, f"{head.model_dump_json()}\n".encode())
+            return cls(path, [])
+        if not resume:
+            raise InputError(f"{folder}: holds a run. Go on with it by --resume, or choose another folder by --out.")
+        lines = path.read_text().splitlines()
+        try:
+            found = Head.model_validate_json(lines[0] if lines else "")
+        except ValidationError as error:
+            raise InputError(f"{path}: its first line is not a run's. Choose another folder by --out.") from error
+        for name in Head.model_fields:
+            there, here = getattr(found, name), getattr(head, name)
+            if there != here:
+                raise InputError(
+                    f"{folder}: holds a run of other {name.replace('_', ' ')}: {_shown(there)}, now {_shown(here)}. "
+                    "Choose another folder by --out."
+                )
+        entries = []
+        for line in lines[1:]:
+            try:
+                entries.append(Entry.model_validate_json(line))
+            except ValidationError:  # a run that was killed may have left half a line: it is measured again
+                break
+        text = "".join(f"{one.model_dump_json()}\n" for one in (head, *entries))
+        write_bytes(path, text.encode())
+        return cls(path, entries)
+
+    def add(self, entry: Entry) -> None:
+        """Keep a repeat."""
+        with self.path.open("a") as file:
+            file.write(f"{entry.model_dump_json()}\n")
+        self.entries.append(entry)
+
+    def count(self, setup: Setup) -> int:
+        """How many repeats of a setup there are."""
+        return sum(entry.setup == setup for entry in self.entries)
+
+    def row(self, setup: Setup) -> Row | None:
+        """A setup's repeats as one row; OfframpError where they disagree on what is not a time."""
+        entries = [entry for entry in self.entries if entry.setup == setup]
+        if not entries:
+            return None
+        first = entries[0]
+        for number, entry in enumerate(entries[1:], 2):
+            if (entry.evaluation, entry.bytes_to_cloud) != (first.evaluation, first.bytes_to_cloud):
+                raise OfframpError(
+                    f"{setup.model} at exit {setup.exit}, T = {setup.threshold:g}: repeat {number} gave "
+                    f"{entry.evaluation}, {entry.bytes_to_cloud} bytes; the first gave {first.evaluation}, "
+                    f"{first.bytes_to_cloud} bytes. Answers must not differ: report this."
+                )
+        found = first.evaluation
+        return Row(
+            setup=setup,
+            exited_locally=found.exited_locally,
+            forwarded=found.forwarded,
+            dropped=found.dropped,
+            edge_accuracy=found.edge_accuracy,
+            cloud_accuracy=found.cloud_accuracy,
+            overall_accuracy=found.overall_accuracy,
+            bytes_to_cloud=first.bytes_to_cloud,
+            repeats=tuple(entry.repeat for entry in entries),
+        )
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) < 80 else f"{text[:77]}…"

@@ -1,0 +1,64 @@
+"""What a long run shows while it runs: what is measured now, how far it is, how long is left."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from offramp.link.shape import LinkShape
+from offramp.paper.reproduction import Setup
+
+PER_SAMPLE, PER_SETUP = 0.0006, 0.05  # seconds, roughly: only how they compare matters to the time that is left
+
+
+class Live:
+    """A bar over all repeats, weighed by how long each should take; without a terminal, a line a section and link."""
+
+    def __init__(self, console: Console, work: list[tuple[Setup, int]]) -> None:
+        self.console, self.last = console, ""
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=120,
+            disable=not console.is_terminal,
+        )
+        total = sum(_weight(setup) * repeats for setup, repeats in work if repeats > 0)
+        self.task = self.progress.add_task("starting the nodes", total=total or 1)
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def at(self, setup: Setup, repeat: int) -> None:
+        """Say what is being measured."""
+        where = setup.link if setup.edge_cores is None else f"{setup.edge_cores:g} cores"
+        place = f"{setup.section}, {where}"
+        if self.progress.disable and place != self.last:
+            done = self.progress.tasks[0]
+            share = 100 * done.completed / (done.total or 1)
+            self.console.print(f"{place}: measuring ({share:.0f} % done)", highlight=False)
+        self.last = place
+        what = f"{place}: {setup.model} {setup.contender}, exit {setup.exit}, T {setup.threshold:g}, repeat {repeat}"
+        self.progress.update(self.task, description=what)
+
+    def done(self, setup: Setup) -> None:
+        """Move the bar."""
+        self.progress.advance(self.task, _weight(setup))
+
+
+def _weight(setup: Setup) -> float:
+    """Seconds that a repeat should take."""
+    shape = LinkShape.parse(setup.link)
+    slower = 1 / min(1.0, setup.edge_cores or 1.0)
+    return PER_SETUP + setup.samples * (PER_SAMPLE * slower + shape.delay / 16)

@@ -1,0 +1,152 @@
+"""The report of a reproduction: one HTML page that stands alone, figures as files, and the rows as CSV.
+
+Takes a reproduction and a folder. The page loads nothing: style, figures, their points and the script are inside it.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from offramp._version import __version__
+from offramp.artifacts.document import write_bytes
+from offramp.charts.live import Live, live
+from offramp.charts.sheet import Figure, as_png
+from offramp.charts.svg import inline
+from offramp.paper.answers import ANSWERS
+from offramp.paper.captions import OPEN_CAPTIONS, STATED, caption
+from offramp.paper.comparison import RULE, Verdict
+from offramp.paper.conditions import of_reproduction
+from offramp.paper.costs import costs
+from offramp.paper.figures import FIGURES
+from offramp.paper.finding import finding
+from offramp.paper.findings import Finding, findings, signed
+from offramp.paper.notes import notes
+from offramp.paper.open_figures import OPEN_FIGURES
+from offramp.paper.reproduced import as_experiment, comparable, widest
+from offramp.paper.reproduction import Reproduction, Section
+from offramp.paper.reproduction_tables import COLUMNS, TITLES, beside, lines, pays, table_1
+from offramp.paper.rows_csv import rows_csv
+from offramp.report.template import Markup, render, unbroken
+
+ROWS_CSV = "rows.csv"
+QUESTIONS: dict[Section, str] = {
+    "baselines": "What else one could deploy, by the same client over the same link: everything at the edge; "
+    "everything in the cloud, the image sent as 8-bit pixels and as JPEG; a split with no exit; a cascade of the local "
+    "exit's small network at the edge and the whole network in the cloud, which is sent the image.",
+    "drop": "The paper proposes to give up on samples whose score is above a drop threshold. What does it save in "
+    "bytes and in the cloud's time, and what does it cost in accuracy?",
+    "cores": "The paper leaves edges of restricted computing resources to later work. What if the edge has one "
+    "core, half of one, a quarter?",
+    "bandwidth": "Which exit is best at which rate, and where does a local exit stop paying at all?",
+    "reply": "In the paper the cloud answers the client itself. What is that worth against an answer through the edge?",
+}
+
+
+def write_reproduction(reproduction: Reproduction, folder: Path) -> list[Path]:
+    """Write `report.html`, `rows.csv` and every figure as SVG and PNG, each whole or not at all; give their paths.
+
+    What nothing was measured of is not drawn. Files of an earlier report that are no longer drawn stay.
+    """
+    figures = draw_reproduction(reproduction)
+    drawn = {name: live(figure) for name, figure in figures.items()}
+    contents = {"report.html": reproduction_page(reproduction, drawn).encode()}
+    contents[ROWS_CSV] = rows_csv(reproduction).encode()
+    for name, figure in figures.items():
+        contents[f"figures/{name}.svg"] = drawn[name].svg.encode()
+        contents[f"figures/{name}.png"] = as_png(figure)
+    for path, content in contents.items():
+        write_bytes(folder / path, content)
+    return [folder / path for path in contents]
+
+
+def draw_reproduction(reproduction: Reproduction) -> dict[str, Figure]:
+    """Every figure that the reproduction holds something of, the paper's numbers beside ours where they compare."""
+    experiment, compared = as_experiment(reproduction), comparable(reproduction)
+    figures = {
+        name: plate.draw(experiment, beside=compared) for name, plate in FIGURES.items() if plate.holds(experiment)
+    }
+    return figures | {name: draw(reproduction) for name, draw in OPEN_FIGURES.items() if _rows(reproduction, name)}
+
+
+def reproduction_page(reproduction: Reproduction, drawn: dict[str, Live]) -> str:
+    """Give the report as HTML text. Every value is escaped; only our own drawings and their points are not."""
+    experiment = as_experiment(reproduction)
+    held = findings(reproduction)
+    measured = [section for section in QUESTIONS if reproduction.section(section)]
+    contents = [
+        ("findings", "Findings"), ("conditions", "Conditions"), ("table-1", "Table 1"), ("paper", "Figures 5 to 10"),
+        ("beside", "Beside the paper"), *((section, TITLES[section]) for section in measured),
+        ("reading", "How to read"),
+    ]  # fmt: skip
+    return render(
+        "reproduction.html",
+        __package__,
+        version=__version__,
+        reproduction=reproduction,
+        comparable=comparable(reproduction),
+        finding=unbroken(finding(experiment)),
+        findings=held,
+        signed=signed,
+        verdicts=_verdicts(held),
+        rule=RULE,
+        contents=contents,
+        left=", ".join(f"{section} {n}" for section, n in Counter(s.section for s in reproduction.left).items()),
+        conditions=of_reproduction(reproduction),
+        table_1=table_1(reproduction),
+        beside=beside(reproduction),
+        figures={name: _plate(reproduction, name, figure) for name, figure in drawn.items()},
+        sections=[{"name": section, "title": TITLES[section], "question": QUESTIONS[section]} for section in measured],
+        answers={"paper": []} | {name: [unbroken(s) for s in answer(reproduction)] for name, answer in ANSWERS.items()},
+        spreads={section: _spread(reproduction, section) for section in TITLES},
+        rows={section: lines(reproduction, section) for section in TITLES},
+        columns=COLUMNS,
+        pays=pays(reproduction),
+        costs=costs(experiment, reproduction.image_bytes),
+        image_bytes=reproduction.image_bytes,
+        notes=[unbroken(note) for note in notes(reproduction)],
+    )
+
+
+def _plate(reproduction: Reproduction, name: str, drawn: Live) -> dict[str, Any]:
+    numbered = name.startswith("figure-")
+    if name in FIGURES:
+        text = caption(name, as_experiment(reproduction)) + (_stated(name) if comparable(reproduction) else "")
+    else:
+        text = OPEN_CAPTIONS[name]
+    return {
+        "title": name.replace("-", " ").capitalize() if numbered else "",
+        "caption": unbroken(text),
+        "drawing": Markup(inline(drawn.svg, name, text)),
+        "points": Markup(drawn.points),
+    }
+
+
+def _stated(name: str) -> str:
+    return f" {STATED}; dashes: those of the last exits." if name == "figure-10" else f" {STATED}."
+
+
+def _verdicts(held: list[Finding]) -> str:
+    counted = Counter(each.verdict for each in held)
+    words: dict[Verdict, str] = {
+        "holds": "hold",
+        "does not hold": "do not hold",
+        "depends": "depend",
+        "not measured": "were not measured",
+    }
+    said = ", ".join(f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict])
+    return f"Of {len(held)}, {said}."
+
+
+def _spread(reproduction: Reproduction, section: Section) -> str:
+    found = widest(reproduction, section)
+    if found is None:
+        return "One repeat: how far the medians would spread is not known." if reproduction.section(section) else ""
+    middle, most = (f"{100 * share:.1f} %" for share in found)
+    return (
+        f"Over {reproduction.repeats} repeats the overall medians of a setup lie apart by {middle} of their median in "
+        f"the middle setup, and by {most} in the worst."
+    )
+
+
+def _rows(reproduction: Reproduction, name: str) -> bool:
+    return any(row.setup.section == name and row.repeats for row in reproduction.rows)

@@ -1,0 +1,103 @@
+"""The nodes that a reproduction is measured on: started for it as processes, or somebody else's by address."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from offramp.artifacts.bundle import MANIFEST, Manifest
+from offramp.artifacts.plan import PAPER_THRESHOLD
+from offramp.bench.cores import limited
+from offramp.bench.processes import link, running
+from offramp.link.shape import LinkShape
+from offramp.protocol.client import Client
+
+TIMEOUT = 10.0  # seconds to wait for a node's statistics
+ENGINE = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """Clients of running nodes that hold every network of the experiment, told apart by their bundles' ids."""
+
+    edge: Client
+    cloud: Client | None  # over the link: where answers may come straight from it
+    front: Client | None = None  # the standard network as a classifier in the cloud, over the link
+    counts: tuple[Client, ...] = ()  # of what computes in the cloud, not over the link: asked for statistics
+
+    def cloud_seconds(self) -> float:
+        """What the cloud's nodes have spent on answers since they started, by their own count."""
+        return sum(found.seconds for node in self.counts for found in node.statistics(timeout=TIMEOUT).values())
+
+
+class Stage(Protocol):
+    """Gives nodes with a link between edge and cloud, the edge held to a number of cores."""
+
+    def nodes(self, link_text: str, cores: float | None) -> AbstractContextManager[Nodes]:
+        """Start what is not there yet; what was started stops with the context."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Nodes as processes of this machine: a cloud for all, and for each link an edge behind it."""
+
+    bundles: Sequence[Path]
+    cloud: str
+    front: str | None
+
+    @contextmanager
+    def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
+        """Start the link and an edge behind it."""
+        shape = LinkShape.parse(link_text)
+        with ExitStack() as started:
+            # The test node's own way to the cloud is the link too: that is where direct replies come along.
+            over = _over(started, shape, self.cloud)
+            threads = () if cores is None else ("--threads", "1")
+            # Each request brings a plan of its own: what the edge starts with only has to be one.
+            begin = ("--threshold", str(PAPER_THRESHOLD), "--cloud", over)
+            arguments = (*map(str, self.bundles), *begin, *threads, *ENGINE)
+            edge = started.enter_context(running("edge", *arguments))
+            address = edge.address()
+            if cores is not None:
+                started.enter_context(limited(edge.process.pid, cores))
+
+            def client(at: str) -> Client:
+                return started.enter_context(Client(at))
+
+            front = None if self.front is None else client(_over(started, shape, self.front))
+            counts = tuple(client(at) for at in (self.cloud, self.front) if at is not None)
+            yield Nodes(client(address), client(over), front, counts)
+
+
+@contextmanager
+def processes(bundles: Sequence[Path], whole: Path | None) -> Iterator[Processes]:
+    """Run a cloud with every bundle, and beside it `whole`, a network that answers everything there, if any."""
+    with ExitStack() as started:
+        cloud = started.enter_context(running("cloud", *map(str, bundles), *ENGINE)).address()
+        front = None
+        if whole is not None:
+            cut = str(Manifest.read(whole / MANIFEST).last)
+            front = started.enter_context(running("edge", str(whole), "--cut", cut, *ENGINE)).address()
+        yield Processes(bundles, cloud, front)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Nodes that run already, in containers or on other machines; what lies between them is theirs."""
+
+    edge: str
+    cloud: str | None
+
+    @contextmanager
+    def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
+        """Connect."""
+        with ExitStack() as opened:
+            cloud = None if self.cloud is None else opened.enter_context(Client(self.cloud))
+            counts = () if cloud is None else (cloud,)
+            yield Nodes(opened.enter_context(Client(self.edge)), cloud, counts=counts)
+
+
+def _over(started: ExitStack, shape: LinkShape, to: str) -> str:
+    """The address by which a node is reached over a link; where nothing is shaped, nothing stands between."""
+    return to if shape.unshaped else started.enter_context(link(shape, to))

@@ -1,0 +1,236 @@
+"""A client of one node: every call has a deadline, every failure is an error of ours that names the peer."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from offramp.errors import InputError, LinkError, UnreachableError
+from offramp.protocol.served import Parameters, Result
+from offramp.protocol.status import error_of
+from offramp.protocol.tensors import read_outputs, read_parameters, write_request
+from offramp.sockets import check_address
+
+FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
+# A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
+# calls nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
+KEEPALIVE_MS = 10_000
+LOOK = 0.1  # seconds between looks at a node that is not ready yet
+OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_send_message_length", -1),  # the server states and enforces the bound
+    ("grpc.max_receive_message_length", 256 * 2**20),
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one attempt may take: over a satellite, two round trips
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.enable_http_proxy", 0),  # nodes reach each other directly
+]
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a node says of one of its models."""
+
+    name: str
+    versions: tuple[str, ...]
+    inputs: dict[str, tuple[str, tuple[int, ...]]]  # name: datatype, shape
+    outputs: dict[str, tuple[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class ModelStatistics:
+    """What a model has answered.
+
+    The time of a request is the node's own, from its decoded message to its last result. It has the check of the batch,
+    the opening of a span that nobody asked for before, the wait for a turn among other requests, and the computing; it
+    has neither the network nor the decoding of messages. Of a tail that is asked one request at a time this is its
+    computing. The classifier's has the decoding of encoded images and the wait for the cloud; asked on a stream, the
+    sending of all parts but the last.
+    """
+
+    samples: int
+    seconds: float  # of the requests that were answered, added up
+
+
+class Client:
+    """Calls one node. Safe to use from several threads at once.
+
+    With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors all the same.
+    """
+
+    def __init__(self, address: str, via: str | None = None) -> None:
+        self.address = check_address(address)
+        self.channel = grpc.insecure_channel(via or address, OPTIONS)
+        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.channel.close()
+
+    def wait_ready(self, timeout: float) -> None:
+        """Wait until the node says that it can answer; UnreachableError after `timeout` seconds."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                left = max(end - time.monotonic(), LOOK)
+                if self.stub.ServerReady(pb.ServerReadyRequest(), timeout=left, wait_for_ready=True).ready:
+                    return
+            except grpc.RpcError as error:
+                if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                    raise UnreachableError(
+                        f"{self.address} does not answer (waited {timeout:g} s). "
+                        "Start it, or check the address and the network."
+                    ) from error
+                raise error_of(error, self.address) from error
+            if time.monotonic() + LOOK > end:
+                raise UnreachableError(
+                    f"{self.address} answers that it is not ready (waited {timeout:g} s). Look at its log."
+                )
+            time.sleep(LOOK)
+
+    def prepare(self, model: str, timeout: float, version: str = "") -> None:
+        """Ask a model to be ready.
+
+        Raises UnknownModelError where the node does not serve it, UnreachableError where it says that it is not ready.
+        """
+        try:
+            answer = self.stub.ModelReady(pb.ModelReadyRequest(name=model, version=version), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        if not answer.ready:
+            raise UnreachableError(f"{self.address} answers that model {model!r} is not ready. Look at its log.")
+
+    def metadata(self, model: str, timeout: float, version: str = "") -> ModelMetadata:
+        """Ask what a model takes and gives, and in which versions."""
+        try:
+            answer = self.stub.ModelMetadata(pb.ModelMetadataRequest(name=model, version=version), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return ModelMetadata(
+            answer.name,
+            tuple(answer.versions),
+            {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in answer.inputs},
+            {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in answer.outputs},
+        )
+
+    def config(self, model: str, timeout: float, version: str = "") -> dict[str, str]:
+        """Ask what else there is to know of a model."""
+        try:
+            answer = self.stub.ModelConfig(pb.ModelConfigRequest(name=model, version=version), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return {name: value.string_value for name, value in answer.config.parameters.items()}
+
+    def statistics(self, model: str = "", timeout: float = 10.0) -> dict[tuple[str, str], ModelStatistics]:
+        """Ask what a model's every version, or every model, has answered since the node started, by name and version.
+
+        The difference of two askings is what was answered between them. A node of several workers answers for one.
+        """
+        try:
+            answer = self.stub.ModelStatistics(pb.ModelStatisticsRequest(name=model), timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return {
+            (found.name, found.version): ModelStatistics(found.inference_count, found.inference_stats.success.ns / 1e9)
+            for found in answer.model_stats
+        }
+
+    def begin(self, request: pb.ModelInferRequest, timeout: float) -> "Future[Result]":
+        """Send a request and give what will be its whole answer, or its error, after `timeout` seconds at the latest.
+
+        No thread waits for it. What is called back when it is done is called on the connection's own thread.
+        """
+        answer: Future[Result] = Future()
+        answer.set_running_or_notify_cancel()
+
+        def done(call: Any) -> None:
+            try:
+                answer.set_result(_result(call.result(), self.address))
+            except grpc.RpcError as error:
+                failed = error_of(error, self.address)
+                failed.__cause__ = error
+                answer.set_exception(failed)
+            except Exception as error:
+                answer.set_exception(error)
+
+        self.stub.ModelInfer.future(request, timeout=timeout).add_done_callback(done)
+        return answer
+
+    def send(self, request: pb.ModelInferRequest, timeout: float) -> Result:
+        """Send a request and wait for its whole answer."""
+        try:
+            response = self.stub.ModelInfer(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
+        return _result(response, self.address)
+
+    def infer(
+        self,
+        model: str,
+        inputs: dict[str, Any],
+        *,
+        timeout: float,
+        version: str = "",
+        parameters: Parameters | None = None,
+    ) -> Result:
+        """Ask a model and wait for its whole answer."""
+        return self.send(write_request(model, version, inputs, parameters), timeout)
+
+    def stream(
+        self,
+        model: str,
+        requests: Iterator[tuple[dict[str, Any], Parameters]],
+        *,
+        timeout: float,
+        version: str = "",
+    ) -> "ResultStream":
+        """Ask a model one thing after another (inputs and parameters); iterate over the parts of the answers.
+
+        `timeout` bounds the stream as a whole.
+        """
+        messages = (write_request(model, version, inputs, parameters) for inputs, parameters in requests)
+        return ResultStream(self.stub.ModelStreamInfer(messages, timeout=timeout), self.address)
+
+
+class ResultStream:
+    """The results of a stream as they come. Can be ended from another thread."""
+
+    def __init__(self, call: Any, peer: str) -> None:
+        self.call, self.peer = call, peer
+
+    def __iter__(self) -> Iterator[Result]:
+        try:
+            for message in self.call:
+                if message.error_message:
+                    raise LinkError(f"{self.peer}: {message.error_message}")
+                yield _result(message.infer_response, self.peer)
+        except grpc.RpcError as error:
+            if error.code() is not grpc.StatusCode.CANCELLED:
+                raise error_of(error, self.peer) from error
+
+    def cancel(self) -> None:
+        """End it; the iteration stops."""
+        self.call.cancel()
+
+
+def _result(response: pb.ModelInferResponse, peer: str) -> Result:
+    try:
+        parameters = read_parameters(response.parameters)
+        return Result(read_outputs(response), parameters, last=bool(parameters.get(FINAL, True)))
+    except InputError as error:
+        raise LinkError(f"{peer}: its answer does not hold together: {error}") from error

@@ -1,0 +1,160 @@
+"""The protocol over gRPC: messages to calls of a node, results to messages."""
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
+
+from offramp.errors import OfframpError
+from offramp.protocol.catalog import config, server_metadata
+from offramp.protocol.client import FINAL
+from offramp.protocol.node import Node
+from offramp.protocol.served import Call, Result, Served
+from offramp.protocol.status import status_of
+from offramp.protocol.tensors import (
+    read_inputs,
+    read_parameters,
+    refuse_classification,
+    refuse_shared_memory,
+    write_response,
+)
+
+log = logging.getLogger("offramp")
+
+SERVICE: str = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+FAILED = "the node failed; its log has the details."
+# Calls of Triton's own that make no sense here: models are fixed when a node starts, and tensors travel in messages.
+NOT_OFFERED = (
+    "RepositoryModelLoad",
+    "RepositoryModelUnload",
+    "SystemSharedMemoryStatus",
+    "SystemSharedMemoryRegister",
+    "SystemSharedMemoryUnregister",
+    "CudaSharedMemoryStatus",
+    "CudaSharedMemoryRegister",
+    "CudaSharedMemoryUnregister",
+    "TraceSetting",
+    "LogSettings",
+)
+
+
+class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
+    """The protocol's calls."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        for name in NOT_OFFERED:
+            setattr(self, name, _not_offered(name))
+
+    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return pb.ServerLiveResponse(live=True)
+
+    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return pb.ServerReadyResponse(ready=True)
+
+    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            self.node.catalog.find(request.name, request.version).prepare()
+            return pb.ModelReadyResponse(ready=True)
+
+        return _answered(context, answer)
+
+    def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return json_format.ParseDict(server_metadata(), pb.ServerMetadataResponse())
+
+    def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            catalog = self.node.catalog
+            metadata = catalog.metadata(catalog.find(request.name, request.version))
+            return json_format.ParseDict(metadata, pb.ModelMetadataResponse())
+
+        return _answered(context, answer)
+
+    def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            found = config(self.node.catalog.find(request.name, request.version))
+            return json_format.ParseDict({"config": found}, pb.ModelConfigResponse())
+
+        return _answered(context, answer)
+
+    def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            models = self.node.catalog.matching(request.name, request.version)
+            found = {"model_stats": [self.node.statistics.of(model) for model in models]}
+            return json_format.ParseDict(found, pb.ModelStatisticsResponse())
+
+        return _answered(context, answer)
+
+    def RepositoryIndex(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return json_format.ParseDict({"models": self.node.catalog.index()}, pb.RepositoryIndexResponse())
+
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            model = self.node.catalog.find(request.model_name, request.model_version)
+            return _response(request, model, self.node.infer(model, _call(request, context), _asked(request)))
+
+        return _answered(context, answer)
+
+    def ModelStreamInfer(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
+        """Triton's streaming call: each request's parts as they come, an error as a message, then the next request."""
+        for request in requests:
+            try:
+                model = self.node.catalog.find(request.model_name, request.model_version)
+                for result in self.node.stream(model, _call(request, context), _asked(request)):
+                    response = _response(request, model, result)
+                    response.parameters[FINAL].bool_param = result.last
+                    yield pb.ModelStreamInferResponse(infer_response=response)
+            except OfframpError as error:
+                yield _stream_error(request, f"{status_of(error).name}: {error}")
+            except Exception:
+                log.exception("a defect while answering %s", request.model_name)
+                yield _stream_error(request, f"INTERNAL: {FAILED}")
+
+
+def add_to(server: grpc.Server, node: Node) -> None:
+    """Make a gRPC server answer for a node."""
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(node), server)
+
+
+def _call(request: Any, context: grpc.ServicerContext) -> Call:
+    call = Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining())
+    context.add_callback(call.cancelled.set)
+    return call
+
+
+def _asked(request: Any) -> list[str]:
+    for output in request.outputs:
+        refuse_shared_memory(output.name, output.parameters)
+        refuse_classification(output.name, output.parameters)
+    return [output.name for output in request.outputs]
+
+
+def _response(request: Any, model: Served, result: Result) -> Any:
+    return write_response(model.name, model.version, result.outputs, result.parameters, request.id)
+
+
+def _stream_error(request: Any, message: str) -> Any:
+    answer = pb.ModelStreamInferResponse(error_message=message)
+    answer.infer_response.id = request.id
+    return answer
+
+
+def _answered(context: grpc.ServicerContext, answer: Callable[[], Any]) -> Any:
+    try:
+        return answer()
+    except OfframpError as error:
+        context.abort(status_of(error), str(error))
+    except Exception:
+        log.exception("a defect while answering")
+        context.abort(grpc.StatusCode.INTERNAL, FAILED)
+
+
+def _not_offered(name: str) -> Callable[[Any, grpc.ServicerContext], None]:
+    def refuse(request: Any, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name}: this node does not offer it.")
+
+    return refuse

@@ -1,0 +1,118 @@
+"""An HTTP server for an ASGI application, on a thread of its own beside the gRPC server of the same node."""
+
+import asyncio
+import threading
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from offramp.sockets import listening
+
+BACKLOG = 1024
+KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a client's usual pool does
+START = 10.0
+HEADERS = 1 << 16  # bytes of a request before its body
+PART = 1 << 20  # bytes of a body that are handed on at once: a batch of 32 images in one piece, not in seven
+TOLD = 1.0  # seconds after which a slow body's bytes are handed on all the same
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class _Protocol(HttpToolsProtocol):
+    """A connection that takes no more than so much before a body, and ends when nothing is asked on it for long."""
+
+    before_body = 0  # bytes since the last request was known
+    known = True
+    told = 0.0  # when who reads a body was last told of more
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait_for_request()
+
+    def on_message_begin(self) -> None:
+        self.known, self.before_body = False, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self.known = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of a body, and wake who reads it less often than uvicorn does, which is at every 64 KB."""
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > PART:
+            self.flow.pause_reading()
+        elif self.loop.time() < self.told + TOLD:
+            return
+        self.told = self.loop.time()
+        cycle.message_event.set()
+
+    def data_received(self, data: bytes) -> None:
+        waiting = None
+        if not self.known:
+            self.before_body += len(data)
+            if self.before_body > HEADERS:
+                self.transport.write(TOO_LONG)
+                self.transport.close()
+                return
+            # A request that comes byte by byte gets no longer for it than one that comes at once.
+            waiting, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
+        super().data_received(data)
+        if waiting is not None and not self.known:
+            self.timeout_keep_alive_task = waiting
+        elif waiting is not None:
+            waiting.cancel()
+        if self.cycle is None or self.cycle.response_complete:
+            self._wait_for_request()
+
+    def _wait_for_request(self) -> None:
+        if self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self.timeout_keep_alive_task = asyncio.get_running_loop().call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+
+class HttpServer:
+    """Bound when made, so that a port in use is found before anything is served."""
+
+    def __init__(
+        self, application: Any, host: str, port: int, *, shared: bool = False, keep_alive: float = KEEP_ALIVE
+    ) -> None:
+        self.socket = listening(host, port, BACKLOG, shared=shared)
+        self.port = self.socket.getsockname()[1]
+        self.address = f"{host}:{self.port}"
+        self.server = uvicorn.Server(
+            uvicorn.Config(
+                application,
+                http=_Protocol,
+                ws="none",
+                lifespan="off",
+                interface="asgi3",
+                access_log=False,
+                log_config=None,
+                log_level="warning",
+                server_header=False,
+                date_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
+            )
+        )
+        self.thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self.thread.start()
+
+    def stop(self, grace: float) -> None:
+        """Take no new connections, let requests in flight finish for up to `grace` seconds, and close."""
+        self.server.config.timeout_graceful_shutdown = max(1, round(grace))
+        self.server.should_exit = True
+        if self.thread.ident is not None:
+            self.thread.join(grace + START)
+        self.socket.close()
+
+    def _serve(self) -> None:
+        self.server.run(sockets=[self.socket])

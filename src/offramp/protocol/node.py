@@ -1,0 +1,80 @@
+"""What all ways into a node share: its models, the bounds of a request, the counts, and how an answer is put together.
+
+Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+
+from offramp.errors import InputError
+from offramp.protocol.catalog import Catalog
+from offramp.protocol.limits import Limits
+from offramp.protocol.served import Call, Parameters, Result, Served
+from offramp.protocol.statistics import Statistics
+
+FOREVER = 1e8  # seconds, three years: grpc gives the end of its calendar to who sets no deadline
+TIMEOUT = "timeout"  # Triton's name of the parameter by which a request states its deadline, in microseconds
+# What the protocol or a direct reply consumes; every other parameter of a request comes back with its answer.
+CONSUMED = frozenset(
+    {
+        TIMEOUT,
+        "priority",
+        "sequence_id",
+        "sequence_start",
+        "sequence_end",
+        "triton_enable_empty_final_response",
+        "binary_data_output",
+        "reply_to",
+        "reply_as",
+        "token",
+    }
+)
+
+
+class Node:
+    """Models behind one set of bounds and one set of counts."""
+
+    def __init__(self, models: Iterable[Served], max_batch: int) -> None:
+        self.catalog = Catalog(models)
+        self.limits = Limits.of(self.catalog, max_batch)
+        self.statistics = Statistics()
+
+    def infer(self, model: Served, call: Call, asked: Collection[str] = ()) -> Result:
+        """Answer a request whole; of the outputs, those asked for by name, or all.
+
+        Raises InputError and its kin for what does not fit, and whatever the model raises.
+        """
+        with self.statistics.measured(model, call):
+            call = self._admitted(model, call, asked)
+            return _chosen(call, model.infer(call), asked)
+
+    def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Iterator[Result]:
+        """Answer a request in parts, as `infer` does."""
+        with self.statistics.measured(model, call):
+            call = self._admitted(model, call, asked)
+            for part in model.stream(call):
+                yield _chosen(call, part, asked)
+
+    def _admitted(self, model: Served, call: Call, asked: Collection[str]) -> Call:
+        known = [spec.name for spec in model.outputs]
+        if unknown := [name for name in asked if name not in known]:
+            raise InputError(f"output {unknown[0]!r}: {model.name} gives {', '.join(known)}.")
+        self.limits.check(model, call.inputs)
+        return replace(call, timeout=_timeout(call))
+
+
+def _timeout(call: Call) -> float | None:
+    """Seconds the caller still waits, by its connection or its request, whichever ends first; None: for ever."""
+    microseconds = call.number(TIMEOUT, int)
+    if microseconds is not None and microseconds <= 0:
+        raise InputError(f"parameter {TIMEOUT!r}: expected microseconds above 0, got {microseconds}.")
+    asked = FOREVER if microseconds is None else microseconds / 1e6
+    seconds = min(asked, FOREVER if call.timeout is None else call.timeout)
+    return seconds if seconds < FOREVER else None
+
+
+def _chosen(call: Call, result: Result, asked: Collection[str]) -> Result:
+    """The outputs asked for, and the request's own parameters beside the answer's."""
+    outputs = {name: result.outputs[name] for name in asked if name in result.outputs} if asked else result.outputs
+    echoed: Parameters = {name: value for name, value in call.parameters.items() if name not in CONSUMED}
+    return Result(outputs, {**echoed, **result.parameters}, result.last)

@@ -1,0 +1,255 @@
+"""The protocol's REST form as an ASGI application over a node. No framework stands in the hot path.
+
+The event loop reads and writes; decoding, inference and encoding run together on one thread of the node's pool, so that
+a request changes threads twice and no more. Knows neither sockets nor processes.
+"""
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from offramp.errors import InputError, OfframpError, OverloadedError, TooLargeError
+from offramp.protocol.catalog import config, server_metadata
+from offramp.protocol.node import Node
+from offramp.protocol.rest_body import read_request, to_json, write_response
+from offramp.protocol.served import Call, Served
+from offramp.protocol.status import http_status_of
+
+log = logging.getLogger("offramp")
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+IN_HAND = 1 << 29  # bytes of bodies in hand at once
+SILENCE = 60.0  # seconds without a byte of a request's body after which it is given up
+NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "logging", "load", "unload"})
+DIGITS = 18  # of a number in a header
+HEADER_LENGTH = b"inference-header-content-length"
+COMPRESSED = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+OK = 200
+JSON = ((b"content-type", b"application/json"),)
+BINARY = ((b"content-type", b"application/octet-stream"),)
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is sent back."""
+
+    body: bytes
+    status: int = OK
+    headers: Headers = JSON
+
+
+class _GoneError(Exception):
+    """The client went before it had sent its whole request."""
+
+
+class _SilentError(Exception):
+    """The client is there and sends no more of its request."""
+
+
+class Application:
+    """Answers the protocol's addresses below `/v2`.
+
+    Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one.
+    """
+
+    def __init__(self, node: Node, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE) -> None:
+        self.node, self.pool, self.most, self.silence = node, pool, most, silence
+        self.stopping = False
+        self.in_hand = 0  # bytes of bodies that have come and are not answered yet
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        assert scope["type"] == "http"  # the server offers nothing else
+        response = await self._answer(scope, receive)
+        headers = [*response.headers, (b"content-length", b"%d" % len(response.body))]
+        if response.status != OK and any(name == b"expect" for name, _ in scope["headers"]):
+            # The client may never send the body that it asked leave to send: what comes next could be either.
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+    async def _answer(self, scope: Message, receive: Receive) -> Response:  # noqa: PLR0911  # a return an address
+        method, path = scope["method"], [part for part in scope["path"].split("/") if part]
+        try:
+            match path:
+                case ["v2", "models", name, "infer"]:
+                    return _only(method, "POST") or await self._inferred(name, "", scope["headers"], receive)
+                case ["v2", "models", name, "versions", version, "infer"]:
+                    return _only(method, "POST") or await self._inferred(name, version, scope["headers"], receive)
+                case ["v2", "repository", "index"]:
+                    return _only(method, "POST", "GET") or _json(self.node.catalog.index())
+                case ["v2", *rest] if NOT_OFFERED.intersection(rest):
+                    return _error(f"{scope['path']}: this node does not offer it.", 501)
+                case ["v2", *rest]:
+                    return _only(method, "GET", "HEAD") or await self._told(rest) or _nothing_at(scope["path"])
+            return _nothing_at(scope["path"])
+        except OfframpError as error:
+            return _error(str(error), http_status_of(error))
+        except _GoneError:
+            return _error("the client has gone.", 400)
+        except _SilentError:
+            response = _error(f"body: nothing more of it came for {self.silence:g} s.", 408)
+            return Response(response.body, 408, (*JSON, (b"connection", b"close")))
+        except Exception:
+            log.exception("a defect while answering %s", scope["path"])
+            return _error("the node failed; its log has the details.", 500)
+
+    async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
+        """What the node tells of itself; None for an address that there is not."""
+        node = self.node
+        match path:
+            case []:
+                return _json(server_metadata())
+            case ["health", "live"]:
+                return _json({"live": True})
+            case ["health", "ready"]:
+                return _stopping() if self.stopping else _json({"ready": True})
+            case ["models", "stats"]:
+                return self._statistics()
+            case ["models", name, "stats"]:
+                return self._statistics(name)
+            case ["models", name, "versions", version, "stats"]:
+                return self._statistics(name, version)
+            case ["models", name, "versions", version, *what]:
+                return await self._told_of(node.catalog.find(name, version), what)
+            case ["models", name, *what]:
+                return await self._told_of(node.catalog.find(name), what)
+        return None
+
+    async def _told_of(self, model: Served, what: list[str]) -> Response | None:
+        match what:
+            case []:
+                return _json(self.node.catalog.metadata(model))
+            case ["config"]:
+                return _json(config(model))
+            case ["ready"]:
+                if self.stopping:
+                    return _stopping()
+                await self._run(model.prepare)
+                return _json({"name": model.name, "ready": True})
+        return None
+
+    def _statistics(self, name: str = "", version: str = "") -> Response:
+        models = self.node.catalog.matching(name, version)
+        return _json({"model_stats": [self.node.statistics.of(model) for model in models]})
+
+    async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
+        """Read a request within the bounds and have it answered."""
+        model = self.node.catalog.find(name, version)
+        found = dict(headers)
+        expected = _number(found, b"content-length") or 0
+        self.node.limits.check_body(expected)
+        self._check_room(expected)
+        body = await self._body(receive)
+        try:
+            answer: Response = await self._run(partial(self._infer, model, found, body))
+            return answer
+        finally:
+            self.in_hand -= len(body)
+
+    def _check_room(self, more: int) -> None:
+        if self.in_hand and self.in_hand + more > self.most:
+            raise OverloadedError(
+                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
+                f"this node holds {self.most}. Send less or later."
+            )
+
+    async def _body(self, receive: Receive) -> bytes:
+        """Read a body whole. It is in hand from its first byte on, whatever length its client claims."""
+        parts: list[bytes] = []
+        size = 0
+        try:
+            while True:
+                async with asyncio.timeout(self.silence):
+                    message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _GoneError
+                more = len(message["body"])
+                self._check_room(more)
+                parts.append(message["body"])
+                size += more
+                self.in_hand += more
+                self.node.limits.check_body(size)
+                if not message.get("more_body"):
+                    return b"".join(parts)
+        except TimeoutError:
+            self.in_hand -= size
+            raise _SilentError from None
+        except BaseException:
+            self.in_hand -= size
+            raise
+
+    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
+        """Decode, infer and encode, on a thread of the pool."""
+        asked = read_request(_plain(headers, body, self.node.limits.body), _number(headers, HEADER_LENGTH))
+        result = self.node.infer(model, Call(asked.inputs, asked.parameters), asked.outputs)
+        content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
+        if length is None:
+            return Response(content)
+        return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
+
+    async def _run(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+
+def _plain(headers: dict[bytes, bytes], body: bytes, most: int) -> bytes:
+    """A body without its compression, within the bounds."""
+    encoding = headers.get(b"content-encoding", b"identity").lower()
+    if encoding == b"identity":
+        return body
+    if encoding not in COMPRESSED:
+        raise InputError(f"Content-Encoding {encoding.decode('latin1')!r}: expected identity, gzip or deflate.")
+    stream = zlib.decompressobj(COMPRESSED[encoding])
+    try:
+        plain = stream.decompress(body, most + 1)
+    except zlib.error as error:
+        raise InputError(f"body: not {encoding.decode()} ({error}).") from error
+    if len(plain) > most:
+        raise TooLargeError(f"body: larger than {most} bytes once it is unpacked, the most that this node takes.")
+    if not stream.eof:
+        raise InputError(f"body: its {encoding.decode()} is cut short.")
+    if stream.unused_data:
+        raise InputError(f"body: {len(stream.unused_data)} bytes follow the end of its {encoding.decode()}.")
+    return plain
+
+
+def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > DIGITS:
+        raise InputError(f"header {name.decode()}: expected a whole number, got {value[:DIGITS].decode('latin1')!r}.")
+    return int(value)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(to_json(value), status)
+
+
+def _error(message: str, status: int) -> Response:
+    return _json({"error": message}, status)
+
+
+def _stopping() -> Response:
+    return _error("the node is stopping: it takes nothing new.", 503)
+
+
+def _nothing_at(path: str) -> Response:
+    return _error(f"{path}: nothing is here. The protocol's addresses begin with /v2.", 404)
+
+
+def _only(method: str, *methods: str) -> Response | None:
+    """A refusal where the method is none of these."""
+    if method in methods:
+        return None
+    response = _error(f"method {method}: expected {' or '.join(methods)}.", 405)
+    return Response(response.body, 405, (*JSON, (b"allow", ", ".join(methods).encode())))

@@ -1,0 +1,240 @@
+"""The protocol's REST form: a request's body to tensors, tensors to a response's body.
+
+JSON, and behind it the raw contents of the tensors that name a `binary_data_size` (Triton's binary tensor data
+extension; the length of the JSON then stands in a header). Knows neither sockets nor models.
+"""
+
+import base64
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from offramp.errors import InputError
+from offramp.protocol.datatypes import DTYPES, NAMES
+from offramp.protocol.served import Array, Parameters
+from offramp.protocol.tensors import decode, encode, extents_of, refuse_classification, refuse_shared_memory, shaped
+
+Json = dict[str, Any]
+BASE64 = "base64"  # a tensor's content type in MLServer's words: how bytes that are no text stand in JSON
+KINDS = {"b": "true or false", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "O": "strings"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, decoded."""
+
+    id: str
+    inputs: dict[str, Array]
+    parameters: Parameters
+    outputs: dict[str, bool]  # those asked for, and whether in binary form; empty: all of them
+    binary: bool = False  # the form of those that nobody asked for by name
+
+
+def read_request(body: bytes, header_length: int | None) -> Asked:
+    """Decode a request; `header_length` of JSON stand before raw contents, None: it is all JSON."""
+    if header_length is not None and not 0 < header_length <= len(body):
+        raise InputError(
+            f"Inference-Header-Content-Length {header_length}: expected the length of the JSON part, from 1 to the "
+            f"{len(body)} bytes of the body."
+        )
+    header = _object(_parse(body if header_length is None else body[:header_length]), "body")
+    position, view = len(body) if header_length is None else header_length, memoryview(body)
+    inputs: dict[str, Array] = {}
+    for tensor in _tensors(header, "inputs"):
+        name = tensor["name"]
+        if name in inputs:
+            raise InputError(f"input {name!r}: sent twice. Send it once.")
+        datatype, shape = _datatype(tensor), _shape(tensor)
+        own = read_parameters(tensor.get("parameters"))
+        refuse_shared_memory(name, own)
+        size = own.get("binary_data_size")
+        if size is None:
+            inputs[name] = _values(name, datatype, shape, tensor)
+            if own.get("content_type") == BASE64:
+                inputs[name] = _from_base64(name, inputs[name])
+            continue
+        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+            raise InputError(f"{name}: binary_data_size: expected a whole number of bytes, got {size!r}.")
+        if "data" in tensor:
+            raise InputError(f"input {name!r}: both raw and typed contents. Send one of the two.")
+        if position + size > len(body):
+            raise InputError(
+                f"{name}: binary_data_size {size}: {len(body) - position} bytes are left of the body behind its JSON. "
+                "Is Inference-Header-Content-Length the length of the JSON?"
+            )
+        inputs[name] = decode(name, datatype, shape, view[position : position + size])
+        position += size
+    if position != len(body):
+        raise InputError(
+            f"body: {len(body) - position} bytes are left behind the inputs. Name the size of each one's in its "
+            "binary_data_size."
+        )
+    parameters = read_parameters(header.get("parameters"))
+    binary = parameters.pop("binary_data_output", False) is True
+    return Asked(_id(header), inputs, parameters, _outputs(header, binary), binary)
+
+
+def write_response(
+    model: str, version: str, asked: Asked, outputs: dict[str, Array], parameters: Parameters
+) -> tuple[bytes, int | None]:
+    """Encode a response's body; with it the length of its JSON part, None where it is all JSON.
+
+    A number that JSON does not know (NaN, infinity) is null there.
+    """
+    described, raws = [], []
+    for name, array in outputs.items():
+        tensor: Json = {"name": name, "datatype": NAMES[array.dtype], "shape": array.shape}
+        if asked.outputs.get(name, asked.binary):
+            raws.append(encode(array))
+            tensor["parameters"] = {"binary_data_size": len(raws[-1])}
+        else:
+            tensor["data"] = _data(name, array)
+        described.append(tensor)
+    response: Json = {"model_name": model, "model_version": version, "outputs": described}
+    if asked.id:
+        response["id"] = asked.id
+    if parameters:
+        response["parameters"] = parameters
+    header = to_json(response)
+    return (b"".join((header, *raws)), len(header)) if raws else (header, None)
+
+
+def to_json(value: Any) -> bytes:
+    """Write JSON."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def read_parameters(source: Any) -> dict[str, bool | int | float | str]:
+    """Check a JSON object of parameters."""
+    parameters = {} if source is None else _object(source, "parameters")
+    for name, value in parameters.items():
+        if not isinstance(value, bool | int | float | str):
+            raise InputError(f"parameter {name!r}: expected a string, a number, true or false, got {_short(value)}.")
+    return parameters
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InputError(
+            f"body: not JSON ({error}). Where raw contents stand behind it, give its length in the header "
+            "Inference-Header-Content-Length."
+        ) from error
+
+
+def _object(value: Any, what: str) -> Json:
+    if not isinstance(value, dict):
+        raise InputError(f"{what}: expected a JSON object, got {_short(value)}.")
+    return value
+
+
+def _tensors(header: Json, key: str) -> list[Json]:
+    tensors = header.get(key)
+    if not isinstance(tensors, list):
+        raise InputError(f"{key}: expected a list of tensors, got {_short(tensors)}.")
+    for tensor in tensors:
+        if not isinstance(_object(tensor, key).get("name"), str):
+            raise InputError(f"{key}: expected a name for each tensor, got {_short(tensor.get('name'))}.")
+    return tensors
+
+
+def _id(header: Json) -> str:
+    found = header.get("id", "")
+    if not isinstance(found, str):
+        raise InputError(f"id: expected a string, got {_short(found)}.")
+    return found
+
+
+def _datatype(tensor: Json) -> str:
+    datatype = tensor.get("datatype")
+    if not isinstance(datatype, str) or datatype not in DTYPES:
+        raise InputError(
+            f"{tensor['name']}: datatype {_short(datatype)} is unknown. Expected one of {', '.join(DTYPES)}."
+        )
+    return datatype
+
+
+def _shape(tensor: Json) -> tuple[int, ...]:
+    shape = tensor.get("shape")
+    if not isinstance(shape, list) or any(type(extent) is not int for extent in shape):
+        raise InputError(f"{tensor['name']}: shape: expected a list of whole numbers, got {_short(shape)}.")
+    return extents_of(tensor["name"], shape)
+
+
+def _outputs(header: Json, binary: bool) -> dict[str, bool]:
+    if header.get("outputs") is None:
+        return {}
+    asked = {}
+    for tensor in _tensors(header, "outputs"):
+        own = read_parameters(tensor.get("parameters"))
+        refuse_shared_memory(tensor["name"], own)
+        refuse_classification(tensor["name"], own)
+        asked[tensor["name"]] = own.get("binary_data", binary) is True
+    return asked
+
+
+def _values(name: str, datatype: str, shape: tuple[int, ...], tensor: Json) -> Array:
+    """The tensor of `data`, flat or nested."""
+    data = tensor.get("data")
+    if not isinstance(data, list):
+        raise InputError(f"{name}: data: expected a list of values, got {_short(data)}. Or send raw contents.")
+    dtype = DTYPES[datatype]
+    while data and isinstance(data[0], list):
+        if not all(isinstance(row, list) for row in data):
+            raise InputError(f"{name}: data: some values are nested deeper than others.")
+        data = [value for row in data for value in row]
+    if len(data) != math.prod(shape):
+        raise InputError(f"{name}: shape {list(shape)} holds {math.prod(shape)} elements, got {len(data)} in data.")
+    kinds = set(map(type, data))
+    if not kinds <= _TAKES[dtype.kind]:
+        strange = next(value for value in data if type(value) not in _TAKES[dtype.kind])
+        raise InputError(f"{name}: data: expected {KINDS[dtype.kind]} for {datatype}, got {_short(strange)}.")
+    return shaped(name, _array(name, datatype, dtype, data), shape)
+
+
+_TAKES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}, "O": {str}}
+
+
+def _array(name: str, datatype: str, dtype: np.dtype[Any], data: list[Any]) -> Array:
+    if dtype == np.object_:
+        strings = np.empty(len(data), np.object_)
+        strings[:] = [value.encode() for value in data]
+        return strings
+    try:
+        with np.errstate(over="raise"):
+            return np.array(data, dtype)
+    except (OverflowError, FloatingPointError) as error:
+        raise InputError(f"{name}: a value does not fit {datatype}.") from error
+
+
+def _from_base64(name: str, strings: Array) -> Array:
+    if strings.dtype != np.object_:
+        raise InputError(f"{name}: content_type {BASE64!r} is of BYTES, and this is {NAMES[strings.dtype]}.")
+    decoded = np.empty_like(strings)
+    for place, text in np.ndenumerate(strings):
+        try:
+            decoded[place] = base64.b64decode(text, validate=True)
+        except ValueError as error:
+            raise InputError(f"{name}: element {list(place)} is not base64 ({error}).") from error
+    return decoded
+
+
+def _data(name: str, array: Array) -> Any:
+    if array.dtype != np.object_:
+        return np.ascontiguousarray(array).ravel()
+    try:
+        return [value.decode() for value in array.ravel()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"output {name!r}: holds bytes that JSON cannot. Ask for it with binary_data.") from error
+
+
+def _short(value: Any) -> str:
+    """A value as JSON, cut where it is long."""
+    if value is None:
+        return "nothing"
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,132 @@
+"""What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from offramp.errors import InputError
+
+Array = npt.NDArray[Any]
+Parameters = Mapping[str, bool | int | float | str]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A tensor that a model takes or gives; -1 in the shape is free. `forms` are other datatypes it is taken in."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    forms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """Whom the cloud answers directly: the stream's token, and the client's own name for its request."""
+
+    token: str
+    request: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a model, decoded."""
+
+    inputs: dict[str, Array]
+    parameters: Parameters = field(default_factory=dict)
+    timeout: float | None = None  # seconds the caller still waits
+    cancelled: threading.Event = field(default_factory=threading.Event)  # set when the caller has gone
+
+    def input(self, name: str, *, beside: tuple[str, ...] = ()) -> Array:
+        """The input of this name; an InputError that says which were sent if there is none, or others than `beside`."""
+        if set(self.inputs) - set(beside) != {name}:
+            sent = ", ".join(sorted(self.inputs)) or "nothing"
+            raise InputError(f"inputs: expected exactly one, {name!r}, got {sent}.")
+        return self.inputs[name]
+
+    @property
+    def reply(self) -> "Reply | None":
+        """Where the cloud's answer shall go instead of back the way; None: back the way."""
+        token = self.text("reply_to")
+        return None if token is None else Reply(token, self.text("reply_as") or "")
+
+    def text(self, name: str) -> str | None:
+        """A string parameter; None where it was not sent."""
+        value = self.parameters.get(name)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"parameter {name!r}: expected a string, got {value!r}.")
+        return value
+
+    def number(self, name: str, kind: type[int] | type[float]) -> int | float | None:
+        """A numeric parameter; numbers written as strings are numbers too. None where it was not sent."""
+        value = self.parameters.get(name)
+        if value is None:
+            return None
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = kind(value)
+            if math.isnan(number) or (kind is int and isinstance(value, float) and number != value):
+                raise ValueError
+        except (ValueError, OverflowError) as error:  # int() of infinity is the second
+            expected = "a whole number" if kind is int else "a number"
+            raise InputError(f"parameter {name!r}: expected {expected}, got {value!r}.") from error
+        return number
+
+
+@dataclass(frozen=True)
+class Result:
+    """A model's answer, or a part of it."""
+
+    outputs: dict[str, Array]
+    parameters: Parameters = field(default_factory=dict)
+    last: bool = True  # no further part of this answer follows
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A result, or a part of one, that somebody else has been asked for: no thread waits until the answer is there.
+
+    `finish` makes the result of it once `answer` is done, and raises what went wrong. It computes: not for a loop.
+    """
+
+    answer: Future[Any]
+    finish: Callable[[], Result]
+
+
+class Served(Protocol):
+    """A model on a server."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+    @property
+    def version(self) -> str:
+        """Its one version: the bundle's id, so that no request is ever answered by other weights than it means."""
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What it takes."""
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """What it gives."""
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What else there is to know of it, by name."""
+
+    def prepare(self) -> None:
+        """Be ready to answer at once. Asked for before readiness is affirmed."""
+
+    def infer(self, call: Call) -> Result:
+        """Answer a request whole."""
+
+    def stream(self, call: Call) -> Iterator[Result]:
+        """Answer a request in parts, each as soon as it is known."""

@@ -1,0 +1,67 @@
+"""What each model of a node has answered since it started: counts and time, shared by its fronts."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from offramp.protocol.served import Call, Served
+
+
+@dataclass
+class Tally:
+    """Of one model. A request counts once; its samples are the rows of its first input."""
+
+    samples: int = 0
+    succeeded: int = 0
+    succeeded_ns: int = 0
+    failed: int = 0
+    failed_ns: int = 0
+    last_ms: int = 0  # when the last answer was given, since 1970
+
+
+class Statistics:
+    """Tallies by model and version."""
+
+    def __init__(self) -> None:
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.changing = threading.Lock()
+
+    @contextmanager
+    def measured(self, model: Served, call: Call) -> Iterator[None]:
+        """Count what is answered inside, with its time; an answer in parts that the caller left counts as nothing."""
+        began = time.perf_counter_ns()
+        try:
+            yield
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self._add(model, failed=1, failed_ns=time.perf_counter_ns() - began)
+            raise
+        first = next(iter(call.inputs.values()), None)
+        samples = 0 if first is None else len(first) if first.ndim else 1
+        self._add(model, samples=samples, succeeded=1, succeeded_ns=time.perf_counter_ns() - began)
+
+    def _add(self, model: Served, **counts: int) -> None:
+        with self.changing:
+            tally = self.tallies.setdefault((model.name, model.version), Tally())
+            for name, count in counts.items():
+                setattr(tally, name, getattr(tally, name) + count)
+            tally.last_ms = time.time_ns() // 1_000_000
+
+    def of(self, model: Served) -> dict[str, Any]:
+        """Triton's statistics of a model, in their JSON form: what is not measured here is left out."""
+        with self.changing:
+            tally = self.tallies.get((model.name, model.version), Tally())
+            return {
+                "name": model.name,
+                "version": model.version,
+                "last_inference": tally.last_ms,
+                "inference_count": tally.samples,
+                "inference_stats": {
+                    "success": {"count": tally.succeeded, "ns": tally.succeeded_ns},
+                    "fail": {"count": tally.failed, "ns": tally.failed_ns},
+                },
+            }

@@ -1,0 +1,206 @@
+"""Tensors to messages of the Open Inference Protocol and back."""
+
+import math
+import struct
+from collections.abc import Container, Iterable
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2 as pb
+
+from offramp.errors import InputError
+from offramp.protocol.datatypes import DTYPES, NAMES
+from offramp.protocol.served import Array, Parameters
+
+Raw = bytes | memoryview
+
+# Where the protocol's typed form keeps values of each datatype, and the datatype of that field. FP16 has no typed form.
+TYPED_FIELDS = {
+    "BOOL": ("bool_contents", "BOOL"),
+    "UINT8": ("uint_contents", "UINT32"),
+    "UINT16": ("uint_contents", "UINT32"),
+    "UINT32": ("uint_contents", "UINT32"),
+    "UINT64": ("uint64_contents", "UINT64"),
+    "INT8": ("int_contents", "INT32"),
+    "INT16": ("int_contents", "INT32"),
+    "INT32": ("int_contents", "INT32"),
+    "INT64": ("int64_contents", "INT64"),
+    "FP32": ("fp32_contents", "FP32"),
+    "FP64": ("fp64_contents", "FP64"),
+    "BYTES": ("bytes_contents", "BYTES"),
+}
+INT64_MAX = 2**63 - 1
+
+
+def encode_bytes(values: Array) -> bytes:
+    """Write an array of bytes objects as the protocol does: each with its length, little-endian, before it."""
+    return b"".join(struct.pack("<I", len(value)) + value for value in values.ravel())
+
+
+def decode_bytes(raw: Raw, name: str) -> Array:
+    """Read what `encode_bytes` writes, flat."""
+    values, position = [], 0
+    while position < len(raw):
+        end = position + 4
+        size = int.from_bytes(raw[position:end], "little") if end <= len(raw) else len(raw)
+        if end + size > len(raw):
+            raise InputError(
+                f"{name}: BYTES contents are cut short: an element of {size} bytes at byte {position} of {len(raw)}."
+            )
+        values.append(bytes(raw[end : end + size]))
+        position = end + size
+    array = np.empty(len(values), np.object_)
+    array[:] = values
+    return array
+
+
+def encode(array: Array) -> bytes:
+    """Raw contents of a tensor."""
+    return encode_bytes(array) if array.dtype == np.object_ else np.ascontiguousarray(array).tobytes()
+
+
+def decode(name: str, datatype: str, shape: Iterable[int], raw: Raw) -> Array:
+    """Make a tensor of raw contents, with no copy where there need be none."""
+    extents = extents_of(name, shape)
+    dtype = _dtype(name, datatype)
+    expected = math.prod(extents)
+    if dtype == np.object_:
+        values = decode_bytes(raw, name)
+        if len(values) != expected:
+            raise InputError(f"{name}: shape {list(extents)} holds {expected} elements, got {len(values)}.")
+        return shaped(name, values, extents)
+    if len(raw) != expected * dtype.itemsize:
+        raise InputError(
+            f"{name}: shape {list(extents)} of {datatype} takes {expected * dtype.itemsize} bytes, got {len(raw)}."
+        )
+    return shaped(name, np.frombuffer(raw, dtype), extents)
+
+
+def read_inputs(request: pb.ModelInferRequest) -> dict[str, Array]:
+    """Decode a request's inputs, raw or typed."""
+    return _read(request.inputs, request.raw_input_contents, "input")
+
+
+def read_outputs(response: pb.ModelInferResponse) -> dict[str, Array]:
+    """Decode a response's outputs, raw or typed."""
+    return _read(response.outputs, response.raw_output_contents, "output")
+
+
+def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
+    if raws and len(raws) != len(tensors):
+        raise InputError(
+            f"{kind}s: {len(tensors)} are declared and {len(raws)} raw contents sent; expected one for each."
+        )
+    arrays: dict[str, Array] = {}
+    for position, tensor in enumerate(tensors):
+        if tensor.name in arrays:
+            raise InputError(f"{kind} {tensor.name!r}: sent twice. Send it once.")
+        refuse_shared_memory(tensor.name, tensor.parameters)
+        if not raws:
+            arrays[tensor.name] = _typed(tensor)
+        elif tensor.contents.ByteSize():  # MLServer sends empty ones beside its raw contents
+            raise InputError(f"{kind} {tensor.name!r}: both raw and typed contents. Send one of the two.")
+        else:
+            arrays[tensor.name] = decode(tensor.name, tensor.datatype, tensor.shape, raws[position])
+    return arrays
+
+
+def _typed(tensor: Any) -> Array:
+    dtype, extents = _dtype(tensor.name, tensor.datatype), extents_of(tensor.name, tensor.shape)
+    if tensor.datatype not in TYPED_FIELDS:
+        raise InputError(f"{tensor.name}: {tensor.datatype} has no typed contents. Send it raw.")
+    field, held = TYPED_FIELDS[tensor.datatype]
+    values = getattr(tensor.contents, field)
+    if len(values) != math.prod(extents):
+        raise InputError(
+            f"{tensor.name}: shape {list(extents)} holds {math.prod(extents)} elements, got {len(values)} in {field}."
+        )
+    if dtype == np.object_:
+        array = np.empty(len(values), np.object_)
+        array[:] = list(values)
+        return shaped(tensor.name, array, extents)
+    wide = np.array(values, DTYPES[held])
+    narrow = wide.astype(dtype, copy=False)
+    if narrow is not wide and (wide != narrow).any():
+        raise InputError(f"{tensor.name}: a value does not fit {tensor.datatype}.")
+    return shaped(tensor.name, narrow, extents)
+
+
+def _dtype(name: str, datatype: str) -> np.dtype[Any]:
+    if datatype not in DTYPES:
+        raise InputError(f"{name}: datatype {datatype!r} is unknown. Expected one of {', '.join(DTYPES)}.")
+    return DTYPES[datatype]
+
+
+def extents_of(name: str, shape: Iterable[int]) -> tuple[int, ...]:
+    """Check a shape."""
+    extents = tuple(shape)
+    if any(extent < 0 for extent in extents):
+        raise InputError(f"{name}: shape {list(extents)} has a negative extent.")
+    return extents
+
+
+def shaped(name: str, values: Array, extents: tuple[int, ...]) -> Array:
+    """Bring values that are as many as a shape holds into it."""
+    try:
+        return values.reshape(extents)
+    except ValueError as error:  # numpy's own bounds: 64 axes, extents of 63 bits
+        raise InputError(f"{name}: shape {list(extents)[:8]} is none that a tensor can have ({error}).") from error
+
+
+def refuse_shared_memory(name: str, parameters: Container[str]) -> None:
+    """Raise InputError for a tensor that lies in memory shared with the client."""
+    if "shared_memory_region" in parameters:
+        raise InputError(f"{name}: shared memory is not offered. Send the tensor in the request.")
+
+
+def refuse_classification(name: str, parameters: Container[str]) -> None:
+    """Raise InputError for an output that is asked for as its classes."""
+    if "classification" in parameters:
+        raise InputError(f"output {name!r}: classification is not offered. Ask for the output as it is.")
+
+
+def write_request(
+    model: str, version: str, inputs: dict[str, Array], parameters: Parameters | None = None, request_id: str = ""
+) -> pb.ModelInferRequest:
+    """Make a request with raw contents."""
+    request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    for name, array in inputs.items():
+        request.inputs.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
+        request.raw_input_contents.append(encode(array))
+    _write_parameters(request.parameters, parameters or {})
+    return request
+
+
+def write_response(
+    model: str, version: str, outputs: dict[str, Array], parameters: Parameters, request_id: str
+) -> pb.ModelInferResponse:
+    """Make a response with raw contents."""
+    response = pb.ModelInferResponse(model_name=model, model_version=version, id=request_id)
+    for name, array in outputs.items():
+        response.outputs.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
+        response.raw_output_contents.append(encode(array))
+    _write_parameters(response.parameters, parameters)
+    return response
+
+
+def _write_parameters(target: Any, parameters: Parameters) -> None:
+    for name, value in parameters.items():
+        match value:
+            case bool():
+                target[name].bool_param = value
+            case int() if value > INT64_MAX:
+                target[name].uint64_param = value
+            case int():
+                target[name].int64_param = value
+            case float():
+                target[name].double_param = value
+            case str():
+                target[name].string_param = value
+
+
+def read_parameters(source: Any) -> dict[str, bool | int | float | str]:
+    """Decode a message's parameters."""
+    return {
+        name: getattr(value, kind) for name, value in source.items() if (kind := value.WhichOneof("parameter_choice"))
+    }

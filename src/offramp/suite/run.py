@@ -1,0 +1,203 @@
+"""The suite: trains models under regimes and seeds, one after another, within a budget of time; and goes on later.
+
+Each run is a folder with its checkpoint, log and predictions on the test set. `suite.json` sums up what is finished.
+"""
+
+import statistics
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from offramp.artifacts.model_result import TrainingPoint
+from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
+from offramp.artifacts.predictions import Predictions
+from offramp.artifacts.suite import PREDICTIONS, SUITE, RunKey, Suite, SuiteRun, SuiteSettings, Tiered
+from offramp.data.image_set import Splits
+from offramp.data.load import load
+from offramp.errors import InputError, TrainingError
+from offramp.exits.evaluation import accuracy_at, evaluate, route
+from offramp.measure.predict import of_checkpoint
+from offramp.models.architecture import Preset, parse_exits, preset
+from offramp.models.checkpoint import Checkpoint
+from offramp.models.count import count
+from offramp.suite.budget import Clock, OutOfTimeError
+from offramp.train.loop import LOG, Run, train
+from offramp.train.observe import EpochRecord, ProgressBar
+from offramp.train.recipe import Recipe
+from offramp.train.regimes.settings import REGIMES
+from offramp.train.regimes.settings import regime as find_regime
+from offramp.train.workers import size
+
+
+def model_names(text: str, last: int) -> tuple[str, ...]:
+    """Read a list of models; `all` stands for the standard network, every SEM and MEM.
+
+    >>> model_names("sem-2,mem,2+5", 9)
+    ('sem-2', 'mem', 'exits-2-5')
+    """
+    sems = [f"sem-{k}" for k in range(1, last)]
+    sizes = Preset(channels=1, size=2**last, widths=(1,) * last, pool_after=())
+    wanted = ["standard", *sems, "mem"] if text == "all" else text.split(",")
+    exits = [parse_exits(name.strip().replace("+", ","), last) for name in wanted]
+    return tuple(dict.fromkeys(sizes.architecture(at, ("any",)).name for at in exits))
+
+
+def suite_settings(
+    *,
+    data: str,
+    preset_name: str,
+    recipe: Recipe,
+    models: str,
+    regimes: str,
+    seeds: str,
+    head: str = "linear",
+    bottlenecks: dict[int, int] | None = None,
+    cross: bool = False,
+) -> SuiteSettings:
+    """Check what was typed and give the settings; an InputError says what is not known.
+
+    `regimes` are names; the recipe's own regime, which a document may define, is known by its name too.
+    """
+    sizes = preset(preset_name)
+    sizes.architecture((len(sizes.widths),), ("any",), head, bottlenecks)
+    try:
+        numbers = tuple(dict.fromkeys(int(seed) for seed in seeds.split(",")))
+    except ValueError as error:
+        raise InputError(f"seeds {seeds!r}: expected whole numbers like 0,1,2.") from error
+    own = recipe.regime
+    named = [name.strip() for name in regimes.split(",")]
+    defined = {} if own.name in REGIMES else {own.name: own.model_dump(mode="json")}
+    return SuiteSettings(
+        data=data,
+        preset=preset_name,
+        head=head,
+        bottlenecks=bottlenecks or {},
+        recipe=recipe.model_dump(mode="json", exclude={"regime"}),
+        models=model_names(models, len(sizes.widths)),
+        regimes=tuple(dict.fromkeys(name if name in defined else find_regime(name).name for name in named)),
+        own_regimes={name: parts for name, parts in defined.items() if name in named},
+        seeds=numbers,
+        cross=cross,
+    )
+
+
+def run_suite(
+    settings: SuiteSettings, out: Path, *, clock: Clock, console: Console, threads: int | None = None
+) -> Suite:
+    """Train what is left, as far as the clock's budget goes; give the suite with all that is finished.
+
+    `threads` are what the processor trains on; None leaves it to torch. Raises TrainingError where `out` holds a suite
+    of other settings.
+    """
+    if size() > 1:
+        raise TrainingError(f"suite: runs in one process, and torchrun started {size()}. Start it without torchrun.")
+    sizes = preset(settings.preset)
+    shape = (sizes.channels, sizes.size, sizes.size)
+    suite = _opened(settings, out)
+    suite.write(out / SUITE)
+    splits: dict[int, Splits] = {}
+    for key in suite.left:
+        if key.seed not in splits:
+            splits = {key.seed: load(settings.data, shape, seed=key.seed)}
+        at = splits[key.seed]
+        try:
+            clock.start()
+            with ProgressBar(str(key)) as bar:
+                run = _run(settings, key, at.train.classes)
+                folder = out / key.folder
+                checkpoint = train(run, at, folder, resume=True, observers=[bar, clock], threads=threads)
+        except OutOfTimeError:
+            break
+        start = time.monotonic()
+        predictions = of_checkpoint(checkpoint).predict(at.test, "test")
+        predictions.write(out / key.folder / PREDICTIONS)
+        result = _result(key, checkpoint, predictions)
+        suite = suite.model_copy(
+            update={"runs": (*suite.runs, result), "classes": at.train.classes, "test_samples": len(at.test)}
+        )
+        suite.write(out / SUITE)
+        clock.reserve = max(clock.reserve, time.monotonic() - start)
+        shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in result.test_accuracy.items())
+        console.print(f"{key}: test accuracy in % by exit {shown}; {result.seconds:.0f} s", highlight=False)
+    return suite
+
+
+def _run(settings: SuiteSettings, key: RunKey, classes: tuple[str, ...]) -> Run:
+    sizes = preset(settings.preset)
+    listed = key.model.removeprefix("exits-").replace("-", ",")  # of exits-2-5; other names are the parser's own
+    exits = parse_exits(listed if key.model.startswith("exits-") else key.model, len(sizes.widths))
+    regime = settings.own_regimes.get(key.regime, key.regime)
+    recipe = Recipe.model_validate(settings.recipe | {"regime": regime})
+    return Run(sizes.architecture(exits, classes, settings.head, settings.bottlenecks), recipe, settings.data, key.seed)
+
+
+def _opened(settings: SuiteSettings, out: Path) -> Suite:
+    """The suite in a folder, with its plan extended by what is asked for now; a new one where there is none yet."""
+    if out.exists() and not out.is_dir():
+        raise TrainingError(f"{out}: is a file, and a suite is a folder. Choose an empty or a new one.")
+    if not (out / SUITE).exists():
+        return Suite(settings=settings)
+    found = Suite.read(out / SUITE)
+    grows = ("models", "regimes", "seeds", "cross", "own_regimes")
+    there, wanted = (one.model_dump(mode="json", exclude=set(grows)) for one in (found.settings, settings))
+    differing = [name for name in wanted if there[name] != wanted[name]]
+    if differing:
+        name = differing[0]
+        has, asked = there[name], wanted[name]
+        if name == "recipe":  # of its many parts, those that differ
+            parts = [part for part in has | asked if has.get(part) != asked.get(part)]
+            has, asked = ({part: recipe.get(part) for part in parts} for recipe in (has, asked))
+        raise TrainingError(
+            f"{out}: holds a suite with another {name}: {has!r}, asked for is {asked!r}. Choose another folder."
+        )
+    if found.settings.regimes[0] != settings.regimes[0]:
+        raise TrainingError(
+            f"{out}: holds a suite that compares with regime {found.settings.regimes[0]}, asked for is "
+            f"{settings.regimes[0]}. Name {found.settings.regimes[0]} first, or choose another folder."
+        )
+    merged: dict[str, object] = {
+        name: tuple(dict.fromkeys((*getattr(found.settings, name), *getattr(settings, name)))) for name in grows[:3]
+    }
+    merged["cross"] = found.settings.cross or settings.cross
+    merged["own_regimes"] = found.settings.own_regimes | settings.own_regimes
+    return found.model_copy(update={"settings": settings.model_copy(update=merged)})
+
+
+def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions) -> SuiteRun:
+    card, net = checkpoint.card, checkpoint.net
+    stages, heads = count(net, card.architecture.shape)
+    records = [EpochRecord.model_validate_json(line) for line in (checkpoint.path / LOG).read_text().splitlines()]
+    return SuiteRun(
+        key=key,
+        exits=net.exits,
+        stage_macs={index: cost.macs for index, cost in stages.items()},
+        head_macs={exit_: cost.macs for exit_, cost in heads.items()},
+        feature_bytes={k: _size(stages[k].shape) for k in net.exits},
+        test_accuracy={k: accuracy_at(predictions, k) or 0.0 for k in net.exits},
+        tiered=tuple(_tiered(predictions, k, threshold) for k in net.exits[:-1] for threshold in PAPER_THRESHOLDS),
+        training=tuple(TrainingPoint(epoch=r.epoch, validation_accuracy=r.validation_accuracy) for r in records),
+        seconds=card.seconds,
+        images_per_second=statistics.median(record.images_per_second for record in records),
+        hardware=card.hardware,
+        commit=card.commit,
+    )
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size
+
+
+def _tiered(predictions: Predictions, exit_: int, threshold: float) -> Tiered:
+    found = evaluate(route(predictions, Plan.of(exit_, threshold)), predictions.labels)
+    return Tiered(
+        exit=exit_,
+        threshold=threshold,
+        exited=found.exited_locally,
+        edge_accuracy=found.edge_accuracy,
+        cloud_accuracy=found.cloud_accuracy,
+        overall_accuracy=found.overall_accuracy,
+    )

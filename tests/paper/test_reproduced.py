@@ -1,0 +1,112 @@
+"""A reproduction as an experiment, and what its setups are called."""
+
+from collections.abc import Callable
+
+import pytest
+
+from offramp.paper.families import Family, measured
+from offramp.paper.reproduced import (
+    Point,
+    as_experiment,
+    as_in_the_paper,
+    by_rate,
+    bytes_a_sample,
+    cloud_ms,
+    comparable,
+    kind,
+    name,
+    points,
+    rate,
+    widest,
+)
+from offramp.paper.reproduction import Reproduction, Setup
+
+Build = Callable[..., Reproduction]
+
+
+def test_the_papers_part_is_an_experiment(reproduction: Reproduction) -> None:
+    """Every row of it a measurement, of every threshold."""
+    experiment = as_experiment(reproduction)
+    assert len(experiment.measurements) == 16 * 4
+    assert list(measured(experiment, Family.SEM, 0.3)) == list(measured(experiment, Family.MEM, 0.3)) == [*range(1, 9)]
+    assert (experiment.recipe, experiment.epochs, experiment.seed) == ("modern", 5, 7)
+    assert experiment.agreement == reproduction.agreement
+
+
+def test_its_medians_are_over_the_repeats(reproduce: Build) -> None:
+    """Of each tier by itself, the even number of repeats too."""
+    for repeats in (1, 2, 3):
+        reproduction = reproduce(side=0, repeats=repeats, sections=("paper",), exits=(4,), mem=False)
+        for row, found in zip(reproduction.rows, as_experiment(reproduction).measurements, strict=True):
+            for tier in ("edge", "cloud", "overall"):
+                assert getattr(found.latency_ms, tier).p50 == row.p50(tier)
+
+
+def test_other_deployments_are_not_the_papers(reproduce: Build) -> None:
+    """Another codec, another cut, a drop threshold, or no repeat."""
+    reproduction = reproduce(sections=("paper",), exits=(4,), mem=False, thresholds=(0.3,))
+    (row,) = reproduction.rows
+    others = [
+        row.model_copy(update={"setup": row.setup.model_copy(update=update)})
+        for update in ({"codec": "uint8"}, {"cut": 0}, {"drop_threshold": 0.5}, {"section": "cores"})
+    ]
+    others.append(row.model_copy(update={"repeats": ()}))
+    changed = reproduction.model_copy(update={"rows": (*others, row)})
+    assert as_in_the_paper(changed) == [row]
+    assert points(changed) == {Point(Family.SEM, 4, 0.3): row}
+
+
+def test_the_papers_data_is_told_by_its_classes(reproduction: Reproduction) -> None:
+    """Wherever it lies."""
+    assert comparable(reproduction.model_copy(update={"data": "/somewhere/else"}))
+    assert not comparable(reproduction.model_copy(update={"classes": tuple("0123456789")}))
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [("10mbit,5ms", 10.0), ("1gbit", 1000.0), ("2.5mbit", 2.5), ("500kbit", 0.5), ("loopback", None), ("5ms", None)],
+)
+def test_the_rate_of_a_link(link: str, expected: float | None) -> None:
+    """In Mbit/s."""
+    assert rate(link) == expected
+
+
+def test_rows_by_rate_rise(reproduction: Reproduction) -> None:
+    """Whatever their order."""
+    turned = reproduction.model_copy(update={"rows": reproduction.rows[::-1]})
+    assert {at: len(rows) for at, rows in by_rate(turned).items()} == {1.0: 10, 1000.0: 10}
+    assert list(by_rate(turned)) == [1.0, 1000.0]
+
+
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        ({}, ("local exit", "SEM-3")),
+        ({"model": "mem"}, ("local exit", "MEM at exit 3")),
+        ({"model": "sem-2"}, ("local exit", "SEM-2 at exit 3")),
+        ({"contender": "fixed split"}, ("fixed split", "fixed split at 3")),
+        ({"contender": "cascade"}, ("cascade", "cascade at 3")),
+        ({"contender": "all at the edge"}, ("all at the edge", "all at the edge")),
+        ({"contender": "all in the cloud", "form": "jpeg"}, ("all in the cloud, JPEG", "all in the cloud, JPEG")),
+        ({"contender": "all in the cloud", "form": "uint8"}, ("all in the cloud, uint8", "all in the cloud, uint8")),
+    ],
+)
+def test_setups_are_named_by_what_is_deployed(update: dict[str, str], expected: tuple[str, str]) -> None:
+    """With the exit where there is one to choose."""
+    setup = Setup(section="baselines", model="sem-3", exit=3, threshold=0.3, cut=3, samples=64)
+    changed = setup.model_copy(update=update)
+    assert (kind(changed), name(changed)) == expected
+
+
+def test_bytes_and_cloud_time_are_spread_over_all_samples(reproduction: Reproduction) -> None:
+    """SEM-5 at T = 0.3 keeps 5,600 of 10,000; the cloud's time is the middle repeat's."""
+    row = points(reproduction)[Point(Family.SEM, 5, 0.3)]
+    assert (row.forwarded, bytes_a_sample(row)) == (4_400, 4_400 * (819 + 17) / 10_000)
+    assert cloud_ms(row) == pytest.approx((0.1 * 4_400 + 1) / 10_000)
+
+
+def test_the_widest_spread_is_a_share(reproduce: Build) -> None:
+    """Of the median: 2, 4 and 6 ms lie apart by all of 4; of one repeat there is none."""
+    assert widest(reproduce(side=0, sections=("paper",), thresholds=(0.3,)), "paper") == pytest.approx((1.0, 1.0))
+    assert widest(reproduce(repeats=1, sections=("paper",)), "paper") is None
+    assert widest(reproduce(sections=()), "paper") is None

@@ -1,0 +1,266 @@
+"""A server of both sides: its ports, its health, and how it stops."""
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from offramp.errors import OfframpError, PortInUseError
+from offramp.protocol.client import Client
+from offramp.protocol.server import Server
+from offramp.sockets import port_taken
+
+WAIT = 30.0  # seconds after which a test that hangs fails
+HERE = "127.0.0.1"
+BODY = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], "parameters": {"wait": True}}
+
+
+@pytest.fixture
+def server(double: Any) -> Iterator[Server]:
+    """A running server of both sides."""
+    running = Server([double], HERE, 0, max_batch=4, http_port=0)
+    running.start()
+    yield running
+    double.opened.set()
+    running.stop(WAIT)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Callers."""
+    with ThreadPoolExecutor(4) as callers:
+        yield callers
+
+
+def listens(port: int) -> bool:
+    """Whether somebody can be reached there."""
+    with socket.socket() as client:
+        client.settimeout(WAIT)
+        return client.connect_ex((HERE, port)) == 0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind((HERE, 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.socket() as other:
+        other.bind((HERE, 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+def http_infer(port: int) -> list[float]:
+    """Ask over HTTP; the model waits."""
+    with closing(http.client.HTTPConnection(HERE, port, timeout=WAIT)) as client:
+        client.request("POST", "/v2/models/double/infer", json.dumps(BODY))
+        answer = json.loads(client.getresponse().read())
+    return list(answer["outputs"][0]["data"])
+
+
+def grpc_infer(address: str) -> list[float]:
+    """Ask over gRPC; the model waits."""
+    with Client(address) as client:
+        x = np.array([[1, 2]], np.float32)
+        result = client.infer("double", {"x": x}, timeout=WAIT, parameters={"wait": True})
+        return [float(value) for value in result.outputs["twice"].ravel()]
+
+
+def test_both_sides_answer(server: Server, double: Any) -> None:
+    """On a port each, chosen by the system and said."""
+    assert server.http is not None
+    double.opened.set()
+    assert server.address == f"{HERE}:{server.port}"
+    assert server.http.address == f"{HERE}:{server.http.port}"
+    assert grpc_infer(server.address) == http_infer(server.http.port) == [2.0, 4.0]
+
+
+def test_without_an_http_port_there_is_no_http(double: Any) -> None:
+    """Nothing else is bound."""
+    server = Server([double], HERE, 0, max_batch=4)
+    assert server.http is None
+    server.start()
+    server.stop(WAIT)
+
+
+def test_a_taken_grpc_port_is_said_and_nothing_stays_bound(double: Any, taken: int) -> None:
+    """The HTTP port is not bound either."""
+    other = free_port()
+    with pytest.raises(PortInUseError) as caught:
+        Server([double], HERE, taken, max_batch=4, http_port=other)
+    assert str(caught.value) == str(port_taken(HERE, taken))
+    assert not listens(other)
+    with socket.socket() as mine:
+        mine.bind((HERE, other))
+
+
+def test_a_taken_http_port_is_said_and_nothing_stays_bound(double: Any, taken: int) -> None:
+    """The gRPC port, which was bound by then, is free again."""
+    other = free_port()
+    with pytest.raises(PortInUseError) as caught:
+        Server([double], HERE, other, max_batch=4, http_port=taken)
+    assert str(caught.value) == str(port_taken(HERE, taken))
+    assert not listens(other)
+    with socket.socket() as mine:
+        mine.bind((HERE, other))
+
+
+def test_a_server_takes_its_ports_again_after_a_stop(make: Callable[[], Any]) -> None:
+    """Whoever restarts a node need not wait."""
+    first = Server([make()], HERE, 0, max_batch=4, http_port=0)
+    first.start()
+    assert first.http is not None
+    ports = first.port, first.http.port
+    first.stop(WAIT)
+    assert not any(map(listens, ports))
+    second = Server([make()], HERE, ports[0], max_batch=4, http_port=ports[1])
+    second.start()
+    assert all(map(listens, ports))
+    second.stop(WAIT)
+
+
+@pytest.mark.parametrize("side", ["gRPC", "HTTP"])
+def test_servers_that_were_not_told_to_do_not_share_a_port(server: Server, make: Callable[[], Any], side: str) -> None:
+    """Each would answer some of the calls."""
+    assert server.http is not None
+    ports = (server.port, 0) if side == "gRPC" else (0, server.http.port)
+    with pytest.raises(PortInUseError) as caught:
+        Server([make()], HERE, ports[0], max_batch=4, http_port=ports[1])
+    assert str(caught.value) == str(port_taken(HERE, max(ports)))
+
+
+def test_servers_that_share_their_ports_do(make: Callable[[], Any]) -> None:
+    """The workers of one node: the kernel gives each connection to one of them."""
+    first = Server([make()], HERE, 0, max_batch=4, http_port=0, shared=True)
+    assert first.http is not None
+    second = Server([make()], HERE, first.port, max_batch=4, http_port=first.http.port, shared=True)
+    assert second.port == first.port
+    for server in (first, second):
+        server.start()
+    for server in (first, second):
+        server.stop(WAIT)
+
+
+def test_health_is_served_for_the_node_and_for_the_protocol(server: Server) -> None:
+    """`grpc.health.v1`, as orchestrators ask."""
+    with grpc.insecure_channel(server.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", "inference.GRPCInferenceService"):
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=WAIT)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Check(health_pb2.HealthCheckRequest(service="other"), timeout=WAIT)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_reflection_lists_the_services(server: Server) -> None:
+    """So that grpcurl needs no file."""
+    asked = reflection_pb2.ServerReflectionRequest(list_services="")
+    with grpc.insecure_channel(server.address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        (answer,) = stub.ServerReflectionInfo(iter([asked]), timeout=WAIT)
+    assert {service.name for service in answer.list_services_response.service} == {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
+    }
+
+
+Ask = Callable[[Server], list[float]]
+SIDES: dict[str, Ask] = {
+    "gRPC": lambda server: grpc_infer(server.address),
+    "HTTP": lambda server: http_infer(server.http.port),  # type: ignore[union-attr]
+}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_request_in_flight_is_finished_when_the_server_stops(
+    server: Server, double: Any, pool: ThreadPoolExecutor, side: str
+) -> None:
+    """What was taken on is answered; nothing new is taken meanwhile."""
+    answer = pool.submit(SIDES[side], server)
+    assert double.entered.wait(WAIT)
+    stopping = pool.submit(server.stop, WAIT)
+    until(lambda: server.application.stopping)
+    until_refused(server)
+    threading.Event().wait(1.5)  # longer than the shortest grace that either side knows
+    assert not answer.done()
+    assert not stopping.done()
+    double.opened.set()
+    assert answer.result(WAIT) == [2.0, 4.0]
+    stopping.result(WAIT)
+
+
+def test_a_node_that_stops_says_that_it_is_not_ready(server: Server, double: Any, pool: ThreadPoolExecutor) -> None:
+    """On a connection that it still has: balancers look there."""
+    assert server.http is not None
+    server.application.stopping = True
+    client = http.client.HTTPConnection(HERE, server.http.port, timeout=WAIT)
+    for path in ("/v2/health/ready", "/v2/models/double/ready"):
+        client.request("GET", path)
+        response = client.getresponse()
+        assert (response.status, json.loads(response.read())) == (
+            503,
+            {"error": "the node is stopping: it takes nothing new."},
+        )
+    client.request("GET", "/v2/health/live")
+    assert client.getresponse().status == 200
+    client.close()
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_a_request_that_outlasts_the_grace_is_given_up(
+    server: Server, double: Any, pool: ThreadPoolExecutor, side: str
+) -> None:
+    """Its caller is told; the server does not wait for ever."""
+    answer: Future[list[float]] = pool.submit(SIDES[side], server)
+    assert double.entered.wait(WAIT)
+    stopping = pool.submit(server.stop, 0.1)
+    with pytest.raises((OfframpError, OSError, http.client.HTTPException, ValueError)):
+        answer.result(WAIT)
+    double.opened.set()
+    stopping.result(WAIT)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v2/heal", b"POST /v2/models/double/infer HTTP/1.1\r\nHost: x\r\n"])
+def test_clients_that_ask_nothing_do_not_keep_a_server(server: Server, pool: ThreadPoolExecutor, sent: bytes) -> None:
+    """An idle connection, or half a request, is closed when the server stops."""
+    assert server.http is not None
+    with socket.create_connection((HERE, server.http.port), WAIT) as client:
+        client.sendall(sent)
+        pool.submit(server.stop, 3600.0).result(WAIT)
+        assert client.recv(1) == b""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds."""
+    pause = threading.Event()
+    for _ in range(int(WAIT * 100)):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never held")
+
+
+def until_refused(server: Server) -> None:
+    """Wait until neither side takes a connection."""
+    assert server.http is not None
+    port = server.http.port
+    until(lambda: not listens(port))
+    until(lambda: not listens(server.port))

@@ -1,0 +1,89 @@
+"""Errors of ours to the protocol's status and back."""
+
+from dataclasses import dataclass
+
+import grpc
+import pytest
+
+from offramp.errors import (
+    BundleMismatchError,
+    DeadlineError,
+    InputError,
+    LinkError,
+    MissingExtraError,
+    OfframpError,
+    OverloadedError,
+    PortInUseError,
+    TooLargeError,
+    UnknownModelError,
+    UnreachableError,
+)
+from offramp.protocol.status import error_of, http_status_of, status_of
+
+OUT: list[tuple[type[OfframpError], grpc.StatusCode, int]] = [
+    (UnknownModelError, grpc.StatusCode.NOT_FOUND, 404),
+    (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
+    (InputError, grpc.StatusCode.INVALID_ARGUMENT, 400),
+    (MissingExtraError, grpc.StatusCode.UNIMPLEMENTED, 501),
+    (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION, 502),
+    (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
+    (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 503),
+    (UnreachableError, grpc.StatusCode.UNAVAILABLE, 503),
+    (LinkError, grpc.StatusCode.INTERNAL, 500),
+    (PortInUseError, grpc.StatusCode.INTERNAL, 500),
+    (OfframpError, grpc.StatusCode.INTERNAL, 500),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "http"), OUT)
+def test_an_error_has_its_status(error: type[OfframpError], status: grpc.StatusCode, http: int) -> None:
+    """On both ways out."""
+    assert (status_of(error("why")), http_status_of(error("why"))) == (status, http)
+
+
+@dataclass
+class Failed:
+    """A call that failed, as grpc tells it."""
+
+    status: grpc.StatusCode
+    detail: str | None = "why"
+
+    def code(self) -> grpc.StatusCode:
+        return self.status
+
+    def details(self) -> str | None:
+        return self.detail
+
+
+BACK: list[tuple[Failed, type[OfframpError], str]] = [
+    (Failed(grpc.StatusCode.NOT_FOUND), UnknownModelError, "cloud:1: why"),
+    (Failed(grpc.StatusCode.INVALID_ARGUMENT), InputError, "cloud:1: why"),
+    (Failed(grpc.StatusCode.RESOURCE_EXHAUSTED), OverloadedError, "cloud:1: why"),
+    (
+        Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max (9 vs. 4)"),
+        TooLargeError,
+        "cloud:1: Received message larger than max (9 vs. 4)",
+    ),
+    (Failed(grpc.StatusCode.FAILED_PRECONDITION), BundleMismatchError, "cloud:1: why"),
+    (
+        Failed(grpc.StatusCode.DEADLINE_EXCEEDED),
+        DeadlineError,
+        "cloud:1 did not answer within the deadline (why).",
+    ),
+    (
+        Failed(grpc.StatusCode.UNAVAILABLE),
+        UnreachableError,
+        "cloud:1 does not answer (why). Start it, or check the address and the network.",
+    ),
+    (Failed(grpc.StatusCode.UNIMPLEMENTED), LinkError, "cloud:1 failed with UNIMPLEMENTED: why"),
+    (Failed(grpc.StatusCode.INTERNAL), LinkError, "cloud:1 failed with INTERNAL: why"),
+    (Failed(grpc.StatusCode.UNKNOWN, None), LinkError, "cloud:1 failed with UNKNOWN: no details"),
+]
+
+
+@pytest.mark.parametrize(("failed", "kind", "message"), BACK)
+def test_a_status_is_an_error_that_names_the_peer(failed: Failed, kind: type[OfframpError], message: str) -> None:
+    """Exactly that error, no kin of it."""
+    error = error_of(failed, "cloud:1")
+    assert type(error) is kind
+    assert str(error) == message

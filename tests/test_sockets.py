@@ -1,0 +1,74 @@
+"""A port held for the processes of one node."""
+
+import socket
+
+import pytest
+
+from offramp.errors import PortInUseError
+from offramp.sockets import hold_port, port_taken
+
+HERE = "127.0.0.1"
+
+
+def message(port: int, host: str = HERE) -> str:
+    """What is said of a port that cannot be had."""
+    return (
+        f"cannot listen on {host}:{port}: the port is taken, or the host is not this machine's. "
+        "Choose another with --port (HTTP is one below it, or --http-port), or stop what listens there."
+    )
+
+
+def test_a_free_port_is_chosen() -> None:
+    """0 asks for any."""
+    with hold_port(HERE, 0) as port:
+        assert 0 < port < 2**16
+
+
+def test_processes_of_the_node_may_listen_on_it() -> None:
+    """Two of them, with `SO_REUSEPORT`."""
+    with hold_port(HERE, 0) as port, socket.socket() as one, socket.socket() as two:
+        for listener in (one, two):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind((HERE, port))
+            listener.listen()
+
+
+def test_a_port_that_is_held_is_not_held_again() -> None:
+    """Two nodes never share one unnoticed."""
+    with hold_port(HERE, 0) as port, pytest.raises(PortInUseError) as caught, hold_port(HERE, port):
+        pass
+    assert str(caught.value) == message(port)
+
+
+def test_a_port_where_somebody_listens_is_not_held() -> None:
+    """Even if they would share it."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind((HERE, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUseError) as caught, hold_port(HERE, port):
+            pass
+    assert str(caught.value) == message(port)
+
+
+def test_a_port_is_free_afterwards() -> None:
+    """Nothing stays bound."""
+    with hold_port(HERE, 0) as port:
+        pass
+    with hold_port(HERE, port) as again:
+        assert again == port
+
+
+def test_a_host_of_another_machine_is_said() -> None:
+    """An address of the documentation's, that no machine has."""
+    with pytest.raises(PortInUseError) as caught, hold_port("192.0.2.1", 4711):
+        pass
+    assert str(caught.value) == message(4711, "192.0.2.1")
+
+
+def test_a_host_that_is_none_is_said() -> None:
+    """By the same error."""
+    with pytest.raises(PortInUseError) as caught, hold_port("no such host", 4711):
+        pass
+    assert str(caught.value) == str(port_taken("no such host", 4711)) == message(4711, "no such host")
