@@ -21,6 +21,7 @@ from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
 from offramp.protocol.client import Client
+from ports import HERE, held_port
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +162,11 @@ def test_a_port_in_use_is_said(bundle: Bundle) -> None:
 
 def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle) -> None:
     """The edge does not pretend to be ready."""
-    where = f"127.0.0.1:{_free_port()}"
-    code, message = _serve(
-        "edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where, "--cloud-wait", "1"
-    )
+    with held_port() as port:
+        where = f"{HERE}:{port}"
+        code, message = _serve(
+            "edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where, "--cloud-wait", "1"
+        )
     assert code == 2
     assert message == (
         f"offramp: error: {where} does not answer (waited 1 s). Start it, or check the address and the network.\n"
@@ -173,11 +175,10 @@ def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle) -> None:
 
 def test_an_edge_waits_for_a_cloud_that_comes_later(bundle: Bundle) -> None:
     """Nodes may be started in any order."""
-    port = str(_free_port())
-    plan = ("--exit", "3", "--threshold", "0.3", "--cloud", f"127.0.0.1:{port}", "--cloud-wait", "60")
     with (
-        running("edge", str(bundle.path), *plan, "--port", "0") as edge,
-        running("cloud", str(bundle.path), "--port", port) as cloud,
+        held_port() as port,
+        running("edge", str(bundle.path), *_forwarding(port, "0.3"), "--cloud-wait", "60") as edge,
+        running("cloud", str(bundle.path), *_at(port)) as cloud,
     ):
         cloud.address()
         assert edge.address()
@@ -199,13 +200,15 @@ def test_a_cloud_with_another_bundle_is_refused_at_start(bundle: Bundle, tmp_pat
 def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     """The check holds for every request, not for the first only."""
     other = _other_bundle(bundle, tmp_path / "other")
-    with running("cloud", str(bundle.path), "--port", "0") as cloud:
-        where = cloud.address()
-        plan = ("--exit", "3", "--threshold", "0", "--cloud", where, "--port", "0")
-        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+    with held_port() as port, running("cloud", str(bundle.path), *_at(port)) as cloud:
+        cloud.address()
+        with (
+            running("edge", str(bundle.path), *_forwarding(port, "0")) as edge,
+            Client(edge.address()) as client,
+        ):
             assert len(client.infer("classifier", {"image": good()}, timeout=30).outputs["label"]) == 4
             assert cloud.stop() == 0
-            with running("cloud", str(other.path), "--port", where.split(":")[1]) as impostor:
+            with running("cloud", str(other.path), *_at(port)) as impostor:
                 impostor.address()
                 with pytest.raises(LinkError, match="The two nodes hold different bundles: give both the same one"):
                     _until_reached(client)
@@ -214,10 +217,12 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, 
 def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits: Splits) -> None:
     """What leaves at the edge is answered; what needs the cloud is UNAVAILABLE; a new cloud is found again."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:32])
-    with running("cloud", str(bundle.path), "--port", "0") as cloud:
+    with held_port() as port, running("cloud", str(bundle.path), *_at(port)) as cloud:
         where = cloud.address()
-        plan = ("--exit", "3", "--threshold", "0.3", "--cloud", where, "--port", "0")
-        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+        with (
+            running("edge", str(bundle.path), *_forwarding(port, "0.3")) as edge,
+            Client(edge.address()) as client,
+        ):
             cloud.process.kill()
             cloud.process.wait(30)
 
@@ -229,7 +234,7 @@ def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits
             tiers = client.infer("classifier", {"image": pixels}, timeout=30, parameters={"exit": 9}).outputs["tier"]
             assert set(tiers) == {b"edge"}
 
-            with running("cloud", str(bundle.path), "--port", where.split(":")[1]) as again:
+            with running("cloud", str(bundle.path), *_at(port)) as again:
                 again.address()
                 tiers = _until_reached(client)
             assert set(tiers) == {b"cloud"}
@@ -264,6 +269,16 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
         edge.stop()
 
 
+def _at(port: int) -> tuple[str, ...]:
+    """Where a cloud listens, and nowhere else."""
+    return ("--port", str(port), "--no-http")
+
+
+def _forwarding(port: int, threshold: str) -> tuple[str, ...]:
+    """An edge that forwards there what is not sure enough at exit 3."""
+    return ("--exit", "3", "--threshold", threshold, "--cloud", f"{HERE}:{port}", "--port", "0")
+
+
 def _until_reached(client: Client) -> list[bytes]:
     """Send until the edge's connection is back: it tries again at most a second apart."""
     for _ in range(100):
@@ -281,13 +296,6 @@ def _serve(*arguments: str) -> tuple[int, str]:
         [sys.executable, "-m", "offramp", "serve", *arguments], capture_output=True, text=True, timeout=120
     )
     return done.returncode, done.stderr
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _other_bundle(bundle: Bundle, folder: Path) -> Bundle:
