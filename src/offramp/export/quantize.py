@@ -4,6 +4,12 @@ onnxruntime's own quantizer, ranges by smallest and largest value, one scale a t
 against nncf 3.4 (mixed and performance presets) on a MEM of preset tiny on the digits and one of preset small, trained
 for three epochs, on 2,000 CIFAR-10 test images. Largest change of accuracy over the nine exits: 0.6 and 0.6 points,
 nncf's 3.1 and 2.0. Percentile and entropy ranges gave what the extremes give. Both quantizers' graphs run equally fast.
+
+Weights have 7 bits, so that a bundle answers alike everywhere: x86 without VNNI adds pairs of products of a uint8 and
+an int8 in 16 bits, where 2 * 255 * 127 does not fit and 2 * 255 * 64 does. On such a processor (AVX2), the packaged
+CIFAR-10 network over 3,000 test images, accuracy at the last exit against fp32's 84.43 % on onnxruntime, on OpenVINO,
+and by the same graph computed in fp32: 8 bits -8.57, -8.10, -0.57; 7 bits -0.57 on all three; uint8 weights 0.00 on all
+three, but at batch 32 they took OpenVINO 45 ms where 7 bits took 21 and fp32 38.
 """
 
 import tempfile
@@ -69,6 +75,7 @@ def quantize(graph: bytes, image: npt.NDArray[np.float32]) -> bytes:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,  # 7 bits: see above
             extra_options=OPTIONS,
         )
         quantized = onnx.load(file)
