@@ -146,7 +146,7 @@ def test_uint8_sends_a_quarter_of_the_bytes_and_keeps_the_accuracy(bundle: Bundl
 
     assert spec.codecs["uint8"].bytes_per_sample * 4 == spec.codecs["fp32"].bytes_per_sample
     assert spec.codecs["fp32"].accuracy is not None
-    assert abs((test["uint8"].overall_accuracy or 0) - (test["fp32"].overall_accuracy or 0)) <= max(0.002, 1 / 359)
+    assert abs((test["uint8"].overall or 0) - (test["fp32"].overall or 0)) <= max(0.002, 1 / 359)
 
 
 def test_the_comparison_covers_all_three_courses(predictions: Predictions) -> None:
@@ -203,8 +203,10 @@ def test_bench_prints_one_document_and_checks_it(
     document = json.loads(done.stdout)
     assert document == json.loads(out.read_text())
     assert document["model"] == "mem"
-    assert (document["exit"], document["threshold"], document["n"]) == (3, 0.3, 359)
-    assert document["exited_locally"] + document["forwarded"] == document["n"]
+    plan, outcome = document["plan"]["tiers"]["edge"], document["outcome"]
+    assert (plan["active"], plan["cut"], outcome["n"]) == ([{"exit": 3, "threshold": 0.3}], 3, 359)
+    assert outcome["answered"].keys() == {"edge", "cloud"}
+    assert sum(outcome["answered"].values()) == outcome["n"]
     assert set(document["latency_ms"]) == {"edge", "cloud", "overall"}
     assert set(document["latency_ms"]["overall"]) == {"mean", "p50", "p95", "p99"}
     assert set(document["conditions"]) == {
@@ -218,10 +220,10 @@ def test_bench_says_absent_where_no_sample_exits(address: str, offramp: Program)
     done = offramp("bench", "--edge", address, "--threshold", "0")
 
     document = json.loads(done.stdout)
-    assert (document["exited_locally"], document["forwarded"]) == (0, 359)
-    assert document["edge_accuracy"] is None
-    assert document["latency_ms"]["edge"] is None
-    assert document["cloud_accuracy"] == document["overall_accuracy"]
+    outcome = document["outcome"]
+    assert outcome["answered"] == {"cloud": 359}
+    assert document["latency_ms"].keys() == {"cloud", "overall"}
+    assert outcome["accuracy"] == {"cloud": outcome["overall"]}
 
 
 def test_bench_finds_answers_that_differ(

@@ -370,7 +370,7 @@ def test_bench_measures_a_network_by_its_name(nodes: Nodes, networks: dict[str, 
     done = offramp("bench", "--edge", nodes.client.address, "--model", "mem", "--exit", "3", "--threshold", "0.4")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["model"], found["exit"], found["threshold"], found["cut"]) == ("mem", 3, 0.4, 3)
+    assert (found["model"], Plan.model_validate(found["plan"])) == ("mem", Plan.of(3, 0.4))
 
 
 def test_bench_says_which_networks_there_are(nodes: Nodes, networks: dict[str, Bundle], offramp: Program) -> None:
