@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from offramp.errors import OfframpError, PortInUseError
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.server import Server
 from offramp.sockets import port_taken
 
@@ -76,7 +76,7 @@ def http_infer(port: int) -> list[float]:
 
 def grpc_infer(address: str) -> list[float]:
     """Ask over gRPC; the model waits."""
-    with Client(address) as client:
+    with Peer(address) as client:
         x = np.array([[1, 2]], np.float32)
         result = client.infer("double", {"x": x}, timeout=WAIT, parameters={"wait": True})
         return [float(value) for value in result.outputs["twice"].ravel()]

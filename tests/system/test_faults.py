@@ -20,7 +20,7 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +202,7 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, 
     with running("cloud", str(bundle.path), "--port", "0") as cloud:
         where = cloud.address()
         plan = ("--exit", "3", "--threshold", "0", "--cloud", where, "--port", "0")
-        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+        with running("edge", str(bundle.path), *plan) as edge, Peer(edge.address()) as client:
             assert len(client.infer("classifier", {"image": good()}, timeout=30).outputs["label"]) == 4
             assert cloud.stop() == 0
             with running("cloud", str(other.path), "--port", where.split(":")[1]) as impostor:
@@ -217,7 +217,7 @@ def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits
     with running("cloud", str(bundle.path), "--port", "0") as cloud:
         where = cloud.address()
         plan = ("--exit", "3", "--threshold", "0.3", "--cloud", where, "--port", "0")
-        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+        with running("edge", str(bundle.path), *plan) as edge, Peer(edge.address()) as client:
             cloud.process.kill()
             cloud.process.wait(30)
 
@@ -240,7 +240,7 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
     plan = ("--exit", "9", "--threshold", "0.5", "--port", "0", "--threads", "1", "--max-batch", "4096")
     edge = Node("edge", str(bundle.path), *plan)
     try:
-        with Client(edge.address()) as client:
+        with Peer(edge.address()) as client:
             answered: list[int] = []
             begun = threading.Event()
 
@@ -264,7 +264,7 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
         edge.stop()
 
 
-def _until_reached(client: Client) -> list[bytes]:
+def _until_reached(client: Peer) -> list[bytes]:
     """Send until the edge's connection is back: it tries again at most a second apart."""
     for _ in range(100):
         try:

@@ -11,8 +11,8 @@ from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
 from offramp.protocol.catalog import config, server_metadata
-from offramp.protocol.client import FINAL
-from offramp.protocol.node import Node
+from offramp.protocol.data_plane import DataPlane
+from offramp.protocol.peer import FINAL
 from offramp.protocol.served import Call, Result, Served
 from offramp.protocol.status import status_of
 from offramp.protocol.tensors import (
@@ -45,8 +45,8 @@ NOT_OFFERED = (
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
     """The protocol's calls."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, plane: DataPlane) -> None:
+        self.plane = plane
         for name in NOT_OFFERED:
             setattr(self, name, _not_offered(name))
 
@@ -58,7 +58,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            self.node.catalog.find(request.name, request.version).prepare()
+            self.plane.catalog.find(request.name, request.version).prepare()
             return pb.ModelReadyResponse(ready=True)
 
         return _answered(context, answer)
@@ -68,7 +68,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            catalog = self.node.catalog
+            catalog = self.plane.catalog
             metadata = catalog.metadata(catalog.find(request.name, request.version))
             return json_format.ParseDict(metadata, pb.ModelMetadataResponse())
 
@@ -76,26 +76,26 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            found = config(self.node.catalog.find(request.name, request.version))
+            found = config(self.plane.catalog.find(request.name, request.version))
             return json_format.ParseDict({"config": found}, pb.ModelConfigResponse())
 
         return _answered(context, answer)
 
     def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            models = self.node.catalog.matching(request.name, request.version)
-            found = {"model_stats": [self.node.statistics.of(model) for model in models]}
+            models = self.plane.catalog.matching(request.name, request.version)
+            found = {"model_stats": [self.plane.statistics.of(model) for model in models]}
             return json_format.ParseDict(found, pb.ModelStatisticsResponse())
 
         return _answered(context, answer)
 
     def RepositoryIndex(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return json_format.ParseDict({"models": self.node.catalog.index()}, pb.RepositoryIndexResponse())
+        return json_format.ParseDict({"models": self.plane.catalog.index()}, pb.RepositoryIndexResponse())
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            model = self.node.catalog.find(request.model_name, request.model_version)
-            return _response(request, model, self.node.infer(model, _call(request, context), _asked(request)))
+            model = self.plane.catalog.find(request.model_name, request.model_version)
+            return _response(request, model, self.plane.infer(model, _call(request, context), _asked(request)))
 
         return _answered(context, answer)
 
@@ -103,8 +103,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         """Triton's streaming call: each request's parts as they come, an error as a message, then the next request."""
         for request in requests:
             try:
-                model = self.node.catalog.find(request.model_name, request.model_version)
-                for result in self.node.stream(model, _call(request, context), _asked(request)):
+                model = self.plane.catalog.find(request.model_name, request.model_version)
+                for result in self.plane.stream(model, _call(request, context), _asked(request)):
                     response = _response(request, model, result)
                     response.parameters[FINAL].bool_param = result.last
                     yield pb.ModelStreamInferResponse(infer_response=response)
@@ -115,9 +115,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.Server, node: Node) -> None:
+def add_to(server: grpc.Server, plane: DataPlane) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(node), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane), server)
 
 
 def _call(request: Any, context: grpc.ServicerContext) -> Call:

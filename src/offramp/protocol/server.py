@@ -8,9 +8,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from offramp.protocol import grpc_service as rpc
-from offramp.protocol.client import KEEPALIVE_MS
+from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
-from offramp.protocol.node import Node
+from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.rest_app import Application
 from offramp.protocol.served import Served
 from offramp.sockets import port_taken
@@ -37,14 +37,14 @@ class Server:
         shared: bool = False,
         http_port: int | None = None,
     ) -> None:
-        self.node = Node(models, max_batch)
+        self.plane = DataPlane(models, max_batch)
         self.pools = [ThreadPoolExecutor(calls, thread_name_prefix=side) for side in ("grpc", "http")]
         self.server = grpc.server(
             self.pools[0],
             options=[
                 # Unless told not to, grpc lets two servers share a port, and each answers some of the calls.
                 ("grpc.so_reuseport", int(shared)),
-                ("grpc.max_receive_message_length", self.node.limits.message),
+                ("grpc.max_receive_message_length", self.plane.bounds.message),
                 ("grpc.max_send_message_length", -1),
                 # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
                 ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
@@ -53,10 +53,10 @@ class Server:
         )
         self.health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        rpc.add_to(self.server, self.node)
+        rpc.add_to(self.server, self.plane)
         reflection.enable_server_reflection((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
         self.http: HttpServer | None = None
-        self.application = Application(self.node, self.pools[1])
+        self.application = Application(self.plane, self.pools[1])
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from offramp.errors import InputError
 from offramp.protocol.catalog import Catalog
-from offramp.protocol.limits import Limits
+from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import Call, Parameters, Result, Served
 from offramp.protocol.statistics import Statistics
 
@@ -31,12 +31,12 @@ CONSUMED = frozenset(
 )
 
 
-class Node:
-    """Models behind one set of bounds and one set of counts."""
+class DataPlane:
+    """Models behind one set of bounds and one set of counts: MLServer's and KServe's name for it."""
 
     def __init__(self, models: Iterable[Served], max_batch: int) -> None:
         self.catalog = Catalog(models)
-        self.limits = Limits.of(self.catalog, max_batch)
+        self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics()
 
     def infer(self, model: Served, call: Call, asked: Collection[str] = ()) -> Result:
@@ -59,7 +59,7 @@ class Node:
         known = [spec.name for spec in model.outputs]
         if unknown := [name for name in asked if name not in known]:
             raise InputError(f"output {unknown[0]!r}: {model.name} gives {', '.join(known)}.")
-        self.limits.check(model, call.inputs)
+        self.bounds.check(model, call.inputs)
         return replace(call, timeout=_timeout(call))
 
 

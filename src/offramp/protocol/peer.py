@@ -1,4 +1,4 @@
-"""A client of one node: every call has a deadline, every failure is an error of ours that names the peer."""
+"""A node at the other end of a connection: every call has a deadline, every failure is an error of ours that names the peer."""
 
 import time
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class ModelStatistics:
     seconds: float  # of the requests that were answered, added up
 
 
-class Client:
+class Peer:
     """Calls one node. Safe to use from several threads at once.
 
     With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors all the same.
