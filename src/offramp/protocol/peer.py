@@ -1,4 +1,4 @@
-"""A node at the other end of a connection: every call has a deadline, every failure is an error of ours that names the peer."""
+"""A node at the other end: every call has a deadline, every failure is an error of ours that names the peer."""
 
 import time
 from collections.abc import Iterator
