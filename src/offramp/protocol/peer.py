@@ -14,10 +14,9 @@ from tritonclient.grpc import service_pb2_grpc
 from offramp.errors import InputError, LinkError, UnreachableError
 from offramp.protocol.served import Parameters, Result
 from offramp.protocol.status import error_of
-from offramp.protocol.tensors import read_outputs, read_parameters, write_request
+from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
 from offramp.sockets import check_address
 
-FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
 # A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
 # calls nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
 KEEPALIVE_MS = 10_000
