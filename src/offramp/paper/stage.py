@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from offramp.artifacts.bundle import MANIFEST, Manifest
-from offramp.artifacts.plan import PAPER_THRESHOLD, Plan
+from offramp.artifacts.plan import Plan
 from offramp.bench.cores import limited
 from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings
-from offramp.protocol.client import Client
+from offramp.paper.stated import THRESHOLD
+from offramp.protocol.peer import Peer
 
 TIMEOUT = 10.0  # seconds to wait for a node's statistics
 ENGINE: dict[str, Any] = {"runtime": "onnxruntime", "precision": "fp32"}
@@ -23,10 +24,10 @@ ENGINE: dict[str, Any] = {"runtime": "onnxruntime", "precision": "fp32"}
 class Nodes:
     """Clients of running nodes that hold every network of the experiment, told apart by their bundles' ids."""
 
-    edge: Client
-    cloud: Client | None  # over the link: where answers may come straight from it
-    front: Client | None = None  # the standard network as a classifier in the cloud, over the link
-    counts: tuple[Client, ...] = ()  # of what computes in the cloud, not over the link: asked for statistics
+    edge: Peer
+    cloud: Peer | None  # over the link: where answers may come straight from it
+    front: Peer | None = None  # the standard network as a classifier in the cloud, over the link
+    counts: tuple[Peer, ...] = ()  # of what computes in the cloud, not over the link: asked for statistics
 
     def cloud_seconds(self) -> float:
         """What the cloud's nodes have spent on answers since they started, by their own count."""
@@ -56,7 +57,7 @@ class Processes:
             # The test node's own way to the cloud is the link too: that is where direct replies come along.
             over = _over(started, shape, self.cloud)
             # Each request brings a plan of its own: what the edge starts with only has to be one.
-            begin = AtLastExit(threshold=PAPER_THRESHOLD)
+            begin = AtLastExit(threshold=THRESHOLD)
             bundles, threads = tuple(map(str, self.bundles)), 0 if cores is None else 1
             settings = EdgeSettings(bundles=bundles, plan=begin, cloud=over, threads=threads, **ENGINE)
             edge = started.enter_context(child_node(settings))
@@ -64,8 +65,8 @@ class Processes:
             if cores is not None:
                 started.enter_context(limited(edge.process.pid, cores))
 
-            def client(at: str) -> Client:
-                return started.enter_context(Client(at))
+            def client(at: str) -> Peer:
+                return started.enter_context(Peer(at))
 
             front = None if self.front is None else client(_over(started, shape, self.front))
             counts = tuple(client(at) for at in (self.cloud, self.front) if at is not None)
@@ -80,7 +81,7 @@ def processes(bundles: Sequence[Path], whole: Path | None) -> Iterator[Processes
         cloud = started.enter_context(child_node(settings)).address()
         front = None
         if whole is not None:
-            plan = Plan(active=(), cut=Manifest.read(whole / MANIFEST).last)
+            plan = Plan.checked(active=(), cut=Manifest.read(whole / MANIFEST).last)
             alone = EdgeSettings(bundles=(str(whole),), plan=plan, **ENGINE)
             front = started.enter_context(child_node(alone)).address()
         yield Processes(bundles, cloud, front)
@@ -97,9 +98,9 @@ class Elsewhere:
     def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
         """Connect."""
         with ExitStack() as opened:
-            cloud = None if self.cloud is None else opened.enter_context(Client(self.cloud))
+            cloud = None if self.cloud is None else opened.enter_context(Peer(self.cloud))
             counts = () if cloud is None else (cloud,)
-            yield Nodes(opened.enter_context(Client(self.edge)), cloud, counts=counts)
+            yield Nodes(opened.enter_context(Peer(self.edge)), cloud, counts=counts)
 
 
 def _over(started: ExitStack, shape: LinkShape, to: str) -> str:
