@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
+from command_line import Node, running
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import Node, running
 from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.runtime.span import SpanSpec, open_span
 from ports import HERE, held_port
@@ -147,7 +147,7 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
     bundle: Bundle, features: Array, logits: Array
 ) -> None:
     """Several processes answer; kill -9 of one is survived; SIGTERM ends all of them and gives 0."""
-    cloud = Node("cloud", str(bundle.path), *SETTINGS, "--workers", "2")
+    cloud = running("cloud", str(bundle.path), *SETTINGS, "--workers", "2")
     try:
         address = cloud.address()
         first = workers_of(cloud)
@@ -192,7 +192,7 @@ def test_sigterm_lets_every_process_finish_what_it_has_taken_on(bundle: Bundle, 
     """Calls that run and calls that wait are answered before the node ends with 0."""
     options = ("--workers", workers, "--threads", "1", "--max-batch", "4096", "--queue", "4096")
     pixels = np.full((800, 1, 16, 16), 0.5, np.float32)  # five of the six fit into the queue
-    cloud = Node("cloud", str(bundle.path), *SETTINGS, *options)
+    cloud = running("cloud", str(bundle.path), *SETTINGS, *options)
     try:
         address = cloud.address()
         begun = threading.Barrier(7)
@@ -251,7 +251,7 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
     """Each edge finds its own by the bundle's id."""
     Bundle.write(tmp_path, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph)
     other = Bundle.open(tmp_path)
-    with running("cloud", str(bundle.path), str(other.path), *SETTINGS) as cloud, Client(cloud.address()) as client:
+    with running("cloud", str(bundle.path), str(other.path), *SETTINGS) as cloud, Peer(cloud.address()) as client:
         assert client.metadata("tail-3", WAIT).versions == (bundle.id, other.id)
         for one in (bundle, other):
             upstream = RemoteCloud(one, client.address)
