@@ -64,6 +64,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
+_TIERS: dict[paper.Quantity, Tier] = {f"{tier} accuracy": tier for tier in TIERS}  # type: ignore[misc]
+
+
 def beside(reproduction: Reproduction) -> list[Beside]:
     """Every number that the paper's text states, ours where the same point was measured."""
     rows, experiment = points(reproduction), as_experiment(reproduction)
@@ -155,7 +158,7 @@ def _quantity(row: Row, quantity: paper.Quantity) -> float | None:
         return 100 * row.outcome.count("cloud") / row.setup.samples if row.setup.samples else None
     if quantity == "overall latency":
         return row.p50("overall")
-    return percent(getattr(row, quantity.replace(" ", "_")))
+    return percent(row.outcome.right(_TIERS[quantity]))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
