@@ -24,15 +24,16 @@ def demo(
     """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
     needs_torch("demo")
     from offramp.bench.table import measurements_table
-    from offramp.paper.reproduced import as_experiment
     from offramp.paper.reproduction import ROWS
     from offramp.paper.run import Settings
+    from offramp.paper.view import as_in_the_paper
 
     suite = out / "suite"
     _train_digits(suite, NINE, epochs=30 if full else None, seed=seed)
     (out / ROWS).unlink(missing_ok=True)  # it is short: it measures anew each time
     document, report = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
-    table = measurements_table(as_experiment(document).measurements, "edge and cloud processes on this machine")
+    measured = (row.measurement(document.conditions) for row in as_in_the_paper(document))
+    table = measurements_table(measured, "edge and cloud processes on this machine")
     console.print(table)
     _summarize(document, report)
 
@@ -110,10 +111,10 @@ def _measure(settings: "Settings") -> "tuple[Reproduction, Path]":
 
 def _summarize(document: "Reproduction", report: Path) -> None:
     from offramp.paper.finding import finding
-    from offramp.paper.reproduced import as_experiment
+    from offramp.paper.view import View
 
     agreed = document.agreement
-    console.print(finding(as_experiment(document)), highlight=False)
+    console.print(finding(View.of(document)), highlight=False)
     console.print(
         f"{len(document.rows)} setups measured, {len(document.left)} left; {agreed.compared:,} answers held against "
         f"the offline evaluation, {agreed.differing} differ. {document.seconds:.0f} s. Report: {report}",
