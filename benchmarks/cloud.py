@@ -70,7 +70,7 @@ class Caller:
 
 def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[str, Any]:
     """Throughput and latency of each contender by number of clients; `requests` a round, over all clients."""
-    shape = bundle.manifest.feature_shape(options.boundary)
+    (shape,) = bundle.manifest.tensors(options.boundary).values()
     rng = np.random.default_rng(options.seed)
     figures: dict[str, Any] = {}
     engine = ("--runtime", "onnxruntime", "--precision", "fp32")  # direct's, and that of the answers compared with

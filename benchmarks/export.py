@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from alternate import Spread, alternate, last_line, ratio, show
@@ -53,7 +52,7 @@ def measure(preset: str, model: str, rounds: int, exit_: int, threads: int) -> d
     ready = {}
     for name, spec in spans.items():
         cut = cut_out(bundle, spec)
-        image = np.zeros((1, *bundle.manifest.feature_shape(spec.start)), np.float32)
+        (image,) = spec.noise(bundle, 1)
         steps: dict[str, Callable[[], object]] = {
             "cut_out": lambda spec=spec: cut_out(bundle, spec),
             "session": lambda cut=cut, image=image: OnnxSpan(*cut, threads).run(image),

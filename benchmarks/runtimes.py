@@ -65,7 +65,7 @@ def main() -> None:
         figures: dict[str, Any] = {"chosen": str(chosen.engine), "why": chosen.why}
         for size, repeats in ((1, 50), (32, 5)):
             rows = spec.noise(bundle, size)
-            calls = {name: (lambda span=span, rows=rows: span.run(rows)) for name, span in spans.items()}
+            calls = {name: (lambda span=span, rows=rows: span.run(*rows)) for name, span in spans.items()}
             found = alternate(calls, rounds=rounds, repeats=repeats)
             base = found[str(contenders[0])]
             figures[f"batch_{size}"] = {

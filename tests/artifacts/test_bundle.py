@@ -257,7 +257,11 @@ def test_the_cut_of_a_boundary_is_the_one_measured_there(manifest: Manifest) -> 
 
 def test_shapes_at_the_boundaries(manifest: Manifest) -> None:
     """Boundary 0 has the input's shape, boundary i the one that stage i leaves."""
-    assert [manifest.feature_shape(boundary) for boundary in (0, 1, 2)] == [(1, 4, 4), (2, 4, 4), (4, 4, 4)]
+    assert [manifest.tensors(boundary) for boundary in (0, 1, 2)] == [
+        {"image": (1, 4, 4)},
+        {"features_1": (2, 4, 4)},
+        {"features_2": (4, 4, 4)},
+    ]
 
 
 def test_bytes_of_features(manifest: Manifest) -> None:

@@ -70,7 +70,7 @@ def test_the_names_are_those_that_are_promised(net: ExitNet) -> None:
 def test_the_graph_computes_what_the_network_computes(graph: bytes, net: ExitNet, count: int) -> None:
     """At every boundary and exit, for any batch size."""
     image = pixels(count, seed=9)
-    found = OnnxSpan(graph, "image", {name: name for name in BOUNDARIES}).run(image.numpy())
+    found = OnnxSpan(graph, ("image",), {name: name for name in BOUNDARIES}).run(image.numpy())
     with torch.inference_mode():
         features, logits = net.features(image), net(image)
     expected = {f"features_{i}": tensor for i, tensor in enumerate(features, start=1)}

@@ -256,7 +256,7 @@ def test_a_caller_does_not_wait_beyond_its_deadline_for_a_run_that_has_begun(poo
     gate, slow = Gate(), Gate()
     with batching() as batcher:
         with busy(batcher, pool, gate):
-            asked = pool.submit(batcher.run, slow, rows(1), 0.2)
+            asked = pool.submit(batcher.run, slow, rows(1), timeout=0.2)
             until(lambda: batcher.waiting == 1)
         with pytest.raises(DeadlineError):
             asked.result(WAIT)
@@ -269,7 +269,7 @@ def test_a_deadline_beyond_what_threads_can_wait_for_is_none(pool: ThreadPoolExe
     gate = Gate()
     with batching() as batcher:
         with busy(batcher, pool, gate):
-            asked = pool.submit(batcher.run, gate, rows(1), timeout)
+            asked = pool.submit(batcher.run, gate, rows(1), timeout=timeout)
             until(lambda: batcher.waiting == 1)
         assert len(asked.result(WAIT)) == 1
 

@@ -43,7 +43,7 @@ def image(bundle: Bundle, digits: Splits) -> npt.NDArray[np.float32]:
 def whole(bundle: Bundle, image: npt.NDArray[np.float32]) -> Tensors:
     """Every boundary and exit on onnxruntime, the image among them."""
     names = [*map(features_name, range(1, LAST + 1)), *map(logits_name, range(1, LAST + 1))]
-    return {"image": image} | OnnxSpan(bundle.graph, "image", {name: name for name in names}).run(image)
+    return {"image": image} | OnnxSpan(bundle.graph, ("image",), {name: name for name in names}).run(image)
 
 
 @pytest.mark.parametrize(("start", "end"), EVERY_SPAN)
@@ -158,7 +158,7 @@ def test_a_graph_that_openvino_cannot_run_is_an_error_of_ours() -> None:
     from offramp.runtime.openvino_span import OpenVinoSpan
 
     with pytest.raises(ArtifactError, match=r"^openvino: cannot run the span from image to logits_9 \("):
-        OpenVinoSpan(b"nothing", "image", {"logits_9": "logits_9"})
+        OpenVinoSpan(b"nothing", ("image",), {"logits_9": "logits_9"})
 
 
 def test_openvino_is_imported_without_telling_anybody(tmp_path: Path) -> None:

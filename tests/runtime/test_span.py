@@ -36,7 +36,7 @@ def image(bundle: Bundle, digits: Splits) -> npt.NDArray[np.float32]:
 def whole(bundle: Bundle, image: npt.NDArray[np.float32]) -> Tensors:
     """Every boundary and every exit of the uncut graph, the image among them."""
     names = [*map(features_name, range(1, LAST + 1)), *map(logits_name, range(1, LAST + 1))]
-    return {"image": image} | OnnxSpan(bundle.graph, "image", {name: name for name in names}).run(image)
+    return {"image": image} | OnnxSpan(bundle.graph, ("image",), {name: name for name in names}).run(image)
 
 
 @pytest.mark.parametrize(("start", "end"), EVERY_SPAN)

@@ -8,6 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -24,6 +25,9 @@ GRAPH = "graph.onnx"
 GRAPH_INT8 = "graph-int8.onnx"
 IMAGE = "image"
 LOGITS = "logits_"
+
+Shape = tuple[int, ...]
+Scale = tuple[float, ...]
 
 
 def features_name(boundary: int) -> str:
@@ -44,20 +48,25 @@ class FileDigest(Frozen):
 
 
 class StageSpec(Frozen):
-    """Stage `index` of the network, and the features it leaves at its boundary (one sample, no batch axis)."""
+    """Stage `index` of the network, and the features it leaves at its boundary (one sample, no batch axis).
+
+    `shape` is of the one tensor there, `features_{index}`, or of several by name: what a skip past the boundary needs.
+    """
 
     index: int
-    shape: tuple[int, ...]
+    shape: Shape | dict[str, Shape]
     macs: int
     parameters: int
 
     @property
+    def tensors(self) -> dict[str, Shape]:
+        """Shapes of the tensors at this boundary by name, in their order."""
+        return self.shape if isinstance(self.shape, dict) else {features_name(self.index): self.shape}
+
+    @property
     def bytes_fp32(self) -> int:
         """Size of one sample's features at this boundary, in bytes."""
-        size = 4
-        for extent in self.shape:
-            size *= extent
-        return size
+        return 4 * sum(map(prod, self.tensors.values()))
 
 
 class HeadSpec(Frozen):
@@ -76,12 +85,19 @@ class CodecResult(Frozen):
 
 
 class CutSpec(Frozen):
-    """How features cross a boundary. `scale` is of uint8: one step of each channel, or of all (the image)."""
+    """How features cross a boundary.
+
+    `scale` is of uint8: one step of each channel, or of all (the image); of several tensors, by name.
+    """
 
     boundary: int
-    scale: tuple[float, ...]
+    scale: Scale | dict[str, Scale]
     codecs: dict[Codec, CodecResult]
     samples: int  # calibration samples that the scale and the accuracies were taken from
+
+    def scale_of(self, name: str) -> Scale:
+        """The scale of one of the boundary's tensors."""
+        return self.scale[name] if isinstance(self.scale, dict) else self.scale
 
 
 class Parity(Frozen):
@@ -174,9 +190,9 @@ class Manifest(Document):
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
-    def feature_shape(self, boundary: int) -> tuple[int, ...]:
-        """Shape of one sample at a boundary; boundary 0 is the input."""
-        return self.stages[boundary - 1].shape if boundary else self.preprocessing.shape
+    def tensors(self, boundary: int) -> dict[str, Shape]:
+        """Shapes of one sample's tensors at a boundary by name, in their order; boundary 0 is the input."""
+        return self.stages[boundary - 1].tensors if boundary else {IMAGE: self.preprocessing.shape}
 
     def check_exit(self, exit_: int) -> int:
         """Give `exit_` back if the bundle has it."""

@@ -108,7 +108,7 @@ def check_parity(
 ) -> Parity:
     """Compare the graph with the network at every boundary and exit; raise ParityError beyond the tolerance."""
     names = output_names(net)
-    found = OnnxSpan(graph, IMAGE, {name: name for name in names}).run(image)
+    found = OnnxSpan(graph, (IMAGE,), {name: name for name in names}).run(image)
     with torch.inference_mode():
         batch = torch.from_numpy(image)
         expected = {features_name(i): tensor for i, tensor in enumerate(net.features(batch), start=1)}

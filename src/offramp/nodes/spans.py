@@ -6,6 +6,7 @@ when it is asked for again.
 """
 
 import threading
+from collections.abc import Iterable
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, Engine
@@ -20,7 +21,7 @@ class Spans:
     def __init__(self, bundle: Bundle, threads: int = 0, engine: Engine = PORTABLE, kept: int = KEPT) -> None:
         self.bundle, self.threads, self.engine, self.kept = bundle, threads, engine, kept
         self.open: dict[SpanSpec, Span] = {}  # the one asked for longest ago first
-        self.own: dict[SpanSpec, Span] = {}  # never let go
+        self.own: dict[SpanSpec, Span] = {}  # of the course in force: not let go while it is
         self.opening, self.changing = threading.Lock(), threading.Lock()
 
     def get(self, spec: SpanSpec) -> Span:
@@ -37,10 +38,16 @@ class Spans:
                             del self.open[next(iter(self.open))]
         return found
 
-    def keep(self, spec: SpanSpec) -> Span:
-        """The span, opened for good: for what an edge runs by its own plan, before anybody else asks."""
-        found = self.own[spec] = open_span(self.bundle, spec, self.threads, self.engine)
-        return found
+    def keep(self, specs: Iterable[SpanSpec]) -> None:
+        """Hold these for good, for what an edge runs by its own plan; those held until now become as all others."""
+        own = {spec: self.get(spec) for spec in specs}
+        with self.changing:
+            for spec in own:
+                self.open.pop(spec, None)
+            self.open |= {spec: span for spec, span in self.own.items() if spec not in own}
+            self.own = own
+            while len(self.open) > self.kept:
+                del self.open[next(iter(self.open))]
 
     def _found(self, spec: SpanSpec) -> Span | None:
         found = self.own.get(spec)

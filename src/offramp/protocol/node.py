@@ -9,7 +9,7 @@ from dataclasses import replace
 from offramp.errors import InputError
 from offramp.protocol.catalog import Catalog
 from offramp.protocol.limits import Limits
-from offramp.protocol.served import Call, Parameters, Result, Served
+from offramp.protocol.served import Call, Parameters, Pending, Result, Served
 from offramp.protocol.statistics import Statistics
 
 FOREVER = 1e8  # seconds, three years: grpc gives the end of its calendar to who sets no deadline
@@ -46,14 +46,14 @@ class Node:
         """
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
-            return _chosen(call, model.infer(call), asked)
+            return _chosen(call, _here(model.infer(call)), asked)
 
     def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Iterator[Result]:
         """Answer a request in parts, as `infer` does."""
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
             for part in model.stream(call):
-                yield _chosen(call, part, asked)
+                yield _chosen(call, _here(part), asked)
 
     def _admitted(self, model: Served, call: Call, asked: Collection[str]) -> Call:
         known = [spec.name for spec in model.outputs]
@@ -61,6 +61,11 @@ class Node:
             raise InputError(f"output {unknown[0]!r}: {model.name} gives {', '.join(known)}.")
         self.limits.check(model, call.inputs)
         return replace(call, timeout=_timeout(call))
+
+
+def _here(found: Result | Pending) -> Result:
+    """A result, waited for on this thread."""
+    return found.finish() if isinstance(found, Pending) else found
 
 
 def _timeout(call: Call) -> float | None:
