@@ -92,7 +92,7 @@ def test_a_foreign_cloud_without_the_tail_is_said(foreign: str, bundle: Bundle) 
     """The edge does not start."""
     cloud = RemoteCloud(bundle, foreign, "1")
     with pytest.raises(BundleMismatchError) as caught:
-        cloud.check(Plan.of(4, 0.3), WAIT)
+        cloud.check(Course(Plan.of(4, 0.3), Route()), WAIT)
     cloud.close()
     assert str(caught.value) == (
         f"cloud {foreign} does not serve tail-4 ({foreign}: Model tail-4 with version  not found). Serve the edge's "
