@@ -17,7 +17,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnreachableError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.flight import Flight
-from offramp.nodes.route import Course, Route
+from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
 
 WAIT = 30.0  # seconds after which a test that hangs fails
@@ -25,7 +25,7 @@ WAIT = 30.0  # seconds after which a test that hangs fails
 
 def course(*of: Any, **but: Any) -> Course:
     """A plan that an edge follows, which has run already what it runs by it."""
-    return Course(Plan.of(*of, **but), Route())
+    return Course(Plan.of(*of, **but))
 
 
 COURSE = course(3, 0.3)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
+from offramp.artifacts.outcome import TIER_NAMES, Over
 from offramp.artifacts.plan import Plan
 from offramp.client.streaming import Conversation
 from offramp.data.image_set import ImageSet
@@ -27,6 +28,14 @@ class Drive:
     latency_ms: npt.NDArray[np.float64]  # of each sample: from its batch's sending to its answer
     batch_ms: npt.NDArray[np.float64]  # of each batch: until its last answer
     bytes_to_cloud: int
+
+    def latencies(self) -> Latencies:
+        """Latency over the samples that each tier answered, and over all."""
+        found: dict[Over, Latency | None] = {
+            name: Latency.of(self.latency_ms[self.answers.tier == Tier[name.upper()]]) for name in TIER_NAMES
+        }
+        found["overall"] = Latency.of(self.latency_ms)
+        return {over: latency for over, latency in found.items() if latency is not None}
 
 
 def drive(
@@ -76,27 +85,11 @@ def drive(
 
 def measurement(model: str, plan: Plan, images: ImageSet, drive: Drive, conditions: Conditions) -> Measurement:
     """Hold what came back against the labels."""
-    accuracy = evaluate(drive.answers, images.labels)
-    cloud = drive.answers.tier == Tier.CLOUD
     return Measurement(
         model=model,
-        exit=plan.exit,
-        threshold=plan.threshold,
-        cut=plan.cut,
-        codec=plan.codec,
-        n=accuracy.n,
-        exited_locally=accuracy.exited_locally,
-        forwarded=accuracy.forwarded,
-        dropped=accuracy.dropped,
-        degraded=int(drive.answers.degraded.sum()),
-        edge_accuracy=accuracy.edge_accuracy,
-        cloud_accuracy=accuracy.cloud_accuracy,
-        overall_accuracy=accuracy.overall_accuracy,
-        latency_ms=TierLatency(
-            edge=Latency.of(drive.latency_ms[~cloud]),
-            cloud=Latency.of(drive.latency_ms[cloud]),
-            overall=Latency.of(drive.latency_ms),
-        ),
+        plan=plan,
+        outcome=evaluate(drive.answers, images.labels),
+        latency_ms=drive.latencies(),
         batch_ms=Latency.of(drive.batch_ms),
         bytes_to_cloud=drive.bytes_to_cloud,
         conditions=conditions,

@@ -15,13 +15,14 @@ from typing import Any
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.codec import Codec
+from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError, LinkError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.nodes.features import boundary_specs, check_features
-from offramp.nodes.flight import Flight, Part, Rows, parts
+from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
-from offramp.nodes.route import Course, where_from
+from offramp.nodes.route import Course, part_of
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
 from offramp.protocol.served import Call, Reply
@@ -60,11 +61,10 @@ class Edge:
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.tier = tier
-        self._check(plan)
         # `auto` times what the edge runs of every sample, and the whole network where it runs nothing by itself.
-        end = max([plan.cut, *(active.exit for active in plan.active)]) or self.last
-        ends = {*(active.exit for active in plan.active), *([self.last] if end == self.last else [])}
-        start, takes = where_from(plan, tier)
+        part, start, takes = self._check(plan)
+        end = max([part.cut, *(active.exit for active in part.active)]) or self.last
+        ends = {*(active.exit for active in part.active), *([self.last] if end == self.last else [])}
         timed = SpanSpec(start, end, tuple(sorted(ends)), takes=takes or "fp32")
         self.choice = choice or choose(bundle, timed, runtime, precision, threads)
         self.spans = Spans(bundle, threads, self.choice.engine)
@@ -85,7 +85,8 @@ class Edge:
 
     def course_of(self, plan: Plan) -> Course:
         """What this edge runs by a plan, open; InputError where it cannot follow it."""
-        return Course.of(self._check(plan), self.bundle.manifest, self.spans.get, self.tier)
+        self._check(plan)
+        return Course.of(plan, self.bundle.manifest, self.spans.get, self.tier)
 
     def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
         """Ask the cloud whether it can finish what the plan hands on, where the plan hands anything on.
@@ -93,7 +94,7 @@ class Edge:
         Raises UnreachableError after `timeout` seconds without an answer, BundleMismatchError where the cloud holds
         another bundle.
         """
-        if self.cloud is not None and self.plan.hands_on(self.last):
+        if self.cloud is not None and self.course.part.hands_on(self.last):
             self.cloud.check(self.course, timeout)
 
     def infer(
@@ -117,14 +118,14 @@ class Edge:
         end = deadline(timeout)
         found: list[tuple[Rows, Answers]] = []
         for part in self.parts(image, plan=plan, cloud_version=cloud_version):
-            done = part if isinstance(part, Part) else landed(part, self.send(part, end, version=cloud_version))
+            done = part if isinstance(part, Answered) else landed(part, self.send(part, end, version=cloud_version))
             assert done.answers is not None  # nobody was named to be answered directly
             found.append((done.rows, done.answers))
         return found[0][1] if len(found) == 1 else merge(found, sum(len(rows) for rows, _ in found))
 
     def parts(
         self, image: Images | Tensors, *, plan: Plan | None = None, cloud_version: str | None = None
-    ) -> Iterator[Part | Flight]:
+    ) -> Iterator[Answered | Flight]:
         """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on, to send.
 
         Nobody has been asked for that yet: see `send` and `landed`.
@@ -160,15 +161,16 @@ class Edge:
         check_features(specs, tensors)
         return {spec.name: tensor for spec, tensor in zip(specs, tensors, strict=True)}
 
-    def _check(self, plan: Plan) -> Plan:
-        plan.check(self.bundle.manifest)
-        if self.cloud is None and plan.hands_on(self.last):
-            what = f"exit {plan.exit}: what is not sure enough" if plan.active else f"cut {plan.cut}: what comes"
+    def _check(self, plan: Plan) -> tuple[Part, int, Codec | None]:
+        """Give what `part_of` does; InputError where the edge cannot follow the plan."""
+        part, start, takes = part_of(plan.check(self.bundle.manifest), self.tier)
+        if self.cloud is None and part.hands_on(self.last):
+            what = f"exit {part.exit}: what is not sure enough" if part.active else f"cut {part.cut}: what comes"
             raise InputError(
                 f"{what} there goes to a cloud, and this edge has none. "
                 f"Name one (--cloud HOST:PORT), or answer everything here at exit {self.last}."
             )
-        return plan
+        return part, start, takes
 
 
 def deadline(timeout: float | None) -> float | None:
@@ -176,7 +178,7 @@ def deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def landed(flight: Flight, answer: Future[Finished]) -> Part:
+def landed(flight: Flight, answer: Future[Finished]) -> Answered:
     """The last part of a batch, once what it waits for is there; raises what went wrong, with how many it concerns."""
     try:
         finished = answer.result()
@@ -185,15 +187,15 @@ def landed(flight: Flight, answer: Future[Finished]) -> Part:
         raise type(error)(
             f"{error} {len(flight.rows)} of {flight.of} samples are not sure enough {where}to be answered without it."
         ) from error
-    return Part(flight.rows, finished.answers, finished.bytes_sent, last=True)
+    return Answered(flight.rows, finished.answers, finished.bytes_sent, last=True)
 
 
 def _check_cascade(cloud_version: str, course: Course) -> None:
     """Raise InputError unless what goes on are images: all that two networks have in common."""
     if not cloud_version:
         raise InputError("cloud_version '': expected the id of a bundle that the cloud serves.")
-    if course.cut != 0:
+    if course.part.cut != 0:
         raise InputError(
             f"cloud_version {cloud_version!r}: another network takes images and no features, and this request is cut "
-            f"at {course.cut}. Set cut to 0."
+            f"at {course.part.cut}. Set cut to 0."
         )

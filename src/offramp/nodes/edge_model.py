@@ -13,7 +13,7 @@ from offramp.errors import InputError
 from offramp.exits.answers import Answers
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, CLOUD_VERSION, DIRECT, PLAN, ROW, TIERS
 from offramp.nodes.edge import Edge, deadline, landed
-from offramp.nodes.flight import Flight, Part
+from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
 from offramp.nodes.upstream import Finished
 from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
@@ -99,7 +99,7 @@ def _landed(flight: Flight, answer: Future[Finished]) -> Result:
     return _result(landed(flight, answer))
 
 
-def _result(part: Part) -> Result:
+def _result(part: Answered) -> Result:
     rows = {ROW: part.rows.astype(np.int64)}
     sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
     if part.answers is None:  # the cloud has answered these rows to the client itself

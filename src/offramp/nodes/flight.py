@@ -22,8 +22,8 @@ Rows = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Answers for some rows of a batch; `last` where no further part follows."""
+class Answered:
+    """Some rows of a batch, answered; `last` where no further part follows."""
 
     rows: Rows
     answers: Answers | None  # None where the next tier answers the client directly
@@ -51,35 +51,35 @@ class Flight:
         return type(self)(self.course, rows, features, self.of, judged, step.exit)
 
 
-def parts(course: Course, came: Tensors) -> Iterator[Part | Flight]:
+def parts(course: Course, came: Tensors) -> Iterator[Answered | Flight]:
     """Answer a batch by a course: what leaves at each active exit as soon as it is known, then what goes on, if any.
 
     `came` is the batch where the course starts: checked, its tensors in the order of their boundary.
     """
     count = len(next(iter(came.values())))
     flight = Flight(course, np.arange(count), came, count)
-    plan, tier, route = course.plan, course.tier, course.route
+    score, tier, route = course.plan.score, course.tier, course.route
     for position, step in enumerate(route.exits):
         outputs = step.span.run(*flight.features.values())
-        judged = Judged.of(outputs[step.logits], plan.score)
+        judged = Judged.of(outputs[step.logits], score)
         if step.ends:  # every sample is answered, whatever its score
-            yield Part(flight.rows, judged.answers(step.exit, tier), last=True)
+            yield Answered(flight.rows, judged.answers(step.exit, tier), last=True)
             return
-        decision = Decision.at(judged.scores, plan, position)
+        decision = Decision.at(judged.scores, course.part, position)
         if len(decision.exit):
             done = not len(decision.forward) and not len(decision.drop)
             answers = judged.answers(step.exit, tier, slice(None) if done else decision.exit)
-            yield Part(flight.rows[decision.exit], answers, last=done)
+            yield Answered(flight.rows[decision.exit], answers, last=done)
         if len(decision.drop):
             answers = judged.answers(step.exit, tier, decision.drop, dropped=True)
-            yield Part(flight.rows[decision.drop], answers, last=not len(decision.forward))
+            yield Answered(flight.rows[decision.drop], answers, last=not len(decision.forward))
         if not len(decision.forward):
             return
         flight = flight.onward(step, outputs, judged, decision.forward)
     yield _rest(flight, came)
 
 
-def _rest(flight: Flight, came: Tensors) -> Part | Flight:
+def _rest(flight: Flight, came: Tensors) -> Answered | Flight:
     """What left at no active exit: answered, if the network ends here, else brought to the cut."""
     course, step = flight.course, flight.course.route.rest
     features = flight.features
@@ -89,8 +89,8 @@ def _rest(flight: Flight, came: Tensors) -> Part | Flight:
         outputs = step.span.run(*features.values())
         if step.ends:
             judged = Judged.of(outputs[step.logits], course.plan.score)
-            return Part(flight.rows, judged.answers(step.exit, course.tier), last=True)
+            return Answered(flight.rows, judged.answers(step.exit, course.tier), last=True)
         features = step.given(outputs)
-    elif course.takes is None and course.cut == 0:
-        features = {IMAGE: encode_image(features[IMAGE], course.codec)}
+    elif course.takes is None and course.part.cut == 0:
+        features = {IMAGE: encode_image(features[IMAGE], course.part.codec)}
     return replace(flight, features=features)

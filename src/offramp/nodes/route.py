@@ -10,7 +10,9 @@ from typing import Self
 
 from offramp.artifacts.bundle import Manifest, logits_name
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.outcome import TIER_NAMES
+from offramp.artifacts.plan import Part, Plan
+from offramp.errors import InputError
 from offramp.exits.answers import Tier
 from offramp.runtime.span import Span, SpanSpec, Tensors
 
@@ -58,7 +60,7 @@ class Course:
     """A plan and what one tier runs by it. A batch that began by one ends by it, whatever its node follows since."""
 
     plan: Plan
-    route: Route
+    route: Route = Route()
     tier: Tier = Tier.EDGE
     start: int = 0  # the boundary where the input stands
     takes: Codec | None = None  # in which features arrive there; None: images, from a client
@@ -66,21 +68,16 @@ class Course:
     @classmethod
     def of(cls, plan: Plan, manifest: Manifest, opened: Callable[[SpanSpec], Span], tier: Tier = Tier.EDGE) -> Self:
         """Open what a tier runs by a plan that fits the network."""
-        start, takes = where_from(plan, tier)
-        exits, rest, back = _specs(plan, manifest.last, start, takes)
+        part, start, takes = part_of(plan, tier)
+        exits, rest, back = _specs(part, manifest.last, start, takes)
         steps = tuple(Step.of(spec, manifest, opened) for spec in exits)
         last = None if rest is None else Step.of(rest, manifest, opened)
         return cls(plan, Route(steps, last, back), tier, start, takes)
 
-    @property
-    def cut(self) -> int:
-        """Where what did not leave is handed on."""
-        return self.plan.cut
-
-    @property
-    def codec(self) -> Codec:
-        """In which it is."""
-        return self.plan.codec
+    @cached_property
+    def part(self) -> Part:
+        """What the plan says of its own tier."""
+        return self.plan.tiers[TIER_NAMES[self.tier]]
 
     @cached_property
     def but(self) -> "Callable[..., Plan]":
@@ -88,26 +85,32 @@ class Course:
         return lru_cache(PLANS)(self.plan.but)
 
 
-def where_from(plan: Plan, tier: Tier) -> tuple[int, Codec | None]:
-    """The boundary and the codec in which a tier's input comes by a plan; no codec for the first: it gets images."""
-    return 0, None
+def part_of(plan: Plan, tier: Tier) -> tuple[Part, int, Codec | None]:
+    """A tier's part of a plan, and the boundary and codec in which its input comes; no codec where that is images."""
+    names, name = list(plan.tiers), TIER_NAMES[tier]
+    if name not in names:
+        raise InputError(f"plan: it is for {' and '.join(names)}, and this node is the {name}. Give it a plan for it.")
+    if name == names[0]:
+        return plan.first, 0, None
+    before = plan.tiers[names[names.index(name) - 1]]
+    return plan.tiers[name], before.cut, before.codec
 
 
-def _specs(plan: Plan, last: int, start: int, takes: Codec | None) -> tuple[list[SpanSpec], SpanSpec | None, bool]:
+def _specs(part: Part, last: int, start: int, takes: Codec | None) -> tuple[list[SpanSpec], SpanSpec | None, bool]:
     """The spans between active exits, each giving its features as the next step wants them, and the one behind."""
     exits: list[SpanSpec] = []
     at, codec = start, takes or "fp32"
-    for active in plan.active:
-        more = active is not plan.active[-1] or plan.cut > active.exit
-        gives: Codec | None = "fp32" if more else plan.codec if plan.cut == active.exit else None
+    for active in part.active:
+        more = active is not part.active[-1] or part.cut > active.exit
+        gives: Codec | None = "fp32" if more else part.codec if part.cut == active.exit else None
         exits.append(SpanSpec(at, active.exit, (active.exit,), gives if active.exit != last else None, codec))
         at, codec = active.exit, "fp32"
-    back = plan.cut < at
+    back = part.cut < at
     if back:
         at, codec = start, takes or "fp32"
-    if plan.cut == last:
+    if part.cut == last:
         return exits, None if at == last else SpanSpec(at, last, (last,), None, codec), back
     # Features that came in one codec and go on as they are in another are translated by an empty span.
-    if plan.cut > at or ((back or not exits) and takes not in (None, plan.codec)):
-        return exits, SpanSpec(at, plan.cut, (), plan.codec, codec), back
+    if part.cut > at or ((back or not exits) and takes not in (None, part.codec)):
+        return exits, SpanSpec(at, part.cut, (), part.codec, codec), back
     return exits, None, back

@@ -87,7 +87,7 @@ class RemoteCloud:
     def check(self, course: Course, timeout: float) -> None:
         """Wait for the cloud, and hold what it serves against the bundle."""
         self.client.wait_ready(timeout)
-        name, address = tail_name(course.cut, course.codec), self.client.address
+        name, address = tail_name(course.part.cut, course.part.codec), self.client.address
         try:
             versions = self.client.metadata(name, timeout).versions
         except UnknownModelError as error:
@@ -122,7 +122,7 @@ class RemoteCloud:
         if to is not None:
             inputs = inputs | {ROW: flight.rows.astype(np.int64)}
             parameters = {REPLY_TO: to.token, REPLY_AS: to.request}
-        name = tail_name(flight.course.cut, flight.course.codec)
+        name = tail_name(flight.course.part.cut, flight.course.part.codec)
         request = write_request(name, self.version if version is None else version, inputs, parameters)
         finished = partial(self._finished, flight, version, request.ByteSize(), to is not None)
         return then(self.client.begin(request, timeout), finished)
@@ -170,7 +170,7 @@ class LocalCloud:
 
     def check(self, course: Course, timeout: float) -> None:
         """Make the tail ready."""
-        self._tail(course.cut, course.codec).open()
+        self._tail(course.part.cut, course.part.codec).open()
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
@@ -182,7 +182,7 @@ class LocalCloud:
             )
         if version not in (None, self.bundle.id):
             raise InputError(f"cloud_version {version!r}: this edge's cloud is in the same process. Leave it out.")
-        tail, last = self._tail(flight.course.cut, flight.course.codec), self.bundle.manifest.last
+        tail, last = self._tail(flight.course.part.cut, flight.course.part.codec), self.bundle.manifest.last
         return at_once(lambda: Finished.by_cloud(flight, tail.finish(*flight.features.values()), last))
 
     def _tail(self, cut: int, codec: Codec) -> Tail:
