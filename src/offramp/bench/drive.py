@@ -16,7 +16,7 @@ from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 
 
@@ -39,14 +39,14 @@ class Drive:
 
 
 def drive(
-    client: Client,
+    client: Peer,
     images: npt.NDArray[Any] | Sequence[bytes],
     *,
     batch_size: int,
     options: Parameters | None = None,
     version: str = "",
     warm_up: int = 2,
-    direct: Client | None = None,
+    direct: Peer | None = None,
 ) -> Drive:
     """Send images one batch after another over the streaming call and wait for every answer.
 

@@ -108,14 +108,14 @@ def bench(
     from offramp.bench.table import measurements_table
     from offramp.client.describe import describe_edge, find_edge
     from offramp.data.load import load
-    from offramp.protocol.client import Client
+    from offramp.protocol.peer import Peer
 
     predictions = None
     if check is not None:
         from offramp.artifacts.predictions import Predictions
 
         predictions = Predictions.read(check)
-    with Client(edge) as client:
+    with Peer(edge) as client:
         served = describe_edge(client) if model is None else find_edge(client, model)
         plan = served.plan.but(exit_=exit_, threshold=threshold)
         asked = {"exit": exit_, "threshold": threshold}
@@ -123,7 +123,7 @@ def bench(
         images = load(data, served.shape, seed=seed).part(split)
         channels, height, width = served.shape
         pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
-        with Client(direct) if direct else nullcontext() as cloud:
+        with Peer(direct) if direct else nullcontext() as cloud:
             driven = drive(client, pixels, batch_size=batch_size, options=options, version=served.bundle, direct=cloud)
     conditions = Conditions.here(
         batch_size=batch_size, link=link, runtime=served.runtime, dtype=served.engine.precision

@@ -134,4 +134,4 @@ class Served(Protocol):
         """Answer a request whole."""
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
-        """Answer a request in parts, each as soon as it is known."""
+        """Answer a request in parts, each as soon as it is known. Closed early where the caller goes."""
