@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
@@ -139,10 +139,15 @@ class Origin(Frozen):
 
 
 class Manifest(Document):
-    """`manifest.json` of a bundle."""
+    """`manifest.json` of a bundle.
+
+    It is written as version 1 where each boundary is one tensor: the bundle's id is over what is written, so that such
+    a bundle keeps the one it had, and programs of before version 2 read it.
+    """
 
     FORMAT: ClassVar[str] = "offramp.bundle"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)
 
     model: str
     classes: tuple[str, ...]
@@ -164,6 +169,11 @@ class Manifest(Document):
             raise ValueError(f"exits must rise and end at the last stage {len(self.stages)}, got {list(exits)}")
         if [cut.boundary for cut in self.cuts] != [0, *exits[:-1]]:
             raise ValueError(f"cuts must be at 0 and at every exit but the last, got {[c.boundary for c in self.cuts]}")
+        for cut in self.cuts:
+            scaled = set(cut.scale) if isinstance(cut.scale, dict) else {features_name(cut.boundary)}
+            if scaled != set(self.tensors(cut.boundary)):
+                names = ", ".join(self.tensors(cut.boundary))
+                raise ValueError(f"cut {cut.boundary}: a scale for each of {names} is needed, got {sorted(scaled)}")
         if not self.classes:
             raise ValueError("classes: at least one class is needed")
         if GRAPH not in self.files:
@@ -173,6 +183,16 @@ class Manifest(Document):
         if outside := [name for name in self.files if Path(name).name != name or name in ("", "..")]:
             raise ValueError(f"files: {outside[0]!r} is not the name of a file in the bundle's own folder")
         return self
+
+    @model_serializer(mode="wrap")
+    def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        several = any(isinstance(stage.shape, dict) for stage in self.stages)
+        return {"format": self.FORMAT, "version": self.VERSION if several else 1, **handler(self)}
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Version 1 is what version 2 says of one tensor at each boundary."""
+        return fields
 
     @property
     def exits(self) -> tuple[int, ...]:
