@@ -21,7 +21,9 @@ from offramp.artifacts.bundle import GRAPH, MANIFEST, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.export.graph import to_onnx
 from offramp.export.write import export
-from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
+from offramp.runtime.cut import cut_out
+from offramp.runtime.onnx_span import RUNTIME, OnnxSpan
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 CALIBRATION = 64  # images: the gate compares on so many; the codecs' accuracies take 27 passes over all that are given

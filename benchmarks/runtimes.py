@@ -21,7 +21,9 @@ from offramp.exits.evaluation import accuracy_at
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.runtime.choice import choose
-from offramp.runtime.span import RUNTIME, SpanSpec, open_span
+from offramp.runtime.onnx_span import RUNTIME
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 

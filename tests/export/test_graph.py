@@ -10,7 +10,7 @@ from offramp.export.write import check_parity
 from offramp.models.architecture import Architecture
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
-from offramp.runtime.span import OnnxSpan
+from offramp.runtime.onnx_span import OnnxSpan
 
 MINUTE = Architecture(
     channels=3, height=8, width=12, classes=tuple("abcd"), widths=(8, 12, 16), pool_after=(1, 2), exits=(1, 3)

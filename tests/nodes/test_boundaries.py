@@ -18,7 +18,8 @@ from offramp.nodes.upstream import LocalCloud, RemoteCloud, Upstream
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.protocol.server import Server
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 KINDS = ("local", "remote")

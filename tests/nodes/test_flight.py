@@ -19,7 +19,8 @@ from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.route import Course
 from offramp.nodes.upstream import Finished, at_once
 from offramp.protocol.served import Array, Call, Pending, Reply, Result
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 PLAN = Plan.checked(active=[{"exit": 2, "threshold": 0.2}, {"exit": 5, "threshold": 0.1}], cut=5)

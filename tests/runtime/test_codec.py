@@ -10,7 +10,10 @@ from offramp.artifacts.bundle import Bundle, features_name
 from offramp.artifacts.codec import CODECS, Codec
 from offramp.data.image_set import Splits
 from offramp.runtime.codec import encoded_name, name_input
-from offramp.runtime.span import OnnxSpan, SpanSpec, cut_out, open_span
+from offramp.runtime.cut import cut_out
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 BOUNDARIES = range(1, 9)
 TYPES = {"fp32": np.float32, "fp16": np.float16, "uint8": np.uint8}

@@ -16,7 +16,9 @@ from offramp.artifacts.codec import CODECS, Codec, encode_image
 from offramp.artifacts.engine import Engine
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactError, InputError
-from offramp.runtime.span import OnnxSpan, SpanSpec, Tensors, open_span
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec, Tensors
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from offramp.artifacts.bundle import GRAPH, Bundle, features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactDamagedError, InputError
-from offramp.runtime.span import OnnxSpan, SpanSpec, Tensors, extract, open_span
+from offramp.runtime.cut import extract
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec, Tensors
 
 LAST = 9
 EVERY_SPAN = [(start, end) for start in range(LAST + 1) for end in range(start, LAST + 1)]

@@ -24,7 +24,8 @@ from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from ports import HERE, held_port
 from processes import children, ended
 from until import until

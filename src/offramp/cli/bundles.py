@@ -63,7 +63,8 @@ def slice_(
     from offramp.artifacts.bundle import Bundle
     from offramp.artifacts.document import write_bytes
     from offramp.runtime.codec import name_input
-    from offramp.runtime.span import SpanSpec, cut_out
+    from offramp.runtime.cut import cut_out
+    from offramp.runtime.span import SpanSpec
 
     source = Bundle.open(bundle)
     manifest = source.manifest

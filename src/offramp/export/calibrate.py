@@ -5,7 +5,9 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle, CodecResult, CutSpec, features_name, logits_name
 from offramp.artifacts.codec import CODEC_BYTES, CODECS, Codec, encode_image
-from offramp.runtime.span import OnnxSpan, SpanSpec, open_span
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 BATCH = 64
 SAMPLES = 1_000  # at most: a scale and an accuracy to a tenth of a point need no more

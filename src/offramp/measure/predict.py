@@ -16,7 +16,8 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.runtime.choice import choose
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 if TYPE_CHECKING:
     from offramp.models.checkpoint import Checkpoint

@@ -19,7 +19,8 @@ from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
 from offramp.protocol.served import Array, Call, Result, TensorSpec
 from offramp.runtime.choice import DEFAULT, Choice
-from offramp.runtime.span import Span, SpanSpec, open_span, warm_up
+from offramp.runtime.open import open_span, warm_up
+from offramp.runtime.span import Span, SpanSpec
 
 
 class Tail:

@@ -27,7 +27,8 @@ from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
 from offramp.protocol.served import Call, Reply
 from offramp.runtime.choice import Choice, choose
-from offramp.runtime.span import SpanSpec, Tensors, warm_up
+from offramp.runtime.open import warm_up
+from offramp.runtime.span import SpanSpec, Tensors
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, Engine
-from offramp.runtime.span import Span, SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import Span, SpanSpec
 
 KEPT = 32  # of one bundle, beside those of the edge's own plan
 

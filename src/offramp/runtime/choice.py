@@ -16,7 +16,8 @@ from typing import TypeVar
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Runtime
 from offramp.errors import InputError, MissingExtraError
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 Name = TypeVar("Name", bound=str)
 
