@@ -21,6 +21,7 @@ from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.route import Course
 from offramp.nodes.upstream import Finished, LocalCloud, at_once
 from offramp.protocol.served import Array, Call
+from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
 
 
@@ -140,12 +141,32 @@ def test_features_cross_each_cut_in_its_own_codec(
     assert np.mean(device.infer(image).label == whole.label) > 0.97
 
 
-def test_a_tier_s_input_is_checked(bundle: Bundle) -> None:
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (
+            {"features_3": np.zeros((2, 1, 1, 1), np.float32)},
+            "features_3: expected shape (N, 16, 4, 4), batch first, got (2, 1, 1, 1).",
+        ),
+        ({"image": np.zeros((2, 1, 16, 16), np.float32)}, "inputs: expected exactly one, 'features_3', got image."),
+        (np.zeros((2, 16, 4, 4), np.uint8), "features_3: expected FP32, got UINT8."),
+    ],
+)
+def test_a_tier_s_input_is_checked(bundle: Bundle, batch: Array | dict[str, Array], message: str) -> None:
     """It comes from another node."""
     edge = Edge(bundle, three(relay(3), left_at(5, 0.2)), LocalCloud(bundle, threads=1), threads=1)
     with pytest.raises(InputError) as caught:
-        edge.infer({"features_3": np.zeros((2, 1, 1, 1), np.float32)})
-    assert str(caught.value) == "features_3: expected shape (N, 16, 4, 4), batch first, got (2, 1, 1, 1)."
+        edge.infer(batch)
+    assert str(caught.value) == message
+
+
+def test_the_only_tensor_of_a_tier_s_input_need_not_be_named(bundle: Bundle, image: Array) -> None:
+    """Nor need the first tier's images, and they may be."""
+    features = open_span(bundle, SpanSpec(0, 3, gives="fp32"), threads=1).run(image[:4])
+    edge = Edge(bundle, three(relay(3), left_at(5, 0.2)), LocalCloud(bundle, threads=1), threads=1)
+    same(edge.infer(features["features_3"]), edge.infer(features))
+    first = Edge(bundle, FIRST, LocalCloud(bundle, threads=1), threads=1)
+    same(first.infer({"image": image[:4]}), first.infer(image[:4]))
 
 
 def test_a_node_without_a_part_in_the_plan_is_refused(bundle: Bundle) -> None:

@@ -81,7 +81,7 @@ class Edge:
         course = self.course_of(plan)
         for step in course.route.steps:
             warm_up(step.span, self.bundle, step.spec)
-        self.spans.keep(step.spec for step in course.route.steps)
+        self.spans.keep({step.spec: step.span for step in course.route.steps})
         self.course = course
 
     def course_of(self, plan: Plan) -> Course:
@@ -153,14 +153,14 @@ class Edge:
 
     def _read(self, course: Course, batch: Images | Tensors) -> Tensors:
         """A batch as the course takes it, checked."""
-        if course.takes is None:
-            assert not isinstance(batch, dict)
+        if course.takes is None and not isinstance(batch, dict):
             return {IMAGE: read_images(self.preprocessing, batch)}
-        assert isinstance(batch, dict)
-        specs = boundary_specs(self.bundle.manifest, course.start, course.takes)
-        tensors = Call(batch).tensors(*(spec.name for spec in specs))
-        check_features(specs, tensors)
-        return {spec.name: tensor for spec, tensor in zip(specs, tensors, strict=True)}
+        names = list(self.bundle.manifest.tensors(course.start))
+        tensors = Call(batch if isinstance(batch, dict) else {names[0]: batch}).tensors(*names)
+        if course.takes is None:
+            return {IMAGE: read_images(self.preprocessing, *tensors)}
+        check_features(boundary_specs(self.bundle.manifest, course.start, course.takes), tensors)
+        return dict(zip(names, tensors, strict=True))
 
     def _check(self, plan: Plan) -> tuple[Part, int, Codec | None]:
         """Give what `part_of` does; InputError where the edge cannot follow the plan."""

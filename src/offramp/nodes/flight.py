@@ -93,4 +93,4 @@ def _rest(flight: Flight, came: Tensors) -> Answered | Flight:
         features = step.given(outputs)
     elif course.takes is None and course.part.cut == 0:
         features = {IMAGE: encode_image(features[IMAGE], course.part.codec)}
-    return replace(flight, features=features)
+    return flight if features is flight.features else replace(flight, features=features)

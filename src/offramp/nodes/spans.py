@@ -6,7 +6,6 @@ when it is asked for again.
 """
 
 import threading
-from collections.abc import Iterable
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, Engine
@@ -39,9 +38,8 @@ class Spans:
                             del self.open[next(iter(self.open))]
         return found
 
-    def keep(self, specs: Iterable[SpanSpec]) -> None:
-        """Hold these for good, for what an edge runs by its own plan; those held until now become as all others."""
-        own = {spec: self.get(spec) for spec in specs}
+    def keep(self, own: dict[SpanSpec, Span]) -> None:
+        """Hold these for good, which an edge runs by its own plan; those held until now become as all others."""
         with self.changing:
             for spec in own:
                 self.open.pop(spec, None)
