@@ -152,6 +152,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve_direct:
         be_child(_serve_direct)
+        return
     options.rounds = options.rounds or (3 if options.quick else 9)
     requests = 160 if options.quick else 800
 
