@@ -1,6 +1,6 @@
 """What a client reads of an edge: what it serves, and the answers in its tensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -11,22 +11,18 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers
 from offramp.nodes.contract import CLASSIFIER, TIERS
-from offramp.protocol.client import Client
+from offramp.protocol.client import Client as Peer
 from offramp.protocol.served import Array
 
 
 def read_answers(outputs: dict[str, Array]) -> Answers:
-    """Make answers of a response's tensors."""
+    """Make answers of a response's tensors; LinkError where they are not an edge's."""
     tiers = {name: tier for tier, name in enumerate(TIERS)}
-    return Answers(
-        outputs["probabilities"],
-        outputs["label"],
-        outputs["exit"],
-        outputs["score"],
-        np.array([tiers[name] for name in outputs["tier"]], np.int8),
-        outputs["degraded"],
-        outputs["dropped"],
-    )
+    try:
+        tier = np.array([tiers[name] for name in outputs["tier"]], np.int8)
+        return Answers(**{field.name: outputs[field.name] for field in fields(Answers)} | {"tier": tier})
+    except KeyError as error:
+        raise LinkError(f"answered, but not as an edge of offramp does: {error} is missing or unknown.") from error
 
 
 @dataclass(frozen=True)
@@ -41,7 +37,7 @@ class ServedEdge:
     engine: Engine
 
 
-def describe_edge(client: Client, timeout: float = 10.0, version: str = "") -> ServedEdge:
+def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> ServedEdge:
     """Ask an edge what it serves and by which plan; waits up to `timeout` seconds for it.
 
     Of an edge of several networks, `version` (a bundle's id) names one; without it, the first is described.
@@ -65,14 +61,14 @@ def describe_edge(client: Client, timeout: float = 10.0, version: str = "") -> S
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error
 
 
-def describe_edges(client: Client, timeout: float = 10.0) -> tuple[ServedEdge, ...]:
+def describe_edges(client: Peer, timeout: float = 10.0) -> tuple[ServedEdge, ...]:
     """Ask an edge about every network that it serves; each of the questions waits up to `timeout` seconds."""
     client.wait_ready(timeout)
     versions = client.metadata(CLASSIFIER, timeout).versions
     return tuple(describe_edge(client, timeout, version) for version in versions)
 
 
-def find_edge(client: Client, name: str, timeout: float = 10.0) -> ServedEdge:
+def find_edge(client: Peer, name: str, timeout: float = 10.0) -> ServedEdge:
     """Ask an edge about the one of its networks that is called so (or whose bundle's id this is)."""
     served = describe_edges(client, timeout)
     found = [one for one in served if name in (one.model, one.bundle)]
