@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,8 @@ from offramp.exits.answers import Judged, Tier
 from offramp.exits.evaluation import evaluate, route
 from offramp.measure.predict import of_bundle
 from offramp.protocol.client import Client
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +192,12 @@ def test_only_the_samples_that_need_it_travel(
     assert payload < driven.bytes_to_cloud <= payload + batches * 150
 
 
-def test_bench_prints_one_document_and_checks_it(address: str, predictions_file: Path, tmp_path: Path) -> None:
+def test_bench_prints_one_document_and_checks_it(
+    address: str, predictions_file: Path, tmp_path: Path, offramp: Program
+) -> None:
     """`offramp bench --check` measures, agrees, and writes the document that it prints."""
     out = tmp_path / "measurement.json"
-    done = _bench(address, "--check", str(predictions_file), "--out", str(out))
+    done = offramp("bench", "--edge", address, "--check", str(predictions_file), "--out", str(out))
 
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
@@ -210,9 +213,9 @@ def test_bench_prints_one_document_and_checks_it(address: str, predictions_file:
     assert "agree with" in done.stderr
 
 
-def test_bench_says_absent_where_no_sample_exits(address: str) -> None:
+def test_bench_says_absent_where_no_sample_exits(address: str, offramp: Program) -> None:
     """With T = 0 nobody leaves: the edge's accuracy and latency are null, neither 0 nor NaN."""
-    done = _bench(address, "--threshold", "0")
+    done = offramp("bench", "--edge", address, "--threshold", "0")
 
     document = json.loads(done.stdout)
     assert (document["exited_locally"], document["forwarded"]) == (0, 359)
@@ -222,36 +225,29 @@ def test_bench_says_absent_where_no_sample_exits(address: str) -> None:
 
 
 def test_bench_finds_answers_that_differ(
-    address: str, predictions: Predictions, bundle: Bundle, tmp_path: Path
+    address: str, predictions: Predictions, bundle: Bundle, tmp_path: Path, offramp: Program
 ) -> None:
     """Predictions whose logits are not the nodes' fail the check with exit code 1."""
     logits = {exit_: np.roll(values, 1, axis=1) for exit_, values in predictions.logits.items()}
     wrong = tmp_path / "wrong.parquet"
     Predictions(predictions.header, predictions.index, predictions.labels, logits).write(wrong)
 
-    done = _bench(address, "--check", str(wrong))
+    done = offramp("bench", "--edge", address, "--check", str(wrong))
 
     assert done.returncode == 1
     assert "DIFFER from" in done.stderr
     assert "first at row 0" in done.stderr
 
 
-def test_bench_refuses_predictions_of_another_bundle(address: str, predictions: Predictions, tmp_path: Path) -> None:
+def test_bench_refuses_predictions_of_another_bundle(
+    address: str, predictions: Predictions, tmp_path: Path, offramp: Program
+) -> None:
     """A comparison with other weights would mean nothing."""
     other = tmp_path / "other.parquet"
     header = predictions.header.model_copy(update={"source": "bundle:" + "0" * 32})
     Predictions(header, predictions.index, predictions.labels, predictions.logits).write(other)
 
-    done = _bench(address, "--check", str(other))
+    done = offramp("bench", "--edge", address, "--check", str(other))
 
     assert done.returncode == 2
     assert "Measure them on the served bundle" in done.stderr
-
-
-def _bench(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "offramp", "bench", "--edge", address, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )

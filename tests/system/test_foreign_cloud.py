@@ -5,7 +5,6 @@ onnxruntime; without it, they are looked for in this one.
 """
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from offramp.exits.answers import Tier
 from offramp.measure.predict import of_bundle
 from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.client import Client
+from ports import HERE, held_port
 
 PYTHON = os.environ.get("OFFRAMP_MLSERVER_PYTHON") or (sys.executable if find_spec("mlserver") else None)
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="no mlserver: OFFRAMP_MLSERVER_PYTHON names none")
@@ -38,19 +38,20 @@ TAILS = {"tail-3": "fp32", "tail-3-uint8": "uint8", "tail-3-fp16": "fp16"}
 def foreign(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its HOST:PORT."""
     folder = tmp_path_factory.mktemp("foreign")
-    ports = [str(port) for port in _free_ports(2)]
     models = [f"{name}={_slice(bundle, folder / f'{name}.onnx', codec)}" for name, codec in TAILS.items()]
     assert PYTHON is not None
-    with (folder / "log").open("w") as log:
+    with held_port() as port, held_port() as http_port, (folder / "log").open("w") as log:
         script = str(Path(__file__).with_name("foreign_cloud.py"))
-        server = subprocess.Popen([PYTHON, script, *ports, *models], stdout=log, stderr=log, cwd=folder)
+        server = subprocess.Popen(
+            [PYTHON, script, str(port), str(http_port), *models], stdout=log, stderr=log, cwd=folder
+        )
         try:
-            with Client(f"127.0.0.1:{ports[0]}") as client:
+            with Client(f"{HERE}:{port}") as client:
                 try:
                     client.wait_ready(WAIT)
                 except UnreachableError as error:
                     raise AssertionError((folder / "log").read_text()) from error
-            yield f"127.0.0.1:{ports[0]}"
+            yield f"{HERE}:{port}"
         finally:
             server.terminate()
             try:
@@ -141,13 +142,3 @@ def _slice(bundle: Bundle, out: Path, codec: str) -> Path:
     options = ("--start", "3", "--takes", codec, "--out", str(out))
     subprocess.run([sys.executable, "-m", "offramp", "slice", str(bundle.path), *options], check=True, timeout=120)
     return out
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
+from offramp.artifacts.outcome import TIER_NAMES, Over
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load, Scenario
 from offramp.bench.load import Answered, Ask, Calls, load
@@ -40,6 +41,14 @@ class Drive:
     batch_ms: npt.NDArray[np.float64]  # of each query: until its last answer
     bytes_to_cloud: int
     seconds: float  # from the first query's start to the last answer
+
+    def latencies(self) -> Latencies:
+        """Latency over the samples that each tier answered, and over all."""
+        found: dict[Over, Latency | None] = {
+            name: Latency.of(self.latency_ms[self.answers.tier == Tier[name.upper()]]) for name in TIER_NAMES
+        }
+        found["overall"] = Latency.of(self.latency_ms)
+        return {over: latency for over, latency in found.items() if latency is not None}
 
 
 def drive(
@@ -115,43 +124,29 @@ def _driven(turns: list[tuple[Rows, float, list[Part]]]) -> Drive:
     return Drive(rows, merge(parts, len(rows)), latency, batch_ms, sent, seconds)
 
 
-def measured(by: Scenario, drive: Drive) -> Load:
-    """What came of a scenario, and whether it holds the bound."""
+def measurement(
+    model: str, plan: Plan, images: ImageSet, drive: Drive, conditions: Conditions, by: Scenario | None = None
+) -> Measurement:
+    """Hold what came back against the labels, and the scenario's percentile against its bound."""
+    return Measurement(
+        model=model,
+        plan=plan,
+        outcome=evaluate(drive.answers, images.labels[drive.rows]),
+        latency_ms=drive.latencies(),
+        batch_ms=Latency.of(drive.batch_ms),
+        bytes_to_cloud=drive.bytes_to_cloud,
+        conditions=conditions,
+        load=by and _load_of(by, drive),
+    )
+
+
+def _load_of(by: Scenario, drive: Drive) -> Load:
     percentile = None if by.percentile is None else percentile_ms(drive.batch_ms, by.percentile)
     return Load(
         scenario=by,
         queries=len(drive.batch_ms),
         seconds=round(drive.seconds, 4),
         samples_per_second=round(len(drive.rows) / drive.seconds, 2),
-        percentile_ms=None if percentile is None else round(percentile, 4),
+        percentile_ms=percentile,
         passed=None if percentile is None or by.bound_ms is None else percentile <= by.bound_ms,
-    )
-
-
-def measurement(model: str, plan: Plan, images: ImageSet, drive: Drive, conditions: Conditions) -> Measurement:
-    """Hold what came back against the labels."""
-    accuracy = evaluate(drive.answers, images.labels[drive.rows])
-    cloud = drive.answers.tier == Tier.CLOUD
-    return Measurement(
-        model=model,
-        exit=plan.exit,
-        threshold=plan.threshold,
-        cut=plan.cut,
-        codec=plan.codec,
-        n=accuracy.n,
-        exited_locally=accuracy.exited_locally,
-        forwarded=accuracy.forwarded,
-        dropped=accuracy.dropped,
-        degraded=int(drive.answers.degraded.sum()),
-        edge_accuracy=accuracy.edge_accuracy,
-        cloud_accuracy=accuracy.cloud_accuracy,
-        overall_accuracy=accuracy.overall_accuracy,
-        latency_ms=TierLatency(
-            edge=Latency.of(drive.latency_ms[~cloud]),
-            cloud=Latency.of(drive.latency_ms[cloud]),
-            overall=Latency.of(drive.latency_ms),
-        ),
-        batch_ms=Latency.of(drive.batch_ms),
-        bytes_to_cloud=drive.bytes_to_cloud,
-        conditions=conditions,
     )

@@ -96,7 +96,6 @@ def load(
             answered[number] = Answered(rows, start, end, answer)
             idle.append(client)
         elif left >= PATIENCE and len(answered) < len(sent):
-            raise DeadlineError(
-                f"no answer to {len(sent) - len(answered)} queries for {PATIENCE:g} s. See the node's log."
-            )
+            waiting = len(sent) - len(answered)
+            raise DeadlineError(f"no answer for {PATIENCE:g} s; queries under way: {waiting}. See the node's log.")
     return [answered[number] for number in sent]

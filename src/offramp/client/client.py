@@ -39,9 +39,9 @@ class Client:
     name or a bundle's id, is one of several networks of the edge; without it, its first answers.
 
     Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
-    every wait for an answer. A call's `plan` are parts of another plan than the edge's own: exit, threshold, cut,
-    codec, drop_threshold, and cloud_version. Every error is an OfframpError: InputError for what the edge does not
-    take, LinkError for what goes wrong on the way, DeadlineError among them.
+    every wait for an answer (10 s for what the edge serves). A call's `plan` are parts of another plan than the edge's
+    own: exit, threshold, cut, codec, drop_threshold, and cloud_version. Every error is an OfframpError: InputError for
+    what the edge does not take, LinkError for what goes wrong on the way, DeadlineError among them.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Client:
     def served(self) -> ServedEdge:
         """What the edge serves: network, bundle, plan, shape of an image, runtime. Asked for once, when needed."""
         find = describe_edge if self.model is None else partial(find_edge, name=self.model)
-        return find(self.edge, timeout=self.timeout)
+        return find(self.edge)
 
     @property
     def version(self) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from offramp.artifacts.bundle import MANIFEST, Manifest
-from offramp.artifacts.plan import PAPER_THRESHOLD
 from offramp.bench.cores import limited
 from offramp.bench.processes import link, running
 from offramp.link.shape import LinkShape
+from offramp.paper.stated import THRESHOLD
 from offramp.protocol.client import Client
 
 TIMEOUT = 10.0  # seconds to wait for a node's statistics
@@ -55,7 +55,7 @@ class Processes:
             over = _over(started, shape, self.cloud)
             threads = () if cores is None else ("--threads", "1")
             # Each request brings a plan of its own: what the edge starts with only has to be one.
-            begin = ("--threshold", str(PAPER_THRESHOLD), "--cloud", over)
+            begin = ("--threshold", str(THRESHOLD), "--cloud", over)
             arguments = (*map(str, self.bundles), *begin, *threads, *ENGINE)
             edge = started.enter_context(running("edge", *arguments))
             address = edge.address()
