@@ -65,9 +65,9 @@ def test_train_export_predict_evaluate_from_a_shell(tmp_path: Path, offramp: Pro
     assert predicted.stdout == written, predicted.stderr
 
     evaluated = json.loads(offramp("evaluate", "p.parquet", "--threshold", "1", "--json", cwd=tmp_path).stdout)
-    assert [(row["exit"], row["exited_locally"], row["cloud_accuracy"]) for row in evaluated] == [
-        (2, 359, None),
-        (5, 359, None),
+    assert [(row["exit"], row["answered"], list(row["accuracy"])) for row in evaluated] == [
+        (2, {"edge": 359}, ["edge"]),
+        (5, {"edge": 359}, ["edge"]),
     ]
 
 

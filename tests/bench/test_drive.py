@@ -15,7 +15,7 @@ from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
 from offramp.nodes.replies import Replies
-from offramp.protocol.client import Client as Peer
+from offramp.protocol.peer import Peer
 from offramp.protocol.server import Server
 
 LIGHT = np.linspace(0, 1, 20, dtype=np.float32)

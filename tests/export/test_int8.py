@@ -120,7 +120,7 @@ def test_thresholds_chosen_again_let_the_same_share_leave(int8_bundle: Bundle, d
     predictions = of_bundle(int8_bundle, engine=INT8).predict(digits.calibration, "calibration")
     for one in spec.thresholds:
         found = evaluate(route(predictions, Plan.of(one.exit, one.int8)), predictions.labels)
-        assert found.exited_locally == pytest.approx(one.share * found.n, abs=1e-3), one
+        assert found.local == pytest.approx(one.share * found.n, abs=1e-3), one
 
 
 def test_both_graphs_are_listed_hashed_and_checked(int8_bundle: Bundle, tmp_path: Path) -> None:

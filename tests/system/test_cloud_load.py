@@ -20,7 +20,7 @@ from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.runtime.span import SpanSpec, open_span
 from ports import HERE, held_port
@@ -251,7 +251,7 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
     """Each edge finds its own by the bundle's id."""
     Bundle.write(tmp_path, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph)
     other = Bundle.open(tmp_path)
-    with running("cloud", str(bundle.path), str(other.path), *SETTINGS) as cloud, Client(cloud.address()) as client:
+    with running("cloud", str(bundle.path), str(other.path), *SETTINGS) as cloud, Peer(cloud.address()) as client:
         assert client.metadata("tail-3", WAIT).versions == (bundle.id, other.id)
         for one in (bundle, other):
             upstream = RemoteCloud(one, client.address)

@@ -21,7 +21,7 @@ from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.measure.predict import of_bundle
 from offramp.nodes.contract import tail_name
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
@@ -53,7 +53,7 @@ def test_nodes_give_what_predictions_of_the_same_engine_give(
     cut, codec = (plan.cut, plan.codec) if plan.codec != "fp32" else (0, "fp32")
     offline = of_bundle(int8_bundle, cut, codec, engine).predict(digits.test, "test")
 
-    with edge_and_cloud(int8_bundle.path, plan, engine=engine) as address, Client(address) as client:
+    with edge_and_cloud(int8_bundle.path, plan, engine=engine) as address, Peer(address) as client:
         served = describe_edge(client)
         driven = drive(client, pixels, batch_size=32, warm_up=0)
 
@@ -69,7 +69,7 @@ def test_in_fp32_the_runtimes_agree(int8_bundle: Bundle, predictions: Prediction
     plan = Plan.of(3, 0.3)
     offline = of_bundle(int8_bundle).predict(digits.test, "test")
     pixels = int8_bundle.manifest.preprocessing.from_uint8(digits.test.images)
-    with edge_and_cloud(int8_bundle.path, plan, engine=Engine("openvino")) as address, Client(address) as client:
+    with edge_and_cloud(int8_bundle.path, plan, engine=Engine("openvino")) as address, Peer(address) as client:
         driven = drive(client, pixels, batch_size=32, warm_up=0)
 
     engine = Engine("openvino")
@@ -86,8 +86,8 @@ def test_auto_starts_times_and_says_so(bundle: Bundle, predictions: Predictions,
             *("edge", str(bundle.path), "--exit", "3", "--threshold", "0.3"),
             *("--cloud", cloud.address(), "--port", "0", "--precision", "fp32"),
         ) as edge,
-        Client(edge.address()) as client,
-        Client(cloud.address()) as tails,
+        Peer(edge.address()) as client,
+        Peer(cloud.address()) as tails,
     ):
         served = describe_edge(client)
         said = client.config("classifier", 10)

@@ -18,7 +18,7 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from ports import HERE, held_port
 
 
@@ -209,7 +209,7 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, 
         cloud.address()
         with (
             running("edge", str(bundle.path), *_forwarding(port, "0")) as edge,
-            Client(edge.address()) as client,
+            Peer(edge.address()) as client,
         ):
             assert len(client.infer("classifier", {"image": good()}, timeout=30).outputs["label"]) == 4
             assert cloud.stop() == 0
@@ -226,7 +226,7 @@ def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits
         where = cloud.address()
         with (
             running("edge", str(bundle.path), *_forwarding(port, "0.3")) as edge,
-            Client(edge.address()) as client,
+            Peer(edge.address()) as client,
         ):
             cloud.process.kill()
             cloud.process.wait(30)
@@ -250,7 +250,7 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
     plan = ("--exit", "9", "--threshold", "0.5", "--port", "0", "--threads", "1", "--max-batch", "4096")
     edge = Node("edge", str(bundle.path), *plan)
     try:
-        with Client(edge.address()) as client:
+        with Peer(edge.address()) as client:
             answered: list[int] = []
             begun = threading.Event()
 
@@ -284,7 +284,7 @@ def _forwarding(port: int, threshold: str) -> tuple[str, ...]:
     return ("--exit", "3", "--threshold", threshold, "--cloud", f"{HERE}:{port}", "--port", "0")
 
 
-def _until_reached(client: Client) -> list[bytes]:
+def _until_reached(client: Peer) -> list[bytes]:
     """Send until the edge's connection is back: it tries again at most a second apart."""
     for _ in range(100):
         try:

@@ -24,7 +24,7 @@ from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier
 from offramp.measure.predict import of_bundle
 from offramp.nodes.upstream import RemoteCloud
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from ports import HERE, held_port
 
 PYTHON = os.environ.get("OFFRAMP_MLSERVER_PYTHON") or (sys.executable if find_spec("mlserver") else None)
@@ -46,7 +46,7 @@ def foreign(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             [PYTHON, script, str(port), str(http_port), *models], stdout=log, stderr=log, cwd=folder
         )
         try:
-            with Client(f"{HERE}:{port}") as client:
+            with Peer(f"{HERE}:{port}") as client:
                 try:
                     client.wait_ready(WAIT)
                 except UnreachableError as error:
@@ -72,7 +72,7 @@ def test_an_edge_before_a_foreign_cloud_gives_what_offline_evaluation_gives(
     offline = of_bundle(bundle, *((3, codec) if codec != "fp32" else (0, "fp32"))).predict(digits.test, "test")
     options = ("--exit", "3", "--threshold", str(threshold), "--codec", codec, "--threads", "1", "--port", "0")
     to = ("--cloud", foreign, "--cloud-version", "1", "--runtime", "onnxruntime", "--precision", "fp32")
-    with running("edge", str(bundle.path), *options, *to) as edge, Client(edge.address()) as client:
+    with running("edge", str(bundle.path), *options, *to) as edge, Peer(edge.address()) as client:
         driven = drive(client, pixels, batch_size=64, warm_up=0)
     agreement = check(driven.answers, digits.test, offline, bundle_id=bundle.id, plan=plan)
     assert agreement.holds, agreement
@@ -126,7 +126,7 @@ def test_a_foreign_cloud_that_numbers_nothing_is_asked_for_no_version(foreign: s
 
 def test_the_answers_of_a_foreign_cloud_are_read(foreign: str, bundle: Bundle) -> None:
     """Raw, with empty typed contents beside them."""
-    with Client(foreign) as client:
+    with Peer(foreign) as client:
         features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
         outputs = client.infer("tail-3", {"features_3": features}, timeout=WAIT, version="1").outputs
     assert outputs["logits_9"].shape == (2, 10)
@@ -134,7 +134,7 @@ def test_the_answers_of_a_foreign_cloud_are_read(foreign: str, bundle: Bundle) -
 
 def test_a_refusal_of_a_foreign_cloud_is_an_error_of_ours(foreign: str, bundle: Bundle) -> None:
     """By its status."""
-    with Client(foreign) as client, pytest.raises(InputError):
+    with Peer(foreign) as client, pytest.raises(InputError):
         client.infer("tail-9", {"features_9": np.zeros((1, 1), np.float32)}, timeout=WAIT, version="1")
 
 

@@ -13,7 +13,7 @@ from offramp.data.image_set import Splits
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
 from offramp.nodes.upstream import LocalCloud
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 
 PORTABLE = ("--port", "0", "--threads", "1", "--runtime", "onnxruntime", "--precision", "fp32")
 DELAY = 0.05
@@ -25,7 +25,7 @@ def test_answers_over_a_link_are_the_same_and_take_its_round_trip(bundle: Bundle
     expected = Edge(bundle, Plan.of(3, 0.0), LocalCloud(bundle)).infer(pixels)
     with running("cloud", str(bundle.path), *PORTABLE) as cloud:
         plan = ("--exit", "3", "--threshold", "0", "--cloud", cloud.address(), "--link", "10mbit,50ms")
-        with running("edge", str(bundle.path), *plan, *PORTABLE) as edge, Client(edge.address()) as client:
+        with running("edge", str(bundle.path), *plan, *PORTABLE) as edge, Peer(edge.address()) as client:
             assert f", cloud {cloud.address()} over 10 Mbit/s, 50 ms, bundle " in "".join(edge.output)
             start = time.monotonic()
             answers = read_answers(client.infer(CLASSIFIER, {"image": pixels}, timeout=60).outputs)

@@ -27,7 +27,7 @@ from offramp.exits.evaluation import route
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.models.architecture import parse_exits, preset
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
@@ -44,8 +44,8 @@ class Nodes:
 
     edge: Node
     cloud: Node
-    client: Client
-    at_cloud: Client
+    client: Peer
+    at_cloud: Peer
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ def nodes(networks: dict[str, Bundle]) -> Iterator[Nodes]:
         to = ("--threshold", str(T), "--cloud", cloud.address())
         with (
             running("edge", *paths, *to, *COMMON) as edge,
-            Client(edge.address()) as client,
-            Client(cloud.address()) as at_cloud,
+            Peer(edge.address()) as client,
+            Peer(cloud.address()) as at_cloud,
         ):
             yield Nodes(edge, cloud, client, at_cloud)
 
@@ -370,7 +370,7 @@ def test_bench_measures_a_network_by_its_name(nodes: Nodes, networks: dict[str, 
     done = offramp("bench", "--edge", nodes.client.address, "--model", "mem", "--exit", "3", "--threshold", "0.4")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["model"], found["exit"], found["threshold"], found["cut"]) == ("mem", 3, 0.4, 3)
+    assert (found["model"], Plan.model_validate(found["plan"])) == ("mem", Plan.of(3, 0.4))
 
 
 def test_bench_says_which_networks_there_are(nodes: Nodes, networks: dict[str, Bundle], offramp: Program) -> None:

@@ -24,7 +24,7 @@ from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, ROW
-from offramp.protocol.client import Client as Peer
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters, Result
 from offramp.protocol.tensors import write_request
 

@@ -19,8 +19,8 @@ from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_a
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
 from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, PLAN
-from offramp.protocol.client import Client as Peer
 from offramp.protocol.node import TIMEOUT
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 
 Images = npt.NDArray[Any] | Sequence[bytes]

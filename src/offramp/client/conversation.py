@@ -21,8 +21,7 @@ from offramp.client.describe import describe_edge, read_answers
 from offramp.errors import DeadlineError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, DIRECT, REPLIES, REPLY_AS, REPLY_TO, ROW, TOKEN
-from offramp.protocol.client import Client as Peer
-from offramp.protocol.client import ResultStream
+from offramp.protocol.peer import Peer, ResultStream
 from offramp.protocol.served import Parameters, Result
 
 TIMEOUT = 3_600.0  # seconds a conversation may last

@@ -11,7 +11,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers
 from offramp.nodes.contract import CLASSIFIER, TIERS
-from offramp.protocol.client import Client as Peer
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 
 
