@@ -19,7 +19,7 @@ from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_a
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
 from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, PLAN
-from offramp.protocol.node import TIMEOUT
+from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 
