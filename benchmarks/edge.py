@@ -24,8 +24,8 @@ from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.client.conversation import Conversation
 from offramp.client.describe import describe_edge, read_answers
-from offramp.client.streaming import Conversation
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.export.write import export
@@ -69,10 +69,9 @@ def left_here(answers: Answers, count: int, exit_: int, bytes_to_cloud: int = 0)
 
 def asked(conversation: Conversation, image: Images) -> tuple[Answers, int]:
     """Ask over the stream; give the whole answer and the bytes that went to the cloud."""
-    arrivals = list(conversation.ask(image, {}, 0))
-    parts = [(arrival.rows, arrival.answers) for arrival in arrivals if arrival.answers is not None]
-    whole = parts[0][1] if len(parts) == 1 else merge(parts, len(image))
-    return whole, sum(arrival.bytes_to_cloud for arrival in arrivals)
+    parts = list(conversation.ask(image, {}))
+    whole = parts[0].answers if len(parts) == 1 else merge([(part.rows, part.answers) for part in parts], len(image))
+    return whole, sum(part.bytes_to_cloud for part in parts)
 
 
 def steps_of(edge: Edge, image: Images) -> Steps:
