@@ -30,6 +30,7 @@ from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
 from offramp.children import Child, at_stop, be_child, ready_line
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.batching import Limits
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import tail_name
@@ -185,7 +186,7 @@ def main() -> None:
     last_line(
         "cloud",
         figures,
-        Conditions.here(batch_size=options.batch_size, link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=options.batch_size, link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         preset=options.preset,
         model=options.model,
         boundary=options.boundary,

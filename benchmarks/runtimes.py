@@ -19,6 +19,7 @@ from offramp.artifacts.measurement import Conditions
 from offramp.data.load import load
 from offramp.exits.evaluation import accuracy_at
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.measure.predict import of_bundle
 from offramp.runtime.choice import choose
 from offramp.runtime.onnx_span import RUNTIME
@@ -102,7 +103,7 @@ def main() -> None:
     last_line(
         "runtimes",
         figures,
-        Conditions.here(batch_size=32, link="none", runtime=RUNTIME),
+        Conditions(**here(), batch_size=32, link="none", runtime=RUNTIME, dtype="fp32"),
         bundle=bundle.id,
         model=bundle.manifest.model,
         data=options.data,

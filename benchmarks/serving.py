@@ -37,6 +37,7 @@ from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.exits.score import softmax
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
 from offramp.nodes.process import child_node
@@ -272,7 +273,7 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
     last_line(
         "serving",
         figures,
-        Conditions.here(batch_size=32, link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=32, link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         preset=options.preset,
         threads=options.threads,
         rounds=rounds,

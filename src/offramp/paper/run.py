@@ -31,7 +31,7 @@ from offramp.errors import OfframpError
 from offramp.exits.answers import Tier
 from offramp.exits.evaluation import evaluate
 from offramp.link.shape import LinkShape
-from offramp.machine import processor
+from offramp.machine import here, processor
 from offramp.nodes.contract import CLASSIFIER
 from offramp.paper.journal import Entry, Head, Journal
 from offramp.paper.networks import Network, networks, open_suite, predictions_of, splits_of
@@ -256,8 +256,12 @@ class _Run:
             rows=tuple(rows),
             left=tuple(setup for setup in planned if self.journal.count(setup) < self.settings.repeats),
             repeats=self.settings.repeats,
-            conditions=Conditions.here(
-                batch_size=self.settings.batch_size, link=self.settings.link, runtime=self.runtime
+            conditions=Conditions(
+                **here(),
+                batch_size=self.settings.batch_size,
+                link=self.settings.link,
+                runtime=self.runtime,
+                dtype="fp32",
             ),
             topology=topology,
             agreement=Agreed(
