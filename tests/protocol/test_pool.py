@@ -182,3 +182,25 @@ def test_many_answers_from_many_threads(pool: Pool) -> None:
     assert wide.parked == {}
     wide.shutdown()
     helpers.shutdown()
+
+
+def test_a_thread_that_goes_on_is_not_free() -> None:
+    """New work gets another, and does not stand behind what was woken."""
+    wide = Pool(2, "wide")
+    answer, going, opened = Future[int](), threading.Event(), threading.Event()
+
+    def waits_and_works() -> None:
+        wait(answer, Gone())
+        going.set()
+        opened.wait(WAIT)
+
+    first = wide.submit(waits_and_works)
+    until_idle(wide)
+    answer.set_result(1)
+    assert going.wait(WAIT)
+    try:
+        assert wide.submit(lambda: "free").result(WAIT / 2) == "free"
+    finally:
+        opened.set()
+    first.result(WAIT)
+    wide.shutdown()
