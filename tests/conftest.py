@@ -1,6 +1,10 @@
-"""What several test files share: a small trained network as checkpoint and bundle, made once a session."""
+"""What several test files share: the command line, and a small trained network as checkpoint and bundle."""
 
+import io
 import os
+import subprocess
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 # Before torch is imported: pools of several processes that spin for the same cores take minutes for seconds' work.
@@ -10,6 +14,7 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.predictions import Predictions
+from offramp.cli import main
 from offramp.data.image_set import Splits
 from offramp.data.load import load
 from offramp.export.write import export
@@ -18,6 +23,11 @@ from offramp.models.architecture import parse_exits, preset
 from offramp.models.checkpoint import Checkpoint
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole nodes first: their files take longest, and what is run last should leave no worker waiting for another."""
+    items.sort(key=lambda item: "system" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +42,10 @@ def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Chec
     architecture = preset("tiny").architecture(parse_exits("mem", 9), digits.train.classes)
     settings = Run(architecture, recipe("digits").but(epochs=6), "digits", 0)
     # On one thread, the weights do not depend on how many cores there are or how many test processes share them.
-    return train(settings, digits, tmp_path_factory.mktemp("mem") / "checkpoint", threads=1)
+    # Mutation testing runs a few tests hundreds of times, and names a folder where the network is kept.
+    kept = os.environ.get("OFFRAMP_TESTS_NETWORK")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("mem")
+    return train(settings, digits, folder / "checkpoint", threads=1, resume=bool(kept))
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +72,33 @@ def predictions_file(predictions: Predictions, bundle: Bundle) -> Path:
     path = bundle.path.parent / "predictions.parquet"
     predictions.write(path)
     return path
+
+
+def _offramp(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with chdir(cwd or "."), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def offramp() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the program as a user does, but in this process: a new one takes seconds to import what is here already."""
+    return _offramp
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[..., str]:
+    """Runs the program expecting it to refuse with exit code 2 and one message; gives the message."""
+
+    def refused(*arguments: str) -> str:
+        done = _offramp(*arguments)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.stderr.startswith("offramp: error: "), done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        return done.stderr.removeprefix("offramp: error: ").rstrip("\n")
+
+    return refused

@@ -3,7 +3,7 @@
 import json
 import logging
 import subprocess
-import sys
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
+import onnxruntime as ort
 import pytest
 import torch
 
-from offramp.artifacts.bundle import GRAPH, GRAPH_INT8, MANIFEST, Bundle, Int8, features_name, logits_name
+from offramp.artifacts.bundle import GRAPH, GRAPH_INT8, IMAGE, MANIFEST, Bundle, Int8, features_name, logits_name
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
@@ -24,7 +26,8 @@ from offramp.export.quantize import check_loss, quantize
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.models.checkpoint import Checkpoint
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 INT8 = Engine(precision="int8")
 LAST = 9
@@ -49,6 +52,29 @@ def test_every_convolution_is_in_int8(int8_bundle: Bundle) -> None:
     assert len(convolutions) == 18
     assert {made_by[name] for node in convolutions for name in node.input} == {"DequantizeLinear"}
     assert len(int8_bundle.graph_int8) < 0.4 * len(int8_bundle.graph)
+
+
+def test_a_pair_of_products_fits_into_16_bits(int8_bundle: Bundle) -> None:
+    """x86 without VNNI adds two products of a uint8 and a weight in an int16, and what does not fit is cut off."""
+    assert int8_bundle.graph_int8 is not None
+    graph = onnx.load_model_from_string(int8_bundle.graph_int8).graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    weights = [array for array in constants.values() if array.dtype == np.int8 and array.ndim == 4]
+    assert len(weights) == 18
+    assert max(int(np.abs(array.astype(int)).max()) for array in weights) * 255 * 2 <= np.iinfo(np.int16).max
+
+
+def test_this_processor_computes_what_the_graph_says(int8_bundle: Bundle, digits: Splits) -> None:
+    """Its int8 kernels give what the graph's quantized values give in fp32, but for values at the edge of a step."""
+    assert int8_bundle.graph_int8 is not None
+    image = int8_bundle.manifest.preprocessing.from_uint8(digits.test.images[:64])
+    as_written = ort.SessionOptions()
+    as_written.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # no int8 kernel is put in
+    session = ort.InferenceSession(int8_bundle.graph_int8, as_written, providers=["CPUExecutionProvider"])
+    span = open_span(int8_bundle, SpanSpec(0, LAST, int8_bundle.manifest.exits), engine=INT8)
+    for name, computed in span.run(image).items():
+        (expected,) = session.run([name], {IMAGE: image})
+        np.testing.assert_allclose(computed, expected, rtol=0, atol=0.02 * np.abs(expected).max(), err_msg=name)
 
 
 def test_accuracy_on_the_test_set_is_within_a_point(int8_bundle: Bundle, digits: Splits) -> None:
@@ -95,7 +121,7 @@ def test_thresholds_chosen_again_let_the_same_share_leave(int8_bundle: Bundle, d
     predictions = of_bundle(int8_bundle, engine=INT8).predict(digits.calibration, "calibration")
     for one in spec.thresholds:
         found = evaluate(route(predictions, Plan.of(one.exit, one.int8)), predictions.labels)
-        assert found.exited_locally == pytest.approx(one.share * found.n, abs=1e-3), one
+        assert found.local == pytest.approx(one.share * found.n, abs=1e-3), one
 
 
 def test_both_graphs_are_listed_hashed_and_checked(int8_bundle: Bundle, tmp_path: Path) -> None:
@@ -178,15 +204,12 @@ def test_two_points_may_be_lost_at_the_last_exit() -> None:
     check_loss(found.model_copy(update={"int8_accuracy": {3: 0.1, 9: 0.93}}), 9)
 
 
-def test_the_command_prints_what_was_measured(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_the_command_prints_what_was_measured(
+    checkpoint: Checkpoint, tmp_path: Path, offramp: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
     """A row an exit, with both accuracies and the thresholds."""
     out = tmp_path / "bundle"
-    done = subprocess.run(
-        [sys.executable, "-m", "offramp", "export", str(checkpoint.path), "--out", str(out), "--int8"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = offramp("export", str(checkpoint.path), "--out", str(out), "--int8")
     assert (done.returncode, done.stderr) == (0, "")
     assert "int8 on 100 calibration samples" in done.stdout
     assert Bundle.open(out).manifest.int8 is not None

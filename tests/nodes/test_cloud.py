@@ -18,7 +18,9 @@ from offramp.nodes.cloud import Tail, tails
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Call
 from offramp.protocol.server import Server
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 
@@ -81,12 +83,7 @@ def busy(batcher: Batcher, pool: ThreadPoolExecutor) -> Iterator[None]:
 
 def until_waiting(batcher: Batcher, samples: int) -> None:
     """Wait until so many samples wait for their turn."""
-    pause = threading.Event()
-    for _ in range(int(WAIT * 1000)):
-        if batcher.waiting == samples:
-            return
-        pause.wait(0.001)
-    raise AssertionError(f"{batcher.waiting} samples wait, not {samples}")
+    until(lambda: batcher.waiting == samples)
 
 
 def call(features: Array, timeout: float | None = None) -> Call:

@@ -1,6 +1,5 @@
 """A node at the other end: what is asked of it, and how failures become errors of ours that name the peer."""
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +25,7 @@ from offramp.errors import (
 from offramp.protocol.peer import ModelMetadata, Peer, check_address
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
+from ports import HERE, held_port
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 X = {"x": np.array([[1, 2], [3, 4]], np.float32)}
@@ -257,10 +257,8 @@ def test_an_answer_that_does_not_come_in_time_is_late(client: Peer, model: Any) 
 @pytest.fixture
 def nobody() -> Iterator[Peer]:
     """A client of an address where nobody listens."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        with Peer(f"127.0.0.1:{held.getsockname()[1]}") as client:
-            yield client
+    with held_port() as port, Peer(f"{HERE}:{port}") as client:
+        yield client
 
 
 ASKED: dict[str, Callable[[Peer], Any]] = {

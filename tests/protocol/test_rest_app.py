@@ -19,6 +19,7 @@ from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HEADERS, HttpServer
 from offramp.protocol.rest_app import Application
 from offramp.protocol.server import Server
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 INFER = "/v2/models/double/infer"
@@ -635,13 +636,3 @@ def test_a_client_that_claims_much_and_sends_little_holds_little(small: Small) -
         until(lambda: application.in_hand == 1)
         for other in connected(side):
             assert doubled(other) == [2.0, 4.0, 6.0, 9.0]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    pause = threading.Event()
-    for _ in range(int(WAIT * 1000)):
-        if condition():
-            return
-        pause.wait(0.001)
-    raise AssertionError("it never held")

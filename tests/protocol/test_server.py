@@ -20,21 +20,23 @@ from offramp.protocol.peer import Peer
 from offramp.protocol.served import Call, Pending, Result, TensorSpec
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
-from offramp.sockets import port_taken
+from offramp.sockets import listening, port_taken
+from ports import HERE, held_port, listens
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
-HERE = "127.0.0.1"
 BODY = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], "parameters": {"wait": True}}
 
 
 @pytest.fixture
 def server(double: Any) -> Iterator[Server]:
-    """A running server of both sides."""
-    running = Server([double], HERE, 0, max_batch=4, http_port=0)
-    running.start()
-    yield running
-    double.opened.set()
-    running.stop(WAIT)
+    """A running server of both sides, whose ports are nobody else's when it has stopped."""
+    with held_port() as port, held_port() as http_port:
+        running = Server([double], HERE, port, max_batch=4, http_port=http_port)
+        running.start()
+        yield running
+        double.opened.set()
+        running.stop(WAIT)
 
 
 @pytest.fixture
@@ -44,19 +46,11 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield callers
 
 
-def listens(port: int) -> bool:
-    """Whether somebody can be reached there."""
-    with socket.socket() as client:
-        client.settimeout(WAIT)
-        return client.connect_ex((HERE, port)) == 0
-
-
-def free_port() -> int:
+@pytest.fixture
+def other() -> Iterator[int]:
     """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind((HERE, 0))
-        port: int = free.getsockname()[1]
-        return port
+    with held_port() as port:
+        yield port
 
 
 @pytest.fixture
@@ -101,40 +95,33 @@ def test_without_an_http_port_there_is_no_http(double: Any) -> None:
     server.stop(WAIT)
 
 
-def test_a_taken_grpc_port_is_said_and_nothing_stays_bound(double: Any, taken: int) -> None:
+def test_a_taken_grpc_port_is_said_and_nothing_stays_bound(double: Any, taken: int, other: int) -> None:
     """The HTTP port is not bound either."""
-    other = free_port()
     with pytest.raises(PortInUseError) as caught:
         Server([double], HERE, taken, max_batch=4, http_port=other)
     assert str(caught.value) == str(port_taken(HERE, taken))
     assert not listens(other)
-    with socket.socket() as mine:
-        mine.bind((HERE, other))
+    listening(HERE, other, 1).close()
 
 
-def test_a_taken_http_port_is_said_and_nothing_stays_bound(double: Any, taken: int) -> None:
+def test_a_taken_http_port_is_said_and_nothing_stays_bound(double: Any, taken: int, other: int) -> None:
     """The gRPC port, which was bound by then, is free again."""
-    other = free_port()
     with pytest.raises(PortInUseError) as caught:
         Server([double], HERE, other, max_batch=4, http_port=taken)
     assert str(caught.value) == str(port_taken(HERE, taken))
     assert not listens(other)
-    with socket.socket() as mine:
-        mine.bind((HERE, other))
+    listening(HERE, other, 1).close()
 
 
 def test_a_server_takes_its_ports_again_after_a_stop(make: Callable[[], Any]) -> None:
     """Whoever restarts a node need not wait."""
-    first = Server([make()], HERE, 0, max_batch=4, http_port=0)
-    first.start()
-    assert first.http is not None
-    ports = first.port, first.http.port
-    first.stop(WAIT)
-    assert not any(map(listens, ports))
-    second = Server([make()], HERE, ports[0], max_batch=4, http_port=ports[1])
-    second.start()
-    assert all(map(listens, ports))
-    second.stop(WAIT)
+    with held_port() as port, held_port() as http_port:
+        for _ in range(2):
+            server = Server([make()], HERE, port, max_batch=4, http_port=http_port)
+            server.start()
+            assert all(map(listens, (port, http_port)))
+            server.stop(WAIT)
+            assert not any(map(listens, (port, http_port)))
 
 
 @pytest.mark.parametrize("side", ["gRPC", "HTTP"])
@@ -250,16 +237,6 @@ def test_clients_that_ask_nothing_do_not_keep_a_server(server: Server, pool: Thr
         assert client.recv(1) == b""
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    pause = threading.Event()
-    for _ in range(int(WAIT * 100)):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never held")
-
-
 def until_refused(server: Server) -> None:
     """Wait until neither side takes a connection."""
     assert server.http is not None
@@ -286,7 +263,7 @@ class Asking:
 
     def infer(self, call: Call) -> Result | Pending:
         """Give the number back, and a hundred times the answer to it."""
-        x = call.input("x")
+        (x,) = call.tensors("x")
         if self.giving_up or not call.number("later", int):
             return Result({"y": x})
         answer = self.answers[int(x[0])] = Future()
@@ -300,7 +277,7 @@ class Asking:
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """A part at once, one that somebody else is asked for."""
         try:
-            yield Result({"y": call.input("x")}, last=False)
+            yield Result({"y": call.tensors("x")[0]}, last=False)
             yield self.infer(call)
         finally:
             if call.cancelled.is_set():

@@ -1,20 +1,21 @@
 """Real edge and cloud processes against the offline evaluation of the same bundle."""
 
 import json
+import re
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from command_line import running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
-from offramp.bench.processes import edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError
 from offramp.exits.answers import Judged, Tier
@@ -22,11 +23,36 @@ from offramp.exits.evaluation import evaluate, route
 from offramp.measure.predict import of_bundle
 from offramp.protocol.peer import Peer
 
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+EdgeOf = Callable[[Plan], AbstractContextManager[str]]
+COMMON = ("--port", "0", "--runtime", "onnxruntime", "--precision", "fp32")
+
 
 @pytest.fixture(scope="module")
-def address(bundle: Bundle) -> Iterator[str]:
+def cloud(bundle: Bundle) -> Iterator[str]:
+    """A running cloud, which serves every tail: one for all the edges."""
+    with running("cloud", str(bundle.path), *COMMON) as node:
+        yield node.address()
+
+
+@pytest.fixture(scope="module")
+def edge_of(bundle: Bundle, cloud: str, tmp_path_factory: pytest.TempPathFactory) -> EdgeOf:
+    """Runs an edge in front of it by a plan; gives its address."""
+
+    @contextmanager
+    def edge_of(plan: Plan) -> Iterator[str]:
+        file = tmp_path_factory.mktemp("plan") / "plan.json"
+        plan.write(file)
+        with running("edge", str(bundle.path), "--plan", str(file), "--cloud", cloud, *COMMON) as edge:
+            yield edge.address()
+
+    return edge_of
+
+
+@pytest.fixture(scope="module")
+def address(edge_of: EdgeOf) -> Iterator[str]:
     """A running edge with its cloud."""
-    with edge_and_cloud(bundle.path, Plan.of(3, 0.3)) as edge:
+    with edge_of(Plan.of(3, 0.3)) as edge:
         yield edge
 
 
@@ -73,14 +99,16 @@ PLANS = {
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_every_kind_of_plan_gives_what_offline_evaluation_gives(name: str, bundle: Bundle, digits: Splits) -> None:
+def test_every_kind_of_plan_gives_what_offline_evaluation_gives(
+    name: str, bundle: Bundle, digits: Splits, edge_of: EdgeOf
+) -> None:
     """Codecs, cuts, several exits, drop and other scores: a running edge and cloud answer as predicted."""
     plan = PLANS[name]
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
     cut, codec = (plan.cut, plan.codec) if plan.codec != "fp32" else (0, "fp32")
     offline = of_bundle(bundle, cut, codec).predict(digits.test, "test")
 
-    with edge_and_cloud(bundle.path, plan) as address, Peer(address) as client:
+    with edge_of(plan) as address, Peer(address) as client:
         driven = drive(client, pixels, batch_size=32, warm_up=0)
 
     agreement = check(driven.answers, digits.test, offline, bundle_id=bundle.id, plan=plan)
@@ -95,26 +123,15 @@ def test_every_kind_of_plan_gives_what_offline_evaluation_gives(name: str, bundl
 
 
 @pytest.mark.parametrize("name", ["uint8 features", "several exits", "the 8-bit image instead of features"])
-def test_direct_reply_gives_the_same_answers(name: str, bundle: Bundle, digits: Splits) -> None:
+def test_direct_reply_gives_the_same_answers(
+    name: str, bundle: Bundle, digits: Splits, cloud: str, edge_of: EdgeOf
+) -> None:
     """The cloud's answers come straight from the cloud, and are those that come through the edge."""
     plan = PLANS[name]
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
-    common = ("--port", "0")
-    with running("cloud", str(bundle.path), *common) as cloud:
-        where = cloud.address()
-        exits = [
-            word
-            for active in plan.active
-            for word in ("--exit", f"{active.exit}", "--threshold", f"{active.threshold}")
-        ]
-        options = (*exits, "--cut", str(plan.cut), "--codec", plan.codec, "--cloud", where)
-        with (
-            running("edge", str(bundle.path), *options, *common) as edge,
-            Peer(edge.address()) as client,
-            Peer(where) as direct,
-        ):
-            through = drive(client, pixels, batch_size=32, warm_up=0)
-            straight = drive(client, pixels, batch_size=32, warm_up=0, direct=direct)
+    with edge_of(plan) as address, Peer(address) as client, Peer(cloud) as direct:
+        through = drive(client, pixels, batch_size=32, warm_up=0)
+        straight = drive(client, pixels, batch_size=32, warm_up=0, direct=direct)
 
     assert (through.answers.tier == Tier.CLOUD).any()
     for field in ("label", "exit", "tier", "dropped"):
@@ -126,11 +143,11 @@ def test_direct_reply_gives_the_same_answers(name: str, bundle: Bundle, digits: 
     assert through.bytes_to_cloud < straight.bytes_to_cloud < through.bytes_to_cloud + forwarded * 8 + 12 * 250
 
 
-def test_direct_reply_to_nobody_is_refused(bundle: Bundle, digits: Splits) -> None:
+def test_direct_reply_to_nobody_is_refused(bundle: Bundle, digits: Splits, address: str) -> None:
     """A token under which no stream is open would lose the answer."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:4])
-    with edge_and_cloud(bundle.path, Plan.of(3, 0.0)) as address, Peer(address) as client:
-        asked = iter([({"image": pixels}, {"reply_to": "f" * 32})])
+    with Peer(address) as client:
+        asked = iter([({"image": pixels}, {"reply_to": "f" * 32, "threshold": 0.0})])
         with pytest.raises(LinkError, match="no stream is open here under this token"):
             list(client.stream("classifier", asked, timeout=30))
 
@@ -145,7 +162,7 @@ def test_uint8_sends_a_quarter_of_the_bytes_and_keeps_the_accuracy(bundle: Bundl
 
     assert spec.codecs["uint8"].bytes_per_sample * 4 == spec.codecs["fp32"].bytes_per_sample
     assert spec.codecs["fp32"].accuracy is not None
-    assert abs((test["uint8"].overall_accuracy or 0) - (test["fp32"].overall_accuracy or 0)) <= max(0.002, 1 / 359)
+    assert abs((test["uint8"].overall or 0) - (test["fp32"].overall or 0)) <= max(0.002, 1 / 359)
 
 
 def test_the_comparison_covers_all_three_courses(predictions: Predictions) -> None:
@@ -191,17 +208,21 @@ def test_only_the_samples_that_need_it_travel(
     assert payload < driven.bytes_to_cloud <= payload + batches * 150
 
 
-def test_bench_prints_one_document_and_checks_it(address: str, predictions_file: Path, tmp_path: Path) -> None:
+def test_bench_prints_one_document_and_checks_it(
+    address: str, predictions_file: Path, tmp_path: Path, offramp: Program
+) -> None:
     """`offramp bench --check` measures, agrees, and writes the document that it prints."""
     out = tmp_path / "measurement.json"
-    done = _bench(address, "--check", str(predictions_file), "--out", str(out))
+    done = offramp("bench", "--edge", address, "--check", str(predictions_file), "--out", str(out))
 
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document == json.loads(out.read_text())
     assert document["model"] == "mem"
-    assert (document["exit"], document["threshold"], document["n"]) == (3, 0.3, 359)
-    assert document["exited_locally"] + document["forwarded"] == document["n"]
+    plan, outcome = document["plan"]["tiers"]["edge"], document["outcome"]
+    assert (plan["active"], plan["cut"], outcome["n"]) == ([{"exit": 3, "threshold": 0.3}], 3, 359)
+    assert outcome["answered"].keys() == {"edge", "cloud"}
+    assert sum(outcome["answered"].values()) == outcome["n"]
     assert set(document["latency_ms"]) == {"edge", "cloud", "overall"}
     assert set(document["latency_ms"]["overall"]) == {"mean", "p50", "p95", "p99"}
     assert set(document["conditions"]) == {
@@ -210,48 +231,60 @@ def test_bench_prints_one_document_and_checks_it(address: str, predictions_file:
     assert "agree with" in done.stderr
 
 
-def test_bench_says_absent_where_no_sample_exits(address: str) -> None:
+def test_bench_says_absent_where_no_sample_exits(address: str, offramp: Program) -> None:
     """With T = 0 nobody leaves: the edge's accuracy and latency are null, neither 0 nor NaN."""
-    done = _bench(address, "--threshold", "0")
+    done = offramp("bench", "--edge", address, "--threshold", "0")
 
     document = json.loads(done.stdout)
-    assert (document["exited_locally"], document["forwarded"]) == (0, 359)
-    assert document["edge_accuracy"] is None
-    assert document["latency_ms"]["edge"] is None
-    assert document["cloud_accuracy"] == document["overall_accuracy"]
+    outcome = document["outcome"]
+    assert outcome["answered"] == {"cloud": 359}
+    assert document["latency_ms"].keys() == {"cloud", "overall"}
+    assert outcome["accuracy"] == {"cloud": outcome["overall"]}
+
+
+@pytest.mark.parametrize(("bound", "code", "verdict"), [("60s", 0, "PASS"), ("0.001ms", 1, "FAIL")])
+def test_bench_holds_a_percentile_against_a_bound(
+    address: str, predictions_file: Path, offramp: Program, bound: str, code: int, verdict: str
+) -> None:
+    """Queries arrive at a rate; the answers are checked all the same; a bound that does not hold is exit code 1."""
+    load = ("--scenario", "server", "--rate", "200", "--duration", "0.5s", "--count", "50", "--schedule-seed", "3")
+    wanted = ("--percentile", "99", "--bound", bound, "--check", str(predictions_file))
+    done = offramp("bench", "--edge", address, *load, *wanted)
+
+    assert done.returncode == code, done.stderr
+    assert re.search(rf"server: 99 % of \d+ queries took .* ms or less \(nearest rank\): {verdict}, bound", done.stderr)
+    assert "agree with" in done.stderr
+    document = json.loads(done.stdout)
+    asked = {"name": "server", "rate": 200.0, "schedule_seed": 3, "sample_seed": 0, "duration": 0.5, "count": 50}
+    assert asked.items() <= document["load"]["scenario"].items()
+    assert document["load"]["queries"] >= 50
+    assert document["load"]["passed"] is (code == 0)
 
 
 def test_bench_finds_answers_that_differ(
-    address: str, predictions: Predictions, bundle: Bundle, tmp_path: Path
+    address: str, predictions: Predictions, bundle: Bundle, tmp_path: Path, offramp: Program
 ) -> None:
     """Predictions whose logits are not the nodes' fail the check with exit code 1."""
     logits = {exit_: np.roll(values, 1, axis=1) for exit_, values in predictions.logits.items()}
     wrong = tmp_path / "wrong.parquet"
     Predictions(predictions.header, predictions.index, predictions.labels, logits).write(wrong)
 
-    done = _bench(address, "--check", str(wrong))
+    done = offramp("bench", "--edge", address, "--check", str(wrong))
 
     assert done.returncode == 1
     assert "DIFFER from" in done.stderr
     assert "first at row 0" in done.stderr
 
 
-def test_bench_refuses_predictions_of_another_bundle(address: str, predictions: Predictions, tmp_path: Path) -> None:
+def test_bench_refuses_predictions_of_another_bundle(
+    address: str, predictions: Predictions, tmp_path: Path, offramp: Program
+) -> None:
     """A comparison with other weights would mean nothing."""
     other = tmp_path / "other.parquet"
     header = predictions.header.model_copy(update={"source": "bundle:" + "0" * 32})
     Predictions(header, predictions.index, predictions.labels, predictions.logits).write(other)
 
-    done = _bench(address, "--check", str(other))
+    done = offramp("bench", "--edge", address, "--check", str(other))
 
     assert done.returncode == 2
     assert "Measure them on the served bundle" in done.stderr
-
-
-def _bench(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "offramp", "bench", "--edge", address, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )

@@ -3,28 +3,35 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
+from command_line import Node, running
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import Node, running
+from offramp.bench.load import Calls, load
+from offramp.bench.scenario import Query, Rows
 from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Array
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.protocol.served import Array, Result
+from offramp.protocol.tensors import write_request
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
+from ports import HERE, held_port
+from processes import children, ended
+from until import until
 
 WAIT = 60.0
 SETTINGS = ("--port", "0", "--runtime", "onnxruntime", "--precision", "fp32")
@@ -72,44 +79,28 @@ def answering(address: str) -> int:
     raise AssertionError("nobody answers")
 
 
-def until(condition: Callable[[], bool], tries: int = 600) -> None:
-    """Look again and again, a tenth of a second apart."""
-    for _ in range(tries):
-        if condition():
-            return
-        threading.Event().wait(0.1)
-    raise AssertionError("it did not come")
-
-
 def workers_of(node: Node) -> set[int]:
     """The processes that a node has started."""
-    pid = node.process.pid
-    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
-
-def ended(pid: int) -> bool:
-    """There is no such process any more, or nothing of it but its name."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    return children(node.process.pid)
 
 
 @pytest.mark.parametrize("options", [(), ("--max-wait-ms", "5", "--batch-size", "8"), ("--workers", "2")])
 def test_many_clients_get_each_their_own_rows(
     bundle: Bundle, features: Array, logits: Array, options: tuple[str, ...]
 ) -> None:
-    """Twelve clients with batches of 1 to 12 samples, ten times each: as the network gives them alone."""
-    with running("cloud", str(bundle.path), *SETTINGS, *options) as cloud, ThreadPoolExecutor(12) as clients:
-        address = cloud.address()
+    """Twelve clients on connections of their own, batches of 1 to 12 samples: as the network gives them alone."""
+    rows = (np.arange(7 * turn + size, 7 * turn + 2 * size) for turn in range(10) for size in range(1, 13))
+    with running("cloud", str(bundle.path), *SETTINGS, *options) as cloud, ExitStack() as stack:
+        peers = [stack.enter_context(Peer(cloud.address(), alone=True)) for _ in range(12)]
 
-        def ask(size: int) -> None:
-            with connected(address) as client:
-                for turn in range(10):
-                    rows = slice(7 * turn + size, 7 * turn + 2 * size)
-                    np.testing.assert_allclose(finish(client, features[rows]), logits[rows], rtol=1e-4, atol=1e-4)
+        def begin(client: int, _query: int, rows: Rows) -> Future[Result]:
+            return peers[client].begin(write_request("tail-3", "", {features_name(3): features[rows]}), WAIT)
 
-        list(clients.map(ask, range(1, 13)))
+        answered = load((Query(some, None) for some in rows), Calls(begin), clients=12, count=120)
+    assert len(answered) == 120
+    for one in answered:
+        found = one.answer.outputs[logits_name(9)]
+        np.testing.assert_allclose(found, logits[one.rows], rtol=1e-4, atol=1e-4)
 
 
 def test_a_call_without_a_deadline_is_answered(bundle: Bundle, features: Array, logits: Array) -> None:
@@ -164,7 +155,7 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
     bundle: Bundle, features: Array, logits: Array
 ) -> None:
     """Several processes answer; kill -9 of one is survived; SIGTERM ends all of them and gives 0."""
-    cloud = Node("cloud", str(bundle.path), *SETTINGS, "--workers", "2")
+    cloud = running("cloud", str(bundle.path), *SETTINGS, "--workers", "2")
     try:
         address = cloud.address()
         first = workers_of(cloud)
@@ -209,7 +200,7 @@ def test_sigterm_lets_every_process_finish_what_it_has_taken_on(bundle: Bundle, 
     """Calls that run and calls that wait are answered before the node ends with 0."""
     options = ("--workers", workers, "--threads", "1", "--max-batch", "4096", "--queue", "4096")
     pixels = np.full((800, 1, 16, 16), 0.5, np.float32)  # five of the six fit into the queue
-    cloud = Node("cloud", str(bundle.path), *SETTINGS, *options)
+    cloud = running("cloud", str(bundle.path), *SETTINGS, *options)
     try:
         address = cloud.address()
         begun = threading.Barrier(7)
@@ -237,22 +228,27 @@ def test_sigterm_lets_every_process_finish_what_it_has_taken_on(bundle: Bundle, 
 
 def test_workers_end_with_the_node_however_it_ends(bundle: Bundle) -> None:
     """A node that is killed leaves nothing behind that would answer for it, and its port is free."""
-    with running("cloud", str(bundle.path), *SETTINGS, "--workers", "2") as cloud:
-        address = cloud.address()
-        workers = workers_of(cloud)
-        cloud.process.kill()
-        until(lambda: all(map(ended, workers)))
-        with running("cloud", str(bundle.path), *SETTINGS[2:], "--port", address.split(":")[1]) as again:
-            assert again.address() == address
+    with held_port() as port:
+        settings = (str(bundle.path), *SETTINGS[2:], "--port", str(port), "--no-http")
+        with running("cloud", *settings, "--workers", "2") as cloud:
+            assert cloud.address() == f"{HERE}:{port}"
+            workers = workers_of(cloud)
+            assert len(workers) == 2
+            cloud.process.kill()
+            until(lambda: all(map(ended, workers)))
+            with running("cloud", *settings) as again:
+                assert again.address() == f"{HERE}:{port}"
 
 
 @pytest.mark.parametrize("first", [(), ("--workers", "2")])
 @pytest.mark.parametrize("second", [(), ("--workers", "2")])
-def test_two_nodes_never_share_a_port(bundle: Bundle, first: tuple[str, ...], second: tuple[str, ...]) -> None:
+def test_two_nodes_never_share_a_port(
+    bundle: Bundle, first: tuple[str, ...], second: tuple[str, ...], refusal: Callable[..., str]
+) -> None:
     """Only the workers of one node do."""
     with running("cloud", str(bundle.path), *SETTINGS, *first) as cloud:
         port = cloud.address().split(":")[1]
-        refused = _refusal("cloud", str(bundle.path), *SETTINGS[2:], "--port", port, *second)
+        refused = refusal("serve", "cloud", str(bundle.path), *SETTINGS[2:], "--port", port, *second)
     assert refused == (
         f"cannot listen on 127.0.0.1:{port}: the port is taken, or the host is not this machine's. Choose another with "
         "--port (HTTP is one below it, or --http-port), or stop what listens there."
@@ -267,10 +263,12 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
         assert client.metadata("tail-3", WAIT).versions == (bundle.id, other.id)
         for one in (bundle, other):
             upstream = RemoteCloud(one, client.address)
-            upstream.check(Plan.of(3, 0.3), WAIT)
-            found = upstream.finish(3, "fp32", features[:3], WAIT).logits
+            course = Course(Plan.of(3, 0.3))
+            upstream.check(course, WAIT)
+            flight = Flight(course, np.arange(3), {features_name(3): features[:3]}, 3)
+            found = upstream.finish(flight, WAIT).result(WAIT).answers
             assert found is not None
-            assert found.shape == (3, 10)
+            assert found.probabilities.shape == (3, 10)
             upstream.close()
 
 
@@ -284,21 +282,15 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
         (("--max-wait-ms", "nan"), "maximum wait nan ms: expected 0 to 1000. Every sample that waits pays it."),
     ],
 )
-def test_values_that_make_no_sense_are_refused(bundle: Bundle, options: tuple[str, ...], message: str) -> None:
+def test_values_that_make_no_sense_are_refused(
+    bundle: Bundle, options: tuple[str, ...], message: str, refusal: Callable[..., str]
+) -> None:
     """Exit code 2, and what would do."""
-    assert _refusal("cloud", str(bundle.path), "--port", "0", *options) == message
+    assert refusal("serve", "cloud", str(bundle.path), "--port", "0", *options) == message
 
 
-def test_the_same_bundle_twice_is_refused(bundle: Bundle) -> None:
+def test_the_same_bundle_twice_is_refused(bundle: Bundle, refusal: Callable[..., str]) -> None:
     """One of them would never be asked."""
-    assert _refusal("cloud", str(bundle.path), str(bundle.path), "--port", "0") == (
+    assert refusal("serve", "cloud", str(bundle.path), str(bundle.path), "--port", "0") == (
         f"{bundle.path} and {bundle.path}: the same bundle {bundle.id}. Name it once."
     )
-
-
-def _refusal(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "offramp", "serve", *arguments], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    return done.stderr.removeprefix("offramp: error: ").removesuffix("\n")

@@ -5,7 +5,6 @@ onnxruntime; without it, they are looked for in this one.
 """
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,17 +14,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.bench.check import check
 from offramp.bench.drive import drive
-from offramp.bench.processes import running
 from offramp.data.image_set import Splits
 from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier
 from offramp.measure.predict import of_bundle
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
 from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.peer import Peer
+from ports import HERE, held_port
 
 PYTHON = os.environ.get("OFFRAMP_MLSERVER_PYTHON") or (sys.executable if find_spec("mlserver") else None)
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="no mlserver: OFFRAMP_MLSERVER_PYTHON names none")
@@ -38,19 +40,20 @@ TAILS = {"tail-3": "fp32", "tail-3-uint8": "uint8", "tail-3-fp16": "fp16"}
 def foreign(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its HOST:PORT."""
     folder = tmp_path_factory.mktemp("foreign")
-    ports = [str(port) for port in _free_ports(2)]
     models = [f"{name}={_slice(bundle, folder / f'{name}.onnx', codec)}" for name, codec in TAILS.items()]
     assert PYTHON is not None
-    with (folder / "log").open("w") as log:
+    with held_port() as port, held_port() as http_port, (folder / "log").open("w") as log:
         script = str(Path(__file__).with_name("foreign_cloud.py"))
-        server = subprocess.Popen([PYTHON, script, *ports, *models], stdout=log, stderr=log, cwd=folder)
+        server = subprocess.Popen(
+            [PYTHON, script, str(port), str(http_port), *models], stdout=log, stderr=log, cwd=folder
+        )
         try:
-            with Peer(f"127.0.0.1:{ports[0]}") as client:
+            with Peer(f"{HERE}:{port}") as client:
                 try:
                     client.wait_ready(WAIT)
                 except UnreachableError as error:
                     raise AssertionError((folder / "log").read_text()) from error
-            yield f"127.0.0.1:{ports[0]}"
+            yield f"{HERE}:{port}"
         finally:
             server.terminate()
             try:
@@ -82,7 +85,7 @@ def test_an_edge_before_a_foreign_cloud_gives_what_offline_evaluation_gives(
 def test_a_foreign_cloud_is_checked_before_it_is_used(foreign: str, bundle: Bundle) -> None:
     """Its model and its version are there."""
     cloud = RemoteCloud(bundle, foreign, "1")
-    cloud.check(Plan.of(3, 0.3), WAIT)
+    cloud.check(Course(Plan.of(3, 0.3)), WAIT)
     cloud.close()
 
 
@@ -90,7 +93,7 @@ def test_a_foreign_cloud_without_the_tail_is_said(foreign: str, bundle: Bundle) 
     """The edge does not start."""
     cloud = RemoteCloud(bundle, foreign, "1")
     with pytest.raises(BundleMismatchError) as caught:
-        cloud.check(Plan.of(4, 0.3), WAIT)
+        cloud.check(Course(Plan.of(4, 0.3)), WAIT)
     cloud.close()
     assert str(caught.value) == (
         f"cloud {foreign} does not serve tail-4 ({foreign}: Model tail-4 with version  not found). Serve the edge's "
@@ -103,7 +106,7 @@ def test_a_foreign_cloud_of_another_version_is_said(foreign: str, bundle: Bundle
     """Of the number that was named, or of the bundle's id, which it cannot know."""
     cloud = RemoteCloud(bundle, foreign, version)
     with pytest.raises(BundleMismatchError) as caught:
-        cloud.check(Plan.of(3, 0.3), WAIT)
+        cloud.check(Course(Plan.of(3, 0.3)), WAIT)
     cloud.close()
     named = version or bundle.id
     assert str(caught.value) == (
@@ -115,18 +118,19 @@ def test_a_foreign_cloud_of_another_version_is_said(foreign: str, bundle: Bundle
 def test_a_foreign_cloud_that_numbers_nothing_is_asked_for_no_version(foreign: str, bundle: Bundle) -> None:
     """An empty version takes what there is."""
     cloud = RemoteCloud(bundle, foreign, "")
-    cloud.check(Plan.of(3, 0.3), WAIT)
-    features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
-    logits = cloud.finish(3, "fp32", features, WAIT).logits
+    course = Course(Plan.of(3, 0.3))
+    cloud.check(course, WAIT)
+    features = np.zeros((2, *bundle.manifest.tensors(3)["features_3"]), np.float32)
+    answers = cloud.finish(Flight(course, np.arange(2), {"features_3": features}, 2), WAIT).result(WAIT).answers
     cloud.close()
-    assert logits is not None
-    assert logits.shape == (2, 10)
+    assert answers is not None
+    assert answers.probabilities.shape == (2, 10)
 
 
 def test_the_answers_of_a_foreign_cloud_are_read(foreign: str, bundle: Bundle) -> None:
     """Raw, with empty typed contents beside them."""
     with Peer(foreign) as client:
-        features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
+        features = np.zeros((2, *bundle.manifest.tensors(3)["features_3"]), np.float32)
         outputs = client.infer("tail-3", {"features_3": features}, timeout=WAIT, version="1").outputs
     assert outputs["logits_9"].shape == (2, 10)
 
@@ -141,13 +145,3 @@ def _slice(bundle: Bundle, out: Path, codec: str) -> Path:
     options = ("--start", "3", "--takes", codec, "--out", str(out))
     subprocess.run([sys.executable, "-m", "offramp", "slice", str(bundle.path), *options], check=True, timeout=120)
     return out
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports

@@ -4,6 +4,12 @@ onnxruntime's own quantizer, ranges by smallest and largest value, one scale a t
 against nncf 3.4 (mixed and performance presets) on a MEM of preset tiny on the digits and one of preset small, trained
 for three epochs, on 2,000 CIFAR-10 test images. Largest change of accuracy over the nine exits: 0.6 and 0.6 points,
 nncf's 3.1 and 2.0. Percentile and entropy ranges gave what the extremes give. Both quantizers' graphs run equally fast.
+
+Weights have 7 bits, so that a bundle answers alike everywhere: x86 without VNNI adds pairs of products of a uint8 and
+an int8 in 16 bits, where 2 * 255 * 127 does not fit and 2 * 255 * 64 does. On such a processor (AVX2), the packaged
+CIFAR-10 network over 3,000 test images, accuracy at the last exit against fp32's 84.43 % on onnxruntime, on OpenVINO,
+and by the same graph computed in fp32: 8 bits -8.57, -8.10, -0.57; 7 bits -0.57 on all three; uint8 weights 0.00 on all
+three, but at batch 32 they took OpenVINO 45 ms where 7 bits took 21 and fp32 38.
 """
 
 import tempfile
@@ -17,14 +23,15 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from offramp.artifacts.bundle import IMAGE, Bundle, Int8, Rethreshold, logits_name
 from offramp.artifacts.engine import Engine, Precision
-from offramp.artifacts.plan import PAPER_THRESHOLDS
 from offramp.errors import ParityError
 from offramp.exits.answers import Judged
 from offramp.exits.rethreshold import same_share
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 BATCH = 64
 SCORE = "entropy"
+THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # that are chosen again
 GROSS = 0.02  # a loss of accuracy at the last exit that is no longer the price of speed but a fault
 
 # What reads a quantized tensor. A head's pooling and a stage's do, and not only convolutions: without a reader in int8
@@ -69,6 +76,7 @@ def quantize(graph: bytes, image: npt.NDArray[np.float32]) -> bytes:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            reduce_range=True,  # 7 bits: see above
             extra_options=OPTIONS,
         )
         quantized = onnx.load(file)
@@ -87,7 +95,7 @@ def measured(bundle: Bundle, image: npt.NDArray[np.float32], labels: npt.NDArray
     thresholds = []
     for exit_ in exits[:-1]:
         scores, changed = (Judged.of(logits[exit_], SCORE).scores for logits in (before, after))
-        for threshold in PAPER_THRESHOLDS:
+        for threshold in THRESHOLDS:
             again = same_share(scores, changed, threshold)
             share = float((scores < threshold).mean())
             thresholds.append(Rethreshold(exit=exit_, threshold=threshold, int8=again, share=round(share, 6)))

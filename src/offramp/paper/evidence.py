@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from offramp.paper.comparison import Comparison, Share, Time, accuracy, exited, gaps, overall_time, shares, time, times
 from offramp.paper.families import Family, label, models
-from offramp.paper.reproduced import Point, as_experiment, by_rate, name, points
+from offramp.paper.reproduced import as_experiment, by_rate, name, points
 from offramp.paper.reproduction import Reproduction, Row
 from offramp.paper.values import Tier
+from offramp.paper.view import Point
 
 SIMILAR = 0.10  # cloud latencies this close to each other, as a share, are called similar
 BETTER_FROM, CLOSE_FROM, LARGEST_AT = 6, 7, 2  # the exits at which section 4.5 says so
@@ -66,7 +67,7 @@ class Measured:
 
     def at_rate(self, rate: float) -> dict[int, Time]:
         """Overall latencies of the SEMs over exits at a rate."""
-        rows = {row.setup.exit: row for row in self.rates[rate] if row.setup.contender == "local exit"}
+        rows = {row.setup.place: row for row in self.rates[rate] if row.setup.contender == "local exit"}
         return _known(rows, overall_time)
 
     def local(self, family: Family, exit_: int) -> Share | None:
@@ -201,7 +202,7 @@ def higher_less_accurate(tier: Tier) -> Callable[[Measured], Compared]:
 
     def compare(at: Measured) -> Compared:
         for where, low, high in at.lowest_and_highest_threshold():
-            moved = abs(high.exited_locally - low.exited_locally) if tier == "overall" else None
+            moved = abs(high.outcome.local - low.outcome.local) if tier == "overall" else None
             yield shares(where, accuracy("low T", low, tier), accuracy("high T", high, tier), moved=moved)
 
     return compare

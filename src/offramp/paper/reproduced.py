@@ -5,23 +5,14 @@ Takes a reproduction, whole or partial. Knows nothing of how it is shown.
 
 import statistics
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from offramp.artifacts.measurement import Latency, Measurement, TierLatency
+from offramp.artifacts.measurement import Measurement
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.link.shape import LinkShape
 from offramp.paper.experiment import Experiment
-from offramp.paper.families import Family, label, models
+from offramp.paper.families import label
 from offramp.paper.reproduction import Reproduction, Row, Section, Setup
-from offramp.paper.values import TIERS, Tier
-
-
-class Point(NamedTuple):
-    """Where the paper's kind of deployment was measured."""
-
-    family: Family
-    exit: int
-    threshold: float
+from offramp.paper.view import Point, View, as_in_the_paper
 
 
 def comparable(reproduction: Reproduction) -> bool:
@@ -46,29 +37,9 @@ def as_experiment(reproduction: Reproduction) -> Experiment:
     )
 
 
-def as_in_the_paper(reproduction: Reproduction) -> list[Row]:
-    """The rows of the paper's part that are deployed its way: cut at the exit, fp32 features, nothing dropped."""
-    return [
-        row
-        for row in reproduction.section("paper")
-        if row.repeats
-        and row.setup.contender == "local exit"
-        and row.setup.cut == row.setup.exit
-        and row.setup.codec == "fp32"
-        and row.setup.drop_threshold is None
-    ]
-
-
 def points(reproduction: Reproduction) -> dict[Point, Row]:
-    """The same rows by family, exit and threshold."""
-    experiment = as_experiment(reproduction)
-    names = {family: {k: m.model for k, m in models(experiment, family).items()} for family in Family}
-    return {
-        Point(family, row.setup.exit, row.setup.threshold): row
-        for row in as_in_the_paper(reproduction)
-        for family in Family
-        if names[family].get(row.setup.exit) == row.setup.model
-    }
+    """The paper's rows by family, exit and threshold."""
+    return View.of(reproduction).rows
 
 
 def links(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -113,7 +84,7 @@ def name(setup: Setup) -> str:
     if setup.contender == "local exit":
         is_sem = setup.model == f"sem-{setup.exit}"
         return label(setup.model) if is_sem else f"{label(setup.model)} at exit {setup.exit}"
-    return f"{kind(setup)} at {setup.exit}"
+    return f"{kind(setup)} at {setup.place}"
 
 
 def bytes_a_sample(row: Row) -> float | None:
@@ -140,13 +111,8 @@ def widest(reproduction: Reproduction, section: Section) -> tuple[float, float] 
 
 def _measurement(reproduction: Reproduction, row: Row) -> Measurement:
     found = row.measurement(reproduction.conditions.model_copy(update={"link": row.setup.link}))
-    edge, cloud, overall = (_with_median(found.latency_ms, row, tier) for tier in TIERS)
-    return found.model_copy(update={"latency_ms": TierLatency(edge=edge, cloud=cloud, overall=overall)})
-
-
-def _with_median(latency: TierLatency, row: Row, tier: Tier) -> Latency | None:
-    of_tier: Latency | None = getattr(latency, tier)
-    return None if of_tier is None else of_tier.model_copy(update={"p50": row.p50(tier)})
+    latencies = {over: latency.model_copy(update={"p50": row.p50(over)}) for over, latency in found.latency_ms.items()}
+    return found.model_copy(update={"latency_ms": latencies})
 
 
 def _whole(value: object) -> int:
