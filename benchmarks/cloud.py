@@ -12,9 +12,9 @@ against the network run in this process. All clients share one process, and that
 import argparse
 import tempfile
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,12 @@ class Callers:
         last, name = bundle.manifest.last, tail_name(boundary, "fp32")
         self.peers = [Peer(address, alone=True) for _ in batches]
         self.requests = [write_request(name, bundle.id, {features_name(boundary): batch}) for batch in batches]
+        self.seconds: list[list[float]] = []  # a list a round
         span = open_span(bundle, SpanSpec(boundary, last, (last,)), 1)
         self.name, self.expected = logits_name(last), [span.run(batch)[logits_name(last)] for batch in batches]
 
-    def rush(self, requests: int) -> list[float]:
-        """Send so many requests, each client its next when it has the last one's answer; give the seconds of each."""
+    def rush(self, requests: int) -> None:
+        """Send so many requests, each client its next when it has the last one's answer; keep the seconds of each."""
         asked: list[int] = []
 
         def begin(client: int, _query: int, _rows: Rows) -> "Future[Result]":
@@ -69,7 +70,7 @@ class Callers:
             found, expected = one.answer.outputs[self.name], self.expected[client]
             if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-3, atol=1e-4):
                 raise SystemExit("a client got rows that are not its own")
-        return [one.end - one.start for one in answered]
+        self.seconds.append([one.end - one.start for one in answered])
 
     def close(self) -> None:
         """Close the connections."""
@@ -93,16 +94,10 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
         for clients in options.clients:
             batches = [rng.random((options.batch_size, *shape), np.float32) for _ in range(clients)]
             callers = {name: Callers(address, bundle, options.boundary, batches) for name, address in addresses.items()}
-            seconds: dict[str, list[list[float]]] = {name: [] for name in addresses}
-            calls: dict[str, Callable[[], object]] = {
-                name: lambda name=name, callers=callers, seconds=seconds: seconds[name].append(  # type: ignore[misc]
-                    callers[name].rush(requests // clients * clients)
-                )
-                for name in addresses
-            }
+            calls = {name: partial(each.rush, requests // clients * clients) for name, each in callers.items()}
             found = alternate(calls, rounds=options.rounds)
             p50, p95 = (
-                {name: [float(np.percentile(some, p)) for some in rounds] for name, rounds in seconds.items()}
+                {name: [float(np.percentile(some, p)) for some in each.seconds] for name, each in callers.items()}
                 for p in (50, 95)
             )
             samples = requests // clients * clients * options.batch_size

@@ -36,6 +36,8 @@ from alternate import Spread, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.bench.load import Calls, load
+from offramp.bench.scenario import Query, Rows
 from offramp.exits.score import softmax
 from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER
