@@ -13,6 +13,7 @@ compaction costs, in a call of which one half goes on to a cloud that answers at
 import argparse
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,14 @@ from offramp.exits.decision import Decision
 from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
+from offramp.nodes.flight import Flight
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings, EdgeSettings
-from offramp.nodes.upstream import Finished
+from offramp.nodes.upstream import Finished, at_once
 from offramp.protocol.peer import Peer
-from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
+from offramp.runtime.cut import cut_out
+from offramp.runtime.onnx_span import RUNTIME, OnnxSpan
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 Images = npt.NDArray[np.float32]
@@ -51,9 +55,10 @@ class Instant:
     def check(self, *_: object) -> None:
         """It is there."""
 
-    def finish(self, cut: int, codec: str, features: npt.NDArray[Any], *_: object) -> Finished:
+    def finish(self, flight: Flight, *_: object) -> Future[Finished]:
         """Give logits of nothing."""
-        return Finished(np.zeros((len(features), self.classes), np.float32), 0)
+        logits = np.zeros((len(flight.rows), self.classes), np.float32)
+        return at_once(lambda: Finished.by_cloud(flight, logits, 0))
 
 
 def left_here(answers: Answers, count: int, exit_: int, bytes_to_cloud: int = 0) -> bool:
@@ -127,7 +132,7 @@ def measure(bundle: Bundle, plan: Plan, threads: int, batch_sizes: dict[int, int
         for size, repeats in batch_sizes.items():
             image = everything[:size]
             calls: Steps = {
-                "bare": lambda image=image: bare.session.run(bare.targets, {bare.source: image}),
+                "bare": lambda image=image: bare.session.run(bare.targets, {bare.sources[0]: image}),
                 "library": lambda image=image: edge.infer(image),
                 "unary": lambda image=image: client.infer(CLASSIFIER, {IMAGE: image}, timeout=TIMEOUT),
                 "stream": lambda image=image: asked(conversation, image),

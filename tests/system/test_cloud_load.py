@@ -21,11 +21,14 @@ from offramp.bench.scenario import Query, Rows
 from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from ports import HERE, held_port
 from processes import children, ended
 from until import until
@@ -260,10 +263,12 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
         assert client.metadata("tail-3", WAIT).versions == (bundle.id, other.id)
         for one in (bundle, other):
             upstream = RemoteCloud(one, client.address)
-            upstream.check(Plan.of(3, 0.3), WAIT)
-            found = upstream.finish(3, "fp32", features[:3], WAIT).logits
+            course = Course(Plan.of(3, 0.3))
+            upstream.check(course, WAIT)
+            flight = Flight(course, np.arange(3), {features_name(3): features[:3]}, 3)
+            found = upstream.finish(flight, WAIT).result(WAIT).answers
             assert found is not None
-            assert found.shape == (3, 10)
+            assert found.probabilities.shape == (3, 10)
             upstream.close()
 
 
