@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
-from offramp.bench.processes import running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError
 from offramp.exits.answers import Judged, Tier

@@ -13,9 +13,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
+from command_line import edge_and_cloud, running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
 from offramp.protocol.peer import Peer
@@ -251,7 +251,7 @@ def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits
 def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
     """A node that is told to stop answers what it has taken on and exits with 0."""
     plan = ("--exit", "9", "--threshold", "0.5", *PORTABLE, "--threads", "1", "--max-batch", "4096")
-    edge = Node("edge", str(bundle.path), *plan)
+    edge = running("edge", str(bundle.path), *plan)
     try:
         with Peer(edge.address()) as client:
             answered: list[int] = []
