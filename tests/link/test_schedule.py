@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import uvloop
-from manual_time import ManualTime
 
+from manual_time import ManualTime
 from offramp.link.schedule import DescriptorTimer, LoopTimer, Schedule
 
 WAIT = 30.0
