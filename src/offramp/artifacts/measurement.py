@@ -74,6 +74,10 @@ class Measurement(Document):
     bytes_to_cloud: int
     conditions: Conditions
 
+    def p50(self, over: Over) -> float | None:
+        """Median latency of a tier in ms."""
+        return self.latency_ms[over].p50 if over in self.latency_ms else None
+
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Version 1 named one exit, or the cut where none was active, and no score: it was the paper's."""

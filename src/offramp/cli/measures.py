@@ -105,7 +105,7 @@ def bench(
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.check import check as hold_against
     from offramp.bench.drive import drive, measurement
-    from offramp.bench.table import measurements_table
+    from offramp.bench.table import Line, measurements_table
     from offramp.client.describe import describe_edge, find_edge
     from offramp.data.load import load
     from offramp.protocol.peer import Peer
@@ -131,7 +131,8 @@ def bench(
     document = measurement(served.model, plan, images, driven, conditions)
     if out is not None:
         document.write(out)
-    Console(stderr=True, width=console.width).print(measurements_table([document]))
+    line = Line(document.model, plan, document.outcome, document.p50, document.bytes_to_cloud)
+    Console(stderr=True, width=console.width).print(measurements_table([line]))
     print(document.to_json(), end="")
     if predictions is not None:
         agreement = hold_against(
