@@ -37,11 +37,12 @@ class Entry(Frozen):
     def _upgraded(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "evaluation" not in values:
             return values
-        evaluation, compared = dict(values["evaluation"]), values["compared"] - values["ties"]
-        outcome = outcome_of_v1(evaluation, evaluation.pop("n"))
-        return {key: value for key, value in values.items() if key != "evaluation"} | {
-            "outcome": outcome, "compared": compared,
-        }  # fmt: skip
+        fields = dict(values)
+        evaluation = dict(fields.pop("evaluation"))
+        return fields | {
+            "outcome": outcome_of_v1(evaluation, evaluation.pop("n")),
+            "compared": fields["compared"] - fields["ties"],
+        }
 
 
 class Journal:
