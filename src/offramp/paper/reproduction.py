@@ -50,8 +50,6 @@ class Setup(Frozen):
         if not isinstance(values, dict) or "plan" in values or "exit" not in values:
             return values
         fields = dict(values)
-        if fields.get("contender", "local exit") not in ("local exit", "cascade"):
-            fields["threshold"] = 0.0
         return {"plan": plan_of_v1(fields), **fields}
 
     @property
