@@ -60,6 +60,10 @@ class Measurement(Document):
     conditions: Conditions
     load: Load | None = None  # how the queries were sent, where it is known
 
+    def p50(self, over: Over) -> float | None:
+        """Median latency of a tier in ms."""
+        return self.latency_ms[over].p50 if over in self.latency_ms else None
+
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Version 1 named one exit, or the cut where none was active, and no score: it was the paper's."""

@@ -123,7 +123,7 @@ def bench(
     from offramp.bench.check import check as hold_against
     from offramp.bench.drive import drive, measurement
     from offramp.bench.scenario import scenario as scenario_of
-    from offramp.bench.table import measurements_table
+    from offramp.bench.table import Line, measurements_table
     from offramp.client.client import Client
     from offramp.data.load import load
     from offramp.machine import here
@@ -150,7 +150,8 @@ def bench(
     document = measurement(served.model, plan, images, driven, conditions, by)
     if out is not None:
         document.write(out)
-    Console(stderr=True, width=console.width).print(measurements_table([document]))
+    line = Line(document.model, plan, document.outcome, document.p50, document.bytes_to_cloud)
+    Console(stderr=True, width=console.width).print(measurements_table([line]))
     print(document.to_json(), end="")
     good = _says_passed(document)
     if predictions is not None:

@@ -59,12 +59,12 @@ def rate(link: str) -> float | None:
 
 def by_rate(reproduction: Reproduction) -> dict[float, list[Row]]:
     """The section on bandwidth by rate in Mbit/s, rising."""
-    found: dict[float, list[Row]] = {}
+    rows: dict[float, list[Row]] = {}
     for row in reproduction.section("bandwidth"):
         at = rate(row.setup.link)
         if at is not None:
-            found.setdefault(at, []).append(row)
-    return dict(sorted(found.items()))
+            rows.setdefault(at, []).append(row)
+    return dict(sorted(rows.items()))
 
 
 def kind(setup: Setup) -> str:

@@ -146,30 +146,31 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
         raise TrainingError(f"{out}: is a file, and a suite is a folder. Choose an empty or a new one.")
     if not (out / SUITE).exists():
         return Suite(settings=settings)
-    found = Suite.read(out / SUITE)
-    grows = ("models", "regimes", "seeds", "cross", "own_regimes")
-    there, wanted = (one.model_dump(mode="json", exclude=set(grows)) for one in (found.settings, settings))
-    differing = [name for name in wanted if there[name] != wanted[name]]
-    if differing:
-        name = differing[0]
+    suite = Suite.read(out / SUITE)
+    begun, lists = suite.settings, ("models", "regimes", "seeds")
+    grows = {*lists, "cross", "own_regimes"}
+    there, wanted = (one.model_dump(mode="json", exclude=grows) for one in (begun, settings))
+    for name in wanted:
         has, asked = there[name], wanted[name]
+        if has == asked:
+            continue
         if name == "recipe":  # of its many parts, those that differ
             parts = [part for part in has | asked if has.get(part) != asked.get(part)]
             has, asked = ({part: recipe.get(part) for part in parts} for recipe in (has, asked))
         raise TrainingError(
             f"{out}: holds a suite with another {name}: {has!r}, asked for is {asked!r}. Choose another folder."
         )
-    if found.settings.regimes[0] != settings.regimes[0]:
+    first = begun.regimes[0]
+    if first != settings.regimes[0]:
         raise TrainingError(
-            f"{out}: holds a suite that compares with regime {found.settings.regimes[0]}, asked for is "
-            f"{settings.regimes[0]}. Name {found.settings.regimes[0]} first, or choose another folder."
+            f"{out}: holds a suite that compares with regime {first}, asked for is {settings.regimes[0]}. Name {first} "
+            "first, or choose another folder."
         )
     merged: dict[str, object] = {
-        name: tuple(dict.fromkeys((*getattr(found.settings, name), *getattr(settings, name)))) for name in grows[:3]
+        name: tuple(dict.fromkeys((*getattr(begun, name), *getattr(settings, name)))) for name in lists
     }
-    merged["cross"] = found.settings.cross or settings.cross
-    merged["own_regimes"] = found.settings.own_regimes | settings.own_regimes
-    return found.model_copy(update={"settings": settings.model_copy(update=merged)})
+    merged |= {"cross": begun.cross or settings.cross, "own_regimes": begun.own_regimes | settings.own_regimes}
+    return suite.model_copy(update={"settings": settings.model_copy(update=merged)})
 
 
 def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions, thresholds: Sequence[float]) -> SuiteRun:
