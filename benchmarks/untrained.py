@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from offramp.artifacts.names import parse_exits
 from offramp.data.image_set import ImageSet
 from offramp.machine import commit, processor
-from offramp.models.architecture import Architecture, parse_exits, preset
+from offramp.models.architecture import Architecture, preset
 from offramp.models.checkpoint import Checkpoint, ModelCard
 from offramp.models.cnn import standard_cnn
 

@@ -10,9 +10,9 @@ import pytest
 
 from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
 from offramp.artifacts.model_result import ModelResult, TrainingPoint
+from offramp.artifacts.names import parse_exits
 from offramp.artifacts.suite import RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.data.parquet import CIFAR10_CLASSES
-from offramp.models.architecture import parse_exits
 from offramp.paper.experiment import Experiment
 from offramp.paper.reproduction import Agreed, Repeat, Reproduction, Row, Setup, Trained
 

@@ -16,6 +16,7 @@ from pydantic import model_validator
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
+from offramp.artifacts.macs import macs_until
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
@@ -200,8 +201,9 @@ class Manifest(Document):
 
     def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
         """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""
+        stages = {stage.index: stage.macs for stage in self.stages}
         heads = {head.exit: head.macs for head in self.heads}
-        return sum(stage.macs for stage in self.stages[:exit_]) + sum(heads[k] for k in {*active, exit_} if k <= exit_)
+        return macs_until(exit_, stages, heads, active)
 
 
 @dataclass(frozen=True)

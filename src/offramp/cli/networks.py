@@ -41,8 +41,8 @@ def train(
 ) -> None:
     """Train a network with local exits and write a checkpoint."""
     needs_torch("train")
+    from offramp.artifacts.names import parse_exits
     from offramp.data.load import load
-    from offramp.models.architecture import parse_exits
     from offramp.models.architecture import preset as find_preset
     from offramp.train.loop import Run
     from offramp.train.loop import train as run
@@ -90,7 +90,7 @@ def show(
         name = f"{manifest.model} ({model})"
     else:
         needs_torch("show")
-        from offramp.models.architecture import parse_exits
+        from offramp.artifacts.names import parse_exits
         from offramp.models.architecture import preset as find_preset
         from offramp.models.checkpoint import CARD, Checkpoint
         from offramp.models.cnn import standard_cnn

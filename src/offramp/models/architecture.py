@@ -5,6 +5,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.names import name_of
 from offramp.errors import InputError
 
 Head = Literal["linear", "conv"]
@@ -59,13 +60,8 @@ class Architecture(Frozen):
 
     @property
     def name(self) -> str:
-        """The paper's name for this set of exits: standard, sem-k or mem; exits-2-5 and the like for others."""
-        local = self.exits[:-1]
-        if not local:
-            return "standard"
-        if local == tuple(range(1, self.last)):
-            return "mem"
-        return f"sem-{local[0]}" if len(local) == 1 else "exits-" + "-".join(map(str, local))
+        """What it is called by its exits: standard, sem-k, mem, exits-2-5 and the like."""
+        return name_of(self.exits)
 
 
 class Preset(Frozen):
@@ -124,24 +120,3 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"preset {name!r}: unknown. Choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
-
-
-def parse_exits(text: str, last: int) -> tuple[int, ...]:
-    """Read a model's name or list of exits; the last exit is always among them.
-
-    >>> parse_exits("sem-3", 9), parse_exits("standard", 9), parse_exits("2,5", 9)
-    ((3, 9), (9,), (2, 5, 9))
-    """
-    names = {"standard": (), "mem": tuple(range(1, last))} | {f"sem-{k}": (k,) for k in range(1, last)}
-    if text in names:
-        return (*names[text], last)
-    try:
-        exits = {int(part) for part in text.split(",")}
-    except ValueError:
-        exits = {0}
-    if not all(1 <= exit_ <= last for exit_ in exits):
-        raise InputError(
-            f"model {text!r}: unknown. Choose standard, sem-1 to sem-{last - 1}, mem, or list exits between 1 and "
-            f"{last} like 2,5."
-        )
-    return tuple(sorted(exits | {last}))
