@@ -35,7 +35,7 @@ from offramp.export.write import export
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import tail_name
 from offramp.nodes.process import READY
-from offramp.protocol.client import OPTIONS
+from offramp.protocol.peer import OPTIONS
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import read_outputs, write_request
 from offramp.runtime.span import RUNTIME, SpanSpec, open_span

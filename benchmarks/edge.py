@@ -32,7 +32,7 @@ from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
 from offramp.nodes.upstream import Finished
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
 from untrained import architecture_of, noise, untrained
 
@@ -118,7 +118,7 @@ def measure(bundle: Bundle, plan: Plan, threads: int, batch_sizes: dict[int, int
     figures: dict[str, Any] = {}
     with (
         edge_and_cloud(bundle.path, plan, threads=threads) as address,
-        Client(address) as client,
+        Peer(address) as client,
         Conversation(client) as conversation,
     ):
         figures["edge_runtime"] = describe_edge(client).runtime

@@ -20,7 +20,7 @@ from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER, tail_name
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.runtime.span import RUNTIME
 from untrained import architecture_of, noise, untrained
 
@@ -82,7 +82,7 @@ def start_once(python: Path, arguments: list[str], bundle: Bundle, model: str) -
         seconds = time.perf_counter() - start
         if words[:1] != ["ready"]:
             raise SystemExit(f"the node did not start: {' '.join(words)}")
-        with Client(words[1]) as client:
+        with Peer(words[1]) as client:
             client.infer(model, {IMAGE: np.zeros((1, *bundle.manifest.preprocessing.shape), np.float32)}, timeout=WAIT)
         time.sleep(1)
         status = Path(f"/proc/{node.pid}/status").read_text()

@@ -19,7 +19,7 @@ from offramp.bench.drive import Drive, drive
 from offramp.bench.processes import running
 from offramp.exits.answers import Tier
 from offramp.export.write import export
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.runtime.span import RUNTIME
 from untrained import architecture_of, noise, untrained
 
@@ -55,8 +55,8 @@ def main() -> None:
             edge_options = ("--plan", str(plan_file), "--cloud", cloud.address(), *common)
             with (
                 running("edge", str(bundle.path), *edge_options) as edge,
-                Client(edge.address()) as client,
-                Client(cloud.address()) as at_cloud,
+                Peer(edge.address()) as client,
+                Peer(cloud.address()) as at_cloud,
             ):
                 # All go on: their scores at the last exit.
                 every = drive(client, pixels, batch_size=32, options={"threshold": 0.0})

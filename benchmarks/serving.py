@@ -40,7 +40,7 @@ from offramp.exits.score import softmax
 from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
 from untrained import architecture_of, noise, untrained
 
@@ -114,7 +114,7 @@ def raw_http(port: int, path: str, classes: int, *, as_json: bool) -> Ask:
     return ask
 
 
-def over_grpc(client: Client, model: str, output: str) -> Ask:
+def over_grpc(client: Peer, model: str, output: str) -> Ask:
     """The protocol over gRPC, raw tensors."""
 
     def ask(image: Images) -> Logits:
@@ -208,7 +208,7 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
                 "--threads", str(options.threads), "--runtime", "onnxruntime",
             )
         )  # fmt: skip
-        grpc_client = stack.enter_context(Client(edge.address()))
+        grpc_client = stack.enter_context(Peer(edge.address()))
         asks: dict[str, Ask] = {
             "bare": lambda image: softmax(bare.run(image)[target]).astype(np.float32),
             "library": lambda image: library.infer(image).probabilities,
@@ -221,7 +221,7 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
                 continue
             port = stack.enter_context(peer(name, file, options.threads, options.venvs))
             if name == "mlserver":
-                asks[name] = over_grpc(stack.enter_context(Client(f"127.0.0.1:{port + 1}")), CLASSIFIER, "logits")
+                asks[name] = over_grpc(stack.enter_context(Peer(f"127.0.0.1:{port + 1}")), CLASSIFIER, "logits")
             else:
                 path = "/predict" if name == "litserve" else "/"
                 asks[name] = raw_http(port, path, classes, as_json=name == "litserve")

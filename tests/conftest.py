@@ -1,6 +1,10 @@
-"""What several test files share: a small trained network as checkpoint and bundle, made once a session."""
+"""What several test files share: the command line, and a small trained network as checkpoint and bundle."""
 
+import io
 import os
+import subprocess
+from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 # Before torch is imported: pools of several processes that spin for the same cores take minutes for seconds' work.
@@ -11,6 +15,7 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.names import parse_exits
 from offramp.artifacts.predictions import Predictions
+from offramp.cli import main
 from offramp.data.image_set import Splits
 from offramp.data.load import load
 from offramp.export.write import export
@@ -60,3 +65,33 @@ def predictions_file(predictions: Predictions, bundle: Bundle) -> Path:
     path = bundle.path.parent / "predictions.parquet"
     predictions.write(path)
     return path
+
+
+def _offramp(*arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with chdir(cwd or "."), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def offramp() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the program as a user does, but in this process: a new one takes seconds to import what is here already."""
+    return _offramp
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[..., str]:
+    """Runs the program expecting it to refuse with exit code 2 and one message; gives the message."""
+
+    def refused(*arguments: str) -> str:
+        done = _offramp(*arguments)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert done.stderr.startswith("offramp: error: "), done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr
+        return done.stderr.removeprefix("offramp: error: ").rstrip("\n")
+
+    return refused

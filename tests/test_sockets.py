@@ -6,8 +6,7 @@ import pytest
 
 from offramp.errors import PortInUseError
 from offramp.sockets import hold_port, port_taken
-
-HERE = "127.0.0.1"
+from ports import HERE, held_port
 
 
 def message(port: int, host: str = HERE) -> str:
@@ -54,10 +53,10 @@ def test_a_port_where_somebody_listens_is_not_held() -> None:
 
 def test_a_port_is_free_afterwards() -> None:
     """Nothing stays bound."""
-    with hold_port(HERE, 0) as port:
-        pass
-    with hold_port(HERE, port) as again:
-        assert again == port
+    with held_port() as port:
+        for _ in range(2):
+            with hold_port(HERE, port) as held:
+                assert held == port
 
 
 def test_a_host_of_another_machine_is_said() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import CODECS
@@ -25,11 +26,11 @@ def plans(draw: st.DrawFn) -> Plan:
     active = tuple(ActiveExit(exit=exit_, threshold=draw(UNIT)) for exit_ in exits)
     cut = draw(st.just(0) | st.integers(exits[-1] if exits else 0, 12))
     drop = draw(st.none() | st.floats(active[-1].threshold, 1)) if active else None
-    return Plan(
+    return Plan.checked(
         active=active,
         cut=cut,
         codec=draw(st.sampled_from(CODECS)),
-        score=draw(st.sampled_from(SCORES)),  # type: ignore[arg-type]
+        score=draw(st.sampled_from(SCORES)),
         drop_threshold=drop,
     )
 
@@ -44,7 +45,7 @@ def test_a_plan_survives_json(plan: Plan) -> None:
 def test_the_papers_plan_has_one_exit_and_is_cut_there() -> None:
     """`Plan.of` needs an exit and a threshold only."""
     plan = Plan.of(4, 0.25)
-    assert plan == Plan(active=(ActiveExit(exit=4, threshold=0.25),), cut=4)
+    assert plan == Plan.checked(active=(ActiveExit(exit=4, threshold=0.25),), cut=4)
     assert (plan.exit, plan.threshold) == (4, 0.25)
     assert (plan.score, plan.codec, plan.drop_threshold) == ("entropy", "fp32", None)
 
@@ -57,7 +58,7 @@ def test_a_plan_is_called_by_its_last_active_exit() -> None:
 
 def test_a_plan_without_an_exit_is_called_by_its_cut() -> None:
     """Where nobody leaves, the place is the cut and the threshold 0."""
-    plan = Plan(active=(), cut=3)
+    plan = Plan.checked(active=(), cut=3)
     assert (plan.exit, plan.threshold) == (3, 0.0)
 
 
@@ -273,7 +274,7 @@ def test_a_threshold_outside_its_range_in_a_file_is_named_with_its_place(tmp_pat
     """A plan that somebody edited by hand is checked as one from options is."""
     path = tmp_path / "plan.json"
     path.write_text(Plan.of(4, 0.5).to_json().replace("0.5", "1.5"))
-    message = f"{path}: active.0.threshold: Input should be less than or equal to 1 (offramp.plan)."
+    message = f"{path}: tiers.edge.active.0.threshold: Input should be less than or equal to 1 (offramp.plan)."
     with pytest.raises(ArtifactDamagedError, match=f"^{re.escape(message)}$"):
         Plan.load(path)
 
@@ -284,3 +285,50 @@ def test_a_plan_of_another_version_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**json.loads(Plan.of(4, 0.5).to_json()), "version": 9}))
     with pytest.raises(ArtifactVersionError, match=re.escape(f"{path}: offramp.plan version 9, and this program")):
         Plan.load(path)
+
+
+def test_a_plan_of_version_1_is_read(tmp_path: Path) -> None:
+    """It was an edge's, and its parts stood where tiers stand now."""
+    path = tmp_path / "plan.json"
+    path.write_text(
+        '{"format": "offramp.plan", "version": 1, "active": [{"exit": 2, "threshold": 0.3}], "cut": 4, '
+        '"codec": "uint8", "score": "margin", "drop_threshold": 0.9}'
+    )
+    assert Plan.load(path) == Plan.of(2, 0.3, "margin", cut=4, codec="uint8", drop_threshold=0.9)
+
+
+TIERS = {"device": {"active": [{"exit": 1, "threshold": 0.2}], "cut": 2}, "edge": {"active": [], "cut": 5}}
+
+
+def test_each_tier_starts_where_the_one_before_was_cut() -> None:
+    """The first takes the image; a tier that the plan does not name comes behind its last."""
+    plan = Plan.model_validate({"tiers": TIERS})
+    assert (plan.start("device"), plan.start("edge"), plan.start("cloud")) == (0, 2, 5)
+    assert (plan.exit, plan.cut, plan.threshold) == (1, 2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "said"),
+    [
+        ({"edge": TIERS["edge"], "device": TIERS["device"]}, "in this order, got"),
+        ({}, "in this order, got"),
+        (TIERS | {"edge": {"active": [{"exit": 2, "threshold": 0.2}], "cut": 5}}, "the edge starts at boundary 2"),
+        (TIERS | {"edge": {"active": [], "cut": 1}}, "the edge starts at boundary 2"),
+    ],
+)
+def test_tiers_that_are_out_of_order_are_refused(tiers: dict[str, object], said: str) -> None:
+    """No tier comes before one that is nearer to the sample, nor has an exit that another has passed."""
+    with pytest.raises(ValidationError, match=said):
+        Plan.model_validate({"tiers": tiers})
+
+
+def test_a_request_changes_the_first_tier_alone() -> None:
+    """What is behind its cut is another node's."""
+    plan = Plan.model_validate({"tiers": TIERS})
+    changed = plan.but(threshold=0.4)
+    assert (changed.threshold, changed.tiers["edge"]) == (0.4, plan.tiers["edge"])
+
+
+def test_plans_are_keys() -> None:
+    """Equal ones are one key, whatever made them."""
+    assert {Plan.of(1, 0.2): 1}[Plan.parse(Plan.of(1, 0.2).to_json(), "text")] == 1

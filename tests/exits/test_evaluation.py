@@ -1,10 +1,9 @@
 """Routing and measures against a naive re-implementation, and at their edges."""
 
-import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from offramp.artifacts.outcome import Outcome
 from offramp.artifacts.plan import ActiveExit, Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier
-from offramp.exits.evaluation import Evaluation, accuracy_at, evaluate, route
+from offramp.exits.evaluation import accuracy_at, evaluate, route
 
 Table = Callable[..., Predictions]
 LAST = 5
@@ -47,7 +47,7 @@ def measured(draw: st.DrawFn) -> tuple[Predictions, Plan]:
     logits = hnp.arrays(np.float32, (count, classes), elements=QUARTERS)
     labels = draw(hnp.arrays(np.int64, count, elements=st.integers(0, classes - 1)))
     predictions = Predictions(header, np.arange(count), labels, {exit_: draw(logits) for exit_ in exits})
-    return predictions, Plan(active=active, cut=cut, codec=codec, score=name, drop_threshold=drop)  # type: ignore[arg-type]
+    return predictions, Plan.checked(active=active, cut=cut, codec=codec, score=name, drop_threshold=drop)  # type: ignore[arg-type]
 
 
 def naive_score(logits: npt.NDArray[np.float32], name: str) -> float:
@@ -107,41 +107,41 @@ def test_measures_are_those_of_a_count_by_hand(case: tuple[Predictions, Plan]) -
         tier = "dropped" if found.dropped[row] else "cloud" if found.tier[row] == Tier.CLOUD else "edge"
         by_tier[tier].append(bool(found.label[row] == label))
     every = [right for tier in by_tier.values() for right in tier]
-    assert evaluate(found, predictions.labels) == Evaluation(
+    assert evaluate(found, predictions.labels) == Outcome(
         n=len(every),
-        exited_locally=len(by_tier["edge"]),
-        forwarded=len(by_tier["cloud"]),
+        answered={tier: len(by_tier[tier]) for tier in ("edge", "cloud") if by_tier[tier]},
+        accuracy={tier: float(np.mean(by_tier[tier])) for tier in ("edge", "cloud") if by_tier[tier]},
+        overall=float(np.mean(every)) if every else None,
         dropped=len(by_tier["dropped"]),
-        edge_accuracy=pytest.approx(np.mean(by_tier["edge"])) if by_tier["edge"] else None,
-        cloud_accuracy=pytest.approx(np.mean(by_tier["cloud"])) if by_tier["cloud"] else None,
-        overall_accuracy=pytest.approx(np.mean(every)) if every else None,
+        degraded=0,
     )
 
 
 def test_where_no_sample_exits_the_edge_has_no_accuracy(table: Table) -> None:
-    """It is None, and null in JSON: neither 0 nor NaN."""
+    """It is None, and absent in documents: neither 0 nor NaN."""
     found = table({1: [SURE, SURE], LAST: [SURE, UNSURE]}, [0, 0])
-    evaluation = evaluate(route(found, Plan.of(1, 0)), found.labels)
-    assert (evaluation.exited_locally, evaluation.forwarded) == (0, 2)
-    assert evaluation.edge_accuracy is None
-    assert evaluation.cloud_accuracy == 1.0
-    assert '"edge_accuracy": null' in json.dumps(asdict(evaluation), allow_nan=False)
+    outcome = evaluate(route(found, Plan.of(1, 0)), found.labels)
+    assert (outcome.local, outcome.answered) == (0, {"cloud": 2})
+    assert outcome.right("edge") is None
+    assert outcome.accuracy == {"cloud": 1.0}
 
 
 def test_where_all_exit_the_cloud_has_no_accuracy(table: Table) -> None:
     """It is None, and the edge's is the overall one."""
     found = table({1: [SURE, SURE], LAST: [UNSURE, UNSURE]}, [0, 1])
-    evaluation = evaluate(route(found, Plan.of(1, 1)), found.labels)
-    assert (evaluation.exited_locally, evaluation.forwarded) == (2, 0)
-    assert evaluation.cloud_accuracy is None
-    assert evaluation.edge_accuracy == evaluation.overall_accuracy == 0.5
-    assert '"cloud_accuracy": null' in json.dumps(asdict(evaluation), allow_nan=False)
+    outcome = evaluate(route(found, Plan.of(1, 1)), found.labels)
+    assert (outcome.local, outcome.count("cloud")) == (2, 0)
+    assert outcome.right("cloud") is None
+    assert outcome.accuracy == {"edge": 0.5}
+    assert outcome.right("overall") == 0.5
 
 
 def test_without_samples_there_is_no_accuracy_at_all(table: Table) -> None:
     """Every count is 0 and every accuracy None."""
     found = table({1: [], LAST: []}, [])
-    assert evaluate(route(found, Plan.of(1, 0.5)), found.labels) == Evaluation(0, 0, 0, 0, None, None, None)
+    assert evaluate(route(found, Plan.of(1, 0.5)), found.labels) == Outcome(
+        n=0, answered={}, accuracy={}, overall=None, dropped=0, degraded=0
+    )
 
 
 def test_a_score_equal_to_the_threshold_goes_on(table: Table) -> None:
@@ -174,7 +174,7 @@ def test_a_network_that_ends_at_the_edge_has_no_cloud(table: Table) -> None:
 
 def test_without_an_exit_the_cloud_answers_everything(table: Table) -> None:
     """A plan that only cuts sends every sample."""
-    found = route(table({1: [SURE], LAST: [SURE]}, [0]), Plan(active=(), cut=1))
+    found = route(table({1: [SURE], LAST: [SURE]}, [0]), Plan.checked(active=(), cut=1))
     assert (found.exit.tolist(), found.tier.tolist()) == ([LAST], [Tier.CLOUD])
 
 
@@ -183,8 +183,8 @@ def test_a_dropped_sample_counts_in_the_overall_accuracy_only(table: Table) -> N
     found = table({1: [SURE, UNSURE], LAST: [SURE, SURE]}, [0, 1])
     answers = route(found, Plan.of(1, 0.5, drop_threshold=0.9))
     assert answers.dropped.tolist() == [False, True]
-    assert evaluate(answers, found.labels) == Evaluation(
-        n=2, exited_locally=1, forwarded=0, dropped=1, edge_accuracy=1.0, cloud_accuracy=None, overall_accuracy=0.5
+    assert evaluate(answers, found.labels) == Outcome(
+        n=2, answered={"edge": 1}, accuracy={"edge": 1.0}, overall=0.5, dropped=1, degraded=0
     )
 
 
@@ -247,3 +247,32 @@ def test_labels_that_are_too_few_are_refused(table: Table) -> None:
     answers: Answers = route(table({1: [SURE, SURE], LAST: [SURE, SURE]}, [0, 0]), Plan.of(1, 0.5))
     with pytest.raises(InputError, match=f"^{re.escape('labels: expected 2, one for each answer, got 1.')}$"):
         evaluate(answers, np.array([0]))
+
+
+def test_a_degraded_answer_is_its_tiers_and_counted(table: Table) -> None:
+    """It was given where it was given, and how often that happened is not a constant."""
+    found = table({1: [SURE, UNSURE], LAST: [SURE, SURE]}, [0, 0])
+    answers = replace(route(found, Plan.of(1, 0.5)), degraded=np.array([False, True]))
+    assert evaluate(answers, found.labels).degraded == 1
+
+
+THREE = {
+    "device": {"active": [{"exit": 1, "threshold": 0.5}], "cut": 2},
+    "edge": {"active": [{"exit": 3, "threshold": 0.5}], "cut": 3},
+}
+
+
+def test_three_tiers_answer_what_reaches_them(table: Table) -> None:
+    """The device at exit 1, the edge behind its cut at exit 3, the cloud the rest."""
+    found = table({1: [SURE, UNSURE, UNSURE], 3: [UNSURE, SURE, UNSURE], LAST: [SURE, SURE, SURE]}, [0, 0, 1])
+    answers = route(found, Plan.model_validate({"tiers": THREE}))
+    assert answers.exit.tolist() == [1, 3, LAST]
+    assert answers.tier.tolist() == [Tier.DEVICE, Tier.EDGE, Tier.CLOUD]
+    assert evaluate(answers, found.labels).accuracy == {"device": 1.0, "edge": 1.0, "cloud": 0.0}
+
+
+def test_of_three_tiers_features_are_taken_as_they_are(table: Table) -> None:
+    """Predictions hold what one tier's exits say, and how features crossed behind them."""
+    plan = Plan.model_validate({"tiers": THREE | {"device": THREE["device"] | {"codec": "uint8"}}})
+    with pytest.raises(InputError, match=r"^plan: 2 tiers, and features that cross as uint8\. .* Choose codec fp32\.$"):
+        route(table({1: [SURE], 3: [SURE], LAST: [SURE]}, [0]), plan)

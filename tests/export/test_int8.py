@@ -3,7 +3,7 @@
 import json
 import logging
 import subprocess
-import sys
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -120,7 +120,7 @@ def test_thresholds_chosen_again_let_the_same_share_leave(int8_bundle: Bundle, d
     predictions = of_bundle(int8_bundle, engine=INT8).predict(digits.calibration, "calibration")
     for one in spec.thresholds:
         found = evaluate(route(predictions, Plan.of(one.exit, one.int8)), predictions.labels)
-        assert found.exited_locally == pytest.approx(one.share * found.n, abs=1e-3), one
+        assert found.local == pytest.approx(one.share * found.n, abs=1e-3), one
 
 
 def test_both_graphs_are_listed_hashed_and_checked(int8_bundle: Bundle, tmp_path: Path) -> None:
@@ -203,15 +203,12 @@ def test_two_points_may_be_lost_at_the_last_exit() -> None:
     check_loss(found.model_copy(update={"int8_accuracy": {3: 0.1, 9: 0.93}}), 9)
 
 
-def test_the_command_prints_what_was_measured(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_the_command_prints_what_was_measured(
+    checkpoint: Checkpoint, tmp_path: Path, offramp: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
     """A row an exit, with both accuracies and the thresholds."""
     out = tmp_path / "bundle"
-    done = subprocess.run(
-        [sys.executable, "-m", "offramp", "export", str(checkpoint.path), "--out", str(out), "--int8"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = offramp("export", str(checkpoint.path), "--out", str(out), "--int8")
     assert (done.returncode, done.stderr) == (0, "")
     assert "int8 on 100 calibration samples" in done.stdout
     assert Bundle.open(out).manifest.int8 is not None

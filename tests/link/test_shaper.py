@@ -21,6 +21,7 @@ import uvloop
 from offramp.errors import InputError, PortInUseError
 from offramp.link.shape import LinkShape
 from offramp.link.shaper import Shaper
+from ports import held_port
 
 WAIT = 30.0
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -366,10 +367,10 @@ def test_stopped_it_leaves_nothing_open(run: Any) -> None:
         except FileNotFoundError:  # the listing's own
             return ""
 
-    async def main() -> None:
+    async def main(port: int) -> None:
         async with target(echo) as address:
             before = descriptors()
-            shaper = Shaper(LinkShape(up=10**5, delay=0.05), address)
+            shaper = Shaper(LinkShape(up=10**5, delay=0.05), address, port=port)
             await shaper.start()
             streams = [await connect(shaper.address) for _ in range(3)]
             streams[0][1].write(bytes(100_000))
@@ -388,7 +389,8 @@ def test_stopped_it_leaves_nothing_open(run: Any) -> None:
             with pytest.raises(ConnectionRefusedError):
                 await connect(shaper.address)
 
-    run(main())
+    with held_port() as port:
+        run(main(port))
 
 
 def test_a_port_that_is_taken_is_said() -> None:

@@ -1,11 +1,11 @@
 """A shaper as a process: by its verb, and as a child that never outlives who started it."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -13,6 +13,8 @@ from offramp.bench.processes import link
 from offramp.errors import LinkError
 from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
+from processes import children, ended
+from until import until
 
 WAIT = 30.0
 PARENT = """
@@ -45,28 +47,17 @@ def ask(address: str, sent: bytes) -> bytes:
     return heard
 
 
-def gone(address: str) -> bool:
-    """Whether nobody listens there any more, soon."""
-    host, _, port = address.rpartition(":")
-    end = time.monotonic() + WAIT
-    while time.monotonic() < end:
-        try:
-            socket.create_connection((host, int(port)), timeout=WAIT).close()
-        except ConnectionRefusedError:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 @pytest.mark.parametrize("start", [link, child_link])
 def test_it_forwards_and_leaves_with_who_asked_for_it(start: object) -> None:
     """By the verb, and as a child."""
     assert callable(start)
+    before = children(os.getpid())
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=answer, args=(server,), daemon=True).start()
         with start(LinkShape.parse("10mbit,2ms"), f"127.0.0.1:{server.getsockname()[1]}") as address:
             assert ask(address, b"hello" * 1000) == b"hello" * 1000
-        assert gone(address)
+            (shaper,) = children(os.getpid()) - before
+        assert ended(shaper)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -74,11 +65,11 @@ def test_a_child_goes_when_its_parent_has_gone(how: signal.Signals) -> None:
     """Even where the parent could not say so."""
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        address = parent.stdout.readline().strip()
+        assert parent.stdout.readline().startswith("127.0.0.1:")
+        (shaper,) = children(parent.pid)
         parent.send_signal(how)
         parent.wait(WAIT)
-    assert address
-    assert gone(address)
+    until(lambda: ended(shaper))
 
 
 def test_the_verb_says_when_it_is_ready_and_ends_at_sigterm() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
 from offramp.nodes.batching import Batcher, Limits
 from offramp.protocol.served import Array
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 
@@ -72,16 +73,6 @@ def busy(batcher: Batcher, pool: ThreadPoolExecutor, gate: Gate) -> Iterator["Fu
         yield first
     finally:
         gate.opened.set()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to do."""
-    pause = threading.Event()
-    for _ in range(int(WAIT * 1000)):
-        if condition():
-            return
-        pause.wait(0.001)
-    raise AssertionError("it did not come")
 
 
 def ask(

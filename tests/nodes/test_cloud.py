@@ -15,10 +15,11 @@ from offramp.data.image_set import Splits
 from offramp.errors import DeadlineError, InputError, OverloadedError, TooLargeError, UnknownModelError
 from offramp.nodes.batching import Batcher, Limits
 from offramp.nodes.cloud import Tail, tails
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Call
 from offramp.protocol.server import Server
 from offramp.runtime.span import SpanSpec, open_span
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 
@@ -81,12 +82,7 @@ def busy(batcher: Batcher, pool: ThreadPoolExecutor) -> Iterator[None]:
 
 def until_waiting(batcher: Batcher, samples: int) -> None:
     """Wait until so many samples wait for their turn."""
-    pause = threading.Event()
-    for _ in range(int(WAIT * 1000)):
-        if batcher.waiting == samples:
-            return
-        pause.wait(0.001)
-    raise AssertionError(f"{batcher.waiting} samples wait, not {samples}")
+    until(lambda: batcher.waiting == samples)
 
 
 def call(features: Array, timeout: float | None = None) -> Call:
@@ -175,12 +171,12 @@ def test_what_a_tail_does_before_its_turn_counts_against_the_deadline(
 
 
 @contextmanager
-def serving(*models: Tail, max_batch: int = 64) -> Iterator[Client]:
+def serving(*models: Tail, max_batch: int = 64) -> Iterator[Peer]:
     """A server of tails, and a client of it."""
     server = Server(models, "127.0.0.1", 0, max_batch=max_batch)
     server.start()
     try:
-        with Client(server.address) as client:
+        with Peer(server.address) as client:
             yield client
     finally:
         server.stop(WAIT)
@@ -216,7 +212,7 @@ def test_a_server_that_stops_answers_what_waits(
     """Queued calls finish within the grace."""
     server = Server([Tail(bundle, 3, batcher=batcher)], "127.0.0.1", 0, max_batch=64)
     server.start()
-    with Client(server.address) as client:
+    with Peer(server.address) as client:
         with busy(batcher, pool):
             asked = [
                 pool.submit(client.infer, "tail-3", {features_name(3): features[:size]}, timeout=WAIT)

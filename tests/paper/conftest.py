@@ -8,9 +8,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
 from offramp.artifacts.model_result import ModelResult, TrainingPoint
 from offramp.artifacts.names import parse_exits
+from offramp.artifacts.outcome import Outcome
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.suite import RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.paper.experiment import Experiment
@@ -94,23 +96,12 @@ def _measurement(name: str, exit_: int, threshold: float) -> Measurement:
     share = (exit_ - 1 + 4 * (threshold - 0.1) - 0.3 * mem) / 8
     exited = {(1, 0.1): 0, (8, 0.8): N}.get((exit_, threshold), min(N - 5, max(12, int(N * share))))
     base = exit_ + threshold + 0.037 * mem
-    edge = _latency(1.0 + 0.21 * base) if exited else None
-    cloud = _latency(4.0 + 0.19 * base) if exited < N else None
+    rights = (round(0.90 + 0.0101 * base, 6), round(0.95 - 0.0333 * base, 6), round(0.91 + 0.0077 * base, 6))
     return Measurement(
         model=name,
-        exit=exit_,
-        threshold=threshold,
-        cut=exit_,
-        codec="fp32",
-        n=N,
-        exited_locally=exited,
-        forwarded=N - exited,
-        dropped=0,
-        degraded=0,
-        edge_accuracy=round(0.90 + 0.0101 * base, 6) if exited else None,
-        cloud_accuracy=round(0.95 - 0.0333 * base, 6) if exited < N else None,
-        overall_accuracy=round(0.91 + 0.0077 * base, 6),
-        latency_ms=TierLatency(edge=edge, cloud=cloud, overall=_latency(2.0 + 0.23 * abs(base - 3.1))),
+        plan=Plan.of(exit_, threshold),
+        outcome=_outcome(exited, N - exited, 0, rights),
+        latency_ms=_latencies(exited, N - exited, 1.0 + 0.21 * base, 4.0 + 0.19 * base, 2.0 + 0.23 * abs(base - 3.1)),
         batch_ms=_latency(5.0),
         bytes_to_cloud=(N - exited) * (4096 // exit_ + 17),
         conditions=Conditions(
@@ -124,6 +115,24 @@ def _measurement(name: str, exit_: int, threshold: float) -> Measurement:
             date="2026-11-24T04:46:09+00:00",
         ),
     )
+
+
+def _outcome(edge: int, cloud: int, dropped: int, rights: tuple[float, float, float]) -> Outcome:
+    answered = {tier: count for tier, count in (("edge", edge), ("cloud", cloud)) if count}
+    accuracy = {tier: right for tier, right in zip(("edge", "cloud"), rights, strict=False) if tier in answered}
+    return Outcome.model_validate(
+        {"n": edge + cloud + dropped, "answered": answered, "accuracy": accuracy, "overall": rights[2],
+         "dropped": dropped, "degraded": 0}
+    )  # fmt: skip
+
+
+def _latencies(exited: int, forwarded: int, edge: float, cloud: float, overall: float) -> Latencies:
+    found: Latencies = {"overall": _latency(overall)}
+    if exited:
+        found["edge"] = _latency(edge)
+    if forwarded:
+        found["cloud"] = _latency(cloud)
+    return found
 
 
 def _latency(p50: float) -> Latency:
@@ -181,13 +190,10 @@ def _suite_run(key: RunKey, points: float) -> SuiteRun:
         exits=exits,
         stage_macs=dict.fromkeys(range(1, LAST + 1), 1_000_000),
         head_macs=dict.fromkeys(exits, 1_000),
-        feature_bytes=dict.fromkeys(exits, 1_024),
+        feature_bytes=dict.fromkeys(exits, 4_096),
         test_accuracy=found,
         tiered=tuple(
-            Tiered(
-                exit=k, threshold=0.3, exited=5_000, edge_accuracy=0.97, cloud_accuracy=0.6,
-                overall_accuracy=found[k] + 0.01,
-            )
+            Tiered(exit=k, threshold=0.3, outcome=_outcome(5_000, 5_000, 0, (0.97, 0.6, found[k] + 0.01)))
             for k in exits[:-1]
         ),
         training=tuple(
@@ -270,18 +276,13 @@ def row(setup: Setup, side: int = 1, repeats: int = 3) -> Row:
     """What this world would measure under a setup."""
     share = _share(setup, side)
     exited = int(setup.samples * share)
-    dropped = 0 if setup.drop_threshold is None else int((setup.samples - exited) * (1 - setup.drop_threshold))
-    edge, cloud, overall = _accuracies(setup, side)
+    drop = setup.plan.drop_threshold
+    dropped = 0 if drop is None else int((setup.samples - exited) * (1 - drop))
     forwarded = setup.samples - exited - dropped
     return Row(
         setup=setup,
-        exited_locally=exited,
-        forwarded=forwarded,
-        dropped=dropped,
-        edge_accuracy=edge if exited else None,
-        cloud_accuracy=cloud if forwarded else None,
-        overall_accuracy=overall,
-        bytes_to_cloud=forwarded * (4096 // max(1, setup.exit) + 17),
+        outcome=_outcome(exited, forwarded, dropped, _accuracies(setup, side)),
+        bytes_to_cloud=forwarded * (4096 // max(1, setup.place) + 17),
         repeats=tuple(_repeat(setup, side, number, exited, forwarded) for number in range(repeats)),
     )
 
@@ -292,29 +293,29 @@ def _share(setup: Setup, side: int) -> float:
         return whole[setup.contender]
     if not side:
         return 0.5
-    step = setup.exit if side > 0 else LAST - setup.exit
-    rise = setup.threshold if side > 0 else 0.9 - setup.threshold
+    step = setup.place if side > 0 else LAST - setup.place
+    rise = setup.plan.threshold if side > 0 else 0.9 - setup.plan.threshold
     return 0.1 + 0.08 * step + 0.2 * rise - 0.1 * side * (setup.model == "mem")
 
 
 def _accuracies(setup: Setup, side: int) -> tuple[float, float, float]:
-    k, threshold = setup.exit, setup.threshold
+    k, threshold = setup.place, setup.plan.threshold
     edge = 0.8 + side * (0.015 * k - 0.1 * threshold)
     cloud = 0.65 - side * (0.02 * k + 0.15 * threshold)
     overall = 0.8 + side * (0.01 * k - 0.05 * threshold - 0.03 * (setup.model == "mem"))
-    lost = 0.01 * (setup.form == "jpeg") + 0.02 * (setup.drop_threshold == 0.5)
+    lost = 0.01 * (setup.form == "jpeg") + 0.02 * (setup.plan.drop_threshold == 0.5)
     return round(edge, 6), round(cloud, 6), round(overall - lost, 6)
 
 
 def _repeat(setup: Setup, side: int, number: int, exited: int, forwarded: int) -> Repeat:
-    k = setup.exit
+    k = setup.place
     edge, cloud = 1 + 0.2 * (k if side > 0 else LAST - k), 5.0
     overall = 3 + 0.1 * abs(k - 5) + 0.3 * (k == 1)
     if side < 0:
         overall, cloud = 3 - 0.1 * abs(k - 5), 5 + 0.2 * k
     if not side:
         edge = overall = 2.0
-    overall += side * (0.2 * (setup.model == "mem") - 0.5 * setup.threshold)
+    overall += side * (0.2 * (setup.model == "mem") - 0.5 * setup.plan.threshold)
     if setup.section == "bandwidth":
         best = 6 if setup.link.startswith("1mbit") else 3
         overall = {1: 3 + abs(k - best) + 4 * (k == 1), -1: 2 + k, 0: 4}[side]
@@ -324,11 +325,7 @@ def _repeat(setup: Setup, side: int, number: int, exited: int, forwarded: int) -
         cloud -= 0.5 * side
     noise = number * (0.001 if side else 2.0)
     return Repeat(
-        latency_ms=TierLatency(
-            edge=_latency(edge + noise) if exited else None,
-            cloud=_latency(cloud + noise) if forwarded else None,
-            overall=_latency(overall + noise),
-        ),
+        latency_ms=_latencies(exited, forwarded, edge + noise, cloud + noise, overall + noise),
         batch_ms=_latency(7.0),
         cloud_ms=round(0.1 * forwarded + number, 4),
     )
@@ -352,14 +349,14 @@ def _trained(name: str, k: int, side: int) -> float:
 def _paper(exits: tuple[int, ...], thresholds: tuple[float, ...], *, mem: bool) -> list[Setup]:
     names = [(f"sem-{k}", k) for k in exits] + [("mem", k) for k in range(1, LAST)] * mem
     return [
-        Setup(section="paper", model=model, exit=k, threshold=threshold, cut=k, samples=SAMPLES)
+        Setup(section="paper", model=model, plan=Plan.of(k, threshold), samples=SAMPLES)
         for model, k in names
         for threshold in thresholds
     ]
 
 
 def _whole(**at: object) -> list[Setup]:
-    common = at | {"model": "standard", "exit": LAST, "threshold": 0.0, "cut": LAST, "samples": 1024}
+    common = at | {"model": "standard", "plan": Plan.checked(active=(), cut=LAST), "samples": 1024}
     return [
         Setup.model_validate(common | {"contender": contender, "form": form})
         for contender, form in (
@@ -371,18 +368,19 @@ def _whole(**at: object) -> list[Setup]:
 def _contenders(link: str) -> list[Setup]:
     found = _whole(section="baselines", link=link)
     for k in FEW_EXITS:
-        at = {"section": "baselines", "link": link, "model": f"sem-{k}", "exit": k, "codec": "uint8", "samples": 1024}
-        for contender, threshold, cut, other in (
-            ("local exit", 0.3, k, None), ("fixed split", 0.0, k, None), ("cascade", 0.3, 0, "standard"),
-        ):  # fmt: skip
-            more = {"contender": contender, "threshold": threshold, "cut": cut, "cloud_model": other}
-            found.append(Setup.model_validate(at | more))
+        at = {"section": "baselines", "link": link, "model": f"sem-{k}", "samples": 1024}
+        for contender, plan, other in (
+            ("local exit", Plan.of(k, 0.3, codec="uint8"), None),
+            ("fixed split", Plan.checked(active=(), cut=k, codec="uint8"), None),
+            ("cascade", Plan.of(k, 0.3, cut=0, codec="uint8"), "standard"),
+        ):
+            found.append(Setup.model_validate(at | {"contender": contender, "plan": plan, "cloud_model": other}))
     return found
 
 
 def _drop() -> list[Setup]:
     return [
-        Setup(section="drop", model=f"sem-{k}", exit=k, threshold=0.3, cut=k, drop_threshold=drop, samples=SAMPLES)
+        Setup(section="drop", model=f"sem-{k}", plan=Plan.of(k, 0.3, drop_threshold=drop), samples=SAMPLES)
         for k in FEW_EXITS
         for drop in (None, 0.9, 0.5)
     ]
@@ -391,8 +389,9 @@ def _drop() -> list[Setup]:
 def _swept(section: str, field: str, values: tuple[object, ...]) -> list[Setup]:
     found: list[Setup] = []
     for value in values:
-        at = {"section": section, field: value, "threshold": 0.3, "codec": "uint8", "samples": 1024}
-        found += [Setup.model_validate(at | {"model": f"sem-{k}", "exit": k, "cut": k}) for k in range(1, LAST)]
+        at = {"section": section, field: value, "samples": 1024}
+        plans = {k: Plan.of(k, 0.3, codec="uint8") for k in range(1, LAST)}
+        found += [Setup.model_validate(at | {"model": f"sem-{k}", "plan": plan}) for k, plan in plans.items()]
         found += _whole(**{"section": section, field: value})[:2]
     return found
 
@@ -400,8 +399,7 @@ def _swept(section: str, field: str, values: tuple[object, ...]) -> list[Setup]:
 def _reply() -> list[Setup]:
     return [
         Setup(
-            section="reply", model=f"sem-{k}", exit=k, threshold=0.3, cut=k, codec="uint8", reply=way, link=link,
-            samples=1024,
+            section="reply", model=f"sem-{k}", plan=Plan.of(k, 0.3, codec="uint8"), reply=way, link=link, samples=1024
         )
         for link in ("loopback", "wifi")
         for k in FEW_EXITS

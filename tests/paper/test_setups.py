@@ -7,7 +7,7 @@ import pytest
 from offramp.artifacts.bundle import Bundle, CutSpec, HeadSpec, Manifest
 from offramp.errors import InputError
 from offramp.paper.reproduction import Setup
-from offramp.paper.setups import CORES, DROPS, RATES, SECTIONS, Scope, plan_of, setups
+from offramp.paper.setups import CORES, DROPS, RATES, SECTIONS, Scope, setups
 
 SCOPE = Scope(test_samples=10_000)
 
@@ -35,24 +35,24 @@ def test_the_papers_grid_is_whole(manifests: dict[str, Manifest]) -> None:
     """SEM-1 to 8 at their exit and MEM at each of eight, at four thresholds, every test sample, cut at the exit."""
     grid = setups(manifests, SCOPE, sections=["paper"], link="loopback")
     assert len(grid) == 2 * 8 * 4
-    assert {(s.model, s.exit, s.threshold) for s in grid} == {
+    assert {(s.model, s.exit, s.plan.threshold) for s in grid} == {
         (model, k, t) for k in range(1, 9) for t in (0.1, 0.3, 0.5, 0.8) for model in (f"sem-{k}", "mem")
     }
-    assert all((s.samples, s.cut, s.codec, s.link) == (10_000, s.exit, "fp32", "loopback") for s in grid)
+    assert all((s.samples, s.plan.cut, s.plan.codec, s.link) == (10_000, s.exit, "fp32", "loopback") for s in grid)
 
 
 def test_every_setup_is_a_plan_that_its_network_can_follow(manifests: dict[str, Manifest]) -> None:
     """And no two are the same."""
     found = every(manifests)
     for setup in found:
-        plan_of(setup).check(manifests[setup.model])
+        setup.plan.check(manifests[setup.model])
     assert len(set(found)) == len(found)
 
 
 def test_each_section_varies_what_it_is_about(manifests: dict[str, Manifest]) -> None:
     """And holds the rest."""
     by_section = {name: [s for s in every(manifests) if s.section == name] for name in SECTIONS}
-    assert {s.drop_threshold for s in by_section["drop"]} == set(DROPS)
+    assert {s.plan.drop_threshold for s in by_section["drop"]} == set(DROPS)
     assert {s.edge_cores for s in by_section["cores"]} == set(CORES)
     assert {s.link for s in by_section["bandwidth"]} == {f"{rate}mbit,5ms" for rate in RATES}
     assert {s.reply for s in by_section["reply"]} == {"edge", "direct"}

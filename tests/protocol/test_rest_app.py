@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from offramp._version import __version__
+from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HEADERS, HttpServer
-from offramp.protocol.node import Node
+from offramp.protocol.loop import Loop
 from offramp.protocol.rest_app import Application
 from offramp.protocol.server import Server
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 INFER = "/v2/models/double/infer"
@@ -547,11 +549,12 @@ Small = tuple[Any, Application, HttpServer]
 def running(model: Any, *, silence: float) -> Iterator[Small]:
     """A model, its application, and a server of it with bounds of its own."""
     with ThreadPoolExecutor(2) as pool:
-        application = Application(Node([model], 4), pool, most=1000, silence=silence)
-        side = HttpServer(application, "127.0.0.1", 0, keep_alive=silence)
-        side.start()
+        application = Application(DataPlane([model], 4), pool, most=1000, silence=silence)
+        side, loop = HttpServer(application, "127.0.0.1", 0, keep_alive=silence), Loop("http")
+        loop.run(side.start())
         yield model, application, side
-        side.stop(WAIT)
+        loop.run(side.stop(WAIT))
+        loop.close()
 
 
 @pytest.fixture
@@ -635,13 +638,3 @@ def test_a_client_that_claims_much_and_sends_little_holds_little(small: Small) -
         until(lambda: application.in_hand == 1)
         for other in connected(side):
             assert doubled(other) == [2.0, 4.0, 6.0, 9.0]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    pause = threading.Event()
-    for _ in range(int(WAIT * 1000)):
-        if condition():
-            return
-        pause.wait(0.001)
-    raise AssertionError("it never held")

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import grpc
@@ -15,24 +15,28 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from offramp.errors import OfframpError, PortInUseError
-from offramp.protocol.client import Client
+from offramp.errors import LinkError, OfframpError, OverloadedError, PortInUseError
+from offramp.protocol.peer import Peer
+from offramp.protocol.served import Call, Pending, Result, TensorSpec
 from offramp.protocol.server import Server
-from offramp.sockets import port_taken
+from offramp.protocol.tensors import write_request
+from offramp.sockets import listening, port_taken
+from ports import HERE, held_port, listens
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
-HERE = "127.0.0.1"
 BODY = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}], "parameters": {"wait": True}}
 
 
 @pytest.fixture
 def server(double: Any) -> Iterator[Server]:
-    """A running server of both sides."""
-    running = Server([double], HERE, 0, max_batch=4, http_port=0)
-    running.start()
-    yield running
-    double.opened.set()
-    running.stop(WAIT)
+    """A running server of both sides, whose ports are nobody else's when it has stopped."""
+    with held_port() as port, held_port() as http_port:
+        running = Server([double], HERE, port, max_batch=4, http_port=http_port)
+        running.start()
+        yield running
+        double.opened.set()
+        running.stop(WAIT)
 
 
 @pytest.fixture
@@ -42,19 +46,11 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield callers
 
 
-def listens(port: int) -> bool:
-    """Whether somebody can be reached there."""
-    with socket.socket() as client:
-        client.settimeout(WAIT)
-        return client.connect_ex((HERE, port)) == 0
-
-
-def free_port() -> int:
+@pytest.fixture
+def other() -> Iterator[int]:
     """A port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind((HERE, 0))
-        port: int = free.getsockname()[1]
-        return port
+    with held_port() as port:
+        yield port
 
 
 @pytest.fixture
@@ -76,7 +72,7 @@ def http_infer(port: int) -> list[float]:
 
 def grpc_infer(address: str) -> list[float]:
     """Ask over gRPC; the model waits."""
-    with Client(address) as client:
+    with Peer(address) as client:
         x = np.array([[1, 2]], np.float32)
         result = client.infer("double", {"x": x}, timeout=WAIT, parameters={"wait": True})
         return [float(value) for value in result.outputs["twice"].ravel()]
@@ -99,40 +95,33 @@ def test_without_an_http_port_there_is_no_http(double: Any) -> None:
     server.stop(WAIT)
 
 
-def test_a_taken_grpc_port_is_said_and_nothing_stays_bound(double: Any, taken: int) -> None:
+def test_a_taken_grpc_port_is_said_and_nothing_stays_bound(double: Any, taken: int, other: int) -> None:
     """The HTTP port is not bound either."""
-    other = free_port()
     with pytest.raises(PortInUseError) as caught:
         Server([double], HERE, taken, max_batch=4, http_port=other)
     assert str(caught.value) == str(port_taken(HERE, taken))
     assert not listens(other)
-    with socket.socket() as mine:
-        mine.bind((HERE, other))
+    listening(HERE, other, 1).close()
 
 
-def test_a_taken_http_port_is_said_and_nothing_stays_bound(double: Any, taken: int) -> None:
+def test_a_taken_http_port_is_said_and_nothing_stays_bound(double: Any, taken: int, other: int) -> None:
     """The gRPC port, which was bound by then, is free again."""
-    other = free_port()
     with pytest.raises(PortInUseError) as caught:
         Server([double], HERE, other, max_batch=4, http_port=taken)
     assert str(caught.value) == str(port_taken(HERE, taken))
     assert not listens(other)
-    with socket.socket() as mine:
-        mine.bind((HERE, other))
+    listening(HERE, other, 1).close()
 
 
 def test_a_server_takes_its_ports_again_after_a_stop(make: Callable[[], Any]) -> None:
     """Whoever restarts a node need not wait."""
-    first = Server([make()], HERE, 0, max_batch=4, http_port=0)
-    first.start()
-    assert first.http is not None
-    ports = first.port, first.http.port
-    first.stop(WAIT)
-    assert not any(map(listens, ports))
-    second = Server([make()], HERE, ports[0], max_batch=4, http_port=ports[1])
-    second.start()
-    assert all(map(listens, ports))
-    second.stop(WAIT)
+    with held_port() as port, held_port() as http_port:
+        for _ in range(2):
+            server = Server([make()], HERE, port, max_batch=4, http_port=http_port)
+            server.start()
+            assert all(map(listens, (port, http_port)))
+            server.stop(WAIT)
+            assert not any(map(listens, (port, http_port)))
 
 
 @pytest.mark.parametrize("side", ["gRPC", "HTTP"])
@@ -248,19 +237,153 @@ def test_clients_that_ask_nothing_do_not_keep_a_server(server: Server, pool: Thr
         assert client.recv(1) == b""
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until it holds."""
-    pause = threading.Event()
-    for _ in range(int(WAIT * 100)):
-        if condition():
-            return
-        pause.wait(0.01)
-    raise AssertionError("it never held")
-
-
 def until_refused(server: Server) -> None:
     """Wait until neither side takes a connection."""
     assert server.http is not None
     port = server.http.port
     until(lambda: not listens(port))
     until(lambda: not listens(server.port))
+
+
+class Asking:
+    """A model that asks somebody else: each request's answer waits for `answers` of its number, if it says `later`."""
+
+    name, version, config = "asking", "1", {"kind": "asking"}
+    inputs = (TensorSpec("x", "INT64", (-1,)),)
+    outputs = (TensorSpec("y", "INT64", (-1,)),)
+
+    def __init__(self) -> None:
+        self.answers: dict[int, Future[int]] = {}
+        self.finished_on: set[str] = set()
+        self.left = threading.Event()
+
+    def prepare(self) -> None:
+        """Nothing to make ready."""
+
+    def infer(self, call: Call) -> Result | Pending:
+        """Give the number back, and a hundred times the answer to it."""
+        x = call.input("x")
+        if not call.number("later", int):
+            return Result({"y": x})
+        answer = self.answers[int(x[0])] = Future()
+
+        def finish() -> Result:
+            self.finished_on.add(threading.current_thread().name.split("_")[0])
+            return Result({"y": x + 100 * answer.result(0)})
+
+        return Pending(answer, finish)
+
+    def stream(self, call: Call) -> Iterator[Result | Pending]:
+        """A part at once, one that somebody else is asked for."""
+        try:
+            yield Result({"y": call.input("x")}, last=False)
+            yield self.infer(call)
+        finally:
+            if call.cancelled.is_set():
+                self.left.set()
+
+
+@pytest.fixture
+def asking() -> Asking:
+    """Its model."""
+    return Asking()
+
+
+@pytest.fixture
+def small(asking: Asking) -> Iterator[Server]:
+    """A server that computes four calls at once."""
+    running = Server([asking], HERE, 0, max_batch=4, calls=4, http_port=0)
+    running.start()
+    yield running
+    running.stop(0.1)
+
+
+def numbered(number: int, later: int = 1) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A request to the model that asks: inputs and parameters."""
+    return {"x": np.array([number])}, {"later": later}
+
+
+def over_http(port: int, number: int) -> http.client.HTTPConnection:
+    """The same, sent over HTTP; its answer is not waited for."""
+    tensor = {"name": "x", "shape": [1], "datatype": "INT64", "data": [number]}
+    client = http.client.HTTPConnection(HERE, port, timeout=WAIT)
+    client.request("POST", "/v2/models/asking/infer", json.dumps({"inputs": [tensor], "parameters": {"later": 1}}))
+    return client
+
+
+def test_requests_that_wait_for_others_hold_no_thread(small: Server, asking: Asking) -> None:
+    """64 over gRPC and 64 over HTTP on four threads; whoever waits for nobody is answered, then all have their own."""
+    assert small.http is not None
+    with Peer(small.address) as peer, ExitStack() as open_:
+        sent = [peer.begin(write_request("asking", "", *numbered(number)), WAIT) for number in range(64)]
+        https = [open_.enter_context(closing(over_http(small.http.port, number))) for number in range(64, 128)]
+        until(lambda: len(asking.answers) == 128)
+        assert peer.infer("asking", numbered(7)[0], timeout=WAIT).outputs["y"] == [7]
+        assert peer.statistics("asking")["asking", "1"].samples == 1
+        for number, answer in reversed(asking.answers.items()):
+            answer.set_result(number)
+        assert [int(one.result(WAIT).outputs["y"][0]) for one in sent] == [101 * number for number in range(64)]
+        answers = [json.loads(client.getresponse().read())["outputs"][0]["data"] for client in https]
+        assert answers == [[101 * number] for number in range(64, 128)]
+        assert peer.statistics("asking")["asking", "1"].samples == 129
+    assert asking.finished_on == {"call"}
+
+
+def test_the_time_of_a_request_that_waits_for_others_counts(small: Server, asking: Asking) -> None:
+    """Until it is answered."""
+    with Peer(small.address) as peer:
+        waiting = peer.begin(write_request("asking", "", *numbered(1)), WAIT)
+        until(lambda: 1 in asking.answers)
+        threading.Event().wait(0.2)
+        asking.answers[1].set_result(1)
+        waiting.result(WAIT)
+        assert peer.statistics("asking")["asking", "1"].seconds >= 0.2
+
+
+@pytest.mark.parametrize(("error", "kind"), [(OverloadedError("too much."), OverloadedError), (KeyError(1), LinkError)])
+def test_what_goes_wrong_elsewhere_is_said(
+    small: Server, asking: Asking, error: Exception, kind: type[OfframpError]
+) -> None:
+    """As if it went wrong here, and it counts as a failure."""
+    with Peer(small.address) as peer:
+        waiting = peer.begin(write_request("asking", "", *numbered(1)), WAIT)
+        until(lambda: 1 in asking.answers)
+        asking.answers[1].set_exception(error)
+        with pytest.raises(kind):
+            waiting.result(WAIT)
+        assert peer.statistics("asking")["asking", "1"].samples == 0
+
+
+def test_parts_that_wait_for_others_come_in_their_turn(small: Server, asking: Asking) -> None:
+    """What is known comes before what is asked for."""
+    with Peer(small.address) as peer:
+        parts = iter(peer.stream("asking", iter([numbered(1), numbered(2)]), timeout=WAIT))
+        for number in (1, 2):
+            assert next(parts).outputs["y"] == [number]
+            until(lambda number=number: number in asking.answers)  # type: ignore[misc]
+            asking.answers[number].set_result(number)
+            assert next(parts).outputs["y"] == [101 * number]
+        assert list(parts) == []
+
+
+def test_a_client_that_goes_while_its_part_is_awaited_closes_the_stream(small: Server, asking: Asking) -> None:
+    """The model is told, though the answer never comes, and nothing is counted."""
+    with Peer(small.address) as peer:
+        stream = peer.stream("asking", iter([numbered(1)]), timeout=WAIT)
+        assert next(iter(stream)).outputs["y"] == [1]
+        until(lambda: 1 in asking.answers)
+        assert not asking.left.is_set()
+        stream.cancel()
+        assert asking.left.wait(WAIT)
+        assert peer.statistics("asking")["asking", "1"].samples == 0
+
+
+def test_a_server_that_stops_gives_up_what_is_never_answered(small: Server, asking: Asking) -> None:
+    """After the grace."""
+    with Peer(small.address) as peer:
+        waiting = peer.begin(write_request("asking", "", *numbered(1)), WAIT)
+        until(lambda: 1 in asking.answers)
+        small.stop(0.1)
+        with pytest.raises(LinkError):
+            waiting.result(WAIT)
+    asking.answers[1].set_result(1)  # to nobody

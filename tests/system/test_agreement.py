@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,9 @@ from offramp.errors import LinkError
 from offramp.exits.answers import Judged, Tier
 from offramp.exits.evaluation import evaluate, route
 from offramp.measure.predict import of_bundle
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_running_nodes_give_what_offline_evaluation_gives(
 ) -> None:
     """Label, exit and score of every test sample are the offline evaluation's, at each exit and threshold."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
-    with Client(address) as client:
+    with Peer(address) as client:
         driven = drive(client, pixels, batch_size=32, options={"exit": exit_, "threshold": threshold}, warm_up=0)
 
     plan = Plan.of(exit_, threshold)
@@ -80,7 +81,7 @@ def test_every_kind_of_plan_gives_what_offline_evaluation_gives(name: str, bundl
     cut, codec = (plan.cut, plan.codec) if plan.codec != "fp32" else (0, "fp32")
     offline = of_bundle(bundle, cut, codec).predict(digits.test, "test")
 
-    with edge_and_cloud(bundle.path, plan) as address, Client(address) as client:
+    with edge_and_cloud(bundle.path, plan) as address, Peer(address) as client:
         driven = drive(client, pixels, batch_size=32, warm_up=0)
 
     agreement = check(driven.answers, digits.test, offline, bundle_id=bundle.id, plan=plan)
@@ -110,8 +111,8 @@ def test_direct_reply_gives_the_same_answers(name: str, bundle: Bundle, digits: 
         options = (*exits, "--cut", str(plan.cut), "--codec", plan.codec, "--cloud", where)
         with (
             running("edge", str(bundle.path), *options, *common) as edge,
-            Client(edge.address()) as client,
-            Client(where) as direct,
+            Peer(edge.address()) as client,
+            Peer(where) as direct,
         ):
             through = drive(client, pixels, batch_size=32, warm_up=0)
             straight = drive(client, pixels, batch_size=32, warm_up=0, direct=direct)
@@ -129,7 +130,7 @@ def test_direct_reply_gives_the_same_answers(name: str, bundle: Bundle, digits: 
 def test_direct_reply_to_nobody_is_refused(bundle: Bundle, digits: Splits) -> None:
     """A token under which no stream is open would lose the answer."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:4])
-    with edge_and_cloud(bundle.path, Plan.of(3, 0.0)) as address, Client(address) as client:
+    with edge_and_cloud(bundle.path, Plan.of(3, 0.0)) as address, Peer(address) as client:
         asked = iter([({"image": pixels}, {"reply_to": "f" * 32})])
         with pytest.raises(LinkError, match="no stream is open here under this token"):
             list(client.stream("classifier", asked, timeout=30))
@@ -145,7 +146,7 @@ def test_uint8_sends_a_quarter_of_the_bytes_and_keeps_the_accuracy(bundle: Bundl
 
     assert spec.codecs["uint8"].bytes_per_sample * 4 == spec.codecs["fp32"].bytes_per_sample
     assert spec.codecs["fp32"].accuracy is not None
-    assert abs((test["uint8"].overall_accuracy or 0) - (test["fp32"].overall_accuracy or 0)) <= max(0.002, 1 / 359)
+    assert abs((test["uint8"].overall or 0) - (test["fp32"].overall or 0)) <= max(0.002, 1 / 359)
 
 
 def test_the_comparison_covers_all_three_courses(predictions: Predictions) -> None:
@@ -165,7 +166,7 @@ def test_latency_is_taken_per_sample_and_local_exits_do_not_wait_for_the_cloud(
 ) -> None:
     """In a divided batch the local answers come in an earlier part than the cloud's."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:256])
-    with Client(address) as client:
+    with Peer(address) as client:
         driven = drive(client, pixels, batch_size=len(pixels), warm_up=0)
 
     local = driven.latency_ms[driven.answers.tier == Tier.EDGE]
@@ -181,7 +182,7 @@ def test_only_the_samples_that_need_it_travel(
 ) -> None:
     """Bytes to the cloud are those of the forwarded samples' features and a frame for each batch that has any."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
-    with Client(address) as client:
+    with Peer(address) as client:
         driven = drive(client, pixels, batch_size=32, options={"exit": 4, "threshold": 0.3})
     forwarded = int((route(predictions, Plan.of(4, 0.3)).tier == Tier.CLOUD).sum())
     payload = forwarded * bundle.manifest.stages[3].bytes_fp32
@@ -191,17 +192,21 @@ def test_only_the_samples_that_need_it_travel(
     assert payload < driven.bytes_to_cloud <= payload + batches * 150
 
 
-def test_bench_prints_one_document_and_checks_it(address: str, predictions_file: Path, tmp_path: Path) -> None:
+def test_bench_prints_one_document_and_checks_it(
+    address: str, predictions_file: Path, tmp_path: Path, offramp: Program
+) -> None:
     """`offramp bench --check` measures, agrees, and writes the document that it prints."""
     out = tmp_path / "measurement.json"
-    done = _bench(address, "--check", str(predictions_file), "--out", str(out))
+    done = offramp("bench", "--edge", address, "--check", str(predictions_file), "--out", str(out))
 
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document == json.loads(out.read_text())
     assert document["model"] == "mem"
-    assert (document["exit"], document["threshold"], document["n"]) == (3, 0.3, 359)
-    assert document["exited_locally"] + document["forwarded"] == document["n"]
+    plan, outcome = document["plan"]["tiers"]["edge"], document["outcome"]
+    assert (plan["active"], plan["cut"], outcome["n"]) == ([{"exit": 3, "threshold": 0.3}], 3, 359)
+    assert outcome["answered"].keys() == {"edge", "cloud"}
+    assert sum(outcome["answered"].values()) == outcome["n"]
     assert set(document["latency_ms"]) == {"edge", "cloud", "overall"}
     assert set(document["latency_ms"]["overall"]) == {"mean", "p50", "p95", "p99"}
     assert set(document["conditions"]) == {
@@ -210,48 +215,41 @@ def test_bench_prints_one_document_and_checks_it(address: str, predictions_file:
     assert "agree with" in done.stderr
 
 
-def test_bench_says_absent_where_no_sample_exits(address: str) -> None:
+def test_bench_says_absent_where_no_sample_exits(address: str, offramp: Program) -> None:
     """With T = 0 nobody leaves: the edge's accuracy and latency are null, neither 0 nor NaN."""
-    done = _bench(address, "--threshold", "0")
+    done = offramp("bench", "--edge", address, "--threshold", "0")
 
     document = json.loads(done.stdout)
-    assert (document["exited_locally"], document["forwarded"]) == (0, 359)
-    assert document["edge_accuracy"] is None
-    assert document["latency_ms"]["edge"] is None
-    assert document["cloud_accuracy"] == document["overall_accuracy"]
+    outcome = document["outcome"]
+    assert outcome["answered"] == {"cloud": 359}
+    assert document["latency_ms"].keys() == {"cloud", "overall"}
+    assert outcome["accuracy"] == {"cloud": outcome["overall"]}
 
 
 def test_bench_finds_answers_that_differ(
-    address: str, predictions: Predictions, bundle: Bundle, tmp_path: Path
+    address: str, predictions: Predictions, bundle: Bundle, tmp_path: Path, offramp: Program
 ) -> None:
     """Predictions whose logits are not the nodes' fail the check with exit code 1."""
     logits = {exit_: np.roll(values, 1, axis=1) for exit_, values in predictions.logits.items()}
     wrong = tmp_path / "wrong.parquet"
     Predictions(predictions.header, predictions.index, predictions.labels, logits).write(wrong)
 
-    done = _bench(address, "--check", str(wrong))
+    done = offramp("bench", "--edge", address, "--check", str(wrong))
 
     assert done.returncode == 1
     assert "DIFFER from" in done.stderr
     assert "first at row 0" in done.stderr
 
 
-def test_bench_refuses_predictions_of_another_bundle(address: str, predictions: Predictions, tmp_path: Path) -> None:
+def test_bench_refuses_predictions_of_another_bundle(
+    address: str, predictions: Predictions, tmp_path: Path, offramp: Program
+) -> None:
     """A comparison with other weights would mean nothing."""
     other = tmp_path / "other.parquet"
     header = predictions.header.model_copy(update={"source": "bundle:" + "0" * 32})
     Predictions(header, predictions.index, predictions.labels, predictions.logits).write(other)
 
-    done = _bench(address, "--check", str(other))
+    done = offramp("bench", "--edge", address, "--check", str(other))
 
     assert done.returncode == 2
     assert "Measure them on the served bundle" in done.stderr
-
-
-def _bench(address: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "offramp", "bench", "--edge", address, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )

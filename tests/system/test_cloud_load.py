@@ -3,8 +3,6 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,9 +20,12 @@ from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.runtime.span import SpanSpec, open_span
+from ports import HERE, held_port
+from processes import children, ended
+from until import until
 
 WAIT = 60.0
 SETTINGS = ("--port", "0", "--runtime", "onnxruntime", "--precision", "fp32")
@@ -72,27 +73,9 @@ def answering(address: str) -> int:
     raise AssertionError("nobody answers")
 
 
-def until(condition: Callable[[], bool], tries: int = 600) -> None:
-    """Look again and again, a tenth of a second apart."""
-    for _ in range(tries):
-        if condition():
-            return
-        threading.Event().wait(0.1)
-    raise AssertionError("it did not come")
-
-
 def workers_of(node: Node) -> set[int]:
     """The processes that a node has started."""
-    pid = node.process.pid
-    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
-
-def ended(pid: int) -> bool:
-    """There is no such process any more, or nothing of it but its name."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    return children(node.process.pid)
 
 
 @pytest.mark.parametrize("options", [(), ("--max-wait-ms", "5", "--batch-size", "8"), ("--workers", "2")])
@@ -237,22 +220,27 @@ def test_sigterm_lets_every_process_finish_what_it_has_taken_on(bundle: Bundle, 
 
 def test_workers_end_with_the_node_however_it_ends(bundle: Bundle) -> None:
     """A node that is killed leaves nothing behind that would answer for it, and its port is free."""
-    with running("cloud", str(bundle.path), *SETTINGS, "--workers", "2") as cloud:
-        address = cloud.address()
-        workers = workers_of(cloud)
-        cloud.process.kill()
-        until(lambda: all(map(ended, workers)))
-        with running("cloud", str(bundle.path), *SETTINGS[2:], "--port", address.split(":")[1]) as again:
-            assert again.address() == address
+    with held_port() as port:
+        settings = (str(bundle.path), *SETTINGS[2:], "--port", str(port), "--no-http")
+        with running("cloud", *settings, "--workers", "2") as cloud:
+            assert cloud.address() == f"{HERE}:{port}"
+            workers = workers_of(cloud)
+            assert len(workers) == 2
+            cloud.process.kill()
+            until(lambda: all(map(ended, workers)))
+            with running("cloud", *settings) as again:
+                assert again.address() == f"{HERE}:{port}"
 
 
 @pytest.mark.parametrize("first", [(), ("--workers", "2")])
 @pytest.mark.parametrize("second", [(), ("--workers", "2")])
-def test_two_nodes_never_share_a_port(bundle: Bundle, first: tuple[str, ...], second: tuple[str, ...]) -> None:
+def test_two_nodes_never_share_a_port(
+    bundle: Bundle, first: tuple[str, ...], second: tuple[str, ...], refusal: Callable[..., str]
+) -> None:
     """Only the workers of one node do."""
     with running("cloud", str(bundle.path), *SETTINGS, *first) as cloud:
         port = cloud.address().split(":")[1]
-        refused = _refusal("cloud", str(bundle.path), *SETTINGS[2:], "--port", port, *second)
+        refused = refusal("serve", "cloud", str(bundle.path), *SETTINGS[2:], "--port", port, *second)
     assert refused == (
         f"cannot listen on 127.0.0.1:{port}: the port is taken, or the host is not this machine's. Choose another with "
         "--port (HTTP is one below it, or --http-port), or stop what listens there."
@@ -263,7 +251,7 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
     """Each edge finds its own by the bundle's id."""
     Bundle.write(tmp_path, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph)
     other = Bundle.open(tmp_path)
-    with running("cloud", str(bundle.path), str(other.path), *SETTINGS) as cloud, Client(cloud.address()) as client:
+    with running("cloud", str(bundle.path), str(other.path), *SETTINGS) as cloud, Peer(cloud.address()) as client:
         assert client.metadata("tail-3", WAIT).versions == (bundle.id, other.id)
         for one in (bundle, other):
             upstream = RemoteCloud(one, client.address)
@@ -284,21 +272,15 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
         (("--max-wait-ms", "nan"), "maximum wait nan ms: expected 0 to 1000. Every sample that waits pays it."),
     ],
 )
-def test_values_that_make_no_sense_are_refused(bundle: Bundle, options: tuple[str, ...], message: str) -> None:
+def test_values_that_make_no_sense_are_refused(
+    bundle: Bundle, options: tuple[str, ...], message: str, refusal: Callable[..., str]
+) -> None:
     """Exit code 2, and what would do."""
-    assert _refusal("cloud", str(bundle.path), "--port", "0", *options) == message
+    assert refusal("serve", "cloud", str(bundle.path), "--port", "0", *options) == message
 
 
-def test_the_same_bundle_twice_is_refused(bundle: Bundle) -> None:
+def test_the_same_bundle_twice_is_refused(bundle: Bundle, refusal: Callable[..., str]) -> None:
     """One of them would never be asked."""
-    assert _refusal("cloud", str(bundle.path), str(bundle.path), "--port", "0") == (
+    assert refusal("serve", "cloud", str(bundle.path), str(bundle.path), "--port", "0") == (
         f"{bundle.path} and {bundle.path}: the same bundle {bundle.id}. Name it once."
     )
-
-
-def _refusal(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "offramp", "serve", *arguments], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 2, done.stdout + done.stderr
-    return done.stderr.removeprefix("offramp: error: ").removesuffix("\n")

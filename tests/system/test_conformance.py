@@ -26,7 +26,7 @@ from offramp.client.describe import read_answers
 from offramp.data.image_set import Splits
 from offramp.exits.answers import Answers, Tier
 from offramp.exits.evaluation import route
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.protocol.tensors import read_parameters
 
@@ -58,7 +58,7 @@ def outputs_of(side: Side) -> tuple[str, ...]:
 
 def ours(side: Side) -> dict[str, Array]:
     """The same batch through our own client."""
-    with Client(side.node.address()) as client:
+    with Peer(side.node.address()) as client:
         return client.infer(side.model, {side.input: side.batch}, timeout=WAIT).outputs
 
 

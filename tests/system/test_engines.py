@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,8 +21,9 @@ from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.measure.predict import of_bundle
 from offramp.nodes.contract import tail_name
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 ENGINES = [
     pytest.param(Engine("onnxruntime", "int8"), id="onnxruntime-int8"),
@@ -52,7 +53,7 @@ def test_nodes_give_what_predictions_of_the_same_engine_give(
     cut, codec = (plan.cut, plan.codec) if plan.codec != "fp32" else (0, "fp32")
     offline = of_bundle(int8_bundle, cut, codec, engine).predict(digits.test, "test")
 
-    with edge_and_cloud(int8_bundle.path, plan, engine=engine) as address, Client(address) as client:
+    with edge_and_cloud(int8_bundle.path, plan, engine=engine) as address, Peer(address) as client:
         served = describe_edge(client)
         driven = drive(client, pixels, batch_size=32, warm_up=0)
 
@@ -68,7 +69,7 @@ def test_in_fp32_the_runtimes_agree(int8_bundle: Bundle, predictions: Prediction
     plan = Plan.of(3, 0.3)
     offline = of_bundle(int8_bundle).predict(digits.test, "test")
     pixels = int8_bundle.manifest.preprocessing.from_uint8(digits.test.images)
-    with edge_and_cloud(int8_bundle.path, plan, engine=Engine("openvino")) as address, Client(address) as client:
+    with edge_and_cloud(int8_bundle.path, plan, engine=Engine("openvino")) as address, Peer(address) as client:
         driven = drive(client, pixels, batch_size=32, warm_up=0)
 
     engine = Engine("openvino")
@@ -85,8 +86,8 @@ def test_auto_starts_times_and_says_so(bundle: Bundle, predictions: Predictions,
             *("edge", str(bundle.path), "--exit", "3", "--threshold", "0.3"),
             *("--cloud", cloud.address(), "--port", "0", "--precision", "fp32"),
         ) as edge,
-        Client(edge.address()) as client,
-        Client(cloud.address()) as tails,
+        Peer(edge.address()) as client,
+        Peer(cloud.address()) as tails,
     ):
         served = describe_edge(client)
         said = client.config("classifier", 10)
@@ -121,10 +122,10 @@ def test_predictions_of_another_precision_are_refused(int8_bundle: Bundle, digit
     plain.header.check_engine(Engine("openvino", "fp32"))
 
 
-def test_predict_records_what_it_ran_on(int8_bundle: Bundle, tmp_path: Path) -> None:
+def test_predict_records_what_it_ran_on(int8_bundle: Bundle, tmp_path: Path, offramp: Program) -> None:
     """In the file, and on the terminal."""
     out = tmp_path / "predictions.parquet"
-    done = _offramp(
+    done = offramp(
         *("predict", str(int8_bundle.path), "--out", str(out), "--runtime", "onnxruntime", "--precision", "int8")
     )
     assert done.returncode == 0, done.stderr
@@ -164,22 +165,20 @@ def test_old_predictions_are_onnxruntimes_in_fp32(predictions: Predictions) -> N
         ),
     ],
 )
-def test_what_cannot_be_had_ends_with_two(bundle: Bundle, verb: str, options: list[str], message: str) -> None:
+def test_what_cannot_be_had_ends_with_two(
+    bundle: Bundle, verb: str, options: list[str], message: str, offramp: Program
+) -> None:
     """One message and exit code 2; nothing is served."""
     plan = ["--cut", "9", "--port", "0"] if verb == "serve edge" else []
-    done = _offramp(*verb.split(), str(bundle.path), *plan, *options)
+    done = offramp(*verb.split(), str(bundle.path), *plan, *options)
     assert (done.returncode, done.stderr) == (2, f"offramp: error: {message.format(bundle.path)}\n")
 
 
-def test_a_checkpoint_runs_on_torch(bundle: Bundle) -> None:
+def test_a_checkpoint_runs_on_torch(bundle: Bundle, offramp: Program) -> None:
     """Asked for another runtime, it says what to do."""
-    done = _offramp("predict", str(bundle.path.parent), "--precision", "int8")
+    done = offramp("predict", str(bundle.path.parent), "--precision", "int8")
     assert done.returncode == 2
     assert done.stderr == (
         f"offramp: error: {bundle.path.parent}: a checkpoint runs on torch in fp32. "
         "Export it, and predict the bundle.\n"
     )
-
-
-def _offramp(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "offramp", *arguments], capture_output=True, text=True, timeout=120)

@@ -3,10 +3,8 @@
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
@@ -20,7 +18,8 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
+from ports import HERE, held_port
 
 
 @pytest.fixture(scope="module")
@@ -145,67 +144,76 @@ def test_a_node_is_healthy_and_ready_once_it_answers(address: str, triton: Infer
     assert health.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_a_port_in_use_is_said(bundle: Bundle) -> None:
+def test_a_port_in_use_is_said(bundle: Bundle, refusal: Callable[..., str]) -> None:
     """Two nodes never share a port unnoticed."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        code, message = _serve("cloud", str(bundle.path), "--port", port)
-    assert code == 2
+        message = refusal("serve", "cloud", str(bundle.path), "--port", port)
     assert message == (
-        f"offramp: error: cannot listen on 127.0.0.1:{port}: the port is taken, or the host is not this machine's. "
-        "Choose another with --port (HTTP is one below it, or --http-port), or stop what listens there.\n"
+        f"cannot listen on 127.0.0.1:{port}: the port is taken, or the host is not this machine's. "
+        "Choose another with --port (HTTP is one below it, or --http-port), or stop what listens there."
     )
 
 
-def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle) -> None:
+def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle, refusal: Callable[..., str]) -> None:
     """The edge does not pretend to be ready."""
-    where = f"127.0.0.1:{_free_port()}"
-    code, message = _serve(
-        "edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where, "--cloud-wait", "1"
-    )
-    assert code == 2
-    assert message == (
-        f"offramp: error: {where} does not answer (waited 1 s). Start it, or check the address and the network.\n"
-    )
+    with held_port() as port:
+        where = f"{HERE}:{port}"
+        message = refusal(
+            "serve",
+            "edge",
+            str(bundle.path),
+            "--exit",
+            "3",
+            "--threshold",
+            "0.3",
+            "--cloud",
+            where,
+            "--cloud-wait",
+            "1",
+        )
+    assert message == (f"{where} does not answer (waited 1 s). Start it, or check the address and the network.")
 
 
 def test_an_edge_waits_for_a_cloud_that_comes_later(bundle: Bundle) -> None:
     """Nodes may be started in any order."""
-    port = str(_free_port())
-    plan = ("--exit", "3", "--threshold", "0.3", "--cloud", f"127.0.0.1:{port}", "--cloud-wait", "60")
     with (
-        running("edge", str(bundle.path), *plan, "--port", "0") as edge,
-        running("cloud", str(bundle.path), "--port", port) as cloud,
+        held_port() as port,
+        running("edge", str(bundle.path), *_forwarding(port, "0.3"), "--cloud-wait", "60") as edge,
+        running("cloud", str(bundle.path), *_at(port)) as cloud,
     ):
         cloud.address()
         assert edge.address()
 
 
-def test_a_cloud_with_another_bundle_is_refused_at_start(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_cloud_with_another_bundle_is_refused_at_start(
+    bundle: Bundle, tmp_path: Path, refusal: Callable[..., str]
+) -> None:
     """Features of one network mean nothing to another."""
     other = _other_bundle(bundle, tmp_path / "other")
     with running("cloud", str(other.path), "--port", "0") as cloud:
         where = cloud.address()
-        code, message = _serve("edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where)
-    assert code == 2
+        message = refusal("serve", "edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where)
     assert message == (
-        f"offramp: error: cloud {where} serves bundle {other.id}, and this edge holds {bundle.id} ({bundle.path}). "
-        "Give both nodes the same bundle.\n"
+        f"cloud {where} serves bundle {other.id}, and this edge holds {bundle.id} ({bundle.path}). "
+        "Give both nodes the same bundle."
     )
 
 
 def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     """The check holds for every request, not for the first only."""
     other = _other_bundle(bundle, tmp_path / "other")
-    with running("cloud", str(bundle.path), "--port", "0") as cloud:
-        where = cloud.address()
-        plan = ("--exit", "3", "--threshold", "0", "--cloud", where, "--port", "0")
-        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+    with held_port() as port, running("cloud", str(bundle.path), *_at(port)) as cloud:
+        cloud.address()
+        with (
+            running("edge", str(bundle.path), *_forwarding(port, "0")) as edge,
+            Peer(edge.address()) as client,
+        ):
             assert len(client.infer("classifier", {"image": good()}, timeout=30).outputs["label"]) == 4
             assert cloud.stop() == 0
-            with running("cloud", str(other.path), "--port", where.split(":")[1]) as impostor:
+            with running("cloud", str(other.path), *_at(port)) as impostor:
                 impostor.address()
                 with pytest.raises(LinkError, match="The two nodes hold different bundles: give both the same one"):
                     _until_reached(client)
@@ -214,10 +222,12 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, 
 def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits: Splits) -> None:
     """What leaves at the edge is answered; what needs the cloud is UNAVAILABLE; a new cloud is found again."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:32])
-    with running("cloud", str(bundle.path), "--port", "0") as cloud:
+    with held_port() as port, running("cloud", str(bundle.path), *_at(port)) as cloud:
         where = cloud.address()
-        plan = ("--exit", "3", "--threshold", "0.3", "--cloud", where, "--port", "0")
-        with running("edge", str(bundle.path), *plan) as edge, Client(edge.address()) as client:
+        with (
+            running("edge", str(bundle.path), *_forwarding(port, "0.3")) as edge,
+            Peer(edge.address()) as client,
+        ):
             cloud.process.kill()
             cloud.process.wait(30)
 
@@ -229,7 +239,7 @@ def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits
             tiers = client.infer("classifier", {"image": pixels}, timeout=30, parameters={"exit": 9}).outputs["tier"]
             assert set(tiers) == {b"edge"}
 
-            with running("cloud", str(bundle.path), "--port", where.split(":")[1]) as again:
+            with running("cloud", str(bundle.path), *_at(port)) as again:
                 again.address()
                 tiers = _until_reached(client)
             assert set(tiers) == {b"cloud"}
@@ -240,7 +250,7 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
     plan = ("--exit", "9", "--threshold", "0.5", "--port", "0", "--threads", "1", "--max-batch", "4096")
     edge = Node("edge", str(bundle.path), *plan)
     try:
-        with Client(edge.address()) as client:
+        with Peer(edge.address()) as client:
             answered: list[int] = []
             begun = threading.Event()
 
@@ -264,7 +274,17 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
         edge.stop()
 
 
-def _until_reached(client: Client) -> list[bytes]:
+def _at(port: int) -> tuple[str, ...]:
+    """Where a cloud listens, and nowhere else."""
+    return ("--port", str(port), "--no-http")
+
+
+def _forwarding(port: int, threshold: str) -> tuple[str, ...]:
+    """An edge that forwards there what is not sure enough at exit 3."""
+    return ("--exit", "3", "--threshold", threshold, "--cloud", f"{HERE}:{port}", "--port", "0")
+
+
+def _until_reached(client: Peer) -> list[bytes]:
     """Send until the edge's connection is back: it tries again at most a second apart."""
     for _ in range(100):
         try:
@@ -274,20 +294,6 @@ def _until_reached(client: Client) -> list[bytes]:
             continue
         return list(sent.outputs["tier"])
     raise AssertionError("the edge did not find the cloud again")
-
-
-def _serve(*arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "offramp", "serve", *arguments], capture_output=True, text=True, timeout=120
-    )
-    return done.returncode, done.stderr
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _other_bundle(bundle: Bundle, folder: Path) -> Bundle:

@@ -5,7 +5,6 @@ onnxruntime; without it, they are looked for in this one.
 """
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,7 +24,8 @@ from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier
 from offramp.measure.predict import of_bundle
 from offramp.nodes.upstream import RemoteCloud
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
+from ports import HERE, held_port
 
 PYTHON = os.environ.get("OFFRAMP_MLSERVER_PYTHON") or (sys.executable if find_spec("mlserver") else None)
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="no mlserver: OFFRAMP_MLSERVER_PYTHON names none")
@@ -38,19 +38,20 @@ TAILS = {"tail-3": "fp32", "tail-3-uint8": "uint8", "tail-3-fp16": "fp16"}
 def foreign(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its HOST:PORT."""
     folder = tmp_path_factory.mktemp("foreign")
-    ports = [str(port) for port in _free_ports(2)]
     models = [f"{name}={_slice(bundle, folder / f'{name}.onnx', codec)}" for name, codec in TAILS.items()]
     assert PYTHON is not None
-    with (folder / "log").open("w") as log:
+    with held_port() as port, held_port() as http_port, (folder / "log").open("w") as log:
         script = str(Path(__file__).with_name("foreign_cloud.py"))
-        server = subprocess.Popen([PYTHON, script, *ports, *models], stdout=log, stderr=log, cwd=folder)
+        server = subprocess.Popen(
+            [PYTHON, script, str(port), str(http_port), *models], stdout=log, stderr=log, cwd=folder
+        )
         try:
-            with Client(f"127.0.0.1:{ports[0]}") as client:
+            with Peer(f"{HERE}:{port}") as client:
                 try:
                     client.wait_ready(WAIT)
                 except UnreachableError as error:
                     raise AssertionError((folder / "log").read_text()) from error
-            yield f"127.0.0.1:{ports[0]}"
+            yield f"{HERE}:{port}"
         finally:
             server.terminate()
             try:
@@ -71,7 +72,7 @@ def test_an_edge_before_a_foreign_cloud_gives_what_offline_evaluation_gives(
     offline = of_bundle(bundle, *((3, codec) if codec != "fp32" else (0, "fp32"))).predict(digits.test, "test")
     options = ("--exit", "3", "--threshold", str(threshold), "--codec", codec, "--threads", "1", "--port", "0")
     to = ("--cloud", foreign, "--cloud-version", "1", "--runtime", "onnxruntime", "--precision", "fp32")
-    with running("edge", str(bundle.path), *options, *to) as edge, Client(edge.address()) as client:
+    with running("edge", str(bundle.path), *options, *to) as edge, Peer(edge.address()) as client:
         driven = drive(client, pixels, batch_size=64, warm_up=0)
     agreement = check(driven.answers, digits.test, offline, bundle_id=bundle.id, plan=plan)
     assert agreement.holds, agreement
@@ -125,7 +126,7 @@ def test_a_foreign_cloud_that_numbers_nothing_is_asked_for_no_version(foreign: s
 
 def test_the_answers_of_a_foreign_cloud_are_read(foreign: str, bundle: Bundle) -> None:
     """Raw, with empty typed contents beside them."""
-    with Client(foreign) as client:
+    with Peer(foreign) as client:
         features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
         outputs = client.infer("tail-3", {"features_3": features}, timeout=WAIT, version="1").outputs
     assert outputs["logits_9"].shape == (2, 10)
@@ -133,7 +134,7 @@ def test_the_answers_of_a_foreign_cloud_are_read(foreign: str, bundle: Bundle) -
 
 def test_a_refusal_of_a_foreign_cloud_is_an_error_of_ours(foreign: str, bundle: Bundle) -> None:
     """By its status."""
-    with Client(foreign) as client, pytest.raises(InputError):
+    with Peer(foreign) as client, pytest.raises(InputError):
         client.infer("tail-9", {"features_9": np.zeros((1, 1), np.float32)}, timeout=WAIT, version="1")
 
 
@@ -141,13 +142,3 @@ def _slice(bundle: Bundle, out: Path, codec: str) -> Path:
     options = ("--start", "3", "--takes", codec, "--out", str(out))
     subprocess.run([sys.executable, "-m", "offramp", "slice", str(bundle.path), *options], check=True, timeout=120)
     return out
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +28,12 @@ from offramp.exits.evaluation import route
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.models.architecture import preset
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
 
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
 WAIT = 30.0  # seconds after which a test that hangs fails
 COMMON = ("--port", "0", "--threads", "1", "--runtime", "onnxruntime", "--precision", "fp32")
 T = 0.3
@@ -45,8 +45,8 @@ class Nodes:
 
     edge: Node
     cloud: Node
-    client: Client
-    at_cloud: Client
+    client: Peer
+    at_cloud: Peer
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +77,8 @@ def nodes(networks: dict[str, Bundle]) -> Iterator[Nodes]:
         to = ("--threshold", str(T), "--cloud", cloud.address())
         with (
             running("edge", *paths, *to, *COMMON) as edge,
-            Client(edge.address()) as client,
-            Client(cloud.address()) as at_cloud,
+            Peer(edge.address()) as client,
+            Peer(cloud.address()) as at_cloud,
         ):
             yield Nodes(edge, cloud, client, at_cloud)
 
@@ -366,17 +366,17 @@ def test_the_cloud_counts_each_network_s_samples_and_time(
     }
 
 
-def test_bench_measures_a_network_by_its_name(nodes: Nodes, networks: dict[str, Bundle]) -> None:
+def test_bench_measures_a_network_by_its_name(nodes: Nodes, networks: dict[str, Bundle], offramp: Program) -> None:
     """Not the first, which it would without."""
-    done = _offramp("bench", "--edge", nodes.client.address, "--model", "mem", "--exit", "3", "--threshold", "0.4")
+    done = offramp("bench", "--edge", nodes.client.address, "--model", "mem", "--exit", "3", "--threshold", "0.4")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["model"], found["exit"], found["threshold"], found["cut"]) == ("mem", 3, 0.4, 3)
+    assert (found["model"], Plan.model_validate(found["plan"])) == ("mem", Plan.of(3, 0.4))
 
 
-def test_bench_says_which_networks_there_are(nodes: Nodes, networks: dict[str, Bundle]) -> None:
+def test_bench_says_which_networks_there_are(nodes: Nodes, networks: dict[str, Bundle], offramp: Program) -> None:
     """Where none is called so."""
-    done = _offramp("bench", "--edge", nodes.client.address, "--model", "sem-3")
+    done = offramp("bench", "--edge", nodes.client.address, "--model", "sem-3")
     names = ", ".join(f"{name} ({bundle.id})" for name, bundle in networks.items())
     assert (done.returncode, done.stderr) == (
         2,
@@ -385,46 +385,50 @@ def test_bench_says_which_networks_there_are(nodes: Nodes, networks: dict[str, B
     )
 
 
-def _refused(*arguments: str) -> str:
-    done = _offramp("serve", "edge", *arguments, *COMMON)
-    assert done.returncode == 2, done.stdout + done.stderr
-    return done.stderr.removeprefix("offramp: error: ").rstrip("\n")
+@pytest.fixture
+def refused(refusal: Callable[..., str]) -> Callable[..., str]:
+    """What an edge says that is not started."""
+    return lambda *arguments: refusal("serve", "edge", *arguments, *COMMON)
 
 
-def test_a_plan_that_does_not_fit_every_bundle_is_refused(networks: dict[str, Bundle]) -> None:
+def test_a_plan_that_does_not_fit_every_bundle_isrefused(
+    networks: dict[str, Bundle], refused: Callable[..., str]
+) -> None:
     """By the path of the one that it does not fit."""
     mem, sem = str(networks["mem"].path), str(networks["sem-2"].path)
     where = ("--cloud", "127.0.0.1:1")
-    assert _refused(mem, sem, "--exit", "3", "--threshold", "0.3", *where) == (
+    assert refused(mem, sem, "--exit", "3", "--threshold", "0.3", *where) == (
         f"{sem}: exit 3: sem-2 has the exits 2, 9. Choose one of them."
     )
-    assert _refused(mem, sem, "--cut", "3", *where) == f"{sem}: cut 3: sem-2 can be cut at 0, 2. Choose one of them."
+    assert refused(mem, sem, "--cut", "3", *where) == f"{sem}: cut 3: sem-2 can be cut at 0, 2. Choose one of them."
 
 
-def test_an_edge_of_several_networks_says_what_it_lacks(networks: dict[str, Bundle], tmp_path: Path) -> None:
+def test_an_edge_of_several_networks_says_what_it_lacks(
+    networks: dict[str, Bundle], tmp_path: Path, refused: Callable[..., str]
+) -> None:
     """A plan, a cloud, a bundle of its own, one version for one network."""
     mem, sem = str(networks["mem"].path), str(networks["sem-2"].path)
-    assert _refused(mem, sem).startswith("plan: nothing says what to do. Give --threshold, with --exit or ")
-    assert _refused(mem, sem, "--threshold", "0.3") == (
+    assert refused(mem, sem).startswith("plan: nothing says what to do. Give --threshold, with --exit or ")
+    assert refused(mem, sem, "--threshold", "0.3") == (
         f"{mem}: exit 8: what is not sure enough there goes to a cloud, and this edge has none. Name one (--cloud "
         "HOST:PORT), or answer everything here at exit 9."
     )
-    assert _refused(mem, sem, "--threshold", "1.5", "--cloud", "127.0.0.1:1").startswith(f"{mem}: threshold 1.5: ")
-    assert _refused(mem, mem, "--threshold", "0.3") == (
+    assert refused(mem, sem, "--threshold", "1.5", "--cloud", "127.0.0.1:1").startswith(f"{mem}: threshold 1.5: ")
+    assert refused(mem, mem, "--threshold", "0.3") == (
         f"{mem} and {mem}: the same bundle {networks['mem'].id}. Name it once."
     )
-    assert _refused(mem, sem, "--threshold", "0.3", "--cloud", "127.0.0.1:1", "--cloud-version", "1") == (
+    assert refused(mem, sem, "--threshold", "0.3", "--cloud", "127.0.0.1:1", "--cloud-version", "1") == (
         "cloud version '1': it is one network's, and this edge has 2. Leave it out, or run an edge for each."
     )
 
 
-def test_a_cloud_that_lacks_one_of_the_networks_is_refused(nodes: Nodes, networks: dict[str, Bundle]) -> None:
+def test_a_cloud_that_lacks_one_of_the_networks_isrefused(
+    nodes: Nodes, networks: dict[str, Bundle], refused: Callable[..., str]
+) -> None:
     """The check covers all of them."""
     mem, sem = networks["mem"], networks["sem-2"]
     with running("cloud", str(mem.path), *COMMON) as cloud:
-        message = _refused(
-            str(mem.path), str(sem.path), "--exit", "2", "--threshold", "0.3", "--cloud", cloud.address()
-        )
+        message = refused(str(mem.path), str(sem.path), "--exit", "2", "--threshold", "0.3", "--cloud", cloud.address())
     assert re.fullmatch(
         rf"cloud \S+ serves bundle {mem.id}, and this edge holds {sem.id} \({re.escape(str(sem.path))}\)\. Give both "
         r"nodes the same bundle\.",
@@ -436,7 +440,3 @@ def _png(frame: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(frame[..., 0] if frame.shape[-1] == 1 else frame).save(file, "PNG")
     return file.getvalue()
-
-
-def _offramp(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "offramp", *arguments], capture_output=True, text=True, timeout=120)

@@ -28,10 +28,14 @@ class Frozen(BaseModel):
 
 
 class Document(Frozen):
-    """A JSON document. Its class states `FORMAT` and `VERSION`; both are written and checked on reading."""
+    """A JSON document. Its class states `FORMAT` and `VERSION`; both are written and checked on reading.
+
+    A class that reads an older version as well says so in `READS`, and how in `upgrade`.
+    """
 
     FORMAT: ClassVar[str]
     VERSION: ClassVar[int]
+    READS: ClassVar[tuple[int, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -39,12 +43,21 @@ class Document(Frozen):
         """A document inside another has its header too; `parse` has seen to the outer one's."""
         if not isinstance(values, dict) or not {"format", "version"} & values.keys():
             return values
-        if (values.get("format"), values.get("version")) != (cls.FORMAT, cls.VERSION):
+        version = values.get("version")
+        if values.get("format") != cls.FORMAT or version not in (cls.VERSION, *cls.READS):
             raise ValueError(
-                f"expected {cls.FORMAT} version {cls.VERSION}, found {values.get('format')!r} version "
-                f"{values.get('version')!r}"
+                f"expected {cls.FORMAT} version {cls.VERSION}, found {values.get('format')!r} version {version!r}"
             )
-        return {key: value for key, value in values.items() if key not in ("format", "version")}
+        fields = {key: value for key, value in values.items() if key not in ("format", "version")}
+        try:
+            return fields if version == cls.VERSION else cls.upgrade(fields)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a whole document of version {version} ({error!r})") from error
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Give the fields of an older version as those of this one."""
+        raise NotImplementedError
 
     @model_serializer(mode="wrap")
     def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -62,10 +75,11 @@ class Document(Frozen):
         if not isinstance(raw, dict) or raw.get("format") != cls.FORMAT:
             found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
             raise ArtifactDamagedError(f"{origin}: expected a document of format {cls.FORMAT!r}, found {found!r}.")
-        if raw.get("version") != cls.VERSION:
+        if raw.get("version") not in (readable := (cls.VERSION, *cls.READS)):
             raise ArtifactVersionError(
-                f"{origin}: {cls.FORMAT} version {raw.get('version')!r}, and this program reads version {cls.VERSION}. "
-                "Write it again with this program, or read it with the one that wrote it."
+                f"{origin}: {cls.FORMAT} version {raw.get('version')!r}, and this program reads version "
+                f"{' and '.join(map(str, readable))}. Write it again with this program, or read it with the one that "
+                "wrote it."
             )
         try:
             return cls.model_validate(raw)

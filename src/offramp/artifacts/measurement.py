@@ -1,13 +1,14 @@
 """What a measurement of running nodes gives: the document that `offramp bench` writes, with its conditions."""
 
 from datetime import UTC, datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen
+from offramp.artifacts.outcome import Outcome, Over, outcome_of_v1
+from offramp.artifacts.plan import Plan, plan_of_v1
 from offramp.machine import commit, cores, processor
 
 
@@ -28,12 +29,7 @@ class Latency(Frozen):
         return cls(mean=round(float(milliseconds.mean()), 4), p50=round(p50, 4), p95=round(p95, 4), p99=round(p99, 4))
 
 
-class TierLatency(Frozen):
-    """Latency by the tier that answered; None for a tier that answered nothing."""
-
-    edge: Latency | None
-    cloud: Latency | None
-    overall: Latency | None
+Latencies = dict[Over, Latency]  # by the tier that answered, and over all; one that answered nothing is absent
 
 
 class Conditions(Frozen):
@@ -67,22 +63,29 @@ class Measurement(Document):
     """Answers, accuracy and latency of one edge and cloud at one exit and threshold (the paper's Figures 5 and 6)."""
 
     FORMAT: ClassVar[str] = "offramp.measurement"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)
 
     model: str
-    exit: int
-    threshold: float
-    cut: int
-    codec: Codec
-    n: int
-    exited_locally: int
-    forwarded: int
-    dropped: int
-    degraded: int
-    edge_accuracy: float | None  # None where no sample was answered there: absent, not zero
-    cloud_accuracy: float | None
-    overall_accuracy: float | None
-    latency_ms: TierLatency
+    plan: Plan  # that it was made under
+    outcome: Outcome
+    latency_ms: Latencies
     batch_ms: Latency | None
     bytes_to_cloud: int
     conditions: Conditions
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Version 1 named one exit, or the cut where none was active, and no score: it was the paper's."""
+        values = dict(fields)
+        return {
+            "plan": plan_of_v1(values),
+            "outcome": outcome_of_v1(values, values.pop("n")),
+            "latency_ms": latencies_of_v1(values.pop("latency_ms")),
+            **values,
+        }
+
+
+def latencies_of_v1(values: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had null for who answered nothing."""
+    return {over: latency for over, latency in values.items() if latency is not None}

@@ -1,20 +1,18 @@
-"""The plan: what an edge does with a bundle. Small enough to be typed as options, so a file is not needed for one."""
+"""The plan: what each tier does with a bundle. Small enough to be typed as options, so a file is not needed for one."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen
+from offramp.artifacts.outcome import TIER_NAMES, TierName
 from offramp.errors import InputError
 
 ScoreName = Literal["entropy", "max-probability", "margin"]
 Threshold = Annotated[float, Field(ge=0, le=1)]
-
-PAPER_THRESHOLDS = (0.1, 0.3, 0.5, 0.8)
-PAPER_THRESHOLD = 0.3  # at which the paper shows its Figures 5 and 6
 
 
 class ActiveExit(Frozen):
@@ -24,22 +22,18 @@ class ActiveExit(Frozen):
     threshold: Threshold
 
 
-class Plan(Document):
-    """Where samples may leave, where the network is cut, and how features cross the cut.
+class Part(Frozen):
+    """What one tier does: where samples may leave, where the network is cut behind it, how features cross there.
 
     `cut` is the boundary at which the samples that did not leave are handed on. It is the last active exit's, or a
-    later one (the edge runs on without another exit), or the network's end (the edge answers everything), or 0: the
-    cloud gets the image itself and runs the whole network, which pays where the features are larger than the image.
+    later one (the node runs on without another exit), or the network's end (the node answers everything), or 0: the
+    next tier gets the image itself and runs the whole network, which pays where the features are larger than the image.
     """
-
-    FORMAT: ClassVar[str] = "offramp.plan"
-    VERSION: ClassVar[int] = 1
 
     active: tuple[ActiveExit, ...]
     cut: int
     codec: Codec = "fp32"
-    score: ScoreName = "entropy"
-    drop_threshold: Threshold | None = None  # a score above it is not worth the cloud: answered here, and marked
+    drop_threshold: Threshold | None = None  # a score above it is not worth the next tier: answered here, and marked
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -57,6 +51,100 @@ class Plan(Document):
                     f"got {self.drop_threshold:g}"
                 )
         return self
+
+    @property
+    def exit(self) -> int:
+        """The last active exit, or the cut where there is none: what a plan with one exit is called by."""
+        return self.active[-1].exit if self.active else self.cut
+
+    @property
+    def threshold(self) -> float:
+        """The last active exit's threshold; 0 where there is none, since nobody leaves."""
+        return self.active[-1].threshold if self.active else 0.0
+
+    def hands_on(self, last: int) -> bool:
+        """Whether any sample of a network of `last` stages may be left to the next tier."""
+        return last not in (self.cut, self.exit)
+
+
+class Plan(Document):
+    """What each tier does, from the one that has the image on. Behind the last of them the network is run to its end.
+
+    The first tier takes the image, each other one what crosses the cut of the one before. Of a plan for an edge and a
+    cloud, the usual one, `active`, `cut` and the like are the edge's.
+    """
+
+    FORMAT: ClassVar[str] = "offramp.plan"
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)
+
+    tiers: dict[TierName, Part]
+    score: ScoreName = "entropy"
+
+    @model_validator(mode="after")
+    def _in_a_row(self) -> Self:
+        names = list(self.tiers)
+        if not names or names != sorted(names, key=TIER_NAMES.index):
+            raise ValueError(f"tiers must be some of {', '.join(TIER_NAMES)}, in this order, got {names}")
+        start = 0
+        for name, part in self.tiers.items():
+            if [active.exit for active in part.active if active.exit <= start] or 0 < part.cut < start:
+                raise ValueError(f"the {name} starts at boundary {start}: its exits and its cut must lie behind it")
+            start = part.cut
+        return self
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Version 1 was of an edge."""
+        return {"score": fields.pop("score", "entropy"), "tiers": {"edge": fields}}
+
+    def __hash__(self) -> int:
+        return hash((self.score, *self.tiers.items()))
+
+    @property
+    def first(self) -> Part:
+        """What the first tier does."""
+        return next(iter(self.tiers.values()))
+
+    @property
+    def active(self) -> tuple[ActiveExit, ...]:
+        """The first tier's active exits."""
+        return self.first.active
+
+    @property
+    def cut(self) -> int:
+        """The first tier's cut."""
+        return self.first.cut
+
+    @property
+    def codec(self) -> Codec:
+        """How features cross the first cut."""
+        return self.first.codec
+
+    @property
+    def drop_threshold(self) -> float | None:
+        """The first tier's."""
+        return self.first.drop_threshold
+
+    @property
+    def exit(self) -> int:
+        """The first tier's last active exit, or its cut."""
+        return self.first.exit
+
+    @property
+    def threshold(self) -> float:
+        """The first tier's last threshold."""
+        return self.first.threshold
+
+    def hands_on(self, last: int) -> bool:
+        """Whether the first tier may leave any sample of a network of `last` stages to the next."""
+        return self.first.hands_on(last)
+
+    def start(self, tier: TierName) -> int:
+        """The boundary whose features a tier takes: the cut of the one before it; 0, the image, for the first."""
+        names = list(self.tiers)
+        position = names.index(tier) if tier in names else len(names)
+        return self.tiers[names[position - 1]].cut if position else 0
 
     @classmethod
     def of(
@@ -98,13 +186,18 @@ class Plan(Document):
         return cls.of(local[-1], threshold, score, codec=codec, drop_threshold=drop_threshold)
 
     @classmethod
-    def checked(cls, **values: object) -> Self:
-        """Make a plan from the options of a command or request; an InputError says what does not fit."""
+    def checked(cls, *, score: str = "entropy", **part: object) -> Self:
+        """Make an edge's plan from the options of a command or request; an InputError says what does not fit."""
+        return cls._checked(score, {"edge": part})
+
+    @classmethod
+    def _checked(cls, score: str, tiers: dict[str, Any]) -> Self:
         try:
-            return cls.model_validate(values)
+            return cls.model_validate({"score": score, "tiers": tiers})
         except ValidationError as error:
             first = error.errors()[0]
             name = str(first["loc"][-1]) if first["loc"] else "plan"
+            name = "plan" if name in TIER_NAMES else name
             if name in ("threshold", "drop_threshold"):
                 raise InputError(
                     f"{name.replace('_', ' ')} {first['input']!r}: expected a number in [0, 1]. A sample leaves "
@@ -116,16 +209,6 @@ class Plan(Document):
                     f"{name} {first['input']!r}: unknown. Choose one of {', '.join(choices[name])}."
                 ) from error
             raise InputError(f"{name}: {first['msg'].removeprefix('Value error, ')}.") from error
-
-    @property
-    def exit(self) -> int:
-        """The last active exit, or the cut where there is none: what a plan with one exit is called by."""
-        return self.active[-1].exit if self.active else self.cut
-
-    @property
-    def threshold(self) -> float:
-        """The last active exit's threshold; 0 where there is none, since nobody leaves."""
-        return self.active[-1].threshold if self.active else 0.0
 
     def but(
         self,
@@ -162,26 +245,33 @@ class Plan(Document):
                 moved = self.exit if exit_ is None else exit_
                 active = ({"exit": moved, "threshold": self.threshold if threshold is None else threshold},)
                 at = moved if self.cut == self.exit else self.cut
-        return type(self).checked(
-            active=active,
-            cut=at if cut is None else cut,
-            codec=self.codec if codec is None else codec,
-            score=self.score,
-            drop_threshold=drop if drop_threshold is None else drop_threshold,
-        )
-
-    def hands_on(self, last: int) -> bool:
-        """Whether any sample of a network of `last` stages may be left to the next tier."""
-        return last not in (self.cut, self.exit)
+        changed = {
+            "active": active,
+            "cut": at if cut is None else cut,
+            "codec": self.codec if codec is None else codec,
+            "drop_threshold": drop if drop_threshold is None else drop_threshold,
+        }
+        return self._checked(self.score, {**self.model_dump()["tiers"], next(iter(self.tiers)): changed})
 
     def check(self, manifest: Manifest) -> Self:
         """Give the plan back if `manifest` can follow it."""
-        for active in self.active:
-            manifest.check_exit(active.exit)
-        manifest.check_cut(self.cut)
+        for part in self.tiers.values():
+            for active in part.active:
+                manifest.check_exit(active.exit)
+            manifest.check_cut(part.cut)
         return self
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
         """Read a plan from a file."""
         return cls.read(Path(path))
+
+
+def plan_of_v1(values: dict[str, Any]) -> dict[str, Any]:
+    """Take an edge's plan as version 1 of measurements had it out of a document's values and give that of version 2.
+
+    It had one exit; at a threshold of 0 nobody leaves there, and `exit` may have been the cut's number.
+    """
+    active = {"exit": values.pop("exit"), "threshold": values.pop("threshold")}
+    part = {"active": [active] if active["threshold"] else [], "cut": values.pop("cut"), "codec": values.pop("codec")}
+    return {"tiers": {"edge": part | {"drop_threshold": values.pop("drop_threshold", None)}}}

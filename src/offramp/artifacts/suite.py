@@ -9,6 +9,7 @@ from offramp.artifacts.bundle import MANIFEST
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.model_result import TrainingPoint
 from offramp.artifacts.names import single
+from offramp.artifacts.outcome import Outcome, outcome_of_v1
 from offramp.errors import ArtifactMissingError
 
 SUITE = "suite.json"  # in the suite's folder
@@ -58,14 +59,11 @@ class SuiteSettings(Frozen):
 
 
 class Tiered(Frozen):
-    """The paper's measures at one active exit and threshold, from predictions. None: no sample was answered there."""
+    """The paper's measures at one active exit and threshold, from predictions."""
 
     exit: int
     threshold: float
-    exited: int
-    edge_accuracy: float | None
-    cloud_accuracy: float | None
-    overall_accuracy: float | None
+    outcome: Outcome
 
 
 class SuiteRun(Frozen):
@@ -75,7 +73,7 @@ class SuiteRun(Frozen):
     exits: tuple[int, ...]
     stage_macs: dict[int, int]  # by stage
     head_macs: dict[int, int]  # by exit
-    feature_bytes: dict[int, int]  # by boundary with an exit: of one sample as uint8
+    feature_bytes: dict[int, int]  # by boundary with an exit: fp32 features of one sample
     test_accuracy: dict[int, float]  # by exit: every test sample at every exit (the paper's Figure 10)
     tiered: tuple[Tiered, ...]
     training: tuple[TrainingPoint, ...]  # the paper's Figure 9
@@ -89,12 +87,18 @@ class Suite(Document):
     """`suite.json`: written anew after every run."""
 
     FORMAT: ClassVar[str] = "offramp.suite"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)
 
     settings: SuiteSettings
     classes: tuple[str, ...] = ()  # with test_samples, known when the first run is finished
     test_samples: int = 0
     runs: tuple[SuiteRun, ...] = ()
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Version 1 gave features as bytes of uint8, and knew two tiers."""
+        return fields | {"runs": [_run_of_v1(run, fields["test_samples"]) for run in fields.get("runs", ())]}
 
     @property
     def left(self) -> tuple[RunKey, ...]:
@@ -107,6 +111,15 @@ class Suite(Document):
         seeds = sorted({run.key.seed for run in self.runs})
         wanted = seeds[0] if seed is None and seeds else seed
         return tuple(run for run in self.runs if (run.key.regime, run.key.seed) == (self.settings.regimes[0], wanted))
+
+
+def _run_of_v1(run: dict[str, Any], n: int) -> dict[str, Any]:
+    tiered = []
+    for values in map(dict, run["tiered"]):
+        values |= {"exited_locally": values.pop("exited"), "dropped": 0}
+        values["forwarded"] = n - values["exited_locally"]
+        tiered.append({"outcome": outcome_of_v1(values, n), **values})
+    return run | {"tiered": tiered, "feature_bytes": {at: 4 * size for at, size in run["feature_bytes"].items()}}
 
 
 def bundles_in(path: Path) -> list[Path]:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
+from offramp.artifacts.outcome import TIER_NAMES, Over
 from offramp.artifacts.plan import Plan
 from offramp.client.streaming import Conversation
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 
 
@@ -28,16 +29,24 @@ class Drive:
     batch_ms: npt.NDArray[np.float64]  # of each batch: until its last answer
     bytes_to_cloud: int
 
+    def latencies(self) -> Latencies:
+        """Latency over the samples that each tier answered, and over all."""
+        found: dict[Over, Latency | None] = {
+            name: Latency.of(self.latency_ms[self.answers.tier == Tier[name.upper()]]) for name in TIER_NAMES
+        }
+        found["overall"] = Latency.of(self.latency_ms)
+        return {over: latency for over, latency in found.items() if latency is not None}
+
 
 def drive(
-    client: Client,
+    client: Peer,
     images: npt.NDArray[Any] | Sequence[bytes],
     *,
     batch_size: int,
     options: Parameters | None = None,
     version: str = "",
     warm_up: int = 2,
-    direct: Client | None = None,
+    direct: Peer | None = None,
 ) -> Drive:
     """Send images one batch after another over the streaming call and wait for every answer.
 
@@ -76,27 +85,11 @@ def drive(
 
 def measurement(model: str, plan: Plan, images: ImageSet, drive: Drive, conditions: Conditions) -> Measurement:
     """Hold what came back against the labels."""
-    accuracy = evaluate(drive.answers, images.labels)
-    cloud = drive.answers.tier == Tier.CLOUD
     return Measurement(
         model=model,
-        exit=plan.exit,
-        threshold=plan.threshold,
-        cut=plan.cut,
-        codec=plan.codec,
-        n=accuracy.n,
-        exited_locally=accuracy.exited_locally,
-        forwarded=accuracy.forwarded,
-        dropped=accuracy.dropped,
-        degraded=int(drive.answers.degraded.sum()),
-        edge_accuracy=accuracy.edge_accuracy,
-        cloud_accuracy=accuracy.cloud_accuracy,
-        overall_accuracy=accuracy.overall_accuracy,
-        latency_ms=TierLatency(
-            edge=Latency.of(drive.latency_ms[~cloud]),
-            cloud=Latency.of(drive.latency_ms[cloud]),
-            overall=Latency.of(drive.latency_ms),
-        ),
+        plan=plan,
+        outcome=evaluate(drive.answers, images.labels),
+        latency_ms=drive.latencies(),
         batch_ms=Latency.of(drive.batch_ms),
         bytes_to_cloud=drive.bytes_to_cloud,
         conditions=conditions,

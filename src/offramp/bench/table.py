@@ -6,6 +6,9 @@ from rich.table import Table
 
 from offramp.artifacts.bundle import Int8
 from offramp.artifacts.measurement import Latency, Measurement
+from offramp.artifacts.outcome import Over
+
+OVER: tuple[Over, ...] = ("edge", "cloud", "overall")
 
 
 def measurements_table(documents: Iterable[Measurement], title: str | None = None) -> Table:
@@ -18,14 +21,14 @@ def measurements_table(documents: Iterable[Measurement], title: str | None = Non
         if before not in (None, document.model):
             table.add_section()
         before = document.model
-        latency = document.latency_ms
+        outcome, plan = document.outcome, document.plan
         table.add_row(
             document.model,
-            str(document.exit),
-            f"{document.threshold:g}",
-            f"{document.exited_locally}/{document.n}",
-            *map(percent, (document.edge_accuracy, document.cloud_accuracy, document.overall_accuracy)),
-            *map(_median, (latency.edge, latency.cloud, latency.overall)),
+            str(plan.exit),
+            f"{plan.threshold:g}",
+            f"{outcome.local}/{outcome.n}",
+            *(percent(outcome.right(over)) for over in OVER),
+            *(_median(document.latency_ms.get(over)) for over in OVER),
             f"{document.bytes_to_cloud / 1000:,.0f}",
         )
     return table

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 from offramp.cli.frame import app
 from offramp.errors import OfframpError
@@ -18,12 +19,12 @@ from offramp.cli import nodes
 __all__ = ["app", "bundles", "main", "measures", "networks", "nodes", "reproduce"]
 
 
-def main() -> None:
-    """Run the command line; an error of ours is printed as one message, and the exit code is 2."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, or `arguments` as if they were; an error of ours is one message, and the exit code is 2."""
     # What grpc writes to stderr by itself stands beside the message that we raise for the same failure.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        app()
+        app(arguments)
     except OfframpError as error:
         print(f"offramp: error: {error}", file=sys.stderr)
         sys.exit(2)

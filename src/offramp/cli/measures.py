@@ -13,7 +13,7 @@ from offramp.cli.frame import app, codec_of, console
 from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RuntimeName, Score, Seed, Split
 
 if TYPE_CHECKING:
-    from offramp.exits.evaluation import Evaluation
+    from offramp.artifacts.outcome import Outcome
 
 
 @app.command()
@@ -52,24 +52,23 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Give the paper's measures from predictions, without running anything."""
-    from dataclasses import asdict
-
-    from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
+    from offramp.artifacts.plan import Plan
     from offramp.artifacts.predictions import Predictions
     from offramp.bench.table import percent
     from offramp.exits.evaluation import accuracy_at, route
     from offramp.exits.evaluation import evaluate as run
+    from offramp.paper.stated import THRESHOLDS
 
     table = Predictions.read(predictions)
     exits = exit_ or ([k for k in table.header.exits if k != table.last] or [table.last])
     rows = []
-    for t in threshold or PAPER_THRESHOLDS:
+    for t in threshold or THRESHOLDS:
         for k in exits:
             cut = table.header.cut if table.header.codec != "fp32" else k
             plan = Plan.of(k, t, score, cut=cut, codec=table.header.codec, drop_threshold=drop_threshold)
             rows.append((k, t, run(route(table, plan), table.labels)))
     if as_json:
-        documents = [{"model": table.header.model, "exit": k, "threshold": t, **asdict(e)} for k, t, e in rows]
+        documents = [{"model": table.header.model, "exit": k, "threshold": t, **e.model_dump()} for k, t, e in rows]
         print(json.dumps(documents, indent=2))
         return
     everyone = ", ".join(f"{k}: {percent(accuracy_at(table, k))}" for k in table.header.exits)
@@ -109,14 +108,14 @@ def bench(
     from offramp.bench.table import measurements_table
     from offramp.client.describe import describe_edge, find_edge
     from offramp.data.load import load
-    from offramp.protocol.client import Client
+    from offramp.protocol.peer import Peer
 
     predictions = None
     if check is not None:
         from offramp.artifacts.predictions import Predictions
 
         predictions = Predictions.read(check)
-    with Client(edge) as client:
+    with Peer(edge) as client:
         served = describe_edge(client) if model is None else find_edge(client, model)
         plan = served.plan.but(exit_=exit_, threshold=threshold)
         asked = {"exit": exit_, "threshold": threshold}
@@ -124,7 +123,7 @@ def bench(
         images = load(data, served.shape, seed=seed).part(split)
         channels, height, width = served.shape
         pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
-        with Client(direct) if direct else nullcontext() as cloud:
+        with Peer(direct) if direct else nullcontext() as cloud:
             driven = drive(client, pixels, batch_size=batch_size, options=options, version=served.bundle, direct=cloud)
     conditions = Conditions.here(
         batch_size=batch_size, link=link, runtime=served.runtime, dtype=served.engine.precision
@@ -149,12 +148,12 @@ def bench(
             raise typer.Exit(1)
 
 
-def _print_evaluations(model: str, rows: "list[tuple[int, float, Evaluation]]") -> None:
-    from offramp.bench.table import percent
+def _print_evaluations(model: str, rows: "list[tuple[int, float, Outcome]]") -> None:
+    from offramp.bench.table import OVER, percent
 
     table = Table("model", "exit", "T", "n", "exited", "forwarded", "dropped", "edge %", "cloud %", "overall %")
     for exit_, threshold, found in rows:
-        accuracy = map(percent, (found.edge_accuracy, found.cloud_accuracy, found.overall_accuracy))
-        counts = map(str, (found.n, found.exited_locally, found.forwarded, found.dropped))
+        accuracy = (percent(found.right(over)) for over in OVER)
+        counts = map(str, (found.n, found.local, found.count("cloud"), found.dropped))
         table.add_row(model, str(exit_), f"{threshold:g}", *counts, *accuracy)
     console.print(table)

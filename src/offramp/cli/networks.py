@@ -148,6 +148,7 @@ def suite(
 ) -> None:
     """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
     needs_torch("suite")
+    from offramp.paper.stated import THRESHOLDS
     from offramp.suite.budget import Clock, parse_budget
     from offramp.suite.run import run_suite, suite_settings
     from offramp.train.recipe import recipe as find_recipe
@@ -165,7 +166,7 @@ def suite(
         cross=cross,
     )
     clock = Clock(None if budget is None else parse_budget(budget))
-    done = run_suite(settings, out, clock=clock, console=console)
+    done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console)
     left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
     console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
 

@@ -11,7 +11,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers
 from offramp.nodes.contract import CLASSIFIER, TIERS
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 
 
@@ -41,7 +41,7 @@ class ServedEdge:
     engine: Engine
 
 
-def describe_edge(client: Client, timeout: float = 10.0, version: str = "") -> ServedEdge:
+def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> ServedEdge:
     """Ask an edge what it serves and by which plan; waits up to `timeout` seconds for it.
 
     Of an edge of several networks, `version` (a bundle's id) names one; without it, the first is described.
@@ -65,14 +65,14 @@ def describe_edge(client: Client, timeout: float = 10.0, version: str = "") -> S
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error
 
 
-def describe_edges(client: Client, timeout: float = 10.0) -> tuple[ServedEdge, ...]:
+def describe_edges(client: Peer, timeout: float = 10.0) -> tuple[ServedEdge, ...]:
     """Ask an edge about every network that it serves; each of the questions waits up to `timeout` seconds."""
     client.wait_ready(timeout)
     versions = client.metadata(CLASSIFIER, timeout).versions
     return tuple(describe_edge(client, timeout, version) for version in versions)
 
 
-def find_edge(client: Client, name: str, timeout: float = 10.0) -> ServedEdge:
+def find_edge(client: Peer, name: str, timeout: float = 10.0) -> ServedEdge:
     """Ask an edge about the one of its networks that is called so (or whose bundle's id this is)."""
     served = describe_edges(client, timeout)
     found = [one for one in served if name in (one.model, one.bundle)]

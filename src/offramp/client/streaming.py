@@ -21,7 +21,7 @@ from offramp.client.describe import describe_edge, read_answers
 from offramp.errors import DeadlineError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, DIRECT, REPLIES, REPLY_AS, REPLY_TO, ROW, TOKEN
-from offramp.protocol.client import Client, ResultStream
+from offramp.protocol.peer import Peer, ResultStream
 from offramp.protocol.served import Parameters, Result
 
 TIMEOUT = 3_600.0  # seconds a conversation may last
@@ -46,7 +46,7 @@ class Conversation:
     `version` (a bundle's id) names one of several networks of the edge; without it, the first answers.
     """
 
-    def __init__(self, edge: Client, cloud: Client | None = None, version: str = "") -> None:
+    def __init__(self, edge: Peer, cloud: Peer | None = None, version: str = "") -> None:
         self.edge, self.cloud, self.version = edge, cloud, version
         self.requests: Requests = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[float, bool, Result | OfframpError]] = queue.SimpleQueue()

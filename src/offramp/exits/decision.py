@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.plan import Part
 from offramp.exits.score import Floats
 
 Rows = npt.NDArray[np.intp]
@@ -22,14 +22,14 @@ class Decision:
     forward: Rows
 
     @classmethod
-    def at(cls, scores: Floats, plan: Plan, position: int) -> Self:
-        """Decide at the plan's active exit number `position`, counted from 0.
+    def at(cls, scores: Floats, part: Part, position: int) -> Self:
+        """Decide at a tier's active exit number `position`, counted from 0.
 
         A score equal to the threshold goes on; one equal to the drop threshold does too. Only the last active exit
         drops: before it, a later exit on the same node may still become sure.
         """
-        leave = scores < plan.active[position].threshold
-        if plan.drop_threshold is None or position < len(plan.active) - 1:
+        leave = scores < part.active[position].threshold
+        if part.drop_threshold is None or position < len(part.active) - 1:
             return cls(leave.nonzero()[0], NONE, (~leave).nonzero()[0])
-        drop = (scores > plan.drop_threshold) & ~leave
+        drop = (scores > part.drop_threshold) & ~leave
         return cls(leave.nonzero()[0], drop.nonzero()[0], (~(leave | drop)).nonzero()[0])

@@ -23,7 +23,6 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from offramp.artifacts.bundle import IMAGE, Bundle, Int8, Rethreshold, logits_name
 from offramp.artifacts.engine import Engine, Precision
-from offramp.artifacts.plan import PAPER_THRESHOLDS
 from offramp.errors import ParityError
 from offramp.exits.answers import Judged
 from offramp.exits.rethreshold import same_share
@@ -31,6 +30,7 @@ from offramp.runtime.span import SpanSpec, open_span
 
 BATCH = 64
 SCORE = "entropy"
+THRESHOLDS = (0.1, 0.3, 0.5, 0.8)  # that are chosen again
 GROSS = 0.02  # a loss of accuracy at the last exit that is no longer the price of speed but a fault
 
 # What reads a quantized tensor. A head's pooling and a stage's do, and not only convolutions: without a reader in int8
@@ -94,7 +94,7 @@ def measured(bundle: Bundle, image: npt.NDArray[np.float32], labels: npt.NDArray
     thresholds = []
     for exit_ in exits[:-1]:
         scores, changed = (Judged.of(logits[exit_], SCORE).scores for logits in (before, after))
-        for threshold in PAPER_THRESHOLDS:
+        for threshold in THRESHOLDS:
             again = same_share(scores, changed, threshold)
             share = float((scores < threshold).mean())
             thresholds.append(Rethreshold(exit=exit_, threshold=threshold, int8=again, share=round(share, 6)))

@@ -158,7 +158,7 @@ class Edge:
             if step.exit == self.last:  # nowhere to go on to: every sample is answered, whatever its score
                 yield Part(rows, judged.answers(step.exit, Tier.EDGE), 0, last=True)
                 return
-            decision = Decision.at(judged.scores, plan, position)
+            decision = Decision.at(judged.scores, plan.first, position)
             if len(decision.exit):
                 done = not len(decision.forward) and not len(decision.drop)
                 answers = judged.answers(step.exit, Tier.EDGE, slice(None) if done else decision.exit)

@@ -13,7 +13,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
 from offramp.nodes.cloud import Tail
 from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, tail_name
-from offramp.protocol.client import Client
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Reply
 from offramp.protocol.tensors import write_request
 from offramp.runtime.choice import DEFAULT, Choice
@@ -68,7 +68,7 @@ class RemoteCloud:
     """
 
     def __init__(self, bundle: Bundle, address: str, version: str | None = None, via: str | None = None) -> None:
-        self.bundle, self.client = bundle, Client(address, via)
+        self.bundle, self.client = bundle, Peer(address, via)
         self.version = bundle.id if version is None else version
 
     def check(self, plan: Plan, timeout: float) -> None:

@@ -14,8 +14,8 @@ def baselines(of: Reproduction) -> list[str]:
         rows = [row for row in of.section("baselines") if row.setup.link == link and row.p50("overall") is not None]
         if rows:
             fastest = min(rows, key=lambda row: row.p50("overall") or 0.0)
-            best = max(rows, key=lambda row: row.overall_accuracy or 0.0)
-            both = fastest.overall_accuracy == best.overall_accuracy
+            best = max(rows, key=lambda row: row.outcome.overall or 0.0)
+            both = fastest.outcome.overall == best.outcome.overall
             accurate = ", and none is more accurate" if both else f"; the most accurate is {_told(best)}"
             said.append(f"{link}: the fastest is {_told(fastest)}{accurate}.")
     return said
@@ -26,13 +26,13 @@ def drop(of: Reproduction) -> list[str]:
     rows, said = of.section("drop"), []
     for model in dict.fromkeys(row.setup.model for row in rows):
         own = [row for row in rows if row.setup.model == model]
-        without = next((row for row in own if row.setup.drop_threshold is None), None)
-        dropping = [row for row in own if row.setup.drop_threshold is not None]
+        without = next((row for row in own if row.setup.plan.drop_threshold is None), None)
+        dropping = [row for row in own if row.setup.plan.drop_threshold is not None]
         if without is None or not dropping:
             continue
-        with_ = min(dropping, key=lambda row: row.setup.drop_threshold or 0.0)
+        with_ = min(dropping, key=lambda row: row.setup.plan.drop_threshold or 0.0)
         said.append(
-            f"{name(without.setup)}, dropping above {with_.setup.drop_threshold:g} against not dropping: "
+            f"{name(without.setup)}, dropping above {with_.setup.plan.drop_threshold:g} against not dropping: "
             f"{_less(bytes_a_sample(without), bytes_a_sample(with_))} bytes to the cloud, "
             f"{_less(cloud_ms(without), cloud_ms(with_))} cloud computing, {_points(without, with_)} of overall "
             "accuracy."
@@ -82,7 +82,7 @@ def reply(of: Reproduction) -> list[str]:
     rows, said = of.section("reply"), []
     for link in links(rows):
         ways = {
-            way: {r.setup.exit: r for r in rows if (r.setup.link, r.setup.reply) == (link, way)}
+            way: {r.setup.place: r for r in rows if (r.setup.link, r.setup.reply) == (link, way)}
             for way in ("edge", "direct")
         }
         pairs = [(ways["edge"][k], ways["direct"][k]) for k in ways["edge"] if k in ways["direct"]]
@@ -103,7 +103,7 @@ ANSWERS = {"baselines": baselines, "drop": drop, "cores": cores, "bandwidth": ba
 
 
 def _told(row: Row) -> str:
-    accuracy = percent(row.overall_accuracy)
+    accuracy = percent(row.outcome.overall)
     right = "" if accuracy is None else f" at {accuracy:.2f} %"
     return f"{name(row.setup)}, {row.p50('overall'):.2f} ms{right}"
 
@@ -115,9 +115,9 @@ def _less(without: float | None, with_: float | None) -> str:
 
 
 def _points(without: Row, with_: Row) -> str:
-    if without.overall_accuracy is None or with_.overall_accuracy is None:
+    if without.outcome.overall is None or with_.outcome.overall is None:
         return "an unknown change"
-    return f"{100 * (with_.overall_accuracy - without.overall_accuracy):+.2f} points"
+    return f"{100 * (with_.outcome.overall - without.outcome.overall):+.2f} points"
 
 
 def _and(parts: list[str]) -> str:

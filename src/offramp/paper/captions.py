@@ -87,7 +87,7 @@ def _shares(experiment: Experiment, family: Family) -> str:
     found = measured(experiment, family, main_threshold(experiment))
     if len(found) < 2:
         return ""
-    first, last = (f"{100 * m.exited_locally / m.n:.0f} %" for m in (found[min(found)], found[max(found)]))
+    first, last = (f"{100 * m.outcome.local / m.outcome.n:.0f} %" for m in (found[min(found)], found[max(found)]))
     return f"{family}: {first} leave at exit {min(found)}, {last} at exit {max(found)}. "
 
 

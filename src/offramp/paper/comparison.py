@@ -135,11 +135,10 @@ def overall_time(name: str, row: Row) -> Time | None:
 def exited(name: str, row: Row) -> Share | None:
     """The share of a row's samples that left at the local exit."""
     n = row.setup.samples
-    return Share(name, row.exited_locally / n, n) if n else None
+    return Share(name, row.outcome.local / n, n) if n else None
 
 
 def accuracy(name: str, row: Row, tier: Tier) -> Share | None:
     """A row's accuracy of a tier; None where it answered nothing."""
-    value: float | None = getattr(row, f"{tier}_accuracy")
-    n = {"edge": row.exited_locally, "cloud": row.forwarded, "overall": row.setup.samples}[tier]
+    value, n = row.outcome.right(tier), row.outcome.count(tier)
     return None if value is None or not n else Share(name, value, n)

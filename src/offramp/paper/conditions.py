@@ -21,7 +21,7 @@ def conditions(experiment: Experiment) -> dict[str, str]:
         "Link": _all(c.link for c in of),
         "Runtime": _all(f"{c.runtime}, {c.dtype}" for c in of),
         "Cut": _all(
-            "at the exit, fp32 features" if as_in_the_paper(m) else f"at boundary {m.cut}, {m.codec}"
+            "at the exit, fp32 features" if as_in_the_paper(m) else f"at boundary {m.plan.cut}, {m.plan.codec}"
             for m in experiment.measurements
         ),
         "Commit": _all(c.commit for c in of),
@@ -76,11 +76,11 @@ def of_reproduction(reproduction: Reproduction) -> dict[str, str]:
 def of_rows(reproduction: Reproduction, rows: Sequence[Row]) -> list[str]:
     """The conditions that a figure of some rows carries with it."""
     named, setups = of_reproduction(reproduction), [row.setup for row in rows]
-    thresholds = _all(f"{s.threshold:g}" for s in setups if s.contender in ("local exit", "cascade"))
+    thresholds = _all(f"{s.plan.threshold:g}" for s in setups if s.plan.active)
     return [
         f"{named['Data']}, {_all(f'{s.samples:,}' for s in setups)} of them sent",
         f"T = {thresholds}",
-        f"codec {_all(s.codec for s in setups)}",
+        f"codec {_all(s.plan.codec for s in setups)}",
         f"link: {_links(rows)}",
         f"batch {named['Batch size']}",
         named["Repeats"],

@@ -66,7 +66,7 @@ class Measured:
 
     def at_rate(self, rate: float) -> dict[int, Time]:
         """Overall latencies of the SEMs over exits at a rate."""
-        rows = {row.setup.exit: row for row in self.rates[rate] if row.setup.contender == "local exit"}
+        rows = {row.setup.place: row for row in self.rates[rate] if row.setup.contender == "local exit"}
         return _known(rows, overall_time)
 
     def local(self, family: Family, exit_: int) -> Share | None:
@@ -201,7 +201,7 @@ def higher_less_accurate(tier: Tier) -> Callable[[Measured], Compared]:
 
     def compare(at: Measured) -> Compared:
         for where, low, high in at.lowest_and_highest_threshold():
-            moved = abs(high.exited_locally - low.exited_locally) if tier == "overall" else None
+            moved = abs(high.outcome.local - low.outcome.local) if tier == "overall" else None
             yield shares(where, accuracy("low T", low, tier), accuracy("high T", high, tier), moved=moved)
 
     return compare

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from offramp.artifacts.measurement import Measurement
 from offramp.artifacts.model_result import ModelResult
-from offramp.artifacts.plan import PAPER_THRESHOLD
 from offramp.paper.experiment import Experiment
+from offramp.paper.stated import THRESHOLD
 
 
 class Family(StrEnum):
@@ -47,24 +47,25 @@ def models(experiment: Experiment, family: Family) -> dict[int, ModelResult]:
 def measured(experiment: Experiment, family: Family, threshold: float) -> dict[int, Measurement]:
     """A family's measurements at a threshold, by exit; where one exit has several, the paper's kind of deployment."""
     names = {exit_: model.model for exit_, model in models(experiment, family).items()}
-    found = [m for m in experiment.measurements if m.threshold == threshold and names.get(m.exit) == m.model]
-    return {m.exit: m for m in sorted(found, key=lambda m: (m.exit, as_in_the_paper(m)))}
+    found = [m for m in experiment.measurements if m.plan.threshold == threshold and names.get(m.plan.exit) == m.model]
+    return {m.plan.exit: m for m in sorted(found, key=lambda m: (m.plan.exit, as_in_the_paper(m)))}
 
 
 def as_in_the_paper(measurement: Measurement) -> bool:
     """Whether the network was cut at its exit and features crossed as they are."""
-    return measurement.cut == measurement.exit and measurement.codec == "fp32"
+    plan = measurement.plan
+    return plan.cut == plan.exit and plan.codec == "fp32"
 
 
 def thresholds(experiment: Experiment) -> tuple[float, ...]:
     """The thresholds measured, rising."""
-    return tuple(sorted({m.threshold for m in experiment.measurements}))
+    return tuple(sorted({m.plan.threshold for m in experiment.measurements}))
 
 
 def main_threshold(experiment: Experiment) -> float:
     """The threshold to show where one is shown: the paper's 0.3, or the measured one that is nearest to it."""
     found = thresholds(experiment)
-    return min(found, key=lambda threshold: abs(threshold - PAPER_THRESHOLD)) if found else PAPER_THRESHOLD
+    return min(found, key=lambda threshold: abs(threshold - THRESHOLD)) if found else THRESHOLD
 
 
 def label(model: str) -> str:

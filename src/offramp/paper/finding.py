@@ -71,16 +71,17 @@ def _latency(experiment: Experiment) -> str | None:
         (overall.p50, m)
         for family in Family
         for m in measured(experiment, family, threshold).values()
-        if (overall := m.latency_ms.overall) is not None and m.overall_accuracy is not None
+        if (overall := m.latency_ms.get("overall")) is not None and m.outcome.overall is not None
     ]
     if not rows:
         return None
     p50, best = min(rows, key=lambda row: row[0])
-    sem = models(experiment, Family.SEM).get(best.exit)
-    where = "" if sem is not None and sem.model == best.model == f"sem-{best.exit}" else f" at exit {best.exit}"
+    exit_, outcome = best.plan.exit, best.outcome
+    sem = models(experiment, Family.SEM).get(exit_)
+    where = "" if sem is not None and sem.model == best.model == f"sem-{exit_}" else f" at exit {exit_}"
     return (
         f"at T = {threshold:g} the lowest overall latency, {p50:.2f} ms (p50), is {label(best.model)}'s{where}, with "
-        f"{100 * (best.overall_accuracy or 0.0):.2f} % overall accuracy and {100 * best.exited_locally / best.n:.0f} % "
+        f"{100 * (outcome.overall or 0.0):.2f} % overall accuracy and {100 * outcome.local / outcome.n:.0f} % "
         f"of the samples answered at the edge{_as_fast(experiment, [row[0] for row in rows])}"
     )
 
@@ -103,7 +104,7 @@ def noise(experiment: Experiment) -> float | None:
     at = {family: measured(experiment, family, main_threshold(experiment)) for family in Family}
     apart = []
     for exit_ in at[Family.SEM].keys() & at[Family.MEM].keys():
-        sem, mem = (at[family][exit_].latency_ms.edge for family in Family)
+        sem, mem = (at[family][exit_].latency_ms.get("edge") for family in Family)
         if sem is not None and mem is not None and min(sem.p50, mem.p50) > 0:
             apart.append(max(sem.p50, mem.p50) / min(sem.p50, mem.p50) - 1)
     return max(apart, default=None)

@@ -1,13 +1,13 @@
 """The journal of a reproduction: a line for each repeat of each setup, written as it comes; a run goes on from it."""
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from offramp.artifacts.document import Frozen, write_bytes
+from offramp.artifacts.outcome import Outcome, outcome_of_v1
 from offramp.errors import InputError, OfframpError
-from offramp.exits.evaluation import Evaluation
 from offramp.paper.reproduction import ROWS, Repeat, Row, Setup, Topology
 
 
@@ -24,12 +24,21 @@ class Entry(Frozen):
     """One repeat of one setup."""
 
     setup: Setup
-    evaluation: Evaluation
+    outcome: Outcome
     bytes_to_cloud: int
     compared: int  # answers held against the offline evaluation
     differing: int
     ties: int
     repeat: Repeat
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "evaluation" not in values:
+            return values
+        fields = dict(values)
+        found = fields.pop("evaluation")
+        return {"outcome": outcome_of_v1(found, found["n"]), **fields}
 
 
 class Journal:
@@ -86,21 +95,15 @@ class Journal:
             return None
         first = entries[0]
         for number, entry in enumerate(entries[1:], 2):
-            if (entry.evaluation, entry.bytes_to_cloud) != (first.evaluation, first.bytes_to_cloud):
+            if (entry.outcome, entry.bytes_to_cloud) != (first.outcome, first.bytes_to_cloud):
                 raise OfframpError(
-                    f"{setup.model} at exit {setup.exit}, T = {setup.threshold:g}: repeat {number} gave "
-                    f"{entry.evaluation}, {entry.bytes_to_cloud} bytes; the first gave {first.evaluation}, "
+                    f"{setup.model} at exit {setup.place}, T = {setup.plan.threshold:g}: repeat {number} gave "
+                    f"{entry.outcome}, {entry.bytes_to_cloud} bytes; the first gave {first.outcome}, "
                     f"{first.bytes_to_cloud} bytes. Answers must not differ: report this."
                 )
-        found = first.evaluation
         return Row(
             setup=setup,
-            exited_locally=found.exited_locally,
-            forwarded=found.forwarded,
-            dropped=found.dropped,
-            edge_accuracy=found.edge_accuracy,
-            cloud_accuracy=found.cloud_accuracy,
-            overall_accuracy=found.overall_accuracy,
+            outcome=first.outcome,
             bytes_to_cloud=first.bytes_to_cloud,
             repeats=tuple(entry.repeat for entry in entries),
         )

@@ -51,7 +51,7 @@ def baselines(of: Reproduction) -> Figure:
         for column, link in enumerate(columns):
             here = [row for row in rows if row.setup.link == link]
             for panel, what, value in (
-                (panels[column], f"accuracy (%), {link}", lambda row: percent(row.overall_accuracy)),
+                (panels[column], f"accuracy (%), {link}", lambda row: percent(row.outcome.overall)),
                 (panels[column + len(columns)], f"bytes a sample, {link}", bytes_a_sample),
             ):
                 panel.set_title(what)
@@ -61,7 +61,7 @@ def baselines(of: Reproduction) -> Figure:
                 panel.margins(0.12)
                 panel.set_xlim(left=0)
             panels[column + len(columns)].set_ylim(bottom=0)
-        heights = [percent(row.overall_accuracy) or 100.0 for row in rows]
+        heights = [percent(row.outcome.overall) or 100.0 for row in rows]
         pad = 0.08 * (max(heights) - min(heights)) + 0.2
         for panel in panels[: len(columns)]:
             panel.set_ylim(min(heights) - pad, max(heights) + pad)
@@ -72,11 +72,14 @@ def baselines(of: Reproduction) -> Figure:
 def drop(of: Reproduction) -> Figure:
     """Over drop thresholds, a line an exit: samples dropped, accuracy, bytes to the cloud, the cloud's computing."""
     rows = of.section("drop")
-    models = dict.fromkeys((row.setup.model, row.setup.exit) for row in rows)
+    models = dict.fromkeys((row.setup.model, row.setup.place) for row in rows)
     places = sorted({_place(row) for row in rows})
     quantities: tuple[tuple[str, Callable[[Row], float | None]], ...] = (
-        ("samples dropped (%)", lambda row: 100 * row.dropped / row.setup.samples if row.setup.samples else None),
-        ("overall accuracy (%)", lambda row: percent(row.overall_accuracy)),
+        (
+            "samples dropped (%)",
+            lambda row: 100 * row.outcome.dropped / row.setup.samples if row.setup.samples else None,
+        ),
+        ("overall accuracy (%)", lambda row: percent(row.outcome.overall)),
         ("bytes to the cloud, a sample", bytes_a_sample),
         ("cloud computing, a sample (ms)", cloud_ms),
     )
@@ -86,7 +89,7 @@ def drop(of: Reproduction) -> Figure:
         for panel, (what, value) in zip(panels, quantities, strict=True):
             curves = {}
             for model, exit_ in models:
-                own = [row for row in rows if (row.setup.model, row.setup.exit) == (model, exit_)]
+                own = [row for row in rows if (row.setup.model, row.setup.place) == (model, exit_)]
                 curves[model, exit_] = {_place(row): value(row) for row in own}
                 line(panel, places, curves[model, exit_], color=exit_color(exit_), label=name(own[0].setup))
             panel.set_title(what)
@@ -130,7 +133,7 @@ def bandwidth(of: Reproduction) -> Figure:
     """Overall latency over the link's rate, a line a contender; and which of them is fastest at each rate."""
     found = by_rate(of)
     rows, rates = [row for here in found.values() for row in here], list(found)
-    shown = {name(row.setup): row.setup for row in sorted(rows, key=lambda row: (kind(row.setup), row.setup.exit))}
+    shown = {name(row.setup): row.setup for row in sorted(rows, key=lambda row: (kind(row.setup), row.setup.place))}
     order = [who for who, setup in shown.items() if setup.contender == "local exit"]
     order += [who for who in shown if who not in order]
     legend_rows = -(-len(order) // COLUMNS)
@@ -170,7 +173,7 @@ def reply(of: Reproduction) -> Figure:
     """The cloud's answers straight to the client and through the edge, by exit: latency of these and of all samples."""
     rows = of.section("reply")
     columns = links(rows)
-    exits = sorted({row.setup.exit for row in rows})
+    exits = sorted({row.setup.place for row in rows})
     places = range(len(exits))
     size = (max(6.4, 4.2 * len(columns)), 5.8)
     tiers: tuple[tuple[str, Tier], ...] = (("cloud latency", "cloud"), ("overall latency", "overall"))
@@ -182,7 +185,7 @@ def reply(of: Reproduction) -> Figure:
             (what, tier), link = tiers[number // len(columns)], columns[number % len(columns)]
             curves = []
             for way, (color, shift) in REPLIES.items():
-                here = {exits.index(r.setup.exit): r for r in rows if (r.setup.link, r.setup.reply) == (link, way)}
+                here = {exits.index(r.setup.place): r for r in rows if (r.setup.link, r.setup.reply) == (link, way)}
                 shown = "straight from the cloud" if way == "direct" else "through the edge"
                 values: Values = {place: row.p50(tier) for place, row in here.items()}
                 curves.append(values)
@@ -211,23 +214,23 @@ def _scatter(panel: Any, rows: Sequence[Row], value: Callable[[Row], float | Non
     whole = shown.startswith("all")  # at one place: there is no exit to tell
     scatter(
         panel, [(time, height, name(row.setup)) for time, height, row in found], color=color, label=shown,
-        marker=marker, short=["" if whole else str(row.setup.exit) for _, _, row in found],
+        marker=marker, short=["" if whole else str(row.setup.place) for _, _, row in found],
     )  # fmt: skip
 
 
 def _look(setup: Setup) -> tuple[str, str]:
     """Colour and marker where each exit is a line of its own."""
-    return (exit_color(setup.exit), "o") if setup.contender == "local exit" else KINDS[kind(setup)]
+    return (exit_color(setup.place), "o") if setup.contender == "local exit" else KINDS[kind(setup)]
 
 
 def _place(row: Row) -> float:
     """Of a drop threshold on the axis: no score is above 1, so none stands there."""
-    return 1.0 if row.setup.drop_threshold is None else row.setup.drop_threshold
+    return 1.0 if row.setup.plan.drop_threshold is None else row.setup.plan.drop_threshold
 
 
 def _on_axis(row: Row, last: int) -> int:
     """Everything in the cloud before the first exit, everything at the edge where the network ends."""
-    return {"all in the cloud": 0, TO_THE_END: last}.get(row.setup.contender, row.setup.exit)
+    return {"all in the cloud": 0, TO_THE_END: last}.get(row.setup.contender, row.setup.place)
 
 
 def _cores(share: float | None) -> str:

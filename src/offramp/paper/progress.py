@@ -49,7 +49,9 @@ class Live:
             share = 100 * done.completed / (done.total or 1)
             self.console.print(f"{place}: measuring ({share:.0f} % done)", highlight=False)
         self.last = place
-        what = f"{place}: {setup.model} {setup.contender}, exit {setup.exit}, T {setup.threshold:g}, repeat {repeat}"
+        what = (
+            f"{place}: {setup.model} {setup.contender}, exit {setup.place}, T {setup.plan.threshold:g}, repeat {repeat}"
+        )
         self.progress.update(self.task, description=what)
 
     def done(self, setup: Setup) -> None:

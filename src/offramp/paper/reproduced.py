@@ -7,13 +7,12 @@ import statistics
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from offramp.artifacts.measurement import Latency, Measurement, TierLatency
+from offramp.artifacts.measurement import Measurement
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.link.shape import LinkShape
 from offramp.paper.experiment import Experiment
 from offramp.paper.families import Family, label, models
 from offramp.paper.reproduction import Reproduction, Row, Section, Setup
-from offramp.paper.values import TIERS, Tier
 
 
 class Point(NamedTuple):
@@ -53,9 +52,9 @@ def as_in_the_paper(reproduction: Reproduction) -> list[Row]:
         for row in reproduction.section("paper")
         if row.repeats
         and row.setup.contender == "local exit"
-        and row.setup.cut == row.setup.exit
-        and row.setup.codec == "fp32"
-        and row.setup.drop_threshold is None
+        and row.setup.plan.cut == row.setup.exit
+        and row.setup.plan.codec == "fp32"
+        and row.setup.plan.drop_threshold is None
     ]
 
 
@@ -64,10 +63,10 @@ def points(reproduction: Reproduction) -> dict[Point, Row]:
     experiment = as_experiment(reproduction)
     names = {family: {k: m.model for k, m in models(experiment, family).items()} for family in Family}
     return {
-        Point(family, row.setup.exit, row.setup.threshold): row
+        Point(family, row.setup.place, row.setup.plan.threshold): row
         for row in as_in_the_paper(reproduction)
         for family in Family
-        if names[family].get(row.setup.exit) == row.setup.model
+        if names[family].get(row.setup.place) == row.setup.model
     }
 
 
@@ -113,7 +112,7 @@ def name(setup: Setup) -> str:
     if setup.contender == "local exit":
         is_sem = setup.model == f"sem-{setup.exit}"
         return label(setup.model) if is_sem else f"{label(setup.model)} at exit {setup.exit}"
-    return f"{kind(setup)} at {setup.exit}"
+    return f"{kind(setup)} at {setup.place}"
 
 
 def bytes_a_sample(row: Row) -> float | None:
@@ -140,13 +139,8 @@ def widest(reproduction: Reproduction, section: Section) -> tuple[float, float] 
 
 def _measurement(reproduction: Reproduction, row: Row) -> Measurement:
     found = row.measurement(reproduction.conditions.model_copy(update={"link": row.setup.link}))
-    edge, cloud, overall = (_with_median(found.latency_ms, row, tier) for tier in TIERS)
-    return found.model_copy(update={"latency_ms": TierLatency(edge=edge, cloud=cloud, overall=overall)})
-
-
-def _with_median(latency: TierLatency, row: Row, tier: Tier) -> Latency | None:
-    of_tier: Latency | None = getattr(latency, tier)
-    return None if of_tier is None else of_tier.model_copy(update={"p50": row.p50(tier)})
+    latencies = {over: latency.model_copy(update={"p50": row.p50(over)}) for over, latency in found.latency_ms.items()}
+    return found.model_copy(update={"latency_ms": latencies})
 
 
 def _whole(value: object) -> int:

@@ -5,12 +5,15 @@ A setup says what is measured and under which conditions; a row adds what was fo
 """
 
 import statistics
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from offramp.artifacts.codec import Codec
+from pydantic import model_validator
+
 from offramp.artifacts.document import Document, Frozen
-from offramp.artifacts.measurement import Conditions, Latency, Measurement, TierLatency
+from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement, latencies_of_v1
 from offramp.artifacts.model_result import ModelResult
+from offramp.artifacts.outcome import Outcome, Over, outcome_of_v1
+from offramp.artifacts.plan import Plan, plan_of_v1
 
 REPRODUCTION = "reproduction.json"
 ROWS = "rows.jsonl"
@@ -24,79 +27,97 @@ Topology = Literal["processes", "containers"]
 class Setup(Frozen):
     """What is measured: a network by a plan, the link between edge and cloud, the edge's cores, the way of the answers.
 
-    `all at the edge` and `fixed split` have no active exit: their `exit` is where the network is cut, their threshold
-    0. `all in the cloud` sends the image from the test node over the link to a node there. `cascade` runs `model` up to
-    its exit at the edge and sends the images that it is not sure of to `cloud_model`, whole.
+    `all at the edge` and `fixed split` have no active exit. `all in the cloud` sends the image from the test node over
+    the link to a node there. `cascade` runs `model` up to its exit at the edge and sends the images that it is not sure
+    of to `cloud_model`, whole.
     """
 
     section: Section
     contender: Contender = "local exit"
     model: str
     cloud_model: str | None = None  # another network in the cloud than the edge's
-    exit: int
-    threshold: float
-    cut: int
-    codec: Codec = "fp32"
-    drop_threshold: float | None = None
+    plan: Plan
     reply: Literal["edge", "direct"] = "edge"  # by which way the cloud's answers come
     form: Form = "fp32"
     link: str = "loopback"  # between edge and cloud, as `--link` takes it
     edge_cores: float | None = None  # None: as many as the machine has
     samples: int  # the first so many of the test set
 
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, values: Any) -> Any:
+        """In version 1 the parts of an edge's plan stood here, and an exit that was none."""
+        if not isinstance(values, dict) or "plan" in values or "exit" not in values:
+            return values
+        fields = dict(values)
+        if fields.get("contender", "local exit") not in ("local exit", "cascade"):
+            fields["threshold"] = 0.0
+        return {"plan": plan_of_v1(fields), **fields}
+
+    @property
+    def exit(self) -> int | None:
+        """The active exit; None where there is none."""
+        return self.plan.exit if self.plan.active else None
+
+    @property
+    def place(self) -> int:
+        """Where it stands beside others: its exit, or else where the network is cut."""
+        return self.plan.exit
+
 
 class Repeat(Frozen):
     """The times of one repeat."""
 
-    latency_ms: TierLatency
+    latency_ms: Latencies
     batch_ms: Latency | None
     cloud_ms: float  # of the cloud's computing, over all samples together, as its own statistics say
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, values: Any) -> Any:
+        return values | {"latency_ms": latencies_of_v1(values["latency_ms"])} if isinstance(values, dict) else values
 
 
 class Row(Frozen):
     """What was found under one setup. Accuracies and bytes are the same in every repeat; times are not."""
 
     setup: Setup
-    exited_locally: int
-    forwarded: int
-    dropped: int
-    edge_accuracy: float | None  # None where no sample was answered there: absent, not zero
-    cloud_accuracy: float | None
-    overall_accuracy: float | None
+    outcome: Outcome
     bytes_to_cloud: int  # over the link, requests only
     repeats: tuple[Repeat, ...]
 
-    def p50(self, tier: Literal["edge", "cloud", "overall"]) -> float | None:
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "exited_locally" not in values:
+            return values
+        fields = dict(values)
+        return {"outcome": outcome_of_v1(fields, fields["setup"]["samples"]), **fields}
+
+    def p50(self, over: Over) -> float | None:
         """Median latency of a tier in ms: the median over repeats."""
-        found = [latency.p50 for repeat in self.repeats if (latency := getattr(repeat.latency_ms, tier)) is not None]
+        found = self._medians(over)
         return statistics.median(found) if found else None
 
-    def p50_range(self, tier: Literal["edge", "cloud", "overall"]) -> tuple[float, float] | None:
+    def p50_range(self, over: Over) -> tuple[float, float] | None:
         """The lowest and the highest of the repeats' medians in ms."""
-        found = [latency.p50 for repeat in self.repeats if (latency := getattr(repeat.latency_ms, tier)) is not None]
+        found = self._medians(over)
         return (min(found), max(found)) if found else None
+
+    def _medians(self, over: Over) -> list[float]:
+        return [repeat.latency_ms[over].p50 for repeat in self.repeats if over in repeat.latency_ms]
 
     def measurement(self, conditions: Conditions) -> Measurement:
         """The row as `offramp bench` would have written it, with the times of the repeat in the middle."""
-        setup = self.setup
-        ordered = sorted(
-            self.repeats, key=lambda repeat: repeat.latency_ms.overall.p50 if repeat.latency_ms.overall else 0
-        )
-        middle = ordered[(len(ordered) - 1) // 2]
+
+        def overall(repeat: Repeat) -> float:
+            return repeat.latency_ms["overall"].p50 if "overall" in repeat.latency_ms else 0
+
+        middle = sorted(self.repeats, key=overall)[(len(self.repeats) - 1) // 2]
         return Measurement(
-            model=setup.model,
-            exit=setup.exit,
-            threshold=setup.threshold,
-            cut=setup.cut,
-            codec=setup.codec,
-            n=setup.samples,
-            exited_locally=self.exited_locally,
-            forwarded=self.forwarded,
-            dropped=self.dropped,
-            degraded=0,
-            edge_accuracy=self.edge_accuracy,
-            cloud_accuracy=self.cloud_accuracy,
-            overall_accuracy=self.overall_accuracy,
+            model=self.setup.model,
+            plan=self.setup.plan,
+            outcome=self.outcome,
             latency_ms=middle.latency_ms,
             batch_ms=middle.batch_ms,
             bytes_to_cloud=self.bytes_to_cloud,
@@ -129,7 +150,8 @@ class Reproduction(Document):
     """Everything a run measured. Rows that were not reached are in `left`."""
 
     FORMAT: ClassVar[str] = "offramp.reproduction"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)
 
     name: str
     data: str
@@ -146,6 +168,11 @@ class Reproduction(Document):
     topology: Topology
     agreement: Agreed
     seconds: float
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Version 1 differs in setups and rows, which read it by themselves: a journal has them too."""
+        return fields
 
     def section(self, name: Section) -> tuple[Row, ...]:
         """The rows of one section."""

@@ -151,7 +151,7 @@ def pays(reproduction: Reproduction) -> list[Pays]:
 
 def _quantity(row: Row, quantity: paper.Quantity) -> float | None:
     if quantity == "forwarded":
-        return 100 * row.forwarded / row.setup.samples if row.setup.samples else None
+        return 100 * row.outcome.count("cloud") / row.setup.samples if row.setup.samples else None
     if quantity == "overall latency":
         return row.p50("overall")
     return percent(getattr(row, quantity.replace(" ", "_")))
@@ -161,18 +161,17 @@ def _cells(row: Row) -> tuple[str, ...]:
     setup = row.setup
     total = bytes_a_sample(row)
     computing = cloud_ms(row)
-    active = setup.contender in ("local exit", "cascade")
     return (
         name(setup),
-        f"{setup.threshold:g}" if active else NONE,
+        f"{setup.plan.threshold:g}" if setup.plan.active else NONE,
         f"{setup.samples:,}",
         setup.link,
         "all" if setup.edge_cores is None else f"{setup.edge_cores:g}",
         _remarks(row),
-        f"{row.exited_locally:,}",
-        f"{row.forwarded:,}",
-        f"{row.dropped:,}",
-        *(_number(percent(getattr(row, f"{tier}_accuracy"))) for tier in TIERS),
+        f"{row.outcome.local:,}",
+        f"{row.outcome.count('cloud'):,}",
+        f"{row.outcome.dropped:,}",
+        *(_number(percent(row.outcome.right(tier))) for tier in TIERS),
         *(_latency(row, tier) for tier in TIERS),
         NONE if total is None else f"{total:,.0f}",
         NONE if computing is None else f"{computing:.3f}",
@@ -183,11 +182,11 @@ def _remarks(row: Row) -> str:
     setup = row.setup
     remarks = []
     if setup.contender in ("local exit", "fixed split"):
-        remarks = [f"cut at {setup.cut}"] * (setup.cut != setup.exit) + [setup.codec]
+        remarks = [f"cut at {setup.plan.cut}"] * (setup.plan.cut != setup.place) + [setup.plan.codec]
     elif setup.contender == "cascade":
         remarks = [f"images to {setup.cloud_model}"]
-    if setup.drop_threshold is not None:
-        remarks.append(f"drop above {setup.drop_threshold:g}")
+    if setup.plan.drop_threshold is not None:
+        remarks.append(f"drop above {setup.plan.drop_threshold:g}")
     if setup.reply == "direct":
         remarks.append("direct reply")
     return ", ".join(remarks)
@@ -196,7 +195,7 @@ def _remarks(row: Row) -> str:
 def _contender(row: Row | None) -> str:
     if row is None:
         return NONE
-    return f"{name(row.setup)}: {_number(row.p50('overall'))} ms, {_number(percent(row.overall_accuracy))} %"
+    return f"{name(row.setup)}: {_number(row.p50('overall'))} ms, {_number(percent(row.outcome.overall))} %"
 
 
 def _latency(row: Row, tier: Tier) -> str:

@@ -3,15 +3,29 @@
 import csv
 import io
 import statistics
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
 from offramp.artifacts.measurement import Latency
 from offramp.paper.reproduction import Reproduction, Row, Setup
 from offramp.paper.values import TIERS
 
-_MEASURED = (
-    "exited_locally", "forwarded", "dropped", "edge_accuracy", "cloud_accuracy", "overall_accuracy", "bytes_to_cloud",
-)  # fmt: skip
+_SETUP: dict[str, Callable[[Setup], Any]] = {
+    **{name: attrgetter(name) for name in ("section", "contender", "model", "cloud_model", "exit")},
+    **{name: attrgetter(f"plan.{name}") for name in ("threshold", "cut", "codec", "drop_threshold")},
+    **{name: attrgetter(name) for name in ("reply", "form", "link", "edge_cores", "samples")},
+}
+_MEASURED: dict[str, Callable[[Row], Any]] = {
+    "exited_locally": lambda row: row.outcome.local,
+    "forwarded": lambda row: row.outcome.count("cloud"),
+    "dropped": lambda row: row.outcome.dropped,
+    "degraded": lambda row: row.outcome.degraded,
+    "edge_accuracy": lambda row: row.outcome.right("edge"),
+    "cloud_accuracy": lambda row: row.outcome.right("cloud"),
+    "overall_accuracy": lambda row: row.outcome.right("overall"),
+    "bytes_to_cloud": attrgetter("bytes_to_cloud"),
+}
 
 
 def rows_csv(reproduction: Reproduction) -> str:
@@ -26,14 +40,14 @@ def rows_csv(reproduction: Reproduction) -> str:
 def columns() -> list[str]:
     """The names of the columns: the setup's fields, what was found, and the times of each tier."""
     times = [f"{tier}_{name}" for tier in TIERS for name in (*Latency.model_fields, "p50_low", "p50_high")]
-    return [*Setup.model_fields, *_MEASURED, "repeats", *times, "cloud_ms"]
+    return [*_SETUP, *_MEASURED, "repeats", *times, "cloud_ms"]
 
 
 def _values(row: Row) -> dict[str, Any]:
-    values = row.setup.model_dump() | {name: getattr(row, name) for name in _MEASURED}
+    values = {name: of(row.setup) for name, of in _SETUP.items()} | {name: of(row) for name, of in _MEASURED.items()}
     values["repeats"] = len(row.repeats)
     for tier in TIERS:
-        found = [latency for repeat in row.repeats if (latency := getattr(repeat.latency_ms, tier)) is not None]
+        found = [repeat.latency_ms[tier] for repeat in row.repeats if tier in repeat.latency_ms]
         for name in Latency.model_fields if found else ():
             values[f"{tier}_{name}"] = statistics.median(getattr(latency, name) for latency in found)
         if ends := row.p50_range(tier):

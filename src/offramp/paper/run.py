@@ -19,7 +19,7 @@ from PIL import Image
 from rich.console import Console
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.artifacts.measurement import Conditions, Latency, TierLatency
+from offramp.artifacts.measurement import Conditions, Latency
 from offramp.artifacts.model_result import ModelResult
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import Suite
@@ -37,7 +37,7 @@ from offramp.paper.journal import Entry, Head, Journal
 from offramp.paper.networks import Network, networks, open_suite, predictions_of, splits_of
 from offramp.paper.progress import Live
 from offramp.paper.reproduction import REPRODUCTION, Agreed, Form, Repeat, Reproduction, Setup, Topology, Trained
-from offramp.paper.setups import SECTIONS, STANDARD, Scope, active_exit, plan_of, setups
+from offramp.paper.setups import SECTIONS, STANDARD, Scope, setups
 from offramp.paper.stage import Elsewhere, Nodes, Stage, processes
 from offramp.protocol.served import Parameters
 from offramp.protocol.tensors import write_request
@@ -188,20 +188,15 @@ class _Run:
             )
         cloud_ms = 1000 * (nodes.cloud_seconds() - before)
         compared, differing, ties = self._held(setup, images, driven)
-        cloud = driven.answers.tier == Tier.CLOUD
         return Entry(
             setup=setup,
-            evaluation=evaluate(driven.answers, images.labels),
+            outcome=evaluate(driven.answers, images.labels),
             bytes_to_cloud=driven.bytes_to_cloud,
             compared=compared,
             differing=differing,
             ties=ties,
             repeat=Repeat(
-                latency_ms=TierLatency(
-                    edge=Latency.of(driven.latency_ms[~cloud]),
-                    cloud=Latency.of(driven.latency_ms[cloud]),
-                    overall=Latency.of(driven.latency_ms),
-                ),
+                latency_ms=driven.latencies(),
                 batch_ms=Latency.of(driven.batch_ms),
                 cloud_ms=round(cloud_ms, 3),
             ),
@@ -215,20 +210,19 @@ class _Run:
 
     def _options(self, setup: Setup) -> Parameters:
         """The plan as parameters of each request."""
-        options: dict[str, bool | int | float | str] = {"cut": setup.cut, "codec": setup.codec}
-        if active_exit(setup):
-            options |= {"exit": setup.exit, "threshold": setup.threshold}
-        else:
-            options["exit"] = NO_EXIT
-        if setup.drop_threshold is not None:
-            options["drop_threshold"] = setup.drop_threshold
+        plan = setup.plan
+        options: dict[str, bool | int | float | str] = {"cut": plan.cut, "codec": plan.codec, "exit": NO_EXIT}
+        if plan.active:
+            options |= {"exit": plan.exit, "threshold": plan.threshold}
+        if plan.drop_threshold is not None:
+            options["drop_threshold"] = plan.drop_threshold
         if setup.cloud_model is not None:
             options["cloud_version"] = self.networks[setup.cloud_model].bundle.id
         return options
 
     def _held(self, setup: Setup, images: ImageSet, driven: Drive) -> tuple[int, int, int]:
         """Hold answers against the offline evaluation where it says what they must be: fp32, one network."""
-        if setup.codec != "fp32" or setup.form != "fp32" or setup.cloud_model is not None:
+        if setup.plan.codec != "fp32" or setup.form != "fp32" or setup.cloud_model is not None:
             return 0, 0, 0
         whole = self.predictions[setup.model]
         rows = slice(0, setup.samples)
@@ -239,7 +233,7 @@ class _Run:
             logits={exit_: logits[rows] for exit_, logits in whole.logits.items()},
         )
         bundle = self.networks[setup.model].bundle.id
-        agreement = check(driven.answers, images, some, bundle_id=bundle, plan=plan_of(setup))
+        agreement = check(driven.answers, images, some, bundle_id=bundle, plan=setup.plan)
         return agreement.n, max(agreement.labels, agreement.exits, agreement.scores), agreement.ties
 
     def document(self, suite: Suite, planned: list[Setup], topology: Topology, seconds: float) -> Reproduction:

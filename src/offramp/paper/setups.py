@@ -9,10 +9,11 @@ from typing import Any, get_args
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.names import single
-from offramp.artifacts.plan import PAPER_THRESHOLD, PAPER_THRESHOLDS, Plan
+from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.paper.reproduction import Section, Setup
+from offramp.paper.stated import THRESHOLD, THRESHOLDS
 
 SECTIONS: tuple[Section, ...] = get_args(Section)
 STANDARD, MEM = "standard", "mem"
@@ -63,22 +64,11 @@ def setups(
     return [_bounded(setup, manifests, scope) for setup in found]
 
 
-def plan_of(setup: Setup) -> Plan:
-    """The plan by which an edge follows a setup."""
-    active = ({"exit": setup.exit, "threshold": setup.threshold},) if active_exit(setup) else ()
-    return Plan.checked(active=active, cut=setup.cut, codec=setup.codec, drop_threshold=setup.drop_threshold)
-
-
-def active_exit(setup: Setup) -> bool:
-    """Whether samples may leave at an exit of their own accord."""
-    return setup.contender in ("local exit", "cascade")
-
-
 def _paper(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
     return [
-        Setup(section="paper", model=model, exit=k, threshold=threshold, cut=k, link=link, samples=0)
+        Setup(section="paper", model=model, plan=Plan.of(k, threshold), link=link, samples=0)
         for model, k in [*_sems(manifests), *((MEM, k) for k in _exits(manifests.get(MEM)))]
-        for threshold in PAPER_THRESHOLDS
+        for threshold in THRESHOLDS
     ]
 
 
@@ -93,11 +83,12 @@ def _contenders(section: Section, manifests: Mapping[str, Manifest], link: str) 
     for model, k in _sems(manifests):
         if k not in FEW_EXITS:
             continue
-        at: dict[str, Any] = common | {"model": model, "exit": k, "codec": "uint8"}
-        found.append(Setup(contender="local exit", threshold=PAPER_THRESHOLD, cut=k, **at))
-        found.append(Setup(contender="fixed split", threshold=0.0, cut=k, **at))
+        at: dict[str, Any] = common | {"model": model}
+        exit_, images = (Plan.of(k, THRESHOLD, cut=cut, codec="uint8") for cut in (k, 0))
+        found.append(Setup(contender="local exit", plan=exit_, **at))
+        found.append(Setup(contender="fixed split", plan=Plan.checked(active=(), cut=k, codec="uint8"), **at))
         if STANDARD in manifests:
-            found.append(Setup(contender="cascade", threshold=PAPER_THRESHOLD, cut=0, cloud_model=STANDARD, **at))
+            found.append(Setup(contender="cascade", plan=images, cloud_model=STANDARD, **at))
     return found
 
 
@@ -105,8 +96,8 @@ def _whole(manifests: Mapping[str, Manifest], common: Mapping[str, Any]) -> list
     """Everything at one place: the standard network, at the edge or in the cloud."""
     if STANDARD not in manifests:
         return []
-    last = manifests[STANDARD].last
-    at: dict[str, Any] = {**common, "model": STANDARD, "exit": last, "threshold": 0.0, "cut": last}
+    whole = Plan.checked(active=(), cut=manifests[STANDARD].last)
+    at: dict[str, Any] = {**common, "model": STANDARD, "plan": whole}
     return [
         Setup(contender="all at the edge", **at),
         *(Setup(contender="all in the cloud", form=form, **at) for form in ("uint8", "jpeg")),
@@ -118,10 +109,7 @@ def _drop(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
         Setup(
             section="drop",
             model=model,
-            exit=k,
-            threshold=PAPER_THRESHOLD,
-            cut=k,
-            drop_threshold=drop,
+            plan=Plan.of(k, THRESHOLD, drop_threshold=drop),
             link=link,
             samples=0,
         )
@@ -144,18 +132,14 @@ def _every_exit(
 ) -> list[Setup]:
     """Each SEM at its exit, and the two wholes beside them."""
     common: dict[str, Any] = {"section": section, "link": link, "edge_cores": cores, "samples": 0}
-    exits = [
-        Setup(model=model, exit=k, threshold=PAPER_THRESHOLD, cut=k, codec="uint8", **common)
-        for model, k in _sems(manifests)
-    ]
+    exits = [Setup(model=model, plan=Plan.of(k, THRESHOLD, codec="uint8"), **common) for model, k in _sems(manifests)]
     return exits + [setup for setup in _whole(manifests, common) if setup.form != "jpeg"]
 
 
 def _reply(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
     return [
         Setup(
-            section="reply", model=model, exit=k, threshold=PAPER_THRESHOLD, cut=k, codec="uint8", reply=reply, link=at,
-            samples=0,
+            section="reply", model=model, plan=Plan.of(k, THRESHOLD, codec="uint8"), reply=reply, link=at, samples=0
         )
         for at in dict.fromkeys((link, *REPLY_LINKS))
         for model, k in _sems(manifests)
@@ -193,4 +177,4 @@ def _bytes_sent(setup: Setup, manifest: Manifest) -> int:
         return 0
     if setup.contender == "all in the cloud":
         return manifest.cut(0).codecs["uint8"].bytes_per_sample
-    return manifest.cut(setup.cut).codecs[setup.codec].bytes_per_sample
+    return manifest.cut(setup.plan.cut).codecs[setup.plan.codec].bytes_per_sample

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from offramp.artifacts.bundle import MANIFEST, Manifest
-from offramp.artifacts.plan import PAPER_THRESHOLD
 from offramp.bench.cores import limited
 from offramp.bench.processes import link, running
 from offramp.link.shape import LinkShape
-from offramp.protocol.client import Client
+from offramp.paper.stated import THRESHOLD
+from offramp.protocol.peer import Peer
 
 TIMEOUT = 10.0  # seconds to wait for a node's statistics
 ENGINE = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
@@ -21,10 +21,10 @@ ENGINE = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision",
 class Nodes:
     """Clients of running nodes that hold every network of the experiment, told apart by their bundles' ids."""
 
-    edge: Client
-    cloud: Client | None  # over the link: where answers may come straight from it
-    front: Client | None = None  # the standard network as a classifier in the cloud, over the link
-    counts: tuple[Client, ...] = ()  # of what computes in the cloud, not over the link: asked for statistics
+    edge: Peer
+    cloud: Peer | None  # over the link: where answers may come straight from it
+    front: Peer | None = None  # the standard network as a classifier in the cloud, over the link
+    counts: tuple[Peer, ...] = ()  # of what computes in the cloud, not over the link: asked for statistics
 
     def cloud_seconds(self) -> float:
         """What the cloud's nodes have spent on answers since they started, by their own count."""
@@ -55,15 +55,15 @@ class Processes:
             over = _over(started, shape, self.cloud)
             threads = () if cores is None else ("--threads", "1")
             # Each request brings a plan of its own: what the edge starts with only has to be one.
-            begin = ("--threshold", str(PAPER_THRESHOLD), "--cloud", over)
+            begin = ("--threshold", str(THRESHOLD), "--cloud", over)
             arguments = (*map(str, self.bundles), *begin, *threads, *ENGINE)
             edge = started.enter_context(running("edge", *arguments))
             address = edge.address()
             if cores is not None:
                 started.enter_context(limited(edge.process.pid, cores))
 
-            def client(at: str) -> Client:
-                return started.enter_context(Client(at))
+            def client(at: str) -> Peer:
+                return started.enter_context(Peer(at))
 
             front = None if self.front is None else client(_over(started, shape, self.front))
             counts = tuple(client(at) for at in (self.cloud, self.front) if at is not None)
@@ -93,9 +93,9 @@ class Elsewhere:
     def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
         """Connect."""
         with ExitStack() as opened:
-            cloud = None if self.cloud is None else opened.enter_context(Client(self.cloud))
+            cloud = None if self.cloud is None else opened.enter_context(Peer(self.cloud))
             counts = () if cloud is None else (cloud,)
-            yield Nodes(opened.enter_context(Client(self.edge)), cloud, counts=counts)
+            yield Nodes(opened.enter_context(Peer(self.edge)), cloud, counts=counts)
 
 
 def _over(started: ExitStack, shape: LinkShape, to: str) -> str:

@@ -17,17 +17,17 @@ FEW = 30  # an accuracy over fewer samples than this may well be chance
 
 def exited(found: Found) -> Values:
     """Samples that left at the local exit."""
-    return {exit_: m.exited_locally for exit_, m in found.items()}
+    return {exit_: m.outcome.local for exit_, m in found.items()}
 
 
 def exited_share(found: Found) -> Values:
     """Samples that left at the local exit, in percent of all."""
-    return {exit_: 100 * m.exited_locally / m.n if m.n else None for exit_, m in found.items()}
+    return {exit_: 100 * m.outcome.local / m.outcome.n if m.outcome.n else None for exit_, m in found.items()}
 
 
 def accuracy(found: Found, tier: Tier) -> Values:
     """Accuracy over the samples that a tier answered."""
-    return {exit_: percent(getattr(m, f"{tier}_accuracy")) for exit_, m in found.items()}
+    return {exit_: percent(m.outcome.right(tier)) for exit_, m in found.items()}
 
 
 def latency(found: Found, tier: Tier) -> Values:
@@ -37,7 +37,7 @@ def latency(found: Found, tier: Tier) -> Values:
 
 def sent(found: Found) -> Values:
     """Bytes that went to the cloud, spread over all samples, forwarded or not."""
-    return {exit_: m.bytes_to_cloud / m.n if m.n else None for exit_, m in found.items()}
+    return {exit_: m.bytes_to_cloud / m.outcome.n if m.outcome.n else None for exit_, m in found.items()}
 
 
 def few(found: Found, tier: Tier) -> set[int]:
@@ -63,12 +63,12 @@ def training_curves(models: dict[int, ModelResult]) -> dict[int, dict[int, float
 
 def answered(measurement: Measurement, tier: Tier) -> int:
     """How many samples a tier answered."""
-    return {"edge": measurement.exited_locally, "cloud": measurement.forwarded, "overall": measurement.n}[tier]
+    return measurement.outcome.count(tier)
 
 
 def p50(measurement: Measurement, tier: Tier) -> float | None:
     """Median latency of a tier in ms."""
-    found = getattr(measurement.latency_ms, tier)
+    found = measurement.latency_ms.get(tier)
     return None if found is None else float(found.p50)
 
 

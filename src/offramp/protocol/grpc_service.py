@@ -1,8 +1,12 @@
 """The protocol over gRPC: messages to calls of a node, results to messages."""
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from typing import Any
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager, closing
+from typing import Any, TypeAlias
 
 import grpc
 from google.protobuf import json_format
@@ -11,19 +15,22 @@ from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
 from offramp.protocol.catalog import config, server_metadata
-from offramp.protocol.client import FINAL
-from offramp.protocol.node import Node
-from offramp.protocol.served import Call, Result, Served
+from offramp.protocol.data_plane import DataPlane
+from offramp.protocol.served import Call
 from offramp.protocol.status import status_of
 from offramp.protocol.tensors import (
+    FINAL,
     read_inputs,
     read_parameters,
     refuse_classification,
     refuse_shared_memory,
     write_response,
 )
+from offramp.protocol.work import Steps, Work
 
 log = logging.getLogger("offramp")
+
+Context: TypeAlias = grpc.aio.ServicerContext
 
 SERVICE: str = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 FAILED = "the node failed; its log has the details."
@@ -43,87 +50,79 @@ NOT_OFFERED = (
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls."""
+    """The protocol's calls. What computes does so on the pool; the loop only reads, writes and tells."""
 
-    def __init__(self, node: Node) -> None:
-        self.node = node
+    def __init__(self, plane: DataPlane, pool: Executor) -> None:
+        self.plane, self.pool = plane, pool
         for name in NOT_OFFERED:
             setattr(self, name, _not_offered(name))
 
-    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    async def ServerLive(self, request: Any, context: Context) -> Any:  # noqa: N802
         return pb.ServerLiveResponse(live=True)
 
-    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    async def ServerReady(self, request: Any, context: Context) -> Any:  # noqa: N802
         return pb.ServerReadyResponse(ready=True)
 
-    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            self.node.catalog.find(request.name, request.version).prepare()
+    async def ModelReady(self, request: Any, context: Context) -> Any:  # noqa: N802
+        async with _refusing(context):
+            model = self.plane.catalog.find(request.name, request.version)
+            await asyncio.get_running_loop().run_in_executor(self.pool, model.prepare)
             return pb.ModelReadyResponse(ready=True)
 
-        return _answered(context, answer)
-
-    def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    async def ServerMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
         return json_format.ParseDict(server_metadata(), pb.ServerMetadataResponse())
 
-    def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            catalog = self.node.catalog
+    async def ModelMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
+        async with _refusing(context):
+            catalog = self.plane.catalog
             metadata = catalog.metadata(catalog.find(request.name, request.version))
             return json_format.ParseDict(metadata, pb.ModelMetadataResponse())
 
-        return _answered(context, answer)
+    async def ModelConfig(self, request: Any, context: Context) -> Any:  # noqa: N802
+        async with _refusing(context):
+            told = config(self.plane.catalog.find(request.name, request.version))
+            return json_format.ParseDict({"config": told}, pb.ModelConfigResponse())
 
-    def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            found = config(self.node.catalog.find(request.name, request.version))
-            return json_format.ParseDict({"config": found}, pb.ModelConfigResponse())
+    async def ModelStatistics(self, request: Any, context: Context) -> Any:  # noqa: N802
+        async with _refusing(context):
+            models = self.plane.catalog.matching(request.name, request.version)
+            told = {"model_stats": [self.plane.statistics.of(model) for model in models]}
+            return json_format.ParseDict(told, pb.ModelStatisticsResponse())
 
-        return _answered(context, answer)
+    async def RepositoryIndex(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return json_format.ParseDict({"models": self.plane.catalog.index()}, pb.RepositoryIndexResponse())
 
-    def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            models = self.node.catalog.matching(request.name, request.version)
-            found = {"model_stats": [self.node.statistics.of(model) for model in models]}
-            return json_format.ParseDict(found, pb.ModelStatisticsResponse())
+    async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802
+        async with _refusing(context):
+            with closing(Work(self.pool, self._infer, self.plane.infer, request, context)) as work:
+                part = await work.result()
+            assert part is not None
+            return part[0]
 
-        return _answered(context, answer)
-
-    def RepositoryIndex(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return json_format.ParseDict({"models": self.node.catalog.index()}, pb.RepositoryIndexResponse())
-
-    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            model = self.node.catalog.find(request.model_name, request.model_version)
-            return _response(request, model, self.node.infer(model, _call(request, context), _asked(request)))
-
-        return _answered(context, answer)
-
-    def ModelStreamInfer(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
+    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Context) -> None:  # noqa: N802
         """Triton's streaming call: each request's parts as they come, an error as a message, then the next request."""
-        for request in requests:
-            try:
-                model = self.node.catalog.find(request.model_name, request.model_version)
-                for result in self.node.stream(model, _call(request, context), _asked(request)):
-                    response = _response(request, model, result)
-                    response.parameters[FINAL].bool_param = result.last
-                    yield pb.ModelStreamInferResponse(infer_response=response)
-            except OfframpError as error:
-                yield _stream_error(request, f"{status_of(error).name}: {error}")
-            except Exception:
-                log.exception("a defect while answering %s", request.model_name)
-                yield _stream_error(request, f"INTERNAL: {FAILED}")
+        async for request in requests:
+            with closing(Work(self.pool, self._infer, self.plane.stream, request, context)) as work:
+                last = False
+                while not last:
+                    message, last = await _next(request, work)
+                    if message is not None:
+                        await context.write(message)
+
+    def _infer(self, ask: Any, request: Any, context: Context, gone: threading.Event) -> Steps[tuple[Any, bool]]:
+        """Decode, infer and encode, on a thread of the pool; with each response, whether it is the last."""
+        model = self.plane.catalog.find(request.model_name, request.model_version)
+        call = Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining(), gone)
+        for found in ask(model, call, _asked(request)):
+            if isinstance(found, Future):
+                yield found
+            else:
+                yield write_response(model.name, model.version, found.outputs, found.parameters, request.id), found.last
 
 
-def add_to(server: grpc.Server, node: Node) -> None:
+def add_to(server: grpc.aio.Server, plane: DataPlane, pool: Executor) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(node), server)
-
-
-def _call(request: Any, context: grpc.ServicerContext) -> Call:
-    call = Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining())
-    context.add_callback(call.cancelled.set)
-    return call
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, pool), server)
 
 
 def _asked(request: Any) -> list[str]:
@@ -133,8 +132,19 @@ def _asked(request: Any) -> list[str]:
     return [output.name for output in request.outputs]
 
 
-def _response(request: Any, model: Served, result: Result) -> Any:
-    return write_response(model.name, model.version, result.outputs, result.parameters, request.id)
+async def _next(request: Any, work: Work[tuple[Any, bool]]) -> tuple[Any, bool]:
+    """The message of the next part, or of what went wrong, and whether it is the last; no message after the last."""
+    try:
+        part = await work.result()
+    except OfframpError as error:
+        return _stream_error(request, f"{status_of(error).name}: {error}"), True
+    except Exception:
+        log.exception("a defect while answering %s", request.model_name)
+        return _stream_error(request, f"INTERNAL: {FAILED}"), True
+    if part is None:
+        return None, True
+    part[0].parameters[FINAL].bool_param = part[1]
+    return pb.ModelStreamInferResponse(infer_response=part[0]), part[1]
 
 
 def _stream_error(request: Any, message: str) -> Any:
@@ -143,18 +153,20 @@ def _stream_error(request: Any, message: str) -> Any:
     return answer
 
 
-def _answered(context: grpc.ServicerContext, answer: Callable[[], Any]) -> Any:
+@asynccontextmanager
+async def _refusing(context: Context) -> AsyncIterator[None]:
+    """End a call with the status of what goes wrong."""
     try:
-        return answer()
+        yield
     except OfframpError as error:
-        context.abort(status_of(error), str(error))
+        await context.abort(status_of(error), str(error))
     except Exception:
         log.exception("a defect while answering")
-        context.abort(grpc.StatusCode.INTERNAL, FAILED)
+        await context.abort(grpc.StatusCode.INTERNAL, FAILED)
 
 
-def _not_offered(name: str) -> Callable[[Any, grpc.ServicerContext], None]:
-    def refuse(request: Any, context: grpc.ServicerContext) -> None:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name}: this node does not offer it.")
+def _not_offered(name: str) -> Callable[[Any, Context], Coroutine[Any, Any, None]]:
+    async def refuse(request: Any, context: Context) -> None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name}: this node does not offer it.")
 
     return refuse

@@ -1,24 +1,27 @@
 """The protocol's REST form as an ASGI application over a node. No framework stands in the hot path.
 
 The event loop reads and writes; decoding, inference and encoding run together on one thread of the node's pool, so that
-a request changes threads twice and no more. Knows neither sockets nor processes.
+a request changes threads twice and no more, but where it waits for another node, and then no thread waits. Knows
+neither sockets nor processes.
 """
 
 import asyncio
 import logging
+import threading
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from offramp.errors import InputError, OfframpError, OverloadedError, TooLargeError
 from offramp.protocol.catalog import config, server_metadata
-from offramp.protocol.node import Node
+from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.rest_body import read_request, to_json, write_response
 from offramp.protocol.served import Call, Served
 from offramp.protocol.status import http_status_of
+from offramp.protocol.work import Steps, Work
 
 log = logging.getLogger("offramp")
 
@@ -61,8 +64,8 @@ class Application:
     Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one.
     """
 
-    def __init__(self, node: Node, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE) -> None:
-        self.node, self.pool, self.most, self.silence = node, pool, most, silence
+    def __init__(self, plane: DataPlane, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE) -> None:
+        self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
 
@@ -86,7 +89,7 @@ class Application:
                 case ["v2", "models", name, "versions", version, "infer"]:
                     return _only(method, "POST") or await self._inferred(name, version, scope["headers"], receive)
                 case ["v2", "repository", "index"]:
-                    return _only(method, "POST", "GET") or _json(self.node.catalog.index())
+                    return _only(method, "POST", "GET") or _json(self.plane.catalog.index())
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
                     return _error(f"{scope['path']}: this node does not offer it.", 501)
                 case ["v2", *rest]:
@@ -105,7 +108,7 @@ class Application:
 
     async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
         """What the node tells of itself; None for an address that there is not."""
-        node = self.node
+        catalog = self.plane.catalog
         match path:
             case []:
                 return _json(server_metadata())
@@ -120,15 +123,15 @@ class Application:
             case ["models", name, "versions", version, "stats"]:
                 return self._statistics(name, version)
             case ["models", name, "versions", version, *what]:
-                return await self._told_of(node.catalog.find(name, version), what)
+                return await self._told_of(catalog.find(name, version), what)
             case ["models", name, *what]:
-                return await self._told_of(node.catalog.find(name), what)
+                return await self._told_of(catalog.find(name), what)
         return None
 
     async def _told_of(self, model: Served, what: list[str]) -> Response | None:
         match what:
             case []:
-                return _json(self.node.catalog.metadata(model))
+                return _json(self.plane.catalog.metadata(model))
             case ["config"]:
                 return _json(config(model))
             case ["ready"]:
@@ -139,19 +142,21 @@ class Application:
         return None
 
     def _statistics(self, name: str = "", version: str = "") -> Response:
-        models = self.node.catalog.matching(name, version)
-        return _json({"model_stats": [self.node.statistics.of(model) for model in models]})
+        models = self.plane.catalog.matching(name, version)
+        return _json({"model_stats": [self.plane.statistics.of(model) for model in models]})
 
     async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
-        model = self.node.catalog.find(name, version)
+        model = self.plane.catalog.find(name, version)
         found = dict(headers)
         expected = _number(found, b"content-length") or 0
-        self.node.limits.check_body(expected)
+        self.plane.bounds.check_body(expected)
         self._check_room(expected)
         body = await self._body(receive)
         try:
-            answer: Response = await self._run(partial(self._infer, model, found, body))
+            with closing(Work(self.pool, self._infer, model, found, body)) as work:
+                answer = await work.result()
+            assert answer is not None
             return answer
         finally:
             self.in_hand -= len(body)
@@ -178,7 +183,7 @@ class Application:
                 parts.append(message["body"])
                 size += more
                 self.in_hand += more
-                self.node.limits.check_body(size)
+                self.plane.bounds.check_body(size)
                 if not message.get("more_body"):
                     return b"".join(parts)
         except TimeoutError:
@@ -188,14 +193,17 @@ class Application:
             self.in_hand -= size
             raise
 
-    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
+    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes, gone: threading.Event) -> Steps[Response]:
         """Decode, infer and encode, on a thread of the pool."""
-        asked = read_request(_plain(headers, body, self.node.limits.body), _number(headers, HEADER_LENGTH))
-        result = self.node.infer(model, Call(asked.inputs, asked.parameters), asked.outputs)
-        content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
-        if length is None:
-            return Response(content)
-        return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
+        asked = read_request(_plain(headers, body, self.plane.bounds.body), _number(headers, HEADER_LENGTH))
+        call = Call(asked.inputs, asked.parameters, cancelled=gone)
+        for found in self.plane.infer(model, call, asked.outputs):
+            if isinstance(found, Future):
+                yield found
+                continue
+            content, length = write_response(model.name, model.version, asked, found.outputs, found.parameters)
+            headed = () if length is None else ((HEADER_LENGTH, b"%d" % length),)
+            yield Response(content, headers=(*(BINARY if headed else JSON), *headed))
 
     async def _run(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)

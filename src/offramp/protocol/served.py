@@ -125,8 +125,8 @@ class Served(Protocol):
     def prepare(self) -> None:
         """Be ready to answer at once. Asked for before readiness is affirmed."""
 
-    def infer(self, call: Call) -> Result:
+    def infer(self, call: Call) -> Result | Pending:
         """Answer a request whole."""
 
-    def stream(self, call: Call) -> Iterator[Result]:
-        """Answer a request in parts, each as soon as it is known."""
+    def stream(self, call: Call) -> Iterator[Result | Pending]:
+        """Answer a request in parts, each as soon as it is known. Closed early where the caller goes."""

@@ -30,6 +30,7 @@ TYPED_FIELDS = {
     "BYTES": ("bytes_contents", "BYTES"),
 }
 INT64_MAX = 2**63 - 1
+FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
 
 
 def encode_bytes(values: Array) -> bytes:

@@ -134,10 +134,10 @@ def standard_accuracy(suite: Suite) -> Spread | None:
 def overall(suite: Suite, model: str, regime: str, exit_: int, threshold: float) -> dict[int, float]:
     """Overall accuracy at one exit and threshold, by seed."""
     return {
-        seed: 100 * found.overall_accuracy
+        seed: 100 * found.outcome.overall
         for seed, run in runs(suite, model, regime).items()
         for found in run.tiered
-        if (found.exit, found.threshold) == (exit_, threshold) and found.overall_accuracy is not None
+        if (found.exit, found.threshold) == (exit_, threshold) and found.outcome.overall is not None
     }
 
 

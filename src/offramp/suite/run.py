@@ -5,13 +5,15 @@ Each run is a folder with its checkpoint, log and predictions on the test set. `
 
 import statistics
 import time
+from collections.abc import Sequence
+from math import prod
 from pathlib import Path
 
 from rich.console import Console
 
 from offramp.artifacts.model_result import TrainingPoint
 from offramp.artifacts.names import parse_exits, parse_models
-from offramp.artifacts.plan import PAPER_THRESHOLDS, Plan
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, SUITE, RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.data.image_set import Splits
@@ -71,12 +73,18 @@ def suite_settings(
 
 
 def run_suite(
-    settings: SuiteSettings, out: Path, *, clock: Clock, console: Console, threads: int | None = None
+    settings: SuiteSettings,
+    out: Path,
+    *,
+    thresholds: Sequence[float] = (),
+    clock: Clock,
+    console: Console,
+    threads: int | None = None,
 ) -> Suite:
     """Train what is left, as far as the clock's budget goes; give the suite with all that is finished.
 
-    `threads` are what the processor trains on; None leaves it to torch. Raises TrainingError where `out` holds a suite
-    of other settings.
+    Each exit's measures are taken at every one of `thresholds`. `threads` are what the processor trains on; None leaves
+    it to torch. Raises TrainingError where `out` holds a suite of other settings.
     """
     if size() > 1:
         raise TrainingError(f"suite: runs in one process, and torchrun started {size()}. Start it without torchrun.")
@@ -100,7 +108,7 @@ def run_suite(
         start = time.monotonic()
         predictions = of_checkpoint(checkpoint).predict(at.test, "test")
         predictions.write(out / key.folder / PREDICTIONS)
-        result = _result(key, checkpoint, predictions)
+        result = _result(key, checkpoint, predictions, thresholds)
         suite = suite.model_copy(
             update={"runs": (*suite.runs, result), "classes": at.train.classes, "test_samples": len(at.test)}
         )
@@ -151,7 +159,7 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
     return found.model_copy(update={"settings": settings.model_copy(update=merged)})
 
 
-def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions) -> SuiteRun:
+def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions, thresholds: Sequence[float]) -> SuiteRun:
     card, net = checkpoint.card, checkpoint.net
     stages, heads = count(net, card.architecture.shape)
     records = [EpochRecord.model_validate_json(line) for line in (checkpoint.path / LOG).read_text().splitlines()]
@@ -160,9 +168,9 @@ def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions) -> Su
         exits=net.exits,
         stage_macs={index: cost.macs for index, cost in stages.items()},
         head_macs={exit_: cost.macs for exit_, cost in heads.items()},
-        feature_bytes={k: _size(stages[k].shape) for k in net.exits},
+        feature_bytes={k: 4 * prod(stages[k].shape) for k in net.exits},
         test_accuracy={k: accuracy_at(predictions, k) or 0.0 for k in net.exits},
-        tiered=tuple(_tiered(predictions, k, threshold) for k in net.exits[:-1] for threshold in PAPER_THRESHOLDS),
+        tiered=tuple(_tiered(predictions, k, threshold) for k in net.exits[:-1] for threshold in thresholds),
         training=tuple(TrainingPoint(epoch=r.epoch, validation_accuracy=r.validation_accuracy) for r in records),
         seconds=card.seconds,
         images_per_second=statistics.median(record.images_per_second for record in records),
@@ -171,20 +179,6 @@ def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions) -> Su
     )
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for extent in shape:
-        size *= extent
-    return size
-
-
 def _tiered(predictions: Predictions, exit_: int, threshold: float) -> Tiered:
-    found = evaluate(route(predictions, Plan.of(exit_, threshold)), predictions.labels)
-    return Tiered(
-        exit=exit_,
-        threshold=threshold,
-        exited=found.exited_locally,
-        edge_accuracy=found.edge_accuracy,
-        cloud_accuracy=found.cloud_accuracy,
-        overall_accuracy=found.overall_accuracy,
-    )
+    outcome = evaluate(route(predictions, Plan.of(exit_, threshold)), predictions.labels)
+    return Tiered(exit=exit_, threshold=threshold, outcome=outcome)

@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 
 from offramp.errors import InputError, TooLargeError
-from offramp.protocol.node import CONSUMED, Node
-from offramp.protocol.served import Call
+from offramp.protocol.data_plane import CONSUMED, DataPlane
+from offramp.protocol.served import Call, Result
+from offramp.protocol.work import Steps
 
 
 @pytest.fixture
-def node(double: Any) -> Node:
-    """A node of one model."""
-    return Node([double], max_batch=4)
+def plane(double: Any) -> DataPlane:
+    """Of one model."""
+    return DataPlane([double], max_batch=4)
+
+
+def whole(steps: Steps[Result]) -> Result:
+    """The one result of a request that waits for nobody."""
+    (result,) = steps
+    assert isinstance(result, Result)
+    return result
 
 
 def call(rows: int = 2, **parameters: Any) -> Call:
@@ -38,11 +46,11 @@ def call(rows: int = 2, **parameters: Any) -> Call:
     ],
 )
 def test_a_deadline_is_the_earlier_of_the_connection_s_and_the_request_s(
-    node: Node, double: Any, connection: float | None, parameter: Any, seconds: float | None
+    plane: DataPlane, double: Any, connection: float | None, parameter: Any, seconds: float | None
 ) -> None:
     """The request's is Triton's `timeout`, in microseconds."""
     parameters = {} if parameter is None else {"timeout": parameter}
-    node.infer(double, Call(call().inputs, parameters, connection))
+    whole(plane.infer(double, Call(call().inputs, parameters, connection)))
     assert double.calls[0].timeout == seconds
 
 
@@ -58,74 +66,74 @@ def test_a_deadline_is_the_earlier_of_the_connection_s_and_the_request_s(
         (float("nan"), "parameter 'timeout': expected a whole number, got nan."),
     ],
 )
-def test_a_deadline_that_is_none_is_said(node: Node, double: Any, value: Any, message: str) -> None:
+def test_a_deadline_that_is_none_is_said(plane: DataPlane, double: Any, value: Any, message: str) -> None:
     """Before the model is asked."""
     with pytest.raises(InputError) as caught:
-        node.infer(double, Call(call().inputs, {"timeout": value}))
+        whole(plane.infer(double, Call(call().inputs, {"timeout": value})))
     assert str(caught.value) == message
     assert double.calls == []
 
 
-def test_parameters_come_back_with_the_answer_s_own(node: Node, double: Any) -> None:
+def test_parameters_come_back_with_the_answer_s_own(plane: DataPlane, double: Any) -> None:
     """A client finds its marks again."""
-    result = node.infer(double, call(mark="a", number=3, deep=True))
+    result = whole(plane.infer(double, call(mark="a", number=3, deep=True)))
     assert result.parameters == {"mark": "a", "number": 3, "deep": True, "rows": 2}
 
 
-def test_what_the_answer_says_goes_before_what_was_asked(node: Node, double: Any) -> None:
+def test_what_the_answer_says_goes_before_what_was_asked(plane: DataPlane, double: Any) -> None:
     """A parameter of the same name is the answer's."""
-    assert node.infer(double, call(rows=1)).parameters == {"rows": 1}
-    assert node.infer(double, Call(call().inputs, {"rows": 99})).parameters == {"rows": 2}
+    assert whole(plane.infer(double, call(rows=1))).parameters == {"rows": 1}
+    assert whole(plane.infer(double, Call(call().inputs, {"rows": 99}))).parameters == {"rows": 2}
 
 
-def test_parameters_that_the_protocol_consumes_do_not_come_back(node: Node, double: Any) -> None:
+def test_parameters_that_the_protocol_consumes_do_not_come_back(plane: DataPlane, double: Any) -> None:
     """A secret token least of all."""
     consumed: dict[str, Any] = dict.fromkeys(CONSUMED, "x") | {"timeout": 1_000_000}
-    assert node.infer(double, Call(call().inputs, consumed)).parameters == {"rows": 2}
+    assert whole(plane.infer(double, Call(call().inputs, consumed))).parameters == {"rows": 2}
 
 
-def test_all_outputs_come_where_none_is_asked_for(node: Node, double: Any) -> None:
+def test_all_outputs_come_where_none_is_asked_for(plane: DataPlane, double: Any) -> None:
     """In the model's order."""
-    assert list(node.infer(double, call()).outputs) == ["twice", "word"]
+    assert list(whole(plane.infer(double, call())).outputs) == ["twice", "word"]
 
 
-def test_the_outputs_asked_for_come_alone(node: Node, double: Any) -> None:
+def test_the_outputs_asked_for_come_alone(plane: DataPlane, double: Any) -> None:
     """In the order in which they were asked for."""
-    assert list(node.infer(double, call(), ["word"]).outputs) == ["word"]
-    assert list(node.infer(double, call(), ["word", "twice"]).outputs) == ["word", "twice"]
+    assert list(whole(plane.infer(double, call(), ["word"])).outputs) == ["word"]
+    assert list(whole(plane.infer(double, call(), ["word", "twice"])).outputs) == ["word", "twice"]
 
 
-def test_an_output_that_there_is_not_is_said_before_the_model_is_asked(node: Node, double: Any) -> None:
+def test_an_output_that_there_is_not_is_said_before_the_model_is_asked(plane: DataPlane, double: Any) -> None:
     """With those that there are."""
     with pytest.raises(InputError) as caught:
-        node.infer(double, call(), ["twice", "thrice"])
+        whole(plane.infer(double, call(), ["twice", "thrice"]))
     assert str(caught.value) == "output 'thrice': double gives twice, word."
     assert double.calls == []
 
 
-def test_a_batch_over_the_bound_is_refused_before_the_model_is_asked(node: Node, double: Any) -> None:
+def test_a_batch_over_the_bound_is_refused_before_the_model_is_asked(plane: DataPlane, double: Any) -> None:
     """Whole or in parts."""
     with pytest.raises(TooLargeError):
-        node.infer(double, call(rows=5))
+        whole(plane.infer(double, call(rows=5)))
     with pytest.raises(TooLargeError):
-        next(node.stream(double, call(rows=5)))
+        next(plane.stream(double, call(rows=5)))
     assert double.calls == []
 
 
-def test_parts_are_given_as_they_come(node: Node, double: Any) -> None:
+def test_parts_are_given_as_they_come(plane: DataPlane, double: Any) -> None:
     """Each with the request's parameters and the outputs asked for; the last says so."""
-    parts = list(node.stream(double, call(mark="a"), ["word"]))
+    parts = list(plane.stream(double, call(mark="a"), ["word"]))
     assert [list(part.outputs["word"]) for part in parts] == [[b"row 0"], [b"row 1"]]
     assert [part.parameters for part in parts] == [{"mark": "a", "row": 0}, {"mark": "a", "row": 1}]
     assert [part.last for part in parts] == [False, True]
 
 
-def test_answers_and_failures_are_counted(node: Node, double: Any) -> None:
+def test_answers_and_failures_are_counted(plane: DataPlane, double: Any) -> None:
     """What was refused is a failure too; an answer in parts is one."""
-    node.infer(double, call())
-    list(node.stream(double, call()))
+    whole(plane.infer(double, call()))
+    list(plane.stream(double, call()))
     with pytest.raises(InputError):
-        node.infer(double, call(), ["thrice"])
-    found = node.statistics.of(double)
+        whole(plane.infer(double, call(), ["thrice"]))
+    found = plane.statistics.of(double)
     assert found["inference_count"] == 4
     assert {kind: stats["count"] for kind, stats in found["inference_stats"].items()} == {"success": 2, "fail": 1}

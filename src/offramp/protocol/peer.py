@@ -1,4 +1,4 @@
-"""A client of one node: every call has a deadline, every failure is an error of ours that names the peer."""
+"""A node at the other end: every call has a deadline, every failure is an error of ours that names the peer."""
 
 import time
 from collections.abc import Iterator
@@ -14,10 +14,9 @@ from tritonclient.grpc import service_pb2_grpc
 from offramp.errors import InputError, LinkError, UnreachableError
 from offramp.protocol.served import Parameters, Result
 from offramp.protocol.status import error_of
-from offramp.protocol.tensors import read_outputs, read_parameters, write_request
+from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
 from offramp.sockets import check_address
 
-FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
 # A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
 # calls nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
 KEEPALIVE_MS = 10_000
@@ -59,7 +58,7 @@ class ModelStatistics:
     seconds: float  # of the requests that were answered, added up
 
 
-class Client:
+class Peer:
     """Calls one node. Safe to use from several threads at once.
 
     With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors all the same.

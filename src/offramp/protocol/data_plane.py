@@ -3,14 +3,15 @@
 Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from offramp.errors import InputError
 from offramp.protocol.catalog import Catalog
-from offramp.protocol.limits import Limits
-from offramp.protocol.served import Call, Parameters, Result, Served
+from offramp.protocol.request_bounds import RequestBounds
+from offramp.protocol.served import Call, Parameters, Pending, Result, Served
 from offramp.protocol.statistics import Statistics
+from offramp.protocol.work import Steps
 
 FOREVER = 1e8  # seconds, three years: grpc gives the end of its calendar to who sets no deadline
 TIMEOUT = "timeout"  # Triton's name of the parameter by which a request states its deadline, in microseconds
@@ -31,35 +32,47 @@ CONSUMED = frozenset(
 )
 
 
-class Node:
-    """Models behind one set of bounds and one set of counts."""
+class DataPlane:
+    """Models behind one set of bounds and one set of counts: MLServer's and KServe's name for it."""
 
     def __init__(self, models: Iterable[Served], max_batch: int) -> None:
         self.catalog = Catalog(models)
-        self.limits = Limits.of(self.catalog, max_batch)
+        self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics()
 
-    def infer(self, model: Served, call: Call, asked: Collection[str] = ()) -> Result:
+    def infer(self, model: Served, call: Call, asked: Collection[str] = ()) -> Steps[Result]:
         """Answer a request whole; of the outputs, those asked for by name, or all.
 
         Raises InputError and its kin for what does not fit, and whatever the model raises.
         """
-        with self.statistics.measured(model, call):
-            call = self._admitted(model, call, asked)
-            return _chosen(call, model.infer(call), asked)
+        return self._answer(model, call, asked, lambda admitted: (model.infer(admitted),))
 
-    def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Iterator[Result]:
+    def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Steps[Result]:
         """Answer a request in parts, as `infer` does."""
+        return self._answer(model, call, asked, model.stream)
+
+    def _answer(
+        self, model: Served, call: Call, asked: Collection[str], ask: Callable[[Call], Iterable[Result | Pending]]
+    ) -> Steps[Result]:
+        last = None
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
-            for part in model.stream(call):
-                yield _chosen(call, part, asked)
+            for found in ask(call):
+                if isinstance(found, Pending):
+                    yield found.answer
+                result = _chosen(call, found.finish() if isinstance(found, Pending) else found, asked)
+                if result.last:
+                    last = result
+                else:
+                    yield result
+        if last is not None:  # counted by now: who has it, and asks how many there were, finds it among them
+            yield last
 
     def _admitted(self, model: Served, call: Call, asked: Collection[str]) -> Call:
         known = [spec.name for spec in model.outputs]
         if unknown := [name for name in asked if name not in known]:
             raise InputError(f"output {unknown[0]!r}: {model.name} gives {', '.join(known)}.")
-        self.limits.check(model, call.inputs)
+        self.bounds.check(model, call.inputs)
         return replace(call, timeout=_timeout(call))
 
 

@@ -17,7 +17,7 @@ TEXT = 3  # a number in JSON takes up to 24 characters and comma, the widest ten
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestBounds:
     """Bounds of one request."""
 
     batch: int  # samples

@@ -1,6 +1,5 @@
-"""A client of one node: what it asks, and how failures become errors of ours that name the peer."""
+"""A node at the other end: what is asked of it, and how failures become errors of ours that name the peer."""
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,9 +22,10 @@ from offramp.errors import (
     UnknownModelError,
     UnreachableError,
 )
-from offramp.protocol.client import Client, ModelMetadata, check_address
+from offramp.protocol.peer import ModelMetadata, Peer, check_address
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
+from ports import HERE, held_port
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 X = {"x": np.array([[1, 2], [3, 4]], np.float32)}
@@ -55,21 +55,21 @@ def server(model: Any, other: Any) -> Iterator[Server]:
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[Client]:
+def client(server: Server) -> Iterator[Peer]:
     """A client of it."""
-    with Client(server.address) as client:
+    with Peer(server.address) as client:
         yield client
 
 
 @contextmanager
-def other_maker(servicer: Any) -> Iterator[Client]:
+def other_maker(servicer: Any) -> Iterator[Peer]:
     """A server of the protocol that is not ours, and a client of it."""
     server = grpc.server(ThreadPoolExecutor(2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        with Client(f"127.0.0.1:{port}") as client:
+        with Peer(f"127.0.0.1:{port}") as client:
             yield client
     finally:
         server.stop(WAIT).wait(WAIT)
@@ -85,13 +85,13 @@ def test_an_address_comes_back(address: str) -> None:
 def test_an_address_that_is_none_is_said(address: str) -> None:
     """With an example of one."""
     with pytest.raises(InputError) as caught:
-        Client(address)
+        Peer(address)
     assert str(caught.value) == (
         f"address {address!r}: expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001."
     )
 
 
-def test_a_model_says_what_it_takes_and_gives(client: Client) -> None:
+def test_a_model_says_what_it_takes_and_gives(client: Peer) -> None:
     """Metadata and configuration."""
     client.wait_ready(WAIT)
     assert client.metadata("double", WAIT) == ModelMetadata(
@@ -101,7 +101,7 @@ def test_a_model_says_what_it_takes_and_gives(client: Client) -> None:
     assert client.config("double", WAIT, "8") == {"colour": "blue"}
 
 
-def test_a_model_is_made_ready(client: Client, model: Any) -> None:
+def test_a_model_is_made_ready(client: Peer, model: Any) -> None:
     """Of a version, or of any."""
     before = model.prepared
     client.prepare("double", WAIT)
@@ -109,7 +109,7 @@ def test_a_model_is_made_ready(client: Client, model: Any) -> None:
     assert model.prepared == before + 2
 
 
-def test_an_answer_comes_whole(client: Client) -> None:
+def test_an_answer_comes_whole(client: Peer) -> None:
     """Its tensors, and its parameters beside those of the request."""
     result = client.infer("double", X, timeout=WAIT, version="7", parameters={"mark": 2**63})
     assert result.outputs["twice"].tolist() == [[2, 4], [6, 8]]
@@ -118,7 +118,7 @@ def test_an_answer_comes_whole(client: Client) -> None:
     assert result.last
 
 
-def test_the_deadline_of_a_call_reaches_the_model(client: Client, model: Any) -> None:
+def test_the_deadline_of_a_call_reaches_the_model(client: Peer, model: Any) -> None:
     """As the seconds that are left of it."""
     client.infer("double", X, timeout=WAIT)
     assert 0 < model.calls[-1].timeout < WAIT + 1  # grpc rounds up
@@ -132,7 +132,7 @@ def test_a_caller_that_sets_no_deadline_has_none(server: Server, model: Any) -> 
     assert model.calls[-1].timeout is None
 
 
-def test_answers_in_parts_come_one_after_the_other(client: Client) -> None:
+def test_answers_in_parts_come_one_after_the_other(client: Peer) -> None:
     """Of one request after the other; the last part of each says so."""
     parts = list(client.stream("double", iter([(X, {"mark": 1}), (X, {"mark": 2})]), timeout=WAIT))
     assert [(part.parameters["mark"], part.parameters["row"], part.last) for part in parts] == [
@@ -140,14 +140,14 @@ def test_answers_in_parts_come_one_after_the_other(client: Client) -> None:
     ]  # fmt: skip
 
 
-def test_a_stream_asks_the_version_that_it_names(client: Client, other: Any) -> None:
+def test_a_stream_asks_the_version_that_it_names(client: Peer, other: Any) -> None:
     """Each of its requests."""
     asked = len(other.calls)
     assert len(list(client.stream("double", iter([(X, {}), (X, {})]), timeout=WAIT, version="8"))) == 4
     assert len(other.calls) == asked + 2
 
 
-def test_statistics_count_each_version_apart(client: Client) -> None:
+def test_statistics_count_each_version_apart(client: Peer) -> None:
     """Samples, and the seconds of the requests that were answered."""
     before = client.statistics("double", WAIT)
     client.infer("double", X, timeout=WAIT, version="8")
@@ -178,14 +178,14 @@ def test_a_stream_goes_on_after_a_request_that_failed(server: Server) -> None:
     ]
 
 
-def test_an_error_in_a_stream_is_ours(client: Client) -> None:
+def test_an_error_in_a_stream_is_ours(client: Peer) -> None:
     """And names the peer."""
     with pytest.raises(LinkError) as caught:
         list(client.stream("double", iter([({}, {})]), timeout=WAIT))
     assert str(caught.value) == (f"{client.address}: INVALID_ARGUMENT: inputs: expected exactly one, 'x', got nothing.")
 
 
-def test_a_stream_that_is_cancelled_ends(client: Client) -> None:
+def test_a_stream_that_is_cancelled_ends(client: Peer) -> None:
     """From another thread, without an error."""
     asked = threading.Event()
 
@@ -221,7 +221,7 @@ FAILED: dict[str, tuple[dict[str, Any], type[OfframpError], str]] = {
 
 
 @pytest.mark.parametrize("case", FAILED)
-def test_a_refusal_is_the_error_that_the_peer_raised(client: Client, case: str) -> None:
+def test_a_refusal_is_the_error_that_the_peer_raised(client: Peer, case: str) -> None:
     """With its words, behind its address."""
     asked, kind, message = FAILED[case]
     with pytest.raises(OfframpError) as caught:
@@ -230,20 +230,20 @@ def test_a_refusal_is_the_error_that_the_peer_raised(client: Client, case: str) 
     assert str(caught.value) == f"{client.address}: {message}"
 
 
-def test_a_defect_of_the_peer_is_a_link_error(client: Client) -> None:
+def test_a_defect_of_the_peer_is_a_link_error(client: Peer) -> None:
     """Its log has the details, its client has not."""
     with pytest.raises(LinkError) as caught:
         client.infer("double", X, timeout=WAIT, parameters={"fail": "defect"})
     assert str(caught.value) == f"{client.address} failed with INTERNAL: the node failed; its log has the details."
 
 
-def test_a_message_over_the_bound_is_too_large(client: Client) -> None:
+def test_a_message_over_the_bound_is_too_large(client: Peer) -> None:
     """And no overload."""
     with pytest.raises(TooLargeError):
         client.infer("double", {"x": np.zeros((100_000, 2), np.float32)}, timeout=WAIT)
 
 
-def test_an_answer_that_does_not_come_in_time_is_late(client: Client, model: Any) -> None:
+def test_an_answer_that_does_not_come_in_time_is_late(client: Peer, model: Any) -> None:
     """Every call has a deadline."""
     model.opened.clear()
     try:
@@ -255,15 +255,13 @@ def test_an_answer_that_does_not_come_in_time_is_late(client: Client, model: Any
 
 
 @pytest.fixture
-def nobody() -> Iterator[Client]:
+def nobody() -> Iterator[Peer]:
     """A client of an address where nobody listens."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        with Client(f"127.0.0.1:{held.getsockname()[1]}") as client:
-            yield client
+    with held_port() as port, Peer(f"{HERE}:{port}") as client:
+        yield client
 
 
-ASKED: dict[str, Callable[[Client], Any]] = {
+ASKED: dict[str, Callable[[Peer], Any]] = {
     "prepare": lambda client: client.prepare("double", WAIT),
     "metadata": lambda client: client.metadata("double", WAIT),
     "config": lambda client: client.config("double", WAIT),
@@ -274,7 +272,7 @@ ASKED: dict[str, Callable[[Client], Any]] = {
 
 
 @pytest.mark.parametrize("call", ASKED)
-def test_a_peer_that_is_not_there_is_unreachable(nobody: Client, call: str) -> None:
+def test_a_peer_that_is_not_there_is_unreachable(nobody: Peer, call: str) -> None:
     """Whatever it is asked."""
     with pytest.raises(UnreachableError) as caught:
         ASKED[call](nobody)
@@ -282,7 +280,7 @@ def test_a_peer_that_is_not_there_is_unreachable(nobody: Client, call: str) -> N
     assert str(caught.value).endswith("). Start it, or check the address and the network.")
 
 
-def test_a_peer_that_is_not_there_in_time_is_unreachable(nobody: Client) -> None:
+def test_a_peer_that_is_not_there_in_time_is_unreachable(nobody: Peer) -> None:
     """It is waited for, and no longer."""
     with pytest.raises(UnreachableError) as caught:
         nobody.wait_ready(0.1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from offramp.errors import TooLargeError
-from offramp.protocol.limits import ENCODED, SLACK, TEXT, Limits
+from offramp.protocol.request_bounds import ENCODED, SLACK, TEXT, RequestBounds
 from offramp.protocol.served import Call, Result, TensorSpec
 
 
@@ -31,32 +31,32 @@ IMAGE = TensorSpec("image", "FP32", (-1, 3, 4, 5))
 
 def test_bounds_are_those_of_the_widest_type_at_the_largest_batch() -> None:
     """60 numbers a sample, 8 bytes each; in JSON three times that."""
-    limits = Limits.of([Taking(IMAGE)], 10)
-    assert limits == Limits(10, 4_800 + SLACK, TEXT * 4_800 + SLACK)
+    bounds = RequestBounds.of([Taking(IMAGE)], 10)
+    assert bounds == RequestBounds(10, 4_800 + SLACK, TEXT * 4_800 + SLACK)
 
 
 def test_the_largest_input_of_any_model_counts() -> None:
     """The bounds hold before it is known which model a message is for."""
     small = TensorSpec("small", "FP32", (-1, 2))
-    assert Limits.of([Taking(small), Taking(small, IMAGE)], 10) == Limits.of([Taking(IMAGE)], 10)
+    assert RequestBounds.of([Taking(small), Taking(small, IMAGE)], 10) == RequestBounds.of([Taking(IMAGE)], 10)
 
 
 def test_encoded_images_get_room() -> None:
     """A camera's JPEG is far larger than what a small network takes."""
-    limits = Limits.of([Taking(TensorSpec("image", "FP32", (-1, 1, 2, 2), ("BYTES",)))], 1)
-    assert limits == Limits(1, ENCODED, ENCODED)
+    bounds = RequestBounds.of([Taking(TensorSpec("image", "FP32", (-1, 1, 2, 2), ("BYTES",)))], 1)
+    assert bounds == RequestBounds(1, ENCODED, ENCODED)
 
 
 def test_a_node_without_inputs_takes_small_messages() -> None:
     """There is nothing large to send it."""
-    assert Limits.of([Taking()], 10) == Limits(10, SLACK, SLACK)
+    assert RequestBounds.of([Taking()], 10) == RequestBounds(10, SLACK, SLACK)
 
 
 def test_a_batch_over_the_bound_is_said() -> None:
     """With both remedies."""
     model = Taking(IMAGE)
     with pytest.raises(TooLargeError) as caught:
-        Limits.of([model], 2).check(model, {"image": np.zeros((3, 1), np.float32)})
+        RequestBounds.of([model], 2).check(model, {"image": np.zeros((3, 1), np.float32)})
     assert str(caught.value) == (
         "image: a batch of 3, and this node takes at most 2 samples in one request. Send smaller batches, or start the "
         "node with a larger --max-batch."
@@ -66,18 +66,18 @@ def test_a_batch_over_the_bound_is_said() -> None:
 def test_a_batch_at_the_bound_is_taken() -> None:
     """And so is what is no batch at all: the model says what is wrong with it."""
     model = Taking(IMAGE)
-    limits = Limits.of([model], 2)
-    limits.check(model, {"image": np.zeros((2, 1))})
-    limits.check(model, {"image": np.zeros(())})
-    limits.check(model, {"other": np.zeros(100)})
+    bounds = RequestBounds.of([model], 2)
+    bounds.check(model, {"image": np.zeros((2, 1))})
+    bounds.check(model, {"image": np.zeros(())})
+    bounds.check(model, {"other": np.zeros(100)})
 
 
 def test_a_body_over_the_bound_is_said() -> None:
     """At the bound it is taken."""
-    limits = Limits(2, 10, 20)
-    limits.check_body(20)
+    bounds = RequestBounds(2, 10, 20)
+    bounds.check_body(20)
     with pytest.raises(TooLargeError) as caught:
-        limits.check_body(21)
+        bounds.check_body(21)
     assert str(caught.value) == (
         "body: 21 bytes, and this node takes at most 20 in one request. Send smaller batches, or start the node with a "
         "larger --max-batch."

@@ -1,0 +1,23 @@
+"""What the system tells of processes: whom one has started, and whether one has ended."""
+
+from pathlib import Path
+
+
+def children(pid: int) -> set[int]:
+    """The processes that any of its threads has started and that have not been waited for."""
+    return {int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")}
+
+
+def ended(pid: int) -> bool:
+    """There is no such process any more, or nothing of it but its name."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # the thread's end
+        return []
