@@ -77,7 +77,10 @@ class CodecResult(Frozen):
 
 
 class CutSpec(Frozen):
-    """How features cross a boundary. `scale` is of uint8: one step of each channel, or of all (the image)."""
+    """How features cross a boundary. `scale` is of uint8: one step of each channel, or of all (the image).
+
+    Features that uint8 cannot hold have no scale, and no uint8 among their codecs.
+    """
 
     boundary: int
     scale: tuple[float, ...]
@@ -195,9 +198,19 @@ class Manifest(Document):
             raise InputError(f"cut {boundary}: {self.model} can be cut at {places}. Choose one of them.")
         return found[boundary]
 
-    def check_cut(self, boundary: int) -> int:
-        """Give `boundary` back if the network can be cut there or ends there."""
-        return boundary if boundary == self.last else self.cut(boundary).boundary
+    def check_cut(self, boundary: int, codec: Codec = "fp32") -> int:
+        """Give `boundary` back if the network ends there, or can be cut there with features in a codec."""
+        if boundary != self.last and (why := self.lacks(boundary, codec)):
+            raise InputError(f"codec {codec}: {why}. Choose {' or '.join(self.cut(boundary).codecs)}.")
+        return boundary
+
+    def lacks(self, boundary: int, codec: Codec) -> str:
+        """Why features cannot cross a cut in a codec; nothing where they can."""
+        if codec in self.cut(boundary).codecs:
+            return ""
+        shape = self.stages[boundary - 1].shape
+        found = "go below 0" if len(shape) == 3 else f"have {len(shape) + 1} dimensions"
+        return f"at cut {boundary} the features of {self.model} {found}, and it is of 4, none of them below 0"
 
     def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
         """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
-from offramp.artifacts.codec import CODECS, Codec
+from offramp.artifacts.codec import Codec
 from offramp.errors import InputError
 from offramp.nodes.batching import Batcher
 from offramp.nodes.contract import DATATYPES, DIRECT, REPLY_AS, ROW, tail_name
@@ -119,7 +119,9 @@ class Tail:
 def tails(bundle: Bundle, threads: int = 0, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
     """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
     found = [
-        Tail(bundle, cut.boundary, codec, threads, batcher, choice) for cut in bundle.manifest.cuts for codec in CODECS
+        Tail(bundle, cut.boundary, codec, threads, batcher, choice)
+        for cut in bundle.manifest.cuts
+        for codec in cut.codecs
     ]
     found[0].open()  # a graph that this runtime cannot run is found before anybody asks
     return found

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self
 
 from offramp.artifacts.bundle import Bundle, Manifest
-from offramp.artifacts.codec import CODECS
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
@@ -148,8 +147,8 @@ def _title(bundles: list[Bundle]) -> str:
     """What a cloud says of itself: `cloud: mem, tail-0 to tail-8-uint8, bundle 3f…`."""
     said = []
     for bundle in bundles:
-        cuts = [cut.boundary for cut in bundle.manifest.cuts]
-        names = f"{tail_name(cuts[0], CODECS[0])} to {tail_name(cuts[-1], CODECS[-1])}"
+        tails_of = [tail_name(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
+        names = f"{tails_of[0]} to {tails_of[-1]}"
         said.append(f"{bundle.manifest.model}, {names}, bundle {bundle.id}")
     return f"cloud: {' and '.join(said)}"
 

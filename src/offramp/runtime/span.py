@@ -112,8 +112,10 @@ def cut_out(bundle: Bundle, spec: SpanSpec, precision: Precision = "fp32") -> tu
     model = extract(graph, [source], wanted, str(bundle.path / name))
     outputs = {name: name for name in wanted}
     if spec.takes != "fp32":
+        manifest.check_cut(spec.start, spec.takes)
         prepend_decoder(model, source, spec.takes, manifest.cut(spec.start).scale)
     if spec.gives and spec.gives != "fp32":
+        manifest.check_cut(spec.end, spec.gives)
         append_encoder(model, target, spec.gives, manifest.cut(spec.end).scale)
         outputs[target] = encoded_name(target, spec.gives)
     return model.SerializeToString(), encoded_name(source, spec.takes), outputs
