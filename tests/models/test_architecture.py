@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from offramp.errors import InputError
-from offramp.models.architecture import PRESETS, Architecture, preset
+from offramp.models.architecture import PRESETS, Architecture, StandardCnn, preset
 
 NINE = st.sets(st.integers(1, 8)).map(lambda local: (*sorted(local), 9))
 
@@ -22,7 +22,7 @@ def small(**changes: object) -> Architecture:
         "channels": 1, "height": 8, "width": 8, "classes": ("a", "b"),
         "widths": (8, 8, 8), "pool_after": (1,), "exits": (1, 2, 3),
     }  # fmt: skip
-    return Architecture.model_validate(values | changes)
+    return StandardCnn.model_validate(values | changes)
 
 
 def test_an_unknown_preset_is_refused_with_the_choices() -> None:
@@ -77,4 +77,4 @@ def test_images_that_pool_down_to_one_pixel_are_enough() -> None:
 def test_an_architecture_survives_its_document(exits: tuple[int, ...]) -> None:
     """JSON and back gives the same architecture."""
     architecture = nine_blocks(exits)
-    assert Architecture.model_validate_json(architecture.model_dump_json()) == architecture
+    assert StandardCnn.model_validate_json(architecture.model_dump_json()) == architecture

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from offramp.artifacts.names import parse_exits
-from offramp.models.architecture import PRESETS, Architecture, preset
+from offramp.models.architecture import PRESETS, Architecture, StandardCnn, preset
 from offramp.models.cnn import standard_cnn
 from offramp.models.count import ModuleCost, count
 
 TEN = tuple("0123456789")
-SMALL = Architecture(
+SMALL = StandardCnn(
     channels=3, height=8, width=12, classes=TEN[:4], widths=(8, 12, 16), pool_after=(1, 2), exits=(1, 3)
 )
 

@@ -12,30 +12,57 @@ Head = Literal["linear", "conv"]
 
 
 class Architecture(Frozen):
-    """The standard CNN of the paper's Figure 1 with exits: stage i is a block of two convolutions of `widths[i-1]`.
+    """What networks of every family have in common. `exits` names the boundaries that have a head, the last always."""
 
-    A 2x2 average pooling stands after each block named in `pool_after`. `exits` names the boundaries that have a head;
-    the last one always has. `head` is the kind of every head but the last: the paper's pooling and linear layer, or a
-    convolution before them. `bottlenecks` gives, by boundary, the few channels that cross it (`models.bottleneck`).
-    """
-
+    family: str
     channels: int
     height: int
     width: int
     classes: tuple[str, ...]
-    widths: tuple[int, ...]
-    pool_after: tuple[int, ...]
     exits: tuple[int, ...]
-    head: Head = "linear"
-    bottlenecks: dict[int, int] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        last = len(self.widths)
+    def _has_exits(self) -> Self:
+        last = self.last
         if not self.classes:
             raise ValueError("classes: at least one is needed")
         if list(self.exits) != sorted(set(self.exits)) or not self.exits or self.exits[-1] != last or self.exits[0] < 1:
             raise ValueError(f"exits must rise within 1 to {last} and end at {last}, got {list(self.exits)}")
+        return self
+
+    @property
+    def last(self) -> int:
+        """The last exit, and the number of stages."""
+        return max(self.exits, default=0)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The input `(C, H, W)`."""
+        return self.channels, self.height, self.width
+
+    @property
+    def name(self) -> str:
+        """What it is called by its exits: standard, sem-k, mem, exits-2-5 and the like."""
+        return name_of(self.exits)
+
+
+class StandardCnn(Architecture):
+    """The standard CNN of the paper's Figure 1 with exits: stage i is a block of two convolutions of `widths[i-1]`.
+
+    A 2x2 average pooling stands after each block named in `pool_after`. `head` is the kind of every head but the last:
+    the paper's pooling and linear layer, or a convolution before them. `bottlenecks` gives, by boundary, the few
+    channels that cross it (`models.bottleneck`).
+    """
+
+    family: Literal["standard-cnn"] = "standard-cnn"
+    widths: tuple[int, ...]
+    pool_after: tuple[int, ...]
+    head: Head = "linear"
+    bottlenecks: dict[int, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_blocks(self) -> Self:
+        last = self.last
         if any(not 1 <= boundary < last for boundary in self.pool_after):
             raise ValueError(f"pool_after must lie within 1 to {last - 1}, got {list(self.pool_after)}")
         if min(self.height, self.width) >> len(set(self.pool_after)) < 1:
@@ -50,22 +77,12 @@ class Architecture(Frozen):
 
     @property
     def last(self) -> int:
-        """The last exit, and the number of stages."""
+        """The last exit, and the number of blocks."""
         return len(self.widths)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The input `(C, H, W)`."""
-        return self.channels, self.height, self.width
-
-    @property
-    def name(self) -> str:
-        """What it is called by its exits: standard, sem-k, mem, exits-2-5 and the like."""
-        return name_of(self.exits)
 
 
 class Preset(Frozen):
-    """Sizes of a network that suit a kind of machine."""
+    """Sizes of a standard CNN that suit a kind of machine."""
 
     channels: int
     size: int
@@ -78,12 +95,12 @@ class Preset(Frozen):
         classes: tuple[str, ...],
         head: str = "linear",
         bottlenecks: dict[int, int] | None = None,
-    ) -> Architecture:
+    ) -> StandardCnn:
         """Give the network of these sizes with these exits and classes; an InputError says what does not fit."""
         if head not in get_args(Head):
             raise InputError(f"head {head!r}: unknown. Choose one of {', '.join(get_args(Head))}.")
         try:
-            return Architecture(
+            return StandardCnn(
                 channels=self.channels,
                 height=self.size,
                 width=self.size,
