@@ -10,14 +10,12 @@ against the network run in this process. All clients share one process, and that
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,18 +28,20 @@ from tritonclient.grpc import service_pb2_grpc
 from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
-from offramp.bench.processes import running
+from offramp.children import Child, at_stop, be_child, ready_line
 from offramp.export.write import export
+from offramp.nodes.batching import Limits
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import tail_name
-from offramp.nodes.process import READY
+from offramp.nodes.process import child_node
+from offramp.nodes.settings import CloudSettings
 from offramp.protocol.peer import OPTIONS
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import read_outputs, write_request
 from offramp.runtime.span import RUNTIME, SpanSpec, open_span
 from untrained import architecture_of, noise, untrained
 
-CONTENDERS = {"alone": ("--batch-size", "1"), "batched": (), "wait": ("--max-wait-ms", "2")}
+CONTENDERS = {"alone": Limits(batch=1), "batched": Limits(), "wait": Limits(wait=0.002)}
 TIMEOUT = 60.0
 
 
@@ -73,12 +73,14 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
     shape = bundle.manifest.feature_shape(options.boundary)
     rng = np.random.default_rng(options.seed)
     figures: dict[str, Any] = {}
-    engine = ("--runtime", "onnxruntime", "--precision", "fp32")  # direct's, and that of the answers compared with
-    common = (str(bundle.path), "--port", "0", "--threads", str(options.threads), *engine)
+    # The runtime is direct's, and that of the answers compared with.
+    common = {"threads": options.threads, "runtime": "onnxruntime", "precision": "fp32"}
     with ExitStack() as stack:
-        addresses = {"direct": stack.enter_context(_direct(bundle, options.threads))}
-        for name, flags in CONTENDERS.items():
-            addresses[name] = stack.enter_context(running("cloud", *common, *flags)).address()
+        direct = Child("the cloud without a batcher", (__file__, "--serve-direct"), f"{options.threads} {bundle.path}")
+        addresses = {"direct": stack.enter_context(direct).address()}
+        for name, limits in CONTENDERS.items():
+            settings = CloudSettings(bundles=(str(bundle.path),), limits=limits, **common)
+            addresses[name] = stack.enter_context(child_node(settings)).address()
         for clients in options.clients:
             batches = [rng.random((options.batch_size, *shape), np.float32) for _ in range(clients)]
             callers = {
@@ -121,23 +123,15 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
     return figures
 
 
-@contextmanager
-def _direct(bundle: Bundle, threads: int) -> Iterator[str]:
-    """A cloud without a batcher: this script in a process of its own; gives its address."""
-    command = [sys.executable, __file__, "--serve-direct", str(bundle.path), "--threads", str(threads)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().split()[1]
-        finally:
-            process.terminate()
-
-
-def _serve_direct(path: Path, threads: int) -> None:
-    server = Server(tails(Bundle.open(path), threads), "127.0.0.1", 0, max_batch=256)
+def _serve_direct(settings: str) -> None:
+    """Be a cloud without a batcher."""
+    threads, path = settings.strip().split(" ", 1)
+    server = Server(tails(Bundle.open(path), int(threads)), "127.0.0.1", 0, max_batch=256)
     server.start()
-    print(f"{READY} {server.address}", flush=True)
-    threading.Event().wait()
+    stop = threading.Event()
+    at_stop(stop.set)
+    print(ready_line(server.address, "direct"), flush=True)
+    stop.wait()
 
 
 def main() -> None:
@@ -152,10 +146,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="of each session; 0 for every core")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, help="default 9")
-    parser.add_argument("--serve-direct", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--serve-direct", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve_direct:
-        _serve_direct(options.serve_direct, options.threads)
+        be_child(_serve_direct)
     options.rounds = options.rounds or (3 if options.quick else 9)
     requests = 160 if options.quick else 800
 

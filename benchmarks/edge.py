@@ -23,7 +23,6 @@ from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import edge_and_cloud
 from offramp.client.describe import describe_edge, read_answers
 from offramp.client.streaming import Conversation
 from offramp.exits.answers import Answers, Judged, Tier, merge
@@ -31,6 +30,8 @@ from offramp.exits.decision import Decision
 from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
+from offramp.nodes.process import child_node
+from offramp.nodes.settings import CloudSettings, EdgeSettings
 from offramp.nodes.upstream import Finished
 from offramp.protocol.peer import Peer
 from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
@@ -116,9 +117,11 @@ def measure(bundle: Bundle, plan: Plan, threads: int, batch_sizes: dict[int, int
     edge = Edge(bundle, plan, Instant(len(bundle.manifest.classes)), threads=threads)
     everything = np.random.default_rng(0).random((max(batch_sizes), *bundle.manifest.preprocessing.shape), np.float32)
     figures: dict[str, Any] = {}
+    common = {"bundles": (str(bundle.path),), "threads": threads, "runtime": "onnxruntime", "precision": "fp32"}
     with (
-        edge_and_cloud(bundle.path, plan, threads=threads) as address,
-        Peer(address) as client,
+        child_node(CloudSettings(**common)) as node,
+        child_node(EdgeSettings(**common, plan=plan, cloud=node.address())) as front,
+        Peer(front.address()) as client,
         Conversation(client) as conversation,
     ):
         figures["edge_runtime"] = describe_edge(client).runtime

@@ -16,9 +16,10 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.bench.drive import Drive, drive
-from offramp.bench.processes import running
 from offramp.exits.answers import Tier
 from offramp.export.write import export
+from offramp.nodes.process import child_node
+from offramp.nodes.settings import CloudSettings, EdgeSettings
 from offramp.protocol.peer import Peer
 from offramp.runtime.span import RUNTIME
 from untrained import architecture_of, noise, untrained
@@ -48,13 +49,11 @@ def main() -> None:
         path = Path(folder)
         bundle: Bundle = export(untrained(architecture, path), path / "bundle", noise(architecture, 64))
         pixels = bundle.manifest.preprocessing.from_uint8(noise(architecture, 320).images)
-        common = ("--port", "0", "--threads", str(options.threads), "--runtime", "onnxruntime", "--no-http")
-        plan_file = path / "plan.json"
-        Plan.of(options.exit, 0.5).write(plan_file)
-        with running("cloud", str(bundle.path), *common) as cloud:
-            edge_options = ("--plan", str(plan_file), "--cloud", cloud.address(), *common)
+        common = {"bundles": (str(bundle.path),), "threads": options.threads, "runtime": "onnxruntime"}
+        with child_node(CloudSettings(**common)) as cloud:
+            told = EdgeSettings(**common, plan=Plan.of(options.exit, 0.5), cloud=cloud.address())
             with (
-                running("edge", str(bundle.path), *edge_options) as edge,
+                child_node(told) as edge,
                 Peer(edge.address()) as client,
                 Peer(cloud.address()) as at_cloud,
             ):

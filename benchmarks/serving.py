@@ -35,11 +35,12 @@ from alternate import Spread, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import running
 from offramp.exits.score import softmax
 from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
+from offramp.nodes.process import child_node
+from offramp.nodes.settings import EdgeSettings
 from offramp.protocol.peer import Peer
 from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
 from untrained import architecture_of, noise, untrained
@@ -202,12 +203,8 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
         target = next(iter(outputs))
         plan = Plan.checked(active=[], cut=last)
         library = Edge(bundle, plan, threads=options.threads)
-        edge = stack.enter_context(
-            running(
-                "edge", str(bundle.path), "--cut", str(last), "--port", "0", "--http-port", "0",
-                "--threads", str(options.threads), "--runtime", "onnxruntime",
-            )
-        )  # fmt: skip
+        common = {"bundles": (str(bundle.path),), "threads": options.threads, "runtime": "onnxruntime"}
+        edge = stack.enter_context(child_node(EdgeSettings(**common, plan=plan, http_port=0)))
         grpc_client = stack.enter_context(Peer(edge.address()))
         asks: dict[str, Ask] = {
             "bare": lambda image: softmax(bare.run(image)[target]).astype(np.float32),

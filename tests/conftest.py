@@ -26,6 +26,11 @@ from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole nodes first: their files take longest, and what is run last should leave no worker waiting for another."""
+    items.sort(key=lambda item: "system" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def digits() -> Splits:
     """The digits at the size of the tiny preset."""
@@ -38,7 +43,10 @@ def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Chec
     architecture = preset("tiny").architecture(parse_exits("mem", 9), digits.train.classes)
     settings = Run(architecture, recipe("digits").but(epochs=6), "digits", 0)
     # On one thread, the weights do not depend on how many cores there are or how many test processes share them.
-    return train(settings, digits, tmp_path_factory.mktemp("mem") / "checkpoint", threads=1)
+    # Mutation testing runs a few tests hundreds of times, and names a folder where the network is kept.
+    kept = os.environ.get("OFFRAMP_TESTS_NETWORK")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("mem")
+    return train(settings, digits, folder / "checkpoint", threads=1, resume=bool(kept))
 
 
 @pytest.fixture(scope="session")

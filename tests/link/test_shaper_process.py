@@ -9,7 +9,6 @@ import threading
 
 import pytest
 
-from offramp.bench.processes import link
 from offramp.errors import LinkError
 from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
@@ -47,14 +46,12 @@ def ask(address: str, sent: bytes) -> bytes:
     return heard
 
 
-@pytest.mark.parametrize("start", [link, child_link])
-def test_it_forwards_and_leaves_with_who_asked_for_it(start: object) -> None:
-    """By the verb, and as a child."""
-    assert callable(start)
+def test_a_child_forwards_and_leaves_with_who_asked_for_it() -> None:
+    """It has ended when its context has."""
     before = children(os.getpid())
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=answer, args=(server,), daemon=True).start()
-        with start(LinkShape.parse("10mbit,2ms"), f"127.0.0.1:{server.getsockname()[1]}") as address:
+        with child_link(LinkShape.parse("10mbit,2ms"), f"127.0.0.1:{server.getsockname()[1]}") as address:
             assert ask(address, b"hello" * 1000) == b"hello" * 1000
             (shaper,) = children(os.getpid()) - before
         assert ended(shaper)
@@ -72,16 +69,20 @@ def test_a_child_goes_when_its_parent_has_gone(how: signal.Signals) -> None:
     until(lambda: ended(shaper))
 
 
-def test_the_verb_says_when_it_is_ready_and_ends_at_sigterm() -> None:
+def test_the_verb_forwards_says_when_it_is_ready_and_ends_at_sigterm() -> None:
     """Its first line names its address, what it leads to, and the shape."""
-    command = [sys.executable, "-m", "offramp", "link", "lte", "--to", "127.0.0.1:1"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        process.terminate()
-        _, err = process.communicate(timeout=WAIT)
-    address = line.split()[1]
-    assert line == f"ready {address} link to 127.0.0.1:1, lte: 12 Mbit/s, 35 ms, in user space\n"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=(server,), daemon=True).start()
+        to = f"127.0.0.1:{server.getsockname()[1]}"
+        command = [sys.executable, "-m", "offramp", "link", "lte", "--to", to]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            address = line.split()[1]
+            assert ask(address, b"hello") == b"hello"
+            process.terminate()
+            _, err = process.communicate(timeout=WAIT)
+    assert line == f"ready {address} link to {to}, lte: 12 Mbit/s, 35 ms, in user space\n"
     assert (process.returncode, err) == (0, "")
 
 
@@ -90,4 +91,6 @@ def test_a_child_that_does_not_start_is_said() -> None:
     odd = LinkShape.model_construct(up=None, down=None, delay=11.0, jitter=0.0, loss=0.0)
     with pytest.raises(LinkError) as caught, child_link(odd, "127.0.0.1:1"):
         pass
-    assert str(caught.value) == "the link to 127.0.0.1:1 ended before it was ready. What it said stands above."
+    assert str(caught.value) == (
+        "the link to 127.0.0.1:1 ended before it was ready (exit code 2). What it said stands above."
+    )

@@ -12,10 +12,13 @@ import pytest
 WAIT = 60.0
 NODE = """
 import sys
+from offramp.children import Child
 from offramp.errors import OfframpError
 from offramp.nodes.workers import supervise
+def start(name, changed):
+    return Child(name, ("-c", sys.argv[1]), "", changed=changed)
 try:
-    supervise([sys.executable, "-c", sys.argv[1]], 2, word="ready", line="ready all", grace=float(sys.argv[2]))
+    supervise(start, 2, line="ready all", grace=float(sys.argv[2]))
 except OfframpError as error:
     print(error, file=sys.stderr)
     sys.exit(2)

@@ -61,20 +61,28 @@ def test_a_future_is_done_when_the_steps_go_on(pool: ThreadPoolExecutor) -> None
 
 def test_who_waits_leaves_the_pool_to_others(pool: ThreadPoolExecutor) -> None:
     """Twenty wait on one thread; all have their own once it comes."""
-    answers = [Future[int]() for _ in range(20)]
+    answers, asked = [Future[int]() for _ in range(20)], list[int]()
 
     def steps(number: int, _: threading.Event) -> Steps[int]:
+        asked.append(number)
         yield answers[number]
         yield answers[number].result(0)
 
     async def all_of_them() -> list[int | None]:
         works = [asyncio.create_task(Work(pool, steps, number).result()) for number in range(20)]
-        assert await asyncio.wrap_future(pool.submit(lambda: "free")) == "free"
+        while len(asked) < 20:
+            await asyncio.sleep(0.001)
+        for _ in range(2):  # the first is in the queue before the loop has heard of all steps
+            assert await asyncio.wrap_future(pool.submit(lambda: "free")) == "free"
         for number in reversed(range(20)):
             answers[number].set_result(number)
         return list(await asyncio.gather(*works))
 
-    assert asyncio.run(asyncio.wait_for(all_of_them(), WAIT)) == list(range(20))
+    try:
+        assert asyncio.run(asyncio.wait_for(all_of_them(), WAIT)) == list(range(20))
+    finally:  # a pool whose thread waits would never end
+        for answer in answers:
+            answer.cancel()
 
 
 def test_an_error_of_the_steps_is_raised(pool: ThreadPoolExecutor) -> None:
@@ -104,15 +112,17 @@ def test_steps_are_closed_when_nobody_wants_the_rest(pool: ThreadPoolExecutor) -
             seen.append("closed")
             closed.set()
 
-    async def leave() -> None:
+    async def leave() -> Work[int]:
         work = Work(pool, steps)
         asking = asyncio.create_task(work.result())
         await asyncio.to_thread(entered.wait, WAIT)
         asking.cancel()
         work.close()
+        return work
 
-    asyncio.run(asyncio.wait_for(leave(), WAIT))
+    kept = asyncio.run(asyncio.wait_for(leave(), WAIT))  # closed, not forgotten
     assert closed.wait(WAIT)
+    assert kept.gone.is_set()
     assert seen == ["told", "closed"]
 
 
@@ -126,16 +136,18 @@ def test_steps_that_wait_for_an_answer_are_closed_before_it_comes(pool: ThreadPo
         finally:
             closed.set()
 
-    async def leave() -> None:
+    async def leave() -> Work[int]:
         work = Work(pool, steps)
         asking = asyncio.create_task(work.result())
         while work.step is None or not work.step.done():
             await asyncio.sleep(0.001)
         asking.cancel()
         work.close()
+        return work
 
-    asyncio.run(asyncio.wait_for(leave(), WAIT))
+    kept = asyncio.run(asyncio.wait_for(leave(), WAIT))  # closed, not forgotten
     assert closed.wait(WAIT)
+    assert kept.gone.is_set()
     answer.set_result(1)  # after the loop has ended
 
 

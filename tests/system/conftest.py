@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
+from command_line import Node, running
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
-from offramp.bench.processes import Node, running
 from offramp.data.image_set import Splits
 from offramp.protocol.datatypes import NAMES
 from offramp.protocol.served import Array

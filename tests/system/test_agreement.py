@@ -3,17 +3,18 @@
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from command_line import running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
-from offramp.bench.processes import edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError
 from offramp.exits.answers import Judged, Tier
@@ -22,12 +23,35 @@ from offramp.measure.predict import of_bundle
 from offramp.protocol.peer import Peer
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
+EdgeOf = Callable[[Plan], AbstractContextManager[str]]
+COMMON = ("--port", "0", "--runtime", "onnxruntime", "--precision", "fp32")
 
 
 @pytest.fixture(scope="module")
-def address(bundle: Bundle) -> Iterator[str]:
+def cloud(bundle: Bundle) -> Iterator[str]:
+    """A running cloud, which serves every tail: one for all the edges."""
+    with running("cloud", str(bundle.path), *COMMON) as node:
+        yield node.address()
+
+
+@pytest.fixture(scope="module")
+def edge_of(bundle: Bundle, cloud: str, tmp_path_factory: pytest.TempPathFactory) -> EdgeOf:
+    """Runs an edge in front of it by a plan; gives its address."""
+
+    @contextmanager
+    def edge_of(plan: Plan) -> Iterator[str]:
+        file = tmp_path_factory.mktemp("plan") / "plan.json"
+        plan.write(file)
+        with running("edge", str(bundle.path), "--plan", str(file), "--cloud", cloud, *COMMON) as edge:
+            yield edge.address()
+
+    return edge_of
+
+
+@pytest.fixture(scope="module")
+def address(edge_of: EdgeOf) -> Iterator[str]:
     """A running edge with its cloud."""
-    with edge_and_cloud(bundle.path, Plan.of(3, 0.3)) as edge:
+    with edge_of(Plan.of(3, 0.3)) as edge:
         yield edge
 
 
@@ -74,14 +98,16 @@ PLANS = {
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_every_kind_of_plan_gives_what_offline_evaluation_gives(name: str, bundle: Bundle, digits: Splits) -> None:
+def test_every_kind_of_plan_gives_what_offline_evaluation_gives(
+    name: str, bundle: Bundle, digits: Splits, edge_of: EdgeOf
+) -> None:
     """Codecs, cuts, several exits, drop and other scores: a running edge and cloud answer as predicted."""
     plan = PLANS[name]
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
     cut, codec = (plan.cut, plan.codec) if plan.codec != "fp32" else (0, "fp32")
     offline = of_bundle(bundle, cut, codec).predict(digits.test, "test")
 
-    with edge_and_cloud(bundle.path, plan) as address, Peer(address) as client:
+    with edge_of(plan) as address, Peer(address) as client:
         driven = drive(client, pixels, batch_size=32, warm_up=0)
 
     agreement = check(driven.answers, digits.test, offline, bundle_id=bundle.id, plan=plan)
@@ -96,26 +122,15 @@ def test_every_kind_of_plan_gives_what_offline_evaluation_gives(name: str, bundl
 
 
 @pytest.mark.parametrize("name", ["uint8 features", "several exits", "the 8-bit image instead of features"])
-def test_direct_reply_gives_the_same_answers(name: str, bundle: Bundle, digits: Splits) -> None:
+def test_direct_reply_gives_the_same_answers(
+    name: str, bundle: Bundle, digits: Splits, cloud: str, edge_of: EdgeOf
+) -> None:
     """The cloud's answers come straight from the cloud, and are those that come through the edge."""
     plan = PLANS[name]
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
-    common = ("--port", "0")
-    with running("cloud", str(bundle.path), *common) as cloud:
-        where = cloud.address()
-        exits = [
-            word
-            for active in plan.active
-            for word in ("--exit", f"{active.exit}", "--threshold", f"{active.threshold}")
-        ]
-        options = (*exits, "--cut", str(plan.cut), "--codec", plan.codec, "--cloud", where)
-        with (
-            running("edge", str(bundle.path), *options, *common) as edge,
-            Peer(edge.address()) as client,
-            Peer(where) as direct,
-        ):
-            through = drive(client, pixels, batch_size=32, warm_up=0)
-            straight = drive(client, pixels, batch_size=32, warm_up=0, direct=direct)
+    with edge_of(plan) as address, Peer(address) as client, Peer(cloud) as direct:
+        through = drive(client, pixels, batch_size=32, warm_up=0)
+        straight = drive(client, pixels, batch_size=32, warm_up=0, direct=direct)
 
     assert (through.answers.tier == Tier.CLOUD).any()
     for field in ("label", "exit", "tier", "dropped"):
@@ -127,11 +142,11 @@ def test_direct_reply_gives_the_same_answers(name: str, bundle: Bundle, digits: 
     assert through.bytes_to_cloud < straight.bytes_to_cloud < through.bytes_to_cloud + forwarded * 8 + 12 * 250
 
 
-def test_direct_reply_to_nobody_is_refused(bundle: Bundle, digits: Splits) -> None:
+def test_direct_reply_to_nobody_is_refused(bundle: Bundle, digits: Splits, address: str) -> None:
     """A token under which no stream is open would lose the answer."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:4])
-    with edge_and_cloud(bundle.path, Plan.of(3, 0.0)) as address, Peer(address) as client:
-        asked = iter([({"image": pixels}, {"reply_to": "f" * 32})])
+    with Peer(address) as client:
+        asked = iter([({"image": pixels}, {"reply_to": "f" * 32, "threshold": 0.0})])
         with pytest.raises(LinkError, match="no stream is open here under this token"):
             list(client.stream("classifier", asked, timeout=30))
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
+from command_line import Node, running
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import Node, running
 from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
@@ -147,7 +147,7 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
     bundle: Bundle, features: Array, logits: Array
 ) -> None:
     """Several processes answer; kill -9 of one is survived; SIGTERM ends all of them and gives 0."""
-    cloud = Node("cloud", str(bundle.path), *SETTINGS, "--workers", "2")
+    cloud = running("cloud", str(bundle.path), *SETTINGS, "--workers", "2")
     try:
         address = cloud.address()
         first = workers_of(cloud)
@@ -192,7 +192,7 @@ def test_sigterm_lets_every_process_finish_what_it_has_taken_on(bundle: Bundle, 
     """Calls that run and calls that wait are answered before the node ends with 0."""
     options = ("--workers", workers, "--threads", "1", "--max-batch", "4096", "--queue", "4096")
     pixels = np.full((800, 1, 16, 16), 0.5, np.float32)  # five of the six fit into the queue
-    cloud = Node("cloud", str(bundle.path), *SETTINGS, *options)
+    cloud = running("cloud", str(bundle.path), *SETTINGS, *options)
     try:
         address = cloud.address()
         begun = threading.Barrier(7)

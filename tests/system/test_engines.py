@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import edge_and_cloud, running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PRECISIONS, Engine
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
-from offramp.bench.processes import edge_and_cloud, running
 from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
 from offramp.errors import InputError

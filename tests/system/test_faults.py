@@ -13,13 +13,15 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
+from command_line import edge_and_cloud, running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import Node, edge_and_cloud, running
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
+
+PORTABLE = ("--port", "0", "--runtime", "onnxruntime", "--precision", "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def test_an_unknown_model_is_not_found(triton: InferenceServerClient) -> None:
 
 def test_a_message_over_the_bound_is_refused_and_the_node_goes_on(bundle: Bundle) -> None:
     """Sizes are bounded before memory is taken."""
-    plan = ("--exit", "9", "--threshold", "0.5", "--port", "0", "--max-batch", "8")
+    plan = ("--exit", "9", "--threshold", "0.5", *PORTABLE, "--max-batch", "8")
     with running("edge", str(bundle.path), *plan) as edge, InferenceServerClient(edge.address()) as client:
         with pytest.raises(InferenceServerException) as caught:
             client.infer("classifier", [image(good(512))], client_timeout=30)
@@ -193,9 +195,10 @@ def test_a_cloud_with_another_bundle_is_refused_at_start(
 ) -> None:
     """Features of one network mean nothing to another."""
     other = _other_bundle(bundle, tmp_path / "other")
-    with running("cloud", str(other.path), "--port", "0") as cloud:
+    with running("cloud", str(other.path), *PORTABLE) as cloud:
         where = cloud.address()
-        message = refusal("serve", "edge", str(bundle.path), "--exit", "3", "--threshold", "0.3", "--cloud", where)
+        edge = ("--exit", "3", "--threshold", "0.3", "--cloud", where, *PORTABLE)
+        message = refusal("serve", "edge", str(bundle.path), *edge)
     assert message == (
         f"cloud {where} serves bundle {other.id}, and this edge holds {bundle.id} ({bundle.path}). "
         "Give both nodes the same bundle."
@@ -247,8 +250,8 @@ def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits
 
 def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
     """A node that is told to stop answers what it has taken on and exits with 0."""
-    plan = ("--exit", "9", "--threshold", "0.5", "--port", "0", "--threads", "1", "--max-batch", "4096")
-    edge = Node("edge", str(bundle.path), *plan)
+    plan = ("--exit", "9", "--threshold", "0.5", *PORTABLE, "--threads", "1", "--max-batch", "4096")
+    edge = running("edge", str(bundle.path), *plan)
     try:
         with Peer(edge.address()) as client:
             answered: list[int] = []
@@ -276,12 +279,12 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
 
 def _at(port: int) -> tuple[str, ...]:
     """Where a cloud listens, and nowhere else."""
-    return ("--port", str(port), "--no-http")
+    return ("--port", str(port), "--no-http", *PORTABLE[2:])
 
 
 def _forwarding(port: int, threshold: str) -> tuple[str, ...]:
     """An edge that forwards there what is not sure enough at exit 3."""
-    return ("--exit", "3", "--threshold", threshold, "--cloud", f"{HERE}:{port}", "--port", "0")
+    return ("--exit", "3", "--threshold", threshold, "--cloud", f"{HERE}:{port}", *PORTABLE)
 
 
 def _until_reached(client: Peer) -> list[bytes]:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.bench.check import check
 from offramp.bench.drive import drive
-from offramp.bench.processes import running
 from offramp.data.image_set import Splits
 from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from command_line import running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.bench.processes import running
 from offramp.client.describe import read_answers
 from offramp.data.image_set import Splits
 from offramp.nodes.contract import CLASSIFIER

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from command_line import running
 from offramp.artifacts.suite import bundles_in
-from offramp.bench.processes import running
 from offramp.cli import reproduce as verbs
 from offramp.errors import InputError, OfframpError
 from offramp.paper import run as runner

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from command_line import Node, running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.names import parse_exits
 from offramp.artifacts.plan import Plan
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive
-from offramp.bench.processes import Node, running
 from offramp.client.describe import describe_edge, describe_edges, find_edge
 from offramp.data.image_set import Splits
 from offramp.errors import InputError, LinkError, UnknownModelError
@@ -117,7 +117,7 @@ def test_an_edge_tells_all_its_networks(nodes: Nodes, networks: dict[str, Bundle
 
 def test_the_ready_line_names_all_networks(nodes: Nodes) -> None:
     """In short."""
-    line = " ".join(nodes.edge.ready)
+    line = " ".join(nodes.edge.words)
     assert f" edge: sem-2 (exit 2, T = {T}), standard (cut 9), mem (exit 8, T = {T}), cloud " in line
 
 

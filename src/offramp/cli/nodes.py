@@ -21,10 +21,8 @@ from offramp.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from offramp.artifacts.bundle import Manifest
     from offramp.artifacts.plan import Plan
+    from offramp.nodes.settings import AtLastExit
 
 
 @serve.command("cloud")
@@ -49,13 +47,22 @@ def serve_cloud(
 ) -> None:
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
-    from offramp.nodes.process import CloudSettings
     from offramp.nodes.process import serve_cloud as run
+    from offramp.nodes.settings import CloudSettings
 
-    limits = Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue)
-    bundles = tuple(map(str, _bundles(bundle)))
-    http = _http_port(port, http_port, no_http)
-    run(CloudSettings(bundles, host, port, http, threads, max_batch, limits, workers, runtime, precision))
+    settings = CloudSettings(
+        bundles=_bundles(bundle),
+        host=host,
+        port=port,
+        http_port=_http_port(port, http_port, no_http),
+        threads=threads,
+        max_batch=max_batch,
+        limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
+        workers=workers,
+        runtime=runtime,
+        precision=precision,
+    )
+    run(settings)
 
 
 @serve.command("edge")
@@ -98,16 +105,16 @@ def serve_edge(
     from offramp.errors import InputError
     from offramp.link.shape import LinkShape
     from offramp.nodes.process import serve_edge as run
+    from offramp.nodes.settings import EdgeSettings
 
     shape = None if link is None else LinkShape.parse(link)
     if shape is not None and cloud is None:
         raise InputError(
             f"link {str(shape)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
         )
-    bundles = _bundles(bundle)
-    run(
-        bundles,
-        _plans(plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
+    settings = EdgeSettings(
+        bundles=_bundles(bundle),
+        plan=_plan(plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
@@ -120,6 +127,7 @@ def serve_edge(
         runtime=runtime,
         precision=precision,
     )
+    run(settings)
 
 
 @app.command()
@@ -149,11 +157,11 @@ def link(
         run_shaped(LinkShape.parse(shape), interface, direction)
 
 
-def _bundles(folders: list[Path]) -> list[Path]:
+def _bundles(folders: list[Path]) -> tuple[str, ...]:
     """The bundles meant: each folder's own, or those of a suite's networks."""
     from offramp.artifacts.suite import bundles_in
 
-    return [bundle for folder in folders for bundle in bundles_in(folder)]
+    return tuple(str(bundle) for folder in folders for bundle in bundles_in(folder))
 
 
 def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
@@ -163,7 +171,7 @@ def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
     return http_port if http_port is not None else max(port - 1, 0)
 
 
-def _plans(
+def _plan(
     plan: Path | None,
     exits: list[int],
     thresholds: list[float],
@@ -171,23 +179,17 @@ def _plans(
     codec: str,
     score: str,
     drop: float | None,
-) -> "Callable[[Manifest], Plan]":
-    """What makes each bundle's plan: the same for all, or by a threshold alone, one for each: its last local exit."""
-    from offramp.artifacts.plan import Plan
-
-    if plan is None and not exits and cut is None and len(thresholds) == 1:
-        (alone,) = thresholds
-        return lambda manifest: Plan.at_last_local_exit(manifest, alone, score, codec=codec, drop_threshold=drop)
-    return (Plan.load(plan) if plan else _plan(exits, thresholds, cut, codec, score, drop)).check
-
-
-def _plan(
-    exits: list[int], thresholds: list[float], cut: int | None, codec: str, score: str, drop: float | None
-) -> "Plan":
+) -> "Plan | AtLastExit":
+    """The same plan for all bundles, or by a threshold alone, one for each: its last local exit."""
     from offramp.artifacts.plan import Plan
     from offramp.errors import InputError
+    from offramp.nodes.settings import AtLastExit
 
+    if plan is not None:
+        return Plan.load(plan)
     if not exits and cut is None:
+        if len(thresholds) == 1:
+            return AtLastExit(threshold=thresholds[0], score=score, codec=codec, drop_threshold=drop)
         raise InputError(
             "plan: nothing says what to do. Give --threshold, with --exit or alone, or --cut, or --plan FILE."
         )

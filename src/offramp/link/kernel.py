@@ -7,7 +7,6 @@ each node shapes its own: the edge up, the cloud down.
 
 import functools
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from offramp.children import READY, at_stop
 from offramp.errors import InputError, LinkError
 from offramp.link.shape import LinkShape
 
@@ -76,10 +76,9 @@ def shaped(shape: LinkShape, interface: str, direction: str = "up") -> Iterator[
 def run_shaped(shape: LinkShape, interface: str, direction: str) -> None:
     """Shape what leaves by an interface until SIGTERM or SIGINT."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    at_stop(stop.set)
     with shaped(shape, interface, direction) as by:
-        print(f"ready {interface} {direction}, {shape}, in the {by}", flush=True)
+        print(f"{READY} {interface} {direction}, {shape}, in the {by}", flush=True)
         stop.wait()
 
 

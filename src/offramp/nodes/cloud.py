@@ -118,10 +118,7 @@ class Tail:
 
 def tails(bundle: Bundle, threads: int = 0, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
     """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
-    found = [
-        Tail(bundle, cut.boundary, codec, threads, batcher, choice)
-        for cut in bundle.manifest.cuts
-        for codec in cut.codecs
-    ]
+    places = [(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
+    found = [Tail(bundle, boundary, codec, threads, batcher, choice) for boundary, codec in places]
     found[0].open()  # a graph that this runtime cannot run is found before anybody asks
     return found

@@ -1,86 +1,49 @@
-"""A node as a process: start, say ready, serve until told to stop, finish what is in flight."""
+"""A node as a process: start, say ready, serve until told to stop, finish what is in flight.
 
-import json
-import signal
-import sys
+`python -m offramp.nodes.process` is a child that serves by the settings on its input: a worker of a cloud, or a node
+under measurement.
+"""
+
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Self
+from dataclasses import replace
 
-from offramp.artifacts.bundle import Bundle, Manifest
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
+from offramp.children import Child, at_stop, be_child, ready_line
 from offramp.errors import InputError
-from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
-from offramp.machine import cores_to_use
-from offramp.nodes.batching import Batcher, Limits
+from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import tail_name
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.replies import STREAMS, Replies
+from offramp.nodes.settings import CloudSettings, EdgeSettings, Settings, from_json, to_json
 from offramp.nodes.upstream import RemoteCloud
 from offramp.nodes.workers import supervise
+from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.runtime.choice import AUTO, Choice, choose
 from offramp.runtime.span import SpanSpec
 from offramp.sockets import hold_port
 
-# A node that can answer prints a line that begins with these words and addresses: `ready HOST:PORT http HOST:PORT …`.
-READY, HTTP = "ready", "http"
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
-MOST_WORKERS = 256
+COMMAND = ("-m", "offramp.nodes.process")
 
 
-@dataclass(frozen=True)
-class CloudSettings:
-    """What a cloud serves, and how."""
+def child_node(settings: Settings) -> Child:
+    """Start a node as a child, whose output is kept for messages; its context stops it."""
+    return Child(f"the {settings.node}", COMMAND, to_json(settings), kept=True)
 
-    bundles: tuple[str, ...]
-    host: str = "127.0.0.1"
-    port: int = 0
-    http_port: int | None = None  # None: no HTTP
-    threads: int = 0
-    max_batch: int = 256
-    limits: Limits = field(default_factory=Limits)
-    workers: int = 1
-    runtime: str = AUTO
-    precision: str = AUTO
-    why: str = "as asked"  # these two
 
-    def __post_init__(self) -> None:
-        if not 1 <= self.workers <= MOST_WORKERS:
-            raise InputError(
-                f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
-            )
-
-    def of_one(self, port: int, http_port: int | None) -> Self:
-        """What each worker gets: its share of the cores, and runners enough to use them."""
-        cores = cores_to_use(0)
-        threads = self.threads or (0 if self.workers == 1 else max(1, cores // self.workers))
-        runners = max(1, cores // self.workers)
-        return replace(
-            self, port=port, http_port=http_port, threads=threads, limits=replace(self.limits, runners=runners)
-        )
-
-    def settle(self, bundle: Bundle) -> Choice:
-        """The runtime and precision of every tail: one choice for the node, timed on the whole of its first network."""
-        last = bundle.manifest.last
-        choice = choose(bundle, SpanSpec(0, last, (last,)), self.runtime, self.precision, self.of_one(0, None).threads)
-        return choice if AUTO in (self.runtime, self.precision) else replace(choice, why=self.why)
-
-    def to_json(self) -> str:
-        """Write them for a worker."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read them as a worker."""
-        fields = json.loads(text)
-        return cls(**fields | {"bundles": tuple(fields["bundles"]), "limits": Limits(**fields["limits"])})
+def serve(settings: Settings) -> None:
+    """Serve by settings of either kind until SIGTERM or SIGINT."""
+    if isinstance(settings, CloudSettings):
+        serve_cloud(settings)
+    else:
+        serve_edge(settings)
 
 
 def serve_cloud(settings: CloudSettings) -> None:
@@ -90,56 +53,55 @@ def serve_cloud(settings: CloudSettings) -> None:
     the client and the edge at the same process, so several send none.
     """
     bundles = _open(settings.bundles)
-    choice = settings.settle(bundles[0])
-    settings = replace(settings, runtime=choice.engine.runtime, precision=choice.engine.precision, why=choice.why)
-    if settings.workers == 1:
-        _serve_tails(bundles, settings.of_one(settings.port, settings.http_port))
+    choice = _settle(settings, bundles[0])
+    if settings.shared or settings.workers == 1:
+        _serve_tails(bundles, settings.of_one(), choice)
         return
+    host = settings.host
     with ExitStack() as held:
-        port = held.enter_context(hold_port(settings.host, settings.port))
-        http_port = None
-        if settings.http_port is not None:
-            http_port = held.enter_context(hold_port(settings.host, settings.http_port))
-        command = [sys.executable, "-m", "offramp.nodes.worker", settings.of_one(port, http_port).to_json()]
-        addresses = _addresses(f"{settings.host}:{port}", None if http_port is None else f"{settings.host}:{http_port}")
-        line = f"{READY} {addresses} {_title(bundles)}, {choice}, {settings.workers} workers"
-        supervise(command, settings.workers, word=READY, line=line, grace=GRACE + 5)
+        port, http_port = held.enter_context(hold_port(host, settings.port)), settings.http_port
+        if http_port is not None:
+            http_port = held.enter_context(hold_port(host, http_port))
+        engine, of_one = choice.engine, replace(settings.of_one(), port=port, http_port=http_port)
+        told = to_json(replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why))
+        title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
+        line = ready_line(f"{host}:{port}", title, None if http_port is None else f"{host}:{http_port}")
+        supervise(
+            lambda name, changed: Child(name, COMMAND, told, changed=changed),
+            settings.workers,
+            line=line,
+            grace=GRACE + 5,
+        )
 
 
-def serve_worker(settings: CloudSettings) -> None:
-    """Be one of several processes that serve a cloud."""
-    _serve_tails(_open(settings.bundles), settings)
+def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
+    """The runtime and precision of every tail: one choice for the node, timed on the whole of its first network."""
+    last = bundle.manifest.last
+    threads = settings.of_one().threads
+    choice = choose(bundle, SpanSpec(0, last, (last,)), settings.runtime, settings.precision, threads)
+    return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
-def _open(paths: Iterable[Path | str]) -> list[Bundle]:
-    found: dict[str, Bundle] = {}
+def _open(paths: Iterable[str]) -> list[Bundle]:
+    opened: dict[str, Bundle] = {}
     for path in paths:
         bundle = Bundle.open(path)
-        if bundle.id in found:
-            raise InputError(f"{path} and {found[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
-        found[bundle.id] = bundle
-    return list(found.values())
+        if bundle.id in opened:
+            raise InputError(f"{path} and {opened[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
+        opened[bundle.id] = bundle
+    return list(opened.values())
 
 
-def _serve_tails(bundles: list[Bundle], settings: CloudSettings) -> None:
-    batcher, shared = Batcher(settings.limits), settings.workers > 1
-    choice = settings.settle(bundles[0])
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice) -> None:
+    batcher = Batcher(settings.limits)
     models = [tail for bundle in bundles for tail in tails(bundle, settings.threads, batcher, choice)]
-    replies = [] if shared else [Replies(bundles[0].id)]
+    replies = [] if settings.shared else [Replies(bundles[0].id)]
     for model in models:
         model.replies = replies[0] if replies else None
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + STREAMS + CALLS
-    server = Server(
-        [*models, *replies],
-        settings.host,
-        settings.port,
-        max_batch=settings.max_batch,
-        calls=calls,
-        shared=shared,
-        http_port=settings.http_port,
-    )
-    _serve(server, f"{_title(bundles)}, {choice}")
+    title = f"{_title(bundles)}, {choice}"
+    _serve([*models, *replies], settings, title, calls=calls, shared=settings.shared)
     batcher.close()
 
 
@@ -153,43 +115,30 @@ def _title(bundles: list[Bundle]) -> str:
     return f"cloud: {' and '.join(said)}"
 
 
-def serve_edge(
-    paths: Iterable[Path],
-    plan_of: Callable[[Manifest], Plan],
-    *,
-    cloud: str | None,
-    cloud_version: str | None = None,
-    cloud_wait: float,
-    link: LinkShape | None = None,
-    host: str,
-    port: int,
-    http_port: int | None = None,
-    threads: int,
-    max_batch: int,
-    runtime: str = AUTO,
-    precision: str = AUTO,
-) -> None:
+def serve_edge(settings: EdgeSettings) -> None:
     """Serve the classifier, a version for each bundle, by the plan of each until SIGTERM or SIGINT.
 
-    Waits up to `cloud_wait` seconds for the cloud and checks that it holds the same bundles; raises UnreachableError or
-    BundleMismatchError, and serves nothing, if not. With a `link`, the cloud is reached through a shaper of its own.
+    Waits for the cloud and checks that it holds the same bundles; raises UnreachableError or BundleMismatchError, and
+    serves nothing, if not. With a link, the cloud is reached through a shaper of its own.
     """
-    bundles = _open(paths)
-    if cloud_version is not None and len(bundles) > 1:
-        raise InputError(
-            f"cloud version {cloud_version!r}: it is one network's, and this edge has {len(bundles)}. Leave it out, or "
-            "run an edge for each."
-        )
+    bundles, cloud, link = _open(settings.bundles), settings.cloud, settings.link
     edges: list[Edge] = []
     with ExitStack() as held:
         via = None if link is None or cloud is None else held.enter_context(child_link(link, cloud))
         for bundle in bundles:
-            upstream = held.enter_context(closing(RemoteCloud(bundle, cloud, cloud_version, via))) if cloud else None
-            choice = edges[0].choice if edges else None  # one for the node, timed on its first network
             try:
-                plan = plan_of(bundle.manifest)
+                plan = settings.plan.check(bundle.manifest)
+                upstream = None
+                if cloud is not None:
+                    upstream = held.enter_context(closing(RemoteCloud(bundle, cloud, settings.cloud_version, via)))
                 edge = Edge(
-                    bundle, plan, upstream, threads=threads, runtime=runtime, precision=precision, choice=choice
+                    bundle,
+                    plan,
+                    upstream,
+                    threads=settings.threads,
+                    runtime=settings.runtime,
+                    precision=settings.precision,
+                    choice=edges[0].choice if edges else None,  # one for the node, timed on its first network
                 )
             except InputError as error:
                 if len(bundles) == 1:
@@ -197,10 +146,9 @@ def serve_edge(
                 raise InputError(f"{bundle.path}: {error}") from error
             edges.append(edge)
         for edge in edges:
-            edge.check(cloud_wait)
-        server = Server(map(EdgeModel, edges), host, port, max_batch=max_batch, http_port=http_port)
+            edge.check(settings.cloud_wait)
         on = f"cloud {cloud}" + ("" if link is None else f" over {link}") if cloud else "no cloud"
-        _serve(server, _edge_title(edges, on))
+        _serve(map(EdgeModel, edges), settings, _edge_title(edges, on))
 
 
 def _edge_title(edges: list[Edge], on: str) -> str:
@@ -215,17 +163,18 @@ def _by(plan: Plan) -> str:
     return ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
 
 
-def _addresses(address: str, http: str | None) -> str:
-    return address if http is None else f"{address} {HTTP} {http}"
-
-
-def _serve(server: Server, title: str) -> None:
+def _serve(models: Iterable[Served], told: Settings, title: str, *, calls: int = CALLS, shared: bool = False) -> None:
+    server = Server(
+        models, told.host, told.port, max_batch=told.max_batch, calls=calls, shared=shared, http_port=told.http_port
+    )
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    at_stop(stop.set)
     server.start()
-    http = None if server.http is None else server.http.address
-    print(f"{READY} {_addresses(server.address, http)} {title}", flush=True)
+    print(ready_line(server.address, title, None if server.http is None else server.http.address), flush=True)
     stop.wait()
     print("stopping: finishing the requests in flight", flush=True)
     server.stop(GRACE)
+
+
+if __name__ == "__main__":
+    be_child(lambda line: serve(from_json(line)))

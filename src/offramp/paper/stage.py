@@ -4,17 +4,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from offramp.artifacts.bundle import MANIFEST, Manifest
+from offramp.artifacts.plan import Plan
 from offramp.bench.cores import limited
-from offramp.bench.processes import link, running
 from offramp.link.shape import LinkShape
+from offramp.link.shaper_process import child_link
+from offramp.nodes.process import child_node
+from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings
 from offramp.paper.stated import THRESHOLD
 from offramp.protocol.peer import Peer
 
 TIMEOUT = 10.0  # seconds to wait for a node's statistics
-ENGINE = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
+ENGINE: dict[str, Any] = {"runtime": "onnxruntime", "precision": "fp32"}
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,11 @@ class Processes:
         with ExitStack() as started:
             # The test node's own way to the cloud is the link too: that is where direct replies come along.
             over = _over(started, shape, self.cloud)
-            threads = () if cores is None else ("--threads", "1")
             # Each request brings a plan of its own: what the edge starts with only has to be one.
-            begin = ("--threshold", str(THRESHOLD), "--cloud", over)
-            arguments = (*map(str, self.bundles), *begin, *threads, *ENGINE)
-            edge = started.enter_context(running("edge", *arguments))
+            begin = AtLastExit(threshold=THRESHOLD)
+            bundles, threads = tuple(map(str, self.bundles)), 0 if cores is None else 1
+            settings = EdgeSettings(bundles=bundles, plan=begin, cloud=over, threads=threads, **ENGINE)
+            edge = started.enter_context(child_node(settings))
             address = edge.address()
             if cores is not None:
                 started.enter_context(limited(edge.process.pid, cores))
@@ -74,11 +77,13 @@ class Processes:
 def processes(bundles: Sequence[Path], whole: Path | None) -> Iterator[Processes]:
     """Run a cloud with every bundle, and beside it `whole`, a network that answers everything there, if any."""
     with ExitStack() as started:
-        cloud = started.enter_context(running("cloud", *map(str, bundles), *ENGINE)).address()
+        settings = CloudSettings(bundles=tuple(map(str, bundles)), **ENGINE)
+        cloud = started.enter_context(child_node(settings)).address()
         front = None
         if whole is not None:
-            cut = str(Manifest.read(whole / MANIFEST).last)
-            front = started.enter_context(running("edge", str(whole), "--cut", cut, *ENGINE)).address()
+            plan = Plan.checked(active=(), cut=Manifest.read(whole / MANIFEST).last)
+            alone = EdgeSettings(bundles=(str(whole),), plan=plan, **ENGINE)
+            front = started.enter_context(child_node(alone)).address()
         yield Processes(bundles, cloud, front)
 
 
@@ -100,4 +105,4 @@ class Elsewhere:
 
 def _over(started: ExitStack, shape: LinkShape, to: str) -> str:
     """The address by which a node is reached over a link; where nothing is shaped, nothing stands between."""
-    return to if shape.unshaped else started.enter_context(link(shape, to))
+    return to if shape.unshaped else started.enter_context(child_link(shape, to))

@@ -1,0 +1,104 @@
+"""What a node is told when it starts, as a document: by the command line, by a test, or on the input of its process.
+
+Knows nothing of how a node serves.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, TypeAdapter
+
+from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.plan import Plan
+from offramp.errors import InputError
+from offramp.link.shape import LinkShape
+from offramp.machine import cores_to_use
+from offramp.nodes.batching import Limits
+from offramp.runtime.choice import AUTO
+
+MOST_WORKERS = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSettings:
+    """What every node is told: folders of its bundles, where it listens, and what runs them."""
+
+    bundles: tuple[str, ...]
+    host: str = "127.0.0.1"
+    port: int = 0
+    http_port: int | None = None  # None: no HTTP
+    threads: int = 0
+    max_batch: int = 256
+    runtime: str = AUTO
+    precision: str = AUTO
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudSettings(NodeSettings):
+    """What a cloud serves, and how."""
+
+    node: Literal["cloud"] = "cloud"
+    limits: Limits = field(default_factory=Limits)
+    workers: int = 1
+    shared: bool = False  # one of these workers, which listens where the others do
+    why: str = "as asked"  # its runtime and precision
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise InputError(
+                f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
+            )
+
+    def of_one(self) -> Self:
+        """What each worker gets: its share of the cores, and runners enough to use them."""
+        share = max(1, cores_to_use(0) // self.workers)
+        threads = self.threads or (0 if self.workers == 1 else share)
+        limits = replace(self.limits, runners=share)
+        return replace(self, threads=threads, limits=limits, shared=self.workers > 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtLastExit:
+    """A plan for any network: its last local exit is active, and it is cut there."""
+
+    threshold: float
+    score: str = "entropy"
+    codec: str = "fp32"
+    drop_threshold: float | None = None
+
+    def check(self, manifest: Manifest) -> Plan:
+        """Make the plan for one; InputError where a value is none."""
+        return Plan.at_last_local_exit(manifest, **asdict(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeSettings(NodeSettings):
+    """What an edge serves, by which plan, and the cloud that it sends the rest to, HOST:PORT, over which link."""
+
+    node: Literal["edge"] = "edge"
+    plan: Plan | AtLastExit
+    cloud: str | None = None
+    cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
+    cloud_wait: float = 10.0  # seconds for it to answer at start
+    link: LinkShape | None = None
+
+    def __post_init__(self) -> None:
+        if self.cloud_version is not None and len(self.bundles) > 1:
+            raise InputError(
+                f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {len(self.bundles)}. "
+                "Leave it out, or run an edge for each."
+            )
+
+
+Settings = CloudSettings | EdgeSettings
+_READ: TypeAdapter[Settings] = TypeAdapter(Annotated[Settings, Field(discriminator="node")])
+
+
+def to_json(settings: Settings) -> str:
+    """Write them on one line."""
+    return _READ.dump_json(settings).decode()
+
+
+def from_json(line: str) -> Settings:
+    """Read what `to_json` wrote."""
+    return _READ.validate_json(line)

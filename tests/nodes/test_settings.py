@@ -1,0 +1,62 @@
+"""What a node is told: written on one line and read as it was, and what each worker and each network gets of it."""
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.errors import InputError
+from offramp.link.shape import LinkShape
+from offramp.nodes.batching import Limits
+from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings, Settings, from_json, to_json
+
+CLOUD = CloudSettings(bundles=("a b", "ü"), port=8001, http_port=8000, limits=Limits(3, 0.5, 7, 2), workers=2, why="x")
+EDGES = [
+    EdgeSettings(bundles=("a",), plan=Plan.of(3, 0.3, "margin", cut=4, codec="uint8", drop_threshold=0.7)),
+    EdgeSettings(bundles=("a", "b"), plan=AtLastExit(threshold=0.1 + 0.2, codec="fp16"), cloud="c:1"),
+    EdgeSettings(bundles=("a",), plan=Plan.of(3, 0), cloud="c:1", cloud_version="", link=LinkShape.parse("wifi")),
+]
+
+
+@pytest.mark.parametrize("settings", [CLOUD, *EDGES])
+def test_what_is_written_on_one_line_is_read_as_it_was(settings: Settings) -> None:
+    """Either kind of node, with all that stands inside."""
+    line = to_json(settings)
+    assert "\n" not in line
+    assert from_json(line) == settings
+
+
+def test_settings_of_no_known_node_are_not_read() -> None:
+    """A cloud's are not taken for an edge's, nor anything for a cloud's."""
+    with pytest.raises(ValidationError, match="node"):
+        from_json(to_json(CLOUD).replace('"cloud"', '"fog"'))
+
+
+def test_workers_share_the_cores_and_the_ports() -> None:
+    """Threads as asked, or a part of the cores; a runner for each core of the part."""
+    cores = len(os.sched_getaffinity(0))
+    two = CLOUD.of_one()
+    assert (two.shared, two.threads, two.limits.runners) == (True, max(1, cores // 2), max(1, cores // 2))
+    assert two.of_one() == two
+    alone = CloudSettings(bundles=("a",), threads=3).of_one()
+    assert (alone.shared, alone.threads, alone.limits.runners) == (False, 3, cores)
+    assert CloudSettings(bundles=("a",)).of_one().threads == 0
+
+
+def test_a_threshold_alone_is_a_plan_for_any_network(bundle: Bundle) -> None:
+    """At its last local exit."""
+    found = AtLastExit(threshold=0.2, score="margin", codec="uint8", drop_threshold=0.9).check(bundle.manifest)
+    assert found == Plan.of(8, 0.2, "margin", codec="uint8", drop_threshold=0.9)
+    with pytest.raises(InputError, match=r"threshold 1\.5: "):
+        AtLastExit(threshold=1.5).check(bundle.manifest)
+
+
+def test_one_version_is_one_network_s() -> None:
+    """Several need none."""
+    with pytest.raises(InputError) as caught:
+        EdgeSettings(bundles=("a", "b"), plan=AtLastExit(threshold=0.3), cloud="c:1", cloud_version="1")
+    assert str(caught.value) == (
+        "cloud version '1': it is one network's, and this edge has 2. Leave it out, or run an edge for each."
+    )
