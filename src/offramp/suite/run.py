@@ -133,9 +133,9 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
         raise TrainingError(f"{out}: is a file, and a suite is a folder. Choose an empty or a new one.")
     if not (out / SUITE).exists():
         return Suite(settings=settings)
-    found = Suite.read(out / SUITE)
+    held = Suite.read(out / SUITE)
     grows = ("models", "regimes", "seeds", "cross", "own_regimes")
-    there, wanted = (one.model_dump(mode="json", exclude=set(grows)) for one in (found.settings, settings))
+    there, wanted = (one.model_dump(mode="json", exclude=set(grows)) for one in (held.settings, settings))
     differing = [name for name in wanted if there[name] != wanted[name]]
     if differing:
         name = differing[0]
@@ -146,17 +146,17 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
         raise TrainingError(
             f"{out}: holds a suite with another {name}: {has!r}, asked for is {asked!r}. Choose another folder."
         )
-    if found.settings.regimes[0] != settings.regimes[0]:
+    if held.settings.regimes[0] != settings.regimes[0]:
         raise TrainingError(
-            f"{out}: holds a suite that compares with regime {found.settings.regimes[0]}, asked for is "
-            f"{settings.regimes[0]}. Name {found.settings.regimes[0]} first, or choose another folder."
+            f"{out}: holds a suite that compares with regime {held.settings.regimes[0]}, asked for is "
+            f"{settings.regimes[0]}. Name {held.settings.regimes[0]} first, or choose another folder."
         )
     merged: dict[str, object] = {
-        name: tuple(dict.fromkeys((*getattr(found.settings, name), *getattr(settings, name)))) for name in grows[:3]
+        name: tuple(dict.fromkeys((*getattr(held.settings, name), *getattr(settings, name)))) for name in grows[:3]
     }
-    merged["cross"] = found.settings.cross or settings.cross
-    merged["own_regimes"] = found.settings.own_regimes | settings.own_regimes
-    return found.model_copy(update={"settings": settings.model_copy(update=merged)})
+    merged["cross"] = held.settings.cross or settings.cross
+    merged["own_regimes"] = held.settings.own_regimes | settings.own_regimes
+    return held.model_copy(update={"settings": settings.model_copy(update=merged)})
 
 
 def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions, thresholds: Sequence[float]) -> SuiteRun:
