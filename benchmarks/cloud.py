@@ -38,7 +38,9 @@ from offramp.nodes.settings import CloudSettings
 from offramp.protocol.peer import OPTIONS
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import read_outputs, write_request
-from offramp.runtime.span import RUNTIME, SpanSpec, open_span
+from offramp.runtime.onnx_span import RUNTIME
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 CONTENDERS = {"alone": Limits(batch=1), "batched": Limits(), "wait": Limits(wait=0.002)}
@@ -70,7 +72,7 @@ class Caller:
 
 def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[str, Any]:
     """Throughput and latency of each contender by number of clients; `requests` a round, over all clients."""
-    shape = bundle.manifest.feature_shape(options.boundary)
+    (shape,) = bundle.manifest.tensors(options.boundary).values()
     rng = np.random.default_rng(options.seed)
     figures: dict[str, Any] = {}
     # The runtime is direct's, and that of the answers compared with.
@@ -150,6 +152,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.serve_direct:
         be_child(_serve_direct)
+        return
     options.rounds = options.rounds or (3 if options.quick else 9)
     requests = 160 if options.quick else 800
 

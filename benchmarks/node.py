@@ -21,7 +21,7 @@ from offramp.artifacts.measurement import Conditions
 from offramp.export.write import export
 from offramp.nodes.contract import CLASSIFIER, tail_name
 from offramp.protocol.peer import Peer
-from offramp.runtime.span import RUNTIME
+from offramp.runtime.onnx_span import RUNTIME
 from untrained import architecture_of, noise, untrained
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,9 @@ from offramp.exits.evaluation import accuracy_at
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.runtime.choice import choose
-from offramp.runtime.span import RUNTIME, SpanSpec, open_span
+from offramp.runtime.onnx_span import RUNTIME
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 
@@ -65,7 +67,7 @@ def main() -> None:
         figures: dict[str, Any] = {"chosen": str(chosen.engine), "why": chosen.why}
         for size, repeats in ((1, 50), (32, 5)):
             rows = spec.noise(bundle, size)
-            calls = {name: (lambda span=span, rows=rows: span.run(rows)) for name, span in spans.items()}
+            calls = {name: (lambda span=span, rows=rows: span.run(*rows)) for name, span in spans.items()}
             found = alternate(calls, rounds=rounds, repeats=repeats)
             base = found[str(contenders[0])]
             figures[f"batch_{size}"] = {

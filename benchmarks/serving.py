@@ -42,7 +42,9 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import EdgeSettings
 from offramp.protocol.peer import Peer
-from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
+from offramp.runtime.cut import cut_out
+from offramp.runtime.onnx_span import RUNTIME, OnnxSpan
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 Images = npt.NDArray[np.float32]

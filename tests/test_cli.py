@@ -145,6 +145,22 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
             "with: offramp export CHECKPOINT, or offramp reproduce --prepare",
         ),
         (
+            ("bench", "--edge", "127.0.0.1:1", "--scenario", "burst"),
+            "scenario 'burst': unknown. Choose one of clients, single-stream, multi-stream, server, offline.",
+        ),
+        (
+            ("bench", "--edge", "127.0.0.1:1", "--rate", "200"),
+            "rate 200: of scenario server, and this is clients. Say --scenario server.",
+        ),
+        (
+            ("bench", "--edge", "127.0.0.1:1", "--bound", "50ms"),
+            "bound 50 ms: of which percentile of the latencies? Say it with --percentile.",
+        ),
+        (
+            ("bench", "--edge", "127.0.0.1:1", "--duration", "soon"),
+            "duration 'soon': expected a time like 50ms or 2s.",
+        ),
+        (
             ("bench", "--edge", "nowhere"),
             "address 'nowhere': expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001.",
         ),

@@ -40,7 +40,7 @@ def test_a_channels_scale_is_a_255th_of_its_largest_value(
 def test_a_channel_that_is_dead_still_has_a_scale(bundle: Bundle, image: np.ndarray) -> None:
     """Where the largest value is 0, the step is small and not 0, which nothing could be divided by."""
     black = np.zeros_like(image[:2])
-    (cut,) = cuts(bundle.graph, {1: bundle.manifest.feature_shape(1)}, black)
+    (cut,) = cuts(bundle.graph, {1: bundle.manifest.tensors(1)["features_1"]}, black)
     assert len(cut.scale) == 16
     assert min(cut.scale) >= 1e-6 / 255
 
@@ -74,7 +74,7 @@ def test_one_value_below_0_in_the_last_batch_is_seen(image: np.ndarray) -> None:
 def test_a_codecs_bytes_are_those_of_its_values(bundle: Bundle) -> None:
     """Four, two or one for each value at the boundary."""
     for cut in bundle.manifest.cuts:
-        values = int(np.prod(bundle.manifest.feature_shape(cut.boundary)))
+        values = int(np.prod(*bundle.manifest.tensors(cut.boundary).values()))
         assert {codec: result.bytes_per_sample for codec, result in cut.codecs.items()} == {
             "fp32": 4 * values,
             "fp16": 2 * values,

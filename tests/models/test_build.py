@@ -18,7 +18,8 @@ from offramp.models.architecture import Architecture, StandardCnn
 from offramp.models.build import FAMILIES, Family, build, describe
 from offramp.models.checkpoint import CARD, Checkpoint
 from offramp.models.exit_net import ExitNet, Statistics
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from offramp.train.loop import Run, train
 from offramp.train.recipe import RECIPES
 

@@ -19,7 +19,8 @@ from offramp.nodes.cloud import Tail, tails
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Call
 from offramp.protocol.server import Server
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails

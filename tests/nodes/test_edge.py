@@ -1,6 +1,7 @@
 """The edge as a library: what it refuses before it runs anything."""
 
 import re
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
 from offramp.nodes.edge import Edge
-from offramp.nodes.upstream import Finished, LocalCloud
+from offramp.nodes.flight import Flight
+from offramp.nodes.upstream import Finished, LocalCloud, at_once
 from offramp.runtime.choice import Choice
 
 
@@ -92,10 +94,11 @@ class Another(LocalCloud):
 
     asked: str | None = None
 
-    def finish(self, *of: Any) -> Finished:
+    def finish(self, flight: Flight, *of: Any) -> Future[Finished]:
         """Give logits of its last exit."""
-        features, self.asked = of[2], of[5]
-        return Finished(np.zeros((len(features), 10), np.float32), 0, 5)
+        *_, self.asked = of
+        logits = np.zeros((len(flight.rows), 10), np.float32)
+        return at_once(lambda: Finished.by_cloud(flight, logits, 5))
 
 
 def test_the_answers_of_a_cascade_say_the_other_network_s_exit(bundle: Bundle) -> None:

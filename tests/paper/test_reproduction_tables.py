@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from offramp.paper import stated as paper
 from offramp.paper.families import Family
-from offramp.paper.reproduced import Point, points
+from offramp.paper.reproduced import points
 from offramp.paper.reproduction import Reproduction
 from offramp.paper.reproduction_tables import COLUMNS, beside, lines, pays, table_1
+from offramp.paper.view import Point
 
 Build = Callable[..., Reproduction]
 

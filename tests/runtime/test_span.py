@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from offramp.artifacts.bundle import GRAPH, Bundle, features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactDamagedError, InputError
-from offramp.runtime.span import OnnxSpan, SpanSpec, Tensors, extract, open_span
+from offramp.runtime.cut import extract
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec, Tensors
 
 LAST = 9
 EVERY_SPAN = [(start, end) for start in range(LAST + 1) for end in range(start, LAST + 1)]
@@ -36,7 +39,7 @@ def image(bundle: Bundle, digits: Splits) -> npt.NDArray[np.float32]:
 def whole(bundle: Bundle, image: npt.NDArray[np.float32]) -> Tensors:
     """Every boundary and every exit of the uncut graph, the image among them."""
     names = [*map(features_name, range(1, LAST + 1)), *map(logits_name, range(1, LAST + 1))]
-    return {"image": image} | OnnxSpan(bundle.graph, "image", {name: name for name in names}).run(image)
+    return {"image": image} | OnnxSpan(bundle.graph, ("image",), {name: name for name in names}).run(image)
 
 
 @pytest.mark.parametrize(("start", "end"), EVERY_SPAN)

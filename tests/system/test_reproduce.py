@@ -53,8 +53,7 @@ def whole(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rep
 def accuracies(document: Reproduction) -> list[tuple[object, ...]]:
     """The columns that a repeat must not change, for the paper's section."""
     return [
-        (r.setup.model, r.setup.exit, r.setup.threshold, r.exited_locally, r.forwarded, r.overall_accuracy,
-         r.edge_accuracy, r.cloud_accuracy)
+        (r.setup.model, r.setup.exit, r.setup.plan.threshold, r.outcome)
         for r in document.section("paper")
     ]  # fmt: skip
 
@@ -67,8 +66,8 @@ def test_every_section_is_measured_on_running_nodes(whole: Reproduction) -> None
     assert whole.agreement.compared > 359 * 4 * 2
     for row in whole.rows:
         assert len(row.repeats) == 2
-        assert row.exited_locally + row.forwarded + row.dropped == row.setup.samples
-        assert row.overall_accuracy is not None
+        assert sum(row.outcome.answered.values()) + row.outcome.dropped == row.setup.samples
+        assert row.outcome.overall is not None
 
 
 def test_who_answers_is_as_the_contender_says(whole: Reproduction) -> None:
@@ -76,30 +75,38 @@ def test_who_answers_is_as_the_contender_says(whole: Reproduction) -> None:
     for row in whole.rows:
         setup = row.setup
         if setup.contender == "all at the edge":
-            assert (row.forwarded, row.bytes_to_cloud) == (0, 0)
+            assert (row.outcome.count("cloud"), row.bytes_to_cloud) == (0, 0)
         if setup.contender == "all in the cloud":
-            assert row.forwarded == setup.samples
+            assert row.outcome.count("cloud") == setup.samples
             assert row.repeats[0].cloud_ms > 0
         if setup.contender == "all in the cloud" and setup.form == "uint8":
             assert row.bytes_to_cloud > setup.samples * whole.image_bytes
         if setup.contender == "fixed split":
-            assert row.forwarded == setup.samples
+            assert row.outcome.count("cloud") == setup.samples
             assert row.bytes_to_cloud > row.setup.samples * 1024  # exit 2 of preset tiny, a byte a value
-        if setup.contender == "cascade" and row.forwarded:
-            assert row.forwarded * whole.image_bytes < row.bytes_to_cloud < row.forwarded * whole.image_bytes + 2000
+        if setup.contender == "cascade" and row.outcome.count("cloud"):
+            assert (
+                row.outcome.count("cloud") * whole.image_bytes
+                < row.bytes_to_cloud
+                < row.outcome.count("cloud") * whole.image_bytes + 2000
+            )
 
 
 def test_a_cascade_asks_the_other_network(whole: Reproduction) -> None:
     """Samples leave at the edge as they do without it."""
     by_contender = {row.setup.contender: row for row in whole.section("baselines") if row.setup.link == "1000mbit,1ms"}
-    assert by_contender["cascade"].exited_locally == by_contender["local exit"].exited_locally
-    assert by_contender["cascade"].edge_accuracy == by_contender["local exit"].edge_accuracy
+    assert by_contender["cascade"].outcome.local == by_contender["local exit"].outcome.local
+    assert by_contender["cascade"].outcome.right("edge") == by_contender["local exit"].outcome.right("edge")
 
 
 def test_a_link_is_felt(whole: Reproduction) -> None:
     """No answer from the cloud comes sooner than there and back."""
     for row in whole.rows:
-        fastest = min(r.latency_ms.cloud.p50 for r in row.repeats if r.latency_ms.cloud) if row.forwarded else None
+        fastest = (
+            min(r.latency_ms.cloud.p50 for r in row.repeats if r.latency_ms.cloud)
+            if row.outcome.count("cloud")
+            else None
+        )
         if row.setup.section == "bandwidth" and fastest is not None:
             assert fastest >= 10.0
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.outcome import Outcome, Over, outcome_of_v1
 from offramp.artifacts.plan import Plan, plan_of_v1
+from offramp.artifacts.scenario import Load
 from offramp.machine import commit, cores, processor
 
 
@@ -73,6 +74,7 @@ class Measurement(Document):
     batch_ms: Latency | None
     bytes_to_cloud: int
     conditions: Conditions
+    load: Load | None = None  # how the queries were sent, where it is known
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The verbs that make networks: train, show, and the suite of many with its report. They need torch."""
 
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,7 @@ def show(
 
     if (Path(model) / MANIFEST).exists():
         manifest = Bundle.open(model).manifest
-        stages = {s.index: (s.macs, s.parameters, s.shape) for s in manifest.stages}
+        stages = {s.index: (s.macs, s.parameters, [*s.tensors.values()]) for s in manifest.stages}
         heads = {h.exit: (h.macs, h.parameters) for h in manifest.heads}
         name = f"{manifest.model} ({model})"
     else:
@@ -106,17 +107,15 @@ def show(
             architecture = sizes.architecture(exits, classes, head, _bottlenecks(bottleneck))
             net, name = build(architecture), f"{architecture.name}, preset {preset}, 10 classes"
         counted, head_costs = count(net, architecture.shape)
-        stages = {i: (cost.macs, cost.parameters, cost.shape) for i, cost in counted.items()}
+        stages = {i: (cost.macs, cost.parameters, [cost.shape]) for i, cost in counted.items()}
         heads = {i: (cost.macs, cost.parameters) for i, cost in head_costs.items()}
     table = Table(title=name)
     for column in ("stage", "features", "bytes fp32", "MACs", "weights", "head MACs", "head weights"):
         table.add_column(column, justify="right", no_wrap=True)
-    for index, (macs, parameters, shape) in stages.items():
+    for index, (macs, parameters, shapes) in stages.items():
         costs = [f"{number:,}" for number in heads[index]] if index in heads else ["–", "–"]
-        size = 4
-        for extent in shape:
-            size *= extent
-        table.add_row(str(index), "x".join(map(str, shape)), f"{size:,}", f"{macs:,}", f"{parameters:,}", *costs)
+        size, features = 4 * sum(map(prod, shapes)), " + ".join("x".join(map(str, shape)) for shape in shapes)
+        table.add_row(str(index), features, f"{size:,}", f"{macs:,}", f"{parameters:,}", *costs)
     total = [sum(macs for macs, _, _ in stages.values()), sum(parameters for _, parameters, _ in stages.values())]
     total += [sum(macs for macs, _ in heads.values()), sum(parameters for _, parameters in heads.values())]
     table.add_section()

@@ -3,9 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import Bundle, CodecResult, CutSpec, features_name, logits_name
+from offramp.artifacts.bundle import IMAGE, Bundle, CodecResult, CutSpec, features_name, logits_name
 from offramp.artifacts.codec import CODEC_BYTES, CODECS, Codec, encode_image
-from offramp.runtime.span import OnnxSpan, SpanSpec, open_span
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 BATCH = 64
 SAMPLES = 1_000  # at most: a scale and an accuracy to a tenth of a point need no more
@@ -22,7 +24,7 @@ def cuts(graph: bytes, shapes: dict[int, tuple[int, ...]], image: npt.NDArray[np
     largest = {boundary: np.zeros(shape[0]) for boundary, shape in shapes.items() if boundary and len(shape) == 3}
     if largest:
         names = {boundary: features_name(boundary) for boundary in largest}
-        span = OnnxSpan(graph, features_name(0), {name: name for name in names.values()})
+        span = OnnxSpan(graph, (IMAGE,), {name: name for name in names.values()})
         for start in range(0, len(image), BATCH):
             outputs = span.run(image[start : start + BATCH])
             for boundary in tuple(largest):
@@ -73,7 +75,7 @@ def _accuracy(
     right = 0
     for start in range(0, len(image), BATCH):
         batch = image[start : start + BATCH]
-        sent = encode_image(batch, codec) if here is None else here.run(batch)[features_name(boundary)]
-        logits = there.run(sent)[logits_name(last)]
+        sent = [encode_image(batch, codec)] if here is None else here.run(batch).values()
+        logits = there.run(*sent)[logits_name(last)]
         right += int((logits.argmax(axis=1) == labels[start : start + BATCH]).sum())
     return round(right / len(image), 6)

@@ -26,7 +26,8 @@ from offramp.artifacts.engine import Engine, Precision
 from offramp.errors import ParityError
 from offramp.exits.answers import Judged
 from offramp.exits.rethreshold import same_share
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 BATCH = 64
 SCORE = "entropy"

@@ -7,6 +7,7 @@ that token; the tail's logits go out on the stream, with the rows they belong to
 import queue
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 from offramp.errors import InputError, OverloadedError
 from offramp.nodes.contract import REPLIES, ROW, TOKEN
@@ -53,7 +54,7 @@ class Replies:
             yield Result({}, {"open": True}, last=False)
             while not call.cancelled.is_set():
                 try:
-                    yield waiting.get(timeout=LOOK)
+                    yield replace(waiting.get(timeout=LOOK), last=False)  # of this stream: another may always come
                 except queue.Empty:
                     continue
         finally:

@@ -10,9 +10,10 @@ from typing import TypeVar
 
 from offramp.paper.comparison import Comparison, Share, Time, accuracy, exited, gaps, overall_time, shares, time, times
 from offramp.paper.families import Family, label, models
-from offramp.paper.reproduced import Point, as_experiment, by_rate, name, points
+from offramp.paper.reproduced import as_experiment, by_rate, name, points
 from offramp.paper.reproduction import Reproduction, Row
 from offramp.paper.values import Tier
+from offramp.paper.view import Point
 
 SIMILAR = 0.10  # cloud latencies this close to each other, as a share, are called similar
 BETTER_FROM, CLOSE_FROM, LARGEST_AT = 6, 7, 2  # the exits at which section 4.5 says so

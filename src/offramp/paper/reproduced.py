@@ -5,22 +5,14 @@ Takes a reproduction, whole or partial. Knows nothing of how it is shown.
 
 import statistics
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from offramp.artifacts.measurement import Measurement
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.link.shape import LinkShape
 from offramp.paper.experiment import Experiment
-from offramp.paper.families import Family, label, models
+from offramp.paper.families import label
 from offramp.paper.reproduction import Reproduction, Row, Section, Setup
-
-
-class Point(NamedTuple):
-    """Where the paper's kind of deployment was measured."""
-
-    family: Family
-    exit: int
-    threshold: float
+from offramp.paper.view import Point, View, as_in_the_paper
 
 
 def comparable(reproduction: Reproduction) -> bool:
@@ -45,29 +37,9 @@ def as_experiment(reproduction: Reproduction) -> Experiment:
     )
 
 
-def as_in_the_paper(reproduction: Reproduction) -> list[Row]:
-    """The rows of the paper's part that are deployed its way: cut at the exit, fp32 features, nothing dropped."""
-    return [
-        row
-        for row in reproduction.section("paper")
-        if row.repeats
-        and row.setup.contender == "local exit"
-        and row.setup.plan.cut == row.setup.exit
-        and row.setup.plan.codec == "fp32"
-        and row.setup.plan.drop_threshold is None
-    ]
-
-
 def points(reproduction: Reproduction) -> dict[Point, Row]:
-    """The same rows by family, exit and threshold."""
-    experiment = as_experiment(reproduction)
-    names = {family: {k: m.model for k, m in models(experiment, family).items()} for family in Family}
-    return {
-        Point(family, row.setup.place, row.setup.plan.threshold): row
-        for row in as_in_the_paper(reproduction)
-        for family in Family
-        if names[family].get(row.setup.place) == row.setup.model
-    }
+    """The paper's rows by family, exit and threshold."""
+    return View.of(reproduction).rows
 
 
 def links(rows: Iterable[Row]) -> tuple[str, ...]:

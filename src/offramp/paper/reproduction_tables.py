@@ -5,9 +5,10 @@ from typing import NamedTuple
 from offramp.paper import stated as paper
 from offramp.paper.contest import at_rates
 from offramp.paper.families import Family, models
-from offramp.paper.reproduced import Point, as_experiment, bytes_a_sample, cloud_ms, name, points
+from offramp.paper.reproduced import as_experiment, bytes_a_sample, cloud_ms, name, points
 from offramp.paper.reproduction import Reproduction, Row, Section
 from offramp.paper.values import TIERS, Tier, percent
+from offramp.paper.view import Point
 
 NONE = "–"
 TITLES: dict[Section, str] = {

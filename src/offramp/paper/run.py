@@ -224,14 +224,7 @@ class _Run:
         """Hold answers against the offline evaluation where it says what they must be: fp32, one network."""
         if setup.plan.codec != "fp32" or setup.form != "fp32" or setup.cloud_model is not None:
             return 0, 0, 0
-        whole = self.predictions[setup.model]
-        rows = slice(0, setup.samples)
-        some = replace(
-            whole,
-            index=whole.index[rows],
-            labels=whole.labels[rows],
-            logits={exit_: logits[rows] for exit_, logits in whole.logits.items()},
-        )
+        some = self.predictions[setup.model].rows(slice(0, setup.samples))
         bundle = self.networks[setup.model].bundle.id
         agreement = check(driven.answers, images, some, bundle_id=bundle, plan=setup.plan)
         return agreement.n, max(agreement.labels, agreement.exits, agreement.scores), agreement.ties

@@ -64,10 +64,16 @@ class Peer:
     With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors all the same.
     """
 
-    def __init__(self, address: str, via: str | None = None) -> None:
-        self.address = check_address(address)
-        self.channel = grpc.insecure_channel(via or address, OPTIONS)
+    def __init__(self, address: str, via: str | None = None, *, alone: bool = False) -> None:
+        self.address, self.via = check_address(address), via
+        # Else the library gives every client of an address in this process the same connection.
+        own = [("grpc.use_local_subchannel_pool", 1)] if alone else []
+        self.channel = grpc.insecure_channel(via or address, OPTIONS + own)
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+
+    def again(self) -> Self:
+        """Another client of the node, on a connection of its own."""
+        return type(self)(self.address, self.via, alone=True)
 
     def __enter__(self) -> Self:
         return self

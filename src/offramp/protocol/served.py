@@ -42,12 +42,17 @@ class Call:
     timeout: float | None = None  # seconds the caller still waits
     cancelled: threading.Event = field(default_factory=threading.Event)  # set when the caller has gone
 
-    def input(self, name: str, *, beside: tuple[str, ...] = ()) -> Array:
-        """The input of this name; an InputError that says which were sent if there is none, or others than `beside`."""
-        if set(self.inputs) - set(beside) != {name}:
+    def tensors(self, *names: str, beside: tuple[str, ...] = ()) -> list[Array]:
+        """The inputs of these names, in this order; an InputError that says which were sent if they are others.
+
+        What is named in `beside` may be sent as well.
+        """
+        if set(self.inputs) - set(beside) != set(names):
             sent = ", ".join(sorted(self.inputs)) or "nothing"
-            raise InputError(f"inputs: expected exactly one, {name!r}, got {sent}.")
-        return self.inputs[name]
+            expected = ", ".join(map(repr, names))
+            expected = f"exactly one, {expected}" if len(names) == 1 else f"exactly {len(names)}, {expected}"
+            raise InputError(f"inputs: expected {expected}, got {sent}.")
+        return [self.inputs[name] for name in names]
 
     @property
     def reply(self) -> "Reply | None":

@@ -16,7 +16,8 @@ from typing import TypeVar
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Runtime
 from offramp.errors import InputError, MissingExtraError
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 Name = TypeVar("Name", bound=str)
 
@@ -117,12 +118,12 @@ def measure(bundle: Bundle, spec: SpanSpec, here: Engine, there: Engine, threads
         rows = spec.noise(bundle, batch)
         rounds: list[tuple[float, float]] = []
         for span in spans:
-            span.run(rows)  # the first run of a shape allocates, and OpenVINO compiles for it
+            span.run(*rows)  # the first run of a shape allocates, and OpenVINO compiles for it
         end = time.perf_counter() + BUDGET
         while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and time.perf_counter() < end):
             times = [time.perf_counter()]
             for span in spans:
-                span.run(rows)
+                span.run(*rows)
                 times.append(time.perf_counter())
             rounds.append((times[1] - times[0], times[2] - times[1]))
         first, second = (1000 * median(column) for column in zip(*rounds, strict=True))
