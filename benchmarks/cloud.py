@@ -27,6 +27,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
 from offramp.children import Child, at_stop, be_child, ready_line
 from offramp.export.write import export
@@ -38,6 +39,7 @@ from offramp.nodes.settings import CloudSettings
 from offramp.protocol.peer import OPTIONS
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import read_outputs, write_request
+from offramp.runtime.choice import Choice
 from offramp.runtime.onnx_span import RUNTIME
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -56,7 +58,7 @@ class Caller:
         last = bundle.manifest.last
         self.name, size = logits_name(last), len(features)
         self.request = write_request(tail_name(boundary, "fp32"), bundle.id, {features_name(boundary): features})
-        self.expected = open_span(bundle, SpanSpec(boundary, last, (last,)), 1).run(features)[self.name]
+        self.expected = open_span(bundle, SpanSpec(boundary, last, (last,)), Engine(threads=1)).run(features)[self.name]
         self.size, self.seconds = size, []  # type: int, list[float]
 
     def call(self, times: int) -> None:
@@ -128,7 +130,8 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
 def _serve_direct(settings: str) -> None:
     """Be a cloud without a batcher."""
     threads, path = settings.strip().split(" ", 1)
-    server = Server(tails(Bundle.open(path), int(threads)), "127.0.0.1", 0, max_batch=256)
+    choice = Choice(Engine(threads=int(threads)))
+    server = Server(tails(Bundle.open(path), choice=choice), "127.0.0.1", 0, max_batch=256)
     server.start()
     stop = threading.Event()
     at_stop(stop.set)

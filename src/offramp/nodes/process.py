@@ -94,7 +94,7 @@ def _open(paths: Iterable[str]) -> list[Bundle]:
 
 def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice) -> None:
     batcher = Batcher(settings.limits)
-    models = [tail for bundle in bundles for tail in tails(bundle, settings.threads, batcher, choice)]
+    models = [tail for bundle in bundles for tail in tails(bundle, batcher, choice)]
     replies = [] if settings.shared else [Replies(bundles[0].id)]
     for model in models:
         model.replies = replies[0] if replies else None
