@@ -29,6 +29,14 @@ WAIT = 30.0  # seconds after which a test that hangs fails
 PLAN = Plan.checked(active=[{"exit": 2, "threshold": 0.2}, {"exit": 5, "threshold": 0.1}], cut=5)
 
 
+class Bounded(Future[Finished]):
+    """Who waits on its own thread for an answer that never comes fails, and does not hang."""
+
+    def result(self, timeout: float | None = None) -> Finished:
+        """Wait, and not for ever."""
+        return super().result(WAIT if timeout is None else timeout)
+
+
 class Silent:
     """An upstream that answers when it is told to."""
 
@@ -42,7 +50,7 @@ class Silent:
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
     ) -> Future[Finished]:
         """Take note."""
-        self.asked.append((flight, to, Future()))
+        self.asked.append((flight, to, Bounded()))
         return self.asked[-1][2]
 
     def answer(self, position: int) -> None:

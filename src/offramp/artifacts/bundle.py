@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -190,11 +190,6 @@ class Manifest(Document):
     def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         several = any(isinstance(stage.shape, dict) for stage in self.stages)
         return {"format": self.FORMAT, "version": self.VERSION if several else 1, **handler(self)}
-
-    @classmethod
-    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Version 1 is what version 2 says of one tensor at each boundary."""
-        return fields
 
     @property
     def exits(self) -> tuple[int, ...]:

@@ -22,6 +22,11 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
+    run_demo(out, NINE, epochs=30 if full else None, seed=seed)
+
+
+def run_demo(out: Path, models: str, *, epochs: int | None = None, seed: int = 0) -> None:
+    """What `demo` does, of any models: a list of names."""
     needs_torch("demo")
     from offramp.bench.table import measurements_table
     from offramp.paper.reproduced import as_experiment
@@ -29,7 +34,7 @@ def demo(
     from offramp.paper.run import Settings
 
     suite = out / "suite"
-    _train_digits(suite, NINE, epochs=30 if full else None, seed=seed)
+    _train_digits(suite, models, epochs=epochs, seed=seed)
     (out / ROWS).unlink(missing_ok=True)  # it is short: it measures anew each time
     document, report = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
     table = measurements_table(as_experiment(document).measurements, "edge and cloud processes on this machine")

@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from offramp.paper.journal import Entry, Head, Journal
 from offramp.paper.networks import Network, networks, open_suite, predictions_of, splits_of
 from offramp.paper.progress import Live
 from offramp.paper.reproduction import REPRODUCTION, Agreed, Form, Repeat, Reproduction, Setup, Topology, Trained
-from offramp.paper.setups import SECTIONS, STANDARD, Scope, setups
+from offramp.paper.setups import SECTIONS, STANDARD, Scope, Sweep, setups
 from offramp.paper.stage import Elsewhere, Nodes, Stage, processes
 from offramp.protocol.served import Parameters
 from offramp.protocol.tensors import write_request
@@ -64,6 +64,7 @@ class Settings:
     resume: bool = False
     edge: str | None = None  # of nodes that run already
     cloud: str | None = None
+    sweep: Sweep = field(default_factory=Sweep)
 
     @property
     def fixed(self) -> bool:
@@ -71,8 +72,8 @@ class Settings:
         return self.edge is not None
 
 
-def reproduce(settings: Settings, console: Console) -> Reproduction:
-    """Measure what is left and give the whole; interrupted by Ctrl-C, what there is.
+def reproduce(settings: Settings, console: Console, shown: type[Live] = Live) -> Reproduction:
+    """Measure what is left and give the whole; interrupted by Ctrl-C, what there is. It is `shown` as it goes.
 
     Raises OfframpError where the nodes answered otherwise than the offline evaluation, or a repeat than the first.
     """
@@ -83,7 +84,7 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
     splits = splits_of(suite, settings.data, next(iter(found.values())))
     test = splits.test
     manifests = {name: network.bundle.manifest for name, network in found.items()}
-    scope = Scope(len(test), settings.batch_size, settings.samples)
+    scope = Scope(len(test), settings.batch_size, settings.samples, sweep=settings.sweep)
     planned = setups(manifests, scope, sections=settings.sections, link=settings.link, fixed=settings.fixed)
     topology: Topology = "containers" if settings.fixed else "processes"
     head = Head(
@@ -98,7 +99,7 @@ def reproduce(settings: Settings, console: Console) -> Reproduction:
         for name, network in found.items()
     }
     run = _Run(settings, found, splits, predictions, journal)
-    with Live(console, [(setup, settings.repeats - journal.count(setup)) for setup in planned]) as live:
+    with shown(console, [(setup, settings.repeats - journal.count(setup)) for setup in planned]) as live:
         try:
             with _stage(settings, found) as stage:
                 run.measure(planned, stage, live)
@@ -227,7 +228,7 @@ class _Run:
         some = self.predictions[setup.model].rows(slice(0, setup.samples))
         bundle = self.networks[setup.model].bundle.id
         agreement = check(driven.answers, images, some, bundle_id=bundle, plan=setup.plan)
-        return agreement.n, max(agreement.labels, agreement.exits, agreement.scores), agreement.ties
+        return agreement.n - agreement.ties, max(agreement.labels, agreement.exits, agreement.scores), agreement.ties
 
     def document(self, suite: Suite, planned: list[Setup], topology: Topology, seconds: float) -> Reproduction:
         """What there is, as a document."""

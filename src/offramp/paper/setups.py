@@ -19,11 +19,17 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 STANDARD, MEM = "standard", "mem"
 FEW_EXITS = (2, 3, 5, 8)  # an early one, the paper's worst, its fastest, the last
 DROPS = (None, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
-BASELINE_LINKS = ("wifi", "lte")
-RATES = (1, 3, 10, 30, 100, 300, 1000)  # Mbit/s
 DELAY = "5ms"  # one way, of the section on bandwidth: what it is about is the rate
-CORES = (1.0, 0.5, 0.25)
-REPLY_LINKS = ("loopback", "wifi")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Over what the sections vary; links beside the one that is asked for."""
+
+    baseline_links: tuple[str, ...] = ("wifi", "lte")
+    rates: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)  # Mbit/s
+    cores: tuple[float, ...] = (1.0, 0.5, 0.25)
+    reply_links: tuple[str, ...] = ("loopback", "wifi")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Scope:
     batch_size: int = 32
     samples: int = 1_024
     seconds: float = 5.0  # that one repeat may send for, as far as the link's rate alone decides
+    sweep: Sweep = Sweep()
 
 
 def setups(
@@ -54,7 +61,7 @@ def setups(
         "bandwidth": _bandwidth,
         "reply": _reply,
     }
-    found = [setup for name in SECTIONS if name in wanted for setup in made[name](manifests, link)]
+    found = [setup for name in SECTIONS if name in wanted for setup in made[name](manifests, link, scope.sweep)]
     if fixed:
         here = LinkShape.parse(link)
         found = [s for s in found if LinkShape.parse(s.link) == here and s.edge_cores is None]
@@ -64,7 +71,7 @@ def setups(
     return [_bounded(setup, manifests, scope) for setup in found]
 
 
-def _paper(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
+def _paper(manifests: Mapping[str, Manifest], link: str, _: Sweep) -> list[Setup]:
     return [
         Setup(section="paper", model=model, plan=Plan.of(k, threshold), link=link, samples=0)
         for model, k in [*_sems(manifests), *((MEM, k) for k in _exits(manifests.get(MEM)))]
@@ -72,8 +79,9 @@ def _paper(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
     ]
 
 
-def _baselines(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
-    return [setup for at in dict.fromkeys((link, *BASELINE_LINKS)) for setup in _contenders("baselines", manifests, at)]
+def _baselines(manifests: Mapping[str, Manifest], link: str, sweep: Sweep) -> list[Setup]:
+    links = dict.fromkeys((link, *sweep.baseline_links))
+    return [setup for at in links for setup in _contenders("baselines", manifests, at)]
 
 
 def _contenders(section: Section, manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
@@ -104,7 +112,7 @@ def _whole(manifests: Mapping[str, Manifest], common: Mapping[str, Any]) -> list
     ]
 
 
-def _drop(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
+def _drop(manifests: Mapping[str, Manifest], link: str, _: Sweep) -> list[Setup]:
     return [
         Setup(
             section="drop",
@@ -119,12 +127,12 @@ def _drop(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
     ]
 
 
-def _cores(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
-    return [setup for cores in CORES for setup in _every_exit("cores", manifests, link, cores)]
+def _cores(manifests: Mapping[str, Manifest], link: str, sweep: Sweep) -> list[Setup]:
+    return [setup for cores in sweep.cores for setup in _every_exit("cores", manifests, link, cores)]
 
 
-def _bandwidth(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
-    return [setup for rate in RATES for setup in _every_exit("bandwidth", manifests, f"{rate}mbit,{DELAY}")]
+def _bandwidth(manifests: Mapping[str, Manifest], _: str, sweep: Sweep) -> list[Setup]:
+    return [setup for rate in sweep.rates for setup in _every_exit("bandwidth", manifests, f"{rate}mbit,{DELAY}")]
 
 
 def _every_exit(
@@ -136,12 +144,12 @@ def _every_exit(
     return exits + [setup for setup in _whole(manifests, common) if setup.form != "jpeg"]
 
 
-def _reply(manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
+def _reply(manifests: Mapping[str, Manifest], link: str, sweep: Sweep) -> list[Setup]:
     return [
         Setup(
             section="reply", model=model, plan=Plan.of(k, THRESHOLD, codec="uint8"), reply=reply, link=at, samples=0
         )
-        for at in dict.fromkeys((link, *REPLY_LINKS))
+        for at in dict.fromkeys((link, *sweep.reply_links))
         for model, k in _sems(manifests)
         if k in FEW_EXITS
         for reply in ("edge", "direct")
