@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
 from offramp.bench.load import Calls, load
 from offramp.bench.scenario import Query, Rows
@@ -39,6 +40,7 @@ from offramp.protocol.peer import Peer
 from offramp.protocol.served import Result
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
+from offramp.runtime.choice import Choice
 from offramp.runtime.onnx_span import RUNTIME
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -56,7 +58,7 @@ class Callers:
         self.peers = [Peer(address, alone=True) for _ in batches]
         self.requests = [write_request(name, bundle.id, {features_name(boundary): batch}) for batch in batches]
         self.seconds: list[list[float]] = []  # a list a round
-        span = open_span(bundle, SpanSpec(boundary, last, (last,)), 1)
+        span = open_span(bundle, SpanSpec(boundary, last, (last,)), Engine(threads=1))
         self.name, self.expected = logits_name(last), [span.run(batch)[logits_name(last)] for batch in batches]
 
     def rush(self, requests: int) -> None:
@@ -119,7 +121,8 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
 def _serve_direct(settings: str) -> None:
     """Be a cloud without a batcher."""
     threads, path = settings.strip().split(" ", 1)
-    server = Server(tails(Bundle.open(path), int(threads)), "127.0.0.1", 0, max_batch=256)
+    choice = Choice(Engine(threads=int(threads)))
+    server = Server(tails(Bundle.open(path), choice=choice), "127.0.0.1", 0, max_batch=256)
     server.start()
     stop = threading.Event()
     at_stop(stop.set)

@@ -8,6 +8,7 @@ whole test set at the last exit.
 
 import argparse
 import tempfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,8 @@ def main() -> None:
             bundle = export(untrained(architecture, path), path / "bundle", images, int8=True, force_int8=True)
         last = bundle.manifest.last
         spec = SpanSpec(0, last, (last,))
-        contenders = engines(bundle)
-        spans = {str(engine): open_span(bundle, spec, options.threads, engine) for engine in contenders}
+        contenders = [replace(engine, threads=options.threads) for engine in engines(bundle)]
+        spans = {str(engine): open_span(bundle, spec, engine) for engine in contenders}
         chosen = choose(bundle, spec, threads=options.threads)
         figures: dict[str, Any] = {"chosen": str(chosen.engine), "why": chosen.why}
         for size, repeats in ((1, 50), (32, 5)):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import Splits
@@ -21,6 +22,8 @@ from offramp.nodes.upstream import Finished, at_once
 from offramp.protocol.served import Array, Call, Pending, Reply, Result
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
+
+ONE_THREAD = Engine(threads=1)
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 PLAN = Plan.checked(active=[{"exit": 2, "threshold": 0.2}, {"exit": 5, "threshold": 0.1}], cut=5)
@@ -101,7 +104,7 @@ def test_a_flight_has_the_last_local_answer_of_its_rows(
     expected = Judged.of(predictions.at(5)[flight.rows])
     np.testing.assert_allclose(flight.judged.probabilities, expected.probabilities, rtol=0, atol=1e-4)
     np.testing.assert_allclose(flight.judged.scores, expected.scores, rtol=0, atol=1e-3)
-    expected_features = open_span(bundle, SpanSpec(0, 5, gives="fp32"), threads=1).run(image[flight.rows])
+    expected_features = open_span(bundle, SpanSpec(0, 5, gives="fp32"), ONE_THREAD).run(image[flight.rows])
     assert list(flight.features) == list(expected_features)
     for name, values in flight.features.items():
         np.testing.assert_allclose(values, expected_features[name], rtol=0, atol=1e-4)
