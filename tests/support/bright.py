@@ -51,7 +51,7 @@ class Bright:
         threshold = call.number("threshold", float)
         if threshold == 1:
             raise OverloadedError("too much to do.")
-        image = call.input("image")
+        (image,) = call.tensors("image")
         if image.dtype != np.float32:
             raise InputError(f"image: expected float32, got {image.dtype}.")
         here = image[:, 0, 0, 0] > (0.5 if threshold is None else threshold)
