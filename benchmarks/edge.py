@@ -13,6 +13,7 @@ compaction costs, in a call of which one half goes on to a cloud that answers at
 import argparse
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,22 @@ from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.client.conversation import Conversation
 from offramp.client.describe import describe_edge, read_answers
-from offramp.client.streaming import Conversation
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
+from offramp.nodes.flight import Flight
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings, EdgeSettings
-from offramp.nodes.upstream import Finished
+from offramp.nodes.upstream import Finished, at_once
 from offramp.protocol.peer import Peer
-from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
+from offramp.runtime.cut import cut_out
+from offramp.runtime.onnx_span import RUNTIME, OnnxSpan
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 Images = npt.NDArray[np.float32]
@@ -51,9 +56,10 @@ class Instant:
     def check(self, *_: object) -> None:
         """It is there."""
 
-    def finish(self, cut: int, codec: str, features: npt.NDArray[Any], *_: object) -> Finished:
+    def finish(self, flight: Flight, *_: object) -> Future[Finished]:
         """Give logits of nothing."""
-        return Finished(np.zeros((len(features), self.classes), np.float32), 0)
+        logits = np.zeros((len(flight.rows), self.classes), np.float32)
+        return at_once(lambda: Finished.by_cloud(flight, logits, 0))
 
 
 def left_here(answers: Answers, count: int, exit_: int, bytes_to_cloud: int = 0) -> bool:
@@ -64,10 +70,9 @@ def left_here(answers: Answers, count: int, exit_: int, bytes_to_cloud: int = 0)
 
 def asked(conversation: Conversation, image: Images) -> tuple[Answers, int]:
     """Ask over the stream; give the whole answer and the bytes that went to the cloud."""
-    arrivals = list(conversation.ask(image, {}, 0))
-    parts = [(arrival.rows, arrival.answers) for arrival in arrivals if arrival.answers is not None]
-    whole = parts[0][1] if len(parts) == 1 else merge(parts, len(image))
-    return whole, sum(arrival.bytes_to_cloud for arrival in arrivals)
+    parts = list(conversation.ask(image, {}))
+    whole = parts[0].answers if len(parts) == 1 else merge([(part.rows, part.answers) for part in parts], len(image))
+    return whole, sum(part.bytes_to_cloud for part in parts)
 
 
 def steps_of(edge: Edge, image: Images) -> Steps:
@@ -128,7 +133,7 @@ def measure(bundle: Bundle, plan: Plan, threads: int, batch_sizes: dict[int, int
         for size, repeats in batch_sizes.items():
             image = everything[:size]
             calls: Steps = {
-                "bare": lambda image=image: bare.session.run(bare.targets, {bare.source: image}),
+                "bare": lambda image=image: bare.session.run(bare.targets, {bare.sources[0]: image}),
                 "library": lambda image=image: edge.infer(image),
                 "unary": lambda image=image: client.infer(CLASSIFIER, {IMAGE: image}, timeout=TIMEOUT),
                 "stream": lambda image=image: asked(conversation, image),
@@ -215,7 +220,7 @@ def main() -> None:
     last_line(
         "edge",
         figures,
-        Conditions.here(batch_size=max(batch_sizes), link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=max(batch_sizes), link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         preset=options.preset,
         model=options.model,
         exit=options.exit,

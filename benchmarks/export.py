@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from alternate import Spread, alternate, last_line, ratio, show
@@ -22,7 +21,10 @@ from offramp.artifacts.bundle import GRAPH, MANIFEST, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.export.graph import to_onnx
 from offramp.export.write import export
-from offramp.runtime.span import RUNTIME, OnnxSpan, SpanSpec, cut_out
+from offramp.machine import here
+from offramp.runtime.cut import cut_out
+from offramp.runtime.onnx_span import RUNTIME, OnnxSpan
+from offramp.runtime.span import SpanSpec
 from untrained import architecture_of, noise, untrained
 
 CALIBRATION = 64  # images: the gate compares on so many; the codecs' accuracies take 27 passes over all that are given
@@ -53,7 +55,7 @@ def measure(preset: str, model: str, rounds: int, exit_: int, threads: int) -> d
     ready = {}
     for name, spec in spans.items():
         cut = cut_out(bundle, spec)
-        image = np.zeros((1, *bundle.manifest.feature_shape(spec.start)), np.float32)
+        (image,) = spec.noise(bundle, 1)
         steps: dict[str, Callable[[], object]] = {
             "cut_out": lambda spec=spec: cut_out(bundle, spec),
             "session": lambda cut=cut, image=image: OnnxSpan(*cut, threads).run(image),
@@ -120,7 +122,7 @@ def main() -> None:
     last_line(
         "export",
         figures,
-        Conditions.here(batch_size=1, link="none", runtime=f"torch {torch.__version__}, {RUNTIME}"),
+        Conditions(**here(), batch_size=1, link="none", runtime=f"torch {torch.__version__}, {RUNTIME}", dtype="fp32"),
         model=options.model,
         exit=options.exit,
         calibration=CALIBRATION,

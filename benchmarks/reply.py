@@ -21,7 +21,7 @@ from offramp.export.write import export
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings, EdgeSettings
 from offramp.protocol.peer import Peer
-from offramp.runtime.span import RUNTIME
+from offramp.runtime.onnx_span import RUNTIME
 from untrained import architecture_of, noise, untrained
 
 WAYS = ("through the edge", "direct")
@@ -100,7 +100,7 @@ def main() -> None:
     last_line(
         "reply",
         figures,
-        Conditions.here(batch_size=32, link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=32, link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         exit=options.exit,
         threads=options.threads,
         rounds=rounds,

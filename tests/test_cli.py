@@ -11,6 +11,7 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
+from offramp.machine import here
 from offramp.models.checkpoint import Checkpoint
 from offramp.paper.reproduction import REPRODUCTION, Agreed, Reproduction, Trained
 
@@ -39,7 +40,7 @@ def test_report_draws_a_reproduction(tmp_path: Path, offramp: Program) -> None:
         models=(),
         rows=(),
         repeats=3,
-        conditions=Conditions.here(batch_size=32, link="loopback", runtime="none"),
+        conditions=Conditions(**here(), batch_size=32, link="loopback", runtime="none", dtype="fp32"),
         topology="processes",
         agreement=Agreed(compared=0, differing=0, ties=0),
         seconds=0.0,
@@ -143,6 +144,22 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
             ("serve", "cloud", "nothing-here"),
             "nothing-here: not a bundle, it has no manifest.json, and not a suite, it has no suite.json. Write one "
             "with: offramp export CHECKPOINT, or offramp reproduce --prepare",
+        ),
+        (
+            ("bench", "--edge", "127.0.0.1:1", "--scenario", "burst"),
+            "scenario 'burst': unknown. Choose one of clients, single-stream, multi-stream, server, offline.",
+        ),
+        (
+            ("bench", "--edge", "127.0.0.1:1", "--rate", "200"),
+            "rate 200: of scenario server, and this is clients. Say --scenario server.",
+        ),
+        (
+            ("bench", "--edge", "127.0.0.1:1", "--bound", "50ms"),
+            "bound 50 ms: of which percentile of the latencies? Say it with --percentile.",
+        ),
+        (
+            ("bench", "--edge", "127.0.0.1:1", "--duration", "soon"),
+            "duration 'soon': expected a time like 50ms or 2s.",
         ),
         (
             ("bench", "--edge", "nowhere"),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from offramp.artifacts.bundle import Bundle
     from offramp.artifacts.plan import Plan
     from offramp.artifacts.pretrained import pretrained
+    from offramp.client.client import Client
     from offramp.errors import OfframpError
     from offramp.exits.answers import Answers, Tier
     from offramp.nodes.edge import Edge
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Answers",
     "Bundle",
+    "Client",
     "Edge",
     "LocalCloud",
     "OfframpError",
@@ -40,6 +42,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 _HOMES = {
     "Answers": "offramp.exits.answers",
     "Bundle": "offramp.artifacts.bundle",
+    "Client": "offramp.client.client",
     "Edge": "offramp.nodes.edge",
     "LocalCloud": "offramp.nodes.upstream",
     "OfframpError": "offramp.errors",

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offramp.artifacts.bundle import GRAPH, MANIFEST, Bundle, FileDigest, Manifest, digest, features_name, logits_name
+from offramp.artifacts.bundle import (
+    GRAPH,
+    MANIFEST,
+    Bundle,
+    CodecResult,
+    FileDigest,
+    Manifest,
+    digest,
+    features_name,
+    logits_name,
+)
+from offramp.artifacts.plan import Plan
+from offramp.artifacts.pretrained import pretrained
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, ArtifactVersionError, InputError
 
 NAMES = st.text("abcdefghij._-", min_size=1).filter(lambda name: name not in (".", ".."))
@@ -87,6 +99,42 @@ def test_the_id_does_not_follow_the_order_of_fields(manifest: Manifest) -> None:
     assert Manifest.parse(json.dumps(json.loads(manifest.to_json()), sort_keys=True), "text").id == manifest.id
 
 
+def test_the_id_of_the_packaged_bundle_is_the_one_that_it_was_published_with() -> None:
+    """Files of predictions and results name it: what a later program knows of bundles does not enter."""
+    assert Bundle.open(pretrained() / "bundle").id == "a638335af6d27a2af5d5ece44a473d80"
+
+
+def of_two_tensors(manifest: Manifest, **changes: Any) -> dict[str, Any]:
+    """The manifest of a network that leaves two tensors at boundary 1, as a document."""
+    made = json.loads(manifest.to_json()) | {"version": 2}
+    made["stages"][0]["shape"] = {"a": [2, 4, 4], "b": [5]}
+    made["cuts"][1]["scale"] = {"a": [0.01, 0.02], "b": [0.03]}
+    return made | changes
+
+
+def test_a_boundary_may_have_several_tensors(manifest: Manifest) -> None:
+    """By name, in the order of the document, each with a scale of its own; the document is of version 2 then."""
+    two = Manifest.parse(json.dumps(of_two_tensors(manifest)), "text")
+    assert list(two.tensors(1).items()) == [("a", (2, 4, 4)), ("b", (5,))]
+    assert [two.cut(1).scale_of(name) for name in two.tensors(1)] == [(0.01, 0.02), (0.03,)]
+    assert [stage.bytes_fp32 for stage in two.stages] == [4 * (32 + 5), 256]
+    written = json.loads(two.to_json())
+    assert (written["version"], json.loads(manifest.to_json())["version"]) == (2, 1)
+    assert Manifest.parse(two.to_json(), "text") == two
+    assert two.id != manifest.id
+
+
+@pytest.mark.parametrize("scale", [[0.01, 0.02], {"a": [0.01]}, {"a": [0.01], "b": [0.03], "c": [0.1]}])
+def test_each_tensor_of_a_boundary_needs_a_scale(manifest: Manifest, scale: Any) -> None:
+    """And no other has one."""
+    cuts = of_two_tensors(manifest)["cuts"]
+    cuts[1]["scale"] = scale
+    found = sorted(scale) if isinstance(scale, dict) else ["features_1"]
+    message = f"cut 1: a scale for each of a, b is needed, got {found} (offramp.bundle)."
+    with pytest.raises(ArtifactDamagedError, match=f"{re.escape(message)}$"):
+        Manifest.parse(json.dumps(of_two_tensors(manifest, cuts=cuts)), "text")
+
+
 def test_a_digest_is_size_and_sha256() -> None:
     """The digest of `abc` is the one that FIPS 180-2 publishes."""
     published = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -154,11 +202,11 @@ def test_a_manifest_cannot_name_a_file_outside_its_folder(small_bundle: Bundle, 
 def test_an_unknown_version_is_refused(small_bundle: Bundle) -> None:
     """A bundle of a later program says so, and how to go on."""
     message = (
-        f"{small_bundle.path / MANIFEST}: offramp.bundle version 2, and this program reads version 1. Write it again "
-        "with this program, or read it with the one that wrote it."
+        f"{small_bundle.path / MANIFEST}: offramp.bundle version 3, and this program reads version 2 and 1. Write "
+        "it again with this program, or read it with the one that wrote it."
     )
     with pytest.raises(ArtifactVersionError, match=f"^{re.escape(message)}$"):
-        Bundle.open(rewritten(small_bundle, version=2))
+        Bundle.open(rewritten(small_bundle, version=3))
 
 
 def test_a_document_of_another_kind_is_refused(small_bundle: Bundle) -> None:
@@ -250,6 +298,25 @@ def test_a_cut_that_is_lacking_is_refused(manifest: Manifest, boundary: int) -> 
         manifest.check_cut(boundary)
 
 
+@pytest.mark.parametrize(
+    ("shape", "found"), [((2, 4, 4), "go below 0"), ((2,), "have 2 dimensions"), ((2, 4), "have 3 dimensions")]
+)
+def test_a_codec_that_a_cut_lacks_is_refused(manifest: Manifest, shape: tuple[int, ...], found: str) -> None:
+    """The message says why, and which there are."""
+    result = CodecResult(bytes_per_sample=4, accuracy=None)
+    cut = manifest.cuts[1].model_copy(update={"codecs": dict.fromkeys(("fp32", "fp16"), result), "scale": ()})
+    stage = manifest.stages[0].model_copy(update={"shape": shape})
+    signed = manifest.model_copy(update={"cuts": (manifest.cuts[0], cut), "stages": (stage, manifest.stages[1])})
+    with pytest.raises(InputError) as caught:
+        Plan.of(1, 0.5, codec="uint8").check(signed)
+    assert str(caught.value) == (
+        f"codec uint8: at cut 1 the features of small {found}, and it is of 4, none of them below 0. "
+        "Choose fp32 or fp16."
+    )
+    assert Plan.of(1, 0.5, codec="fp16").check(signed).codec == "fp16"
+    assert (signed.lacks(1, "fp32"), manifest.lacks(1, "uint8")) == ("", "")
+
+
 def test_the_cut_of_a_boundary_is_the_one_measured_there(manifest: Manifest) -> None:
     """`cut` finds by boundary, not by position."""
     assert [manifest.cut(boundary).scale for boundary in (1, 0)] == [(0.01, 0.02), (1 / 255,)]
@@ -257,7 +324,11 @@ def test_the_cut_of_a_boundary_is_the_one_measured_there(manifest: Manifest) -> 
 
 def test_shapes_at_the_boundaries(manifest: Manifest) -> None:
     """Boundary 0 has the input's shape, boundary i the one that stage i leaves."""
-    assert [manifest.feature_shape(boundary) for boundary in (0, 1, 2)] == [(1, 4, 4), (2, 4, 4), (4, 4, 4)]
+    assert [manifest.tensors(boundary) for boundary in (0, 1, 2)] == [
+        {"image": (1, 4, 4)},
+        {"features_1": (2, 4, 4)},
+        {"features_2": (4, 4, 4)},
+    ]
 
 
 def test_bytes_of_features(manifest: Manifest) -> None:

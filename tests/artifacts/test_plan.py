@@ -314,6 +314,7 @@ def test_each_tier_starts_where_the_one_before_was_cut() -> None:
         ({}, "in this order, got"),
         (TIERS | {"edge": {"active": [{"exit": 2, "threshold": 0.2}], "cut": 5}}, "the edge starts at boundary 2"),
         (TIERS | {"edge": {"active": [], "cut": 1}}, "the edge starts at boundary 2"),
+        (TIERS | {"edge": {"active": [], "cut": 0}}, "the edge starts at boundary 2"),
     ],
 )
 def test_tiers_that_are_out_of_order_are_refused(tiers: dict[str, object], said: str) -> None:

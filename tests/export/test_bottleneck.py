@@ -43,7 +43,7 @@ def test_a_checkpoint_holds_its_heads_and_bottlenecks(squeezed: Checkpoint, digi
 def test_few_bytes_cross_at_a_bottleneck(exported: Bundle) -> None:
     """3 channels of 4x4 places, a byte each, where the image has 256."""
     cut = exported.manifest.cut(CUT)
-    assert exported.manifest.feature_shape(CUT) == (3, 4, 4)
+    assert exported.manifest.tensors(CUT) == {"features_3": (3, 4, 4)}
     assert len(cut.scale) == 3
     assert cut.codecs["uint8"].bytes_per_sample == 48
 

@@ -7,12 +7,12 @@ import torch
 
 from offramp.export.graph import Exporter, output_names, to_onnx
 from offramp.export.write import check_parity
-from offramp.models.architecture import Architecture
+from offramp.models.architecture import StandardCnn
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
-from offramp.runtime.span import OnnxSpan
+from offramp.runtime.onnx_span import OnnxSpan
 
-MINUTE = Architecture(
+MINUTE = StandardCnn(
     channels=3, height=8, width=12, classes=tuple("abcd"), widths=(8, 12, 16), pool_after=(1, 2), exits=(1, 3)
 )
 BOUNDARIES = ["features_1", "features_2", "features_3", "logits_1", "logits_3"]
@@ -70,7 +70,7 @@ def test_the_names_are_those_that_are_promised(net: ExitNet) -> None:
 def test_the_graph_computes_what_the_network_computes(graph: bytes, net: ExitNet, count: int) -> None:
     """At every boundary and exit, for any batch size."""
     image = pixels(count, seed=9)
-    found = OnnxSpan(graph, "image", {name: name for name in BOUNDARIES}).run(image.numpy())
+    found = OnnxSpan(graph, ("image",), {name: name for name in BOUNDARIES}).run(image.numpy())
     with torch.inference_mode():
         features, logits = net.features(image), net(image)
     expected = {f"features_{i}": tensor for i, tensor in enumerate(features, start=1)}

@@ -26,7 +26,8 @@ from offramp.export.quantize import check_loss, quantize
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.models.checkpoint import Checkpoint
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 INT8 = Engine(precision="int8")
 LAST = 9

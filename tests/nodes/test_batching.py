@@ -75,12 +75,10 @@ def busy(batcher: Batcher, pool: ThreadPoolExecutor, gate: Gate) -> Iterator["Fu
         gate.opened.set()
 
 
-def ask(
-    batcher: Batcher, pool: ThreadPoolExecutor, function: Callable[[Array], Array], batch: Array
-) -> "Future[Array]":
+def ask(batcher: Batcher, pool: ThreadPoolExecutor, function: Callable[..., Array], *batch: Array) -> "Future[Array]":
     """Ask from another thread, and wait until the batch waits for its turn."""
-    expected = batcher.waiting + len(batch)
-    asked = pool.submit(batcher.run, function, batch)
+    expected = batcher.waiting + len(batch[0])
+    asked = pool.submit(batcher.run, function, *batch)
     until(lambda: batcher.waiting == expected)
     return asked
 
@@ -109,6 +107,23 @@ def test_what_waits_together_is_run_together_and_each_gets_its_own_rows(pool: Th
             np.testing.assert_array_equal(answer.result(WAIT), double(rows(size, 100 * size)))
         np.testing.assert_array_equal(first.result(WAIT), double(rows(1)))
     assert gate.sizes == [1, 15]
+
+
+def test_of_several_tensors_each_is_run_together_with_its_like(pool: ThreadPoolExecutor) -> None:
+    """A row's answer is of its own rows in both."""
+    sizes: list[tuple[int, ...]] = []
+
+    def both(one: Array, other: Array) -> Array:
+        sizes.append((len(one), len(other)))
+        return 1000 * one + other
+
+    with batching() as batcher:
+        with busy(batcher, pool, Gate()):
+            asked = [ask(batcher, pool, both, rows(size, 10 * size), rows(size, 7 * size)) for size in (1, 2, 3)]
+        for size, answer in enumerate(asked, 1):
+            expected = 1000 * rows(size, 10 * size) + rows(size, 7 * size)
+            np.testing.assert_array_equal(answer.result(WAIT), expected)
+    assert sizes == [(6, 6)]
 
 
 def test_a_batch_holds_no_more_than_the_maximum_and_keeps_the_order(pool: ThreadPoolExecutor) -> None:
@@ -247,7 +262,7 @@ def test_a_caller_does_not_wait_beyond_its_deadline_for_a_run_that_has_begun(poo
     gate, slow = Gate(), Gate()
     with batching() as batcher:
         with busy(batcher, pool, gate):
-            asked = pool.submit(batcher.run, slow, rows(1), 0.2)
+            asked = pool.submit(batcher.run, slow, rows(1), timeout=0.2)
             until(lambda: batcher.waiting == 1)
         with pytest.raises(DeadlineError):
             asked.result(WAIT)
@@ -260,7 +275,7 @@ def test_a_deadline_beyond_what_threads_can_wait_for_is_none(pool: ThreadPoolExe
     gate = Gate()
     with batching() as batcher:
         with busy(batcher, pool, gate):
-            asked = pool.submit(batcher.run, gate, rows(1), timeout)
+            asked = pool.submit(batcher.run, gate, rows(1), timeout=timeout)
             until(lambda: batcher.waiting == 1)
         assert len(asked.result(WAIT)) == 1
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 import grpc
@@ -12,12 +13,25 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnreachableError
+from offramp.exits.answers import Answers, Judged, Tier
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
 
+ONE_THREAD = Engine(threads=1)
+
 WAIT = 30.0  # seconds after which a test that hangs fails
-PLAN = Plan.of(3, 0.3)
+
+
+def course(*of: Any, **but: Any) -> Course:
+    """A plan that an edge follows, which has run already what it runs by it."""
+    return Course(Plan.of(*of, **but))
+
+
+COURSE = course(3, 0.3)
 
 
 class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
@@ -71,9 +85,10 @@ def cloud_of(bundle: Bundle, servicer: Other, version: str | None) -> Iterator[R
         server.stop(WAIT).wait(WAIT)
 
 
-def features(bundle: Bundle, rows: int = 2) -> Any:
+def features(bundle: Bundle, rows: int = 2) -> Flight:
     """A batch at boundary 3."""
-    return np.zeros((rows, *bundle.manifest.feature_shape(3)), np.float32)
+    sent = np.zeros((rows, *bundle.manifest.tensors(3)["features_3"]), np.float32)
+    return Flight(COURSE, np.arange(rows), {"features_3": sent}, rows)
 
 
 @pytest.mark.parametrize("lists", [True, False])
@@ -82,17 +97,19 @@ def test_a_cloud_of_another_maker_is_asked_by_its_own_version(bundle: Bundle, li
     """Or by none; typed answers are read as raw ones are."""
     servicer = Other(lists=lists)
     with cloud_of(bundle, servicer, version) as cloud:
-        cloud.check(PLAN, WAIT)
-        finished = cloud.finish(3, "fp32", features(bundle), WAIT)
+        cloud.check(COURSE, WAIT)
+        finished = cloud.finish(features(bundle), WAIT).result(WAIT)
     assert servicer.versions == [version]
-    assert finished.logits is not None
-    assert finished.logits.tolist() == np.arange(20).reshape(2, 10).tolist()
+    assert finished.answers is not None
+    expected = Judged.of(np.arange(20).reshape(2, 10), "entropy").answers(9, Tier.CLOUD)
+    for field in fields(Answers):
+        assert np.array_equal(getattr(finished.answers, field.name), getattr(expected, field.name))
 
 
 def test_a_version_that_is_not_listed_is_said(bundle: Bundle) -> None:
     """With those that are."""
     with cloud_of(bundle, Other(lists=True), "2") as cloud, pytest.raises(BundleMismatchError) as caught:
-        cloud.check(PLAN, WAIT)
+        cloud.check(COURSE, WAIT)
     assert str(caught.value) == (
         f"cloud {cloud.client.address} serves tail-3 in version 1, and this edge asks for version 2. Name the right "
         "one with --cloud-version."
@@ -102,7 +119,7 @@ def test_a_version_that_is_not_listed_is_said(bundle: Bundle) -> None:
 def test_a_version_that_is_not_there_is_said(bundle: Bundle) -> None:
     """By a server that lists none."""
     with cloud_of(bundle, Other(lists=False), None) as cloud, pytest.raises(BundleMismatchError) as caught:
-        cloud.check(PLAN, WAIT)
+        cloud.check(COURSE, WAIT)
     address = cloud.client.address
     assert str(caught.value) == (
         f"cloud {address} does not serve tail-3 in version {bundle.id} ({address}: there is no such model.). A server "
@@ -113,7 +130,7 @@ def test_a_version_that_is_not_there_is_said(bundle: Bundle) -> None:
 def test_a_bundle_that_is_not_listed_is_said(bundle: Bundle) -> None:
     """A cloud of our own lists the bundles that it serves."""
     with cloud_of(bundle, Other(lists=True), None) as cloud, pytest.raises(BundleMismatchError) as caught:
-        cloud.check(PLAN, WAIT)
+        cloud.check(COURSE, WAIT)
     assert str(caught.value) == (
         f"cloud {cloud.client.address} serves bundle 1, and this edge holds {bundle.id} ({bundle.path}). Give both "
         "nodes the same bundle."
@@ -123,7 +140,7 @@ def test_a_bundle_that_is_not_listed_is_said(bundle: Bundle) -> None:
 def test_a_tail_that_is_not_served_is_said(bundle: Bundle) -> None:
     """Another cut, or another network."""
     with cloud_of(bundle, Other(lists=True), "1") as cloud, pytest.raises(BundleMismatchError) as caught:
-        cloud.check(Plan.of(4, 0.3), WAIT)
+        cloud.check(course(4, 0.3), WAIT)
     address = cloud.client.address
     assert str(caught.value) == (
         f"cloud {address} does not serve tail-4 ({address}: there is no such model.). Serve the edge's bundle there: "
@@ -134,39 +151,40 @@ def test_a_tail_that_is_not_served_is_said(bundle: Bundle) -> None:
 def test_a_tail_that_is_not_ready_is_said(bundle: Bundle) -> None:
     """The edge does not start before it is."""
     with cloud_of(bundle, Other(lists=True, ready=False), "1") as cloud, pytest.raises(UnreachableError) as caught:
-        cloud.check(PLAN, WAIT)
+        cloud.check(COURSE, WAIT)
     assert str(caught.value) == f"{cloud.client.address} answers that model 'tail-3' is not ready. Look at its log."
 
 
 def test_an_answer_of_other_rows_is_refused(bundle: Bundle) -> None:
     """They would be given to other samples."""
     with cloud_of(bundle, Other(lists=True, rows=1), "1") as cloud, pytest.raises(LinkError) as caught:
-        cloud.finish(3, "fp32", features(bundle), WAIT)
+        cloud.finish(features(bundle), WAIT).result(WAIT)
     assert str(caught.value) == (
         f"cloud {cloud.client.address}: expected logits_9 of shape (2, 10), got shape (1, 10)."
     )
 
 
-def images(bundle: Bundle) -> Any:
+def images(bundle: Bundle) -> Flight:
     """Two of them, as they travel in 8 bits."""
-    return np.zeros((2, *bundle.manifest.preprocessing.shape), np.uint8)
+    sent = np.zeros((2, *bundle.manifest.preprocessing.shape), np.uint8)
+    return Flight(course(3, 0.3, cut=0, codec="uint8"), np.arange(2), {"image": sent}, 2)
 
 
 def test_another_network_s_answer_is_of_its_own_last_exit(bundle: Bundle) -> None:
     """Asked by its version for this one call."""
     servicer = Other(lists=True, gives=("logits_5",))
     with cloud_of(bundle, servicer, None) as cloud:
-        finished = cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+        finished = cloud.finish(images(bundle), WAIT, None, "another").result(WAIT)
     assert servicer.versions == ["another"]
-    assert finished.exit == 5
-    assert finished.logits is not None
-    assert finished.logits.shape == (2, 10)
+    assert finished.answers is not None
+    assert finished.answers.exit.tolist() == [5, 5]
+    assert finished.answers.probabilities.shape == (2, 10)
 
 
 def test_the_edge_s_own_network_answers_at_its_own_last_exit(bundle: Bundle) -> None:
     """The other's would be another graph's."""
     with cloud_of(bundle, Other(lists=True, gives=("logits_5",)), None) as cloud, pytest.raises(LinkError) as caught:
-        cloud.finish(3, "fp32", features(bundle), WAIT)
+        cloud.finish(features(bundle), WAIT).result(WAIT)
     assert str(caught.value) == f"cloud {cloud.client.address}: expected logits_9 of shape (2, 10), got nothing."
 
 
@@ -177,7 +195,7 @@ def test_the_edge_s_own_network_answers_at_its_own_last_exit(bundle: Bundle) -> 
 def test_an_answer_that_is_not_of_one_exit_is_refused(bundle: Bundle, gives: tuple[str, ...], found: str) -> None:
     """Which of them would be the network's?"""
     with cloud_of(bundle, Other(lists=True, gives=gives), None) as cloud, pytest.raises(LinkError) as caught:
-        cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+        cloud.finish(images(bundle), WAIT, None, "another").result(WAIT)
     assert str(caught.value) == f"cloud {cloud.client.address}: expected the logits of one exit, got {found}."
 
 
@@ -185,7 +203,7 @@ def test_another_network_of_other_classes_is_refused(bundle: Bundle) -> None:
     """Its labels would be taken for the edge's."""
     servicer = Other(lists=True, gives=("logits_5",), classes=100)
     with cloud_of(bundle, servicer, None) as cloud, pytest.raises(LinkError) as caught:
-        cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+        cloud.finish(images(bundle), WAIT, None, "another").result(WAIT)
     assert str(caught.value) == (
         f"cloud {cloud.client.address}: expected logits_5 of shape (2, 10), got shape (2, 100)."
     )
@@ -193,8 +211,8 @@ def test_another_network_of_other_classes_is_refused(bundle: Bundle) -> None:
 
 def test_a_cloud_in_the_same_process_has_one_network(bundle: Bundle) -> None:
     """Its own, which may be named."""
-    cloud = LocalCloud(bundle, threads=1)
-    assert cloud.finish(0, "uint8", images(bundle), WAIT, None, bundle.id).logits is not None
+    cloud = LocalCloud(bundle, ONE_THREAD)
+    assert cloud.finish(images(bundle), WAIT, None, bundle.id).result(WAIT).answers is not None
     with pytest.raises(InputError) as caught:
-        cloud.finish(0, "uint8", images(bundle), WAIT, None, "another")
+        cloud.finish(images(bundle), WAIT, None, "another").result(WAIT)
     assert str(caught.value) == "cloud_version 'another': this edge's cloud is in the same process. Leave it out."

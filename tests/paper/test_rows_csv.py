@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from offramp.paper.reproduction import Reproduction
 from offramp.paper.rows_csv import columns, rows_csv
+from offramp.paper.values import TIERS
 
 
 def test_every_row_is_there_as_it_was(reproduction: Reproduction) -> None:
@@ -13,15 +14,19 @@ def test_every_row_is_there_as_it_was(reproduction: Reproduction) -> None:
     read = list(csv.DictReader(io.StringIO(rows_csv(reproduction))))
     assert len(read) == len(reproduction.rows)
     for line, row in zip(read, reproduction.rows, strict=True):
-        for field, value in row.setup.model_dump().items():
+        plan = row.setup.plan
+        setup = row.setup.model_dump(exclude={"plan"}) | {"exit": row.setup.exit, "threshold": plan.threshold}
+        setup |= {"cut": plan.cut, "codec": plan.codec, "drop_threshold": plan.drop_threshold}
+        for field, value in setup.items():
             assert line[field] == ("" if value is None else str(value))
-        for tier in ("edge", "cloud", "overall"):
-            accuracy, middle, ends = getattr(row, f"{tier}_accuracy"), row.p50(tier), row.p50_range(tier)
+        for tier in TIERS:
+            accuracy, middle, ends = row.outcome.right(tier), row.p50(tier), row.p50_range(tier)
             assert line[f"{tier}_accuracy"] == ("" if accuracy is None else repr(accuracy))
             assert line[f"{tier}_p50"] == ("" if middle is None else repr(middle))
             found = tuple(line[f"{tier}_p50_{end}"] for end in ("low", "high"))
             assert found == (("", "") if ends is None else tuple(map(repr, ends)))
         assert int(line["exited_locally"]) + int(line["forwarded"]) + int(line["dropped"]) == row.setup.samples
+        assert int(line["degraded"]) == row.outcome.degraded
         assert int(line["bytes_to_cloud"]) == row.bytes_to_cloud
         assert line["repeats"] == "3"
     assert any(line["cloud_p50"] == "" for line in read)
@@ -30,7 +35,8 @@ def test_every_row_is_there_as_it_was(reproduction: Reproduction) -> None:
 def test_floats_are_read_back_the_same(reproduce: Callable[..., Reproduction]) -> None:
     """A third has no short decimal."""
     reproduction = reproduce(sections=("paper",), exits=(3,), mem=False, thresholds=(0.3,))
-    third = reproduction.rows[0].model_copy(update={"overall_accuracy": 1 / 3})
+    (row,) = reproduction.rows
+    third = row.model_copy(update={"outcome": row.outcome.model_copy(update={"overall": 1 / 3})})
     (line,) = csv.DictReader(io.StringIO(rows_csv(reproduction.model_copy(update={"rows": (third,)}))))
     assert float(line["overall_accuracy"]) == 1 / 3
 

@@ -37,7 +37,7 @@ class Doubler:
             assert self.opened.wait(WAIT)
         if failure := call.text("fail"):
             raise FAILURES[failure]
-        x = call.input("x")
+        (x,) = call.tensors("x")
         words = np.empty(len(x), np.object_)
         words[:] = [f"row {row}".encode() for row in range(len(x))]
         return Result({"twice": (x * 2).astype(np.float32), "word": words}, {"rows": len(x)})

@@ -35,10 +35,11 @@ def test_bounds_are_those_of_the_widest_type_at_the_largest_batch() -> None:
     assert bounds == RequestBounds(10, 4_800 + SLACK, TEXT * 4_800 + SLACK)
 
 
-def test_the_largest_input_of_any_model_counts() -> None:
-    """The bounds hold before it is known which model a message is for."""
+def test_the_inputs_of_the_largest_model_count_together() -> None:
+    """They come in one message, and the bounds hold before it is known which model it is for."""
     small = TensorSpec("small", "FP32", (-1, 2))
-    assert RequestBounds.of([Taking(small), Taking(small, IMAGE)], 10) == RequestBounds.of([Taking(IMAGE)], 10)
+    bounds = RequestBounds.of([Taking(small), Taking(small, IMAGE), Taking(IMAGE)], 10)
+    assert bounds == RequestBounds(10, 4_960 + SLACK, TEXT * 4_960 + SLACK)
 
 
 def test_encoded_images_get_room() -> None:

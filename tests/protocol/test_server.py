@@ -263,7 +263,7 @@ class Asking:
 
     def infer(self, call: Call) -> Result | Pending:
         """Give the number back, and a hundred times the answer to it."""
-        x = call.input("x")
+        (x,) = call.tensors("x")
         if self.giving_up or not call.number("later", int):
             return Result({"y": x})
         answer = self.answers[int(x[0])] = Future()
@@ -277,7 +277,7 @@ class Asking:
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """A part at once, one that somebody else is asked for."""
         try:
-            yield Result({"y": call.input("x")}, last=False)
+            yield Result({"y": call.tensors("x")[0]}, last=False)
             yield self.infer(call)
         finally:
             if call.cancelled.is_set():
@@ -330,7 +330,7 @@ def test_requests_that_wait_for_others_hold_no_thread(small: Server, asking: Ask
         answers = [json.loads(client.getresponse().read())["outputs"][0]["data"] for client in https]
         assert answers == [[101 * number] for number in range(64, 128)]
         assert peer.statistics("asking")["asking", "1"].samples == 129
-    assert asking.finished_on == {"call"}
+    assert asking.finished_on == {"grpc", "http"}
 
 
 def test_the_time_of_a_request_that_waits_for_others_counts(small: Server, asking: Asking) -> None:

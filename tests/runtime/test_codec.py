@@ -10,7 +10,10 @@ from offramp.artifacts.bundle import Bundle, features_name
 from offramp.artifacts.codec import CODECS, Codec
 from offramp.data.image_set import Splits
 from offramp.runtime.codec import encoded_name, name_input
-from offramp.runtime.span import OnnxSpan, SpanSpec, cut_out, open_span
+from offramp.runtime.cut import cut_out
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 BOUNDARIES = range(1, 9)
 TYPES = {"fp32": np.float32, "fp16": np.float16, "uint8": np.uint8}
@@ -109,13 +112,13 @@ def test_a_graph_for_another_server_takes_its_input_by_the_request_s_name(
 ) -> None:
     """Whatever the codec, and it computes the same."""
     sent, spec = features(bundle, 3, image, takes), SpanSpec(3, 9, (9,), takes=takes)
-    graph, found, outputs = cut_out(bundle, spec)
-    renamed = OnnxSpan(name_input(graph, found, "features_3"), "features_3", outputs)
+    graph, (found,), outputs = cut_out(bundle, spec)
+    renamed = OnnxSpan(name_input(graph, found, "features_3"), ("features_3",), outputs)
     assert [value.name for value in renamed.session.get_inputs()] == ["features_3"]
     assert np.array_equal(renamed.run(sent)["logits_9"], open_span(bundle, spec).run(sent)["logits_9"])
 
 
 def test_a_graph_that_gives_what_it_takes_keeps_its_names(bundle: Bundle) -> None:
     """Two tensors cannot have one name."""
-    graph, found, _ = cut_out(bundle, SpanSpec(3, 3, gives="fp32", takes="uint8"))
+    graph, (found,), _ = cut_out(bundle, SpanSpec(3, 3, gives="fp32", takes="uint8"))
     assert name_input(graph, found, "features_3") == graph

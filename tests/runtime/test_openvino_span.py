@@ -16,7 +16,9 @@ from offramp.artifacts.codec import CODECS, Codec, encode_image
 from offramp.artifacts.engine import Engine
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactError, InputError
-from offramp.runtime.span import OnnxSpan, SpanSpec, Tensors, open_span
+from offramp.runtime.onnx_span import OnnxSpan
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec, Tensors
 
 pytestmark = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 
@@ -43,7 +45,7 @@ def image(bundle: Bundle, digits: Splits) -> npt.NDArray[np.float32]:
 def whole(bundle: Bundle, image: npt.NDArray[np.float32]) -> Tensors:
     """Every boundary and exit on onnxruntime, the image among them."""
     names = [*map(features_name, range(1, LAST + 1)), *map(logits_name, range(1, LAST + 1))]
-    return {"image": image} | OnnxSpan(bundle.graph, "image", {name: name for name in names}).run(image)
+    return {"image": image} | OnnxSpan(bundle.graph, ("image",), {name: name for name in names}).run(image)
 
 
 @pytest.mark.parametrize(("start", "end"), EVERY_SPAN)
@@ -98,7 +100,7 @@ def test_features_arrive_in_their_codec(
 
 def test_threads_share_a_span(bundle: Bundle, image: npt.NDArray[np.float32]) -> None:
     """Called from eight threads at once with batches of several sizes, each gets its own answer, bit for bit."""
-    span = open_span(bundle, SpanSpec(0, LAST, (3, LAST)), 2, OPENVINO)
+    span = open_span(bundle, SpanSpec(0, LAST, (3, LAST)), Engine("openvino", threads=2))
     batches = [image[start : start + size] for start in range(16) for size in (1, 5, 16)]
     alone = [span.run(batch) for batch in batches]
 
@@ -158,7 +160,7 @@ def test_a_graph_that_openvino_cannot_run_is_an_error_of_ours() -> None:
     from offramp.runtime.openvino_span import OpenVinoSpan
 
     with pytest.raises(ArtifactError, match=r"^openvino: cannot run the span from image to logits_9 \("):
-        OpenVinoSpan(b"nothing", "image", {"logits_9": "logits_9"})
+        OpenVinoSpan(b"nothing", ("image",), {"logits_9": "logits_9"})
 
 
 def test_openvino_is_imported_without_telling_anybody(tmp_path: Path) -> None:

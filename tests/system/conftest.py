@@ -17,7 +17,8 @@ from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.protocol.datatypes import NAMES
 from offramp.protocol.served import Array
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 KINDS = ("grpc", "grpc.aio", "http", "http.aio")

@@ -1,6 +1,7 @@
 """Real edge and cloud processes against the offline evaluation of the same bundle."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -239,6 +240,25 @@ def test_bench_says_absent_where_no_sample_exits(address: str, offramp: Program)
     assert outcome["answered"] == {"cloud": 359}
     assert document["latency_ms"].keys() == {"cloud", "overall"}
     assert outcome["accuracy"] == {"cloud": outcome["overall"]}
+
+
+@pytest.mark.parametrize(("bound", "code", "verdict"), [("60s", 0, "PASS"), ("0.001ms", 1, "FAIL")])
+def test_bench_holds_a_percentile_against_a_bound(
+    address: str, predictions_file: Path, offramp: Program, bound: str, code: int, verdict: str
+) -> None:
+    """Queries arrive at a rate; the answers are checked all the same; a bound that does not hold is exit code 1."""
+    load = ("--scenario", "server", "--rate", "200", "--duration", "0.5s", "--count", "50", "--schedule-seed", "3")
+    wanted = ("--percentile", "99", "--bound", bound, "--check", str(predictions_file))
+    done = offramp("bench", "--edge", address, *load, *wanted)
+
+    assert done.returncode == code, done.stderr
+    assert re.search(rf"server: 99 % of \d+ queries took .* ms or less \(nearest rank\): {verdict}, bound", done.stderr)
+    assert "agree with" in done.stderr
+    document = json.loads(done.stdout)
+    asked = {"name": "server", "rate": 200.0, "schedule_seed": 3, "sample_seed": 0, "duration": 0.5, "count": 50}
+    assert asked.items() <= document["load"]["scenario"].items()
+    assert document["load"]["queries"] >= 50
+    assert document["load"]["passed"] is (code == 0)
 
 
 def test_bench_finds_answers_that_differ(

@@ -5,8 +5,8 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +16,19 @@ from tritonclient.grpc import InferenceServerClient, InferenceServerException, I
 from command_line import Node, running
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
 from offramp.artifacts.plan import Plan
+from offramp.bench.load import Calls, load
+from offramp.bench.scenario import Query, Rows
 from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Array
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.protocol.served import Array, Result
+from offramp.protocol.tensors import write_request
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 from ports import HERE, held_port
 from processes import children, ended
 from until import until
@@ -82,17 +88,19 @@ def workers_of(node: Node) -> set[int]:
 def test_many_clients_get_each_their_own_rows(
     bundle: Bundle, features: Array, logits: Array, options: tuple[str, ...]
 ) -> None:
-    """Twelve clients with batches of 1 to 12 samples, ten times each: as the network gives them alone."""
-    with running("cloud", str(bundle.path), *SETTINGS, *options) as cloud, ThreadPoolExecutor(12) as clients:
-        address = cloud.address()
+    """Twelve clients on connections of their own, batches of 1 to 12 samples: as the network gives them alone."""
+    rows = (np.arange(7 * turn + size, 7 * turn + 2 * size) for turn in range(10) for size in range(1, 13))
+    with running("cloud", str(bundle.path), *SETTINGS, *options) as cloud, ExitStack() as stack:
+        peers = [stack.enter_context(Peer(cloud.address(), alone=True)) for _ in range(12)]
 
-        def ask(size: int) -> None:
-            with connected(address) as client:
-                for turn in range(10):
-                    rows = slice(7 * turn + size, 7 * turn + 2 * size)
-                    np.testing.assert_allclose(finish(client, features[rows]), logits[rows], rtol=1e-4, atol=1e-4)
+        def begin(client: int, _query: int, rows: Rows) -> Future[Result]:
+            return peers[client].begin(write_request("tail-3", "", {features_name(3): features[rows]}), WAIT)
 
-        list(clients.map(ask, range(1, 13)))
+        answered = load((Query(some, None) for some in rows), Calls(begin), clients=12, count=120)
+    assert len(answered) == 120
+    for one in answered:
+        found = one.answer.outputs[logits_name(9)]
+        np.testing.assert_allclose(found, logits[one.rows], rtol=1e-4, atol=1e-4)
 
 
 def test_a_call_without_a_deadline_is_answered(bundle: Bundle, features: Array, logits: Array) -> None:
@@ -255,10 +263,12 @@ def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path,
         assert client.metadata("tail-3", WAIT).versions == (bundle.id, other.id)
         for one in (bundle, other):
             upstream = RemoteCloud(one, client.address)
-            upstream.check(Plan.of(3, 0.3), WAIT)
-            found = upstream.finish(3, "fp32", features[:3], WAIT).logits
+            course = Course(Plan.of(3, 0.3))
+            upstream.check(course, WAIT)
+            flight = Flight(course, np.arange(3), {features_name(3): features[:3]}, 3)
+            found = upstream.finish(flight, WAIT).result(WAIT).answers
             assert found is not None
-            assert found.shape == (3, 10)
+            assert found.probabilities.shape == (3, 10)
             upstream.close()
 
 

@@ -23,6 +23,8 @@ from offramp.data.image_set import Splits
 from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier
 from offramp.measure.predict import of_bundle
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
 from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
@@ -83,7 +85,7 @@ def test_an_edge_before_a_foreign_cloud_gives_what_offline_evaluation_gives(
 def test_a_foreign_cloud_is_checked_before_it_is_used(foreign: str, bundle: Bundle) -> None:
     """Its model and its version are there."""
     cloud = RemoteCloud(bundle, foreign, "1")
-    cloud.check(Plan.of(3, 0.3), WAIT)
+    cloud.check(Course(Plan.of(3, 0.3)), WAIT)
     cloud.close()
 
 
@@ -91,7 +93,7 @@ def test_a_foreign_cloud_without_the_tail_is_said(foreign: str, bundle: Bundle) 
     """The edge does not start."""
     cloud = RemoteCloud(bundle, foreign, "1")
     with pytest.raises(BundleMismatchError) as caught:
-        cloud.check(Plan.of(4, 0.3), WAIT)
+        cloud.check(Course(Plan.of(4, 0.3)), WAIT)
     cloud.close()
     assert str(caught.value) == (
         f"cloud {foreign} does not serve tail-4 ({foreign}: Model tail-4 with version  not found). Serve the edge's "
@@ -104,7 +106,7 @@ def test_a_foreign_cloud_of_another_version_is_said(foreign: str, bundle: Bundle
     """Of the number that was named, or of the bundle's id, which it cannot know."""
     cloud = RemoteCloud(bundle, foreign, version)
     with pytest.raises(BundleMismatchError) as caught:
-        cloud.check(Plan.of(3, 0.3), WAIT)
+        cloud.check(Course(Plan.of(3, 0.3)), WAIT)
     cloud.close()
     named = version or bundle.id
     assert str(caught.value) == (
@@ -116,18 +118,19 @@ def test_a_foreign_cloud_of_another_version_is_said(foreign: str, bundle: Bundle
 def test_a_foreign_cloud_that_numbers_nothing_is_asked_for_no_version(foreign: str, bundle: Bundle) -> None:
     """An empty version takes what there is."""
     cloud = RemoteCloud(bundle, foreign, "")
-    cloud.check(Plan.of(3, 0.3), WAIT)
-    features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
-    logits = cloud.finish(3, "fp32", features, WAIT).logits
+    course = Course(Plan.of(3, 0.3))
+    cloud.check(course, WAIT)
+    features = np.zeros((2, *bundle.manifest.tensors(3)["features_3"]), np.float32)
+    answers = cloud.finish(Flight(course, np.arange(2), {"features_3": features}, 2), WAIT).result(WAIT).answers
     cloud.close()
-    assert logits is not None
-    assert logits.shape == (2, 10)
+    assert answers is not None
+    assert answers.probabilities.shape == (2, 10)
 
 
 def test_the_answers_of_a_foreign_cloud_are_read(foreign: str, bundle: Bundle) -> None:
     """Raw, with empty typed contents beside them."""
     with Peer(foreign) as client:
-        features = np.zeros((2, *bundle.manifest.feature_shape(3)), np.float32)
+        features = np.zeros((2, *bundle.manifest.tensors(3)["features_3"]), np.float32)
         outputs = client.infer("tail-3", {"features_3": features}, timeout=WAIT, version="1").outputs
     assert outputs["logits_9"].shape == (2, 10)
 

@@ -8,14 +8,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import ClassVar, Self
 
-from pydantic import model_validator
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
+from offramp.artifacts.macs import macs_until
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
@@ -24,6 +26,9 @@ GRAPH = "graph.onnx"
 GRAPH_INT8 = "graph-int8.onnx"
 IMAGE = "image"
 LOGITS = "logits_"
+
+Shape = tuple[int, ...]
+Scale = tuple[float, ...]
 
 
 def features_name(boundary: int) -> str:
@@ -44,20 +49,25 @@ class FileDigest(Frozen):
 
 
 class StageSpec(Frozen):
-    """Stage `index` of the network, and the features it leaves at its boundary (one sample, no batch axis)."""
+    """Stage `index` of the network, and the features it leaves at its boundary (one sample, no batch axis).
+
+    `shape` is of the one tensor there, `features_{index}`, or of several by name: what a skip past the boundary needs.
+    """
 
     index: int
-    shape: tuple[int, ...]
+    shape: Shape | dict[str, Shape]
     macs: int
     parameters: int
 
     @property
+    def tensors(self) -> dict[str, Shape]:
+        """Shapes of the tensors at this boundary by name, in their order."""
+        return self.shape if isinstance(self.shape, dict) else {features_name(self.index): self.shape}
+
+    @property
     def bytes_fp32(self) -> int:
         """Size of one sample's features at this boundary, in bytes."""
-        size = 4
-        for extent in self.shape:
-            size *= extent
-        return size
+        return 4 * sum(map(prod, self.tensors.values()))
 
 
 class HeadSpec(Frozen):
@@ -76,12 +86,20 @@ class CodecResult(Frozen):
 
 
 class CutSpec(Frozen):
-    """How features cross a boundary. `scale` is of uint8: one step of each channel, or of all (the image)."""
+    """How features cross a boundary.
+
+    `scale` is of uint8: one step of each channel, or of all (the image); of several tensors, by name. Features that
+    uint8 cannot hold have none, and no uint8 among their codecs.
+    """
 
     boundary: int
-    scale: tuple[float, ...]
+    scale: Scale | dict[str, Scale]
     codecs: dict[Codec, CodecResult]
     samples: int  # calibration samples that the scale and the accuracies were taken from
+
+    def scale_of(self, name: str) -> Scale:
+        """The scale of one of the boundary's tensors."""
+        return self.scale[name] if isinstance(self.scale, dict) else self.scale
 
 
 class Parity(Frozen):
@@ -123,10 +141,15 @@ class Origin(Frozen):
 
 
 class Manifest(Document):
-    """`manifest.json` of a bundle."""
+    """`manifest.json` of a bundle.
+
+    It is written as version 1 where each boundary is one tensor: the bundle's id is over what is written, so that such
+    a bundle keeps the one it had, and programs of before version 2 read it.
+    """
 
     FORMAT: ClassVar[str] = "offramp.bundle"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)
 
     model: str
     classes: tuple[str, ...]
@@ -148,6 +171,11 @@ class Manifest(Document):
             raise ValueError(f"exits must rise and end at the last stage {len(self.stages)}, got {list(exits)}")
         if [cut.boundary for cut in self.cuts] != [0, *exits[:-1]]:
             raise ValueError(f"cuts must be at 0 and at every exit but the last, got {[c.boundary for c in self.cuts]}")
+        for cut in self.cuts:
+            scaled = set(cut.scale) if isinstance(cut.scale, dict) else {features_name(cut.boundary)}
+            if scaled != set(self.tensors(cut.boundary)):
+                names = ", ".join(self.tensors(cut.boundary))
+                raise ValueError(f"cut {cut.boundary}: a scale for each of {names} is needed, got {sorted(scaled)}")
         if not self.classes:
             raise ValueError("classes: at least one class is needed")
         if GRAPH not in self.files:
@@ -157,6 +185,11 @@ class Manifest(Document):
         if outside := [name for name in self.files if Path(name).name != name or name in ("", "..")]:
             raise ValueError(f"files: {outside[0]!r} is not the name of a file in the bundle's own folder")
         return self
+
+    @model_serializer(mode="wrap")
+    def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        several = any(isinstance(stage.shape, dict) for stage in self.stages)
+        return {"format": self.FORMAT, "version": self.VERSION if several else 1, **handler(self)}
 
     @property
     def exits(self) -> tuple[int, ...]:
@@ -174,9 +207,9 @@ class Manifest(Document):
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
-    def feature_shape(self, boundary: int) -> tuple[int, ...]:
-        """Shape of one sample at a boundary; boundary 0 is the input."""
-        return self.stages[boundary - 1].shape if boundary else self.preprocessing.shape
+    def tensors(self, boundary: int) -> dict[str, Shape]:
+        """Shapes of one sample's tensors at a boundary by name, in their order; boundary 0 is the input."""
+        return self.stages[boundary - 1].tensors if boundary else {IMAGE: self.preprocessing.shape}
 
     def check_exit(self, exit_: int) -> int:
         """Give `exit_` back if the bundle has it."""
@@ -194,14 +227,25 @@ class Manifest(Document):
             raise InputError(f"cut {boundary}: {self.model} can be cut at {places}. Choose one of them.")
         return found[boundary]
 
-    def check_cut(self, boundary: int) -> int:
-        """Give `boundary` back if the network can be cut there or ends there."""
-        return boundary if boundary == self.last else self.cut(boundary).boundary
+    def check_cut(self, boundary: int, codec: Codec = "fp32") -> int:
+        """Give `boundary` back if the network ends there, or can be cut there with features in a codec."""
+        if boundary != self.last and (why := self.lacks(boundary, codec)):
+            raise InputError(f"codec {codec}: {why}. Choose {' or '.join(self.cut(boundary).codecs)}.")
+        return boundary
+
+    def lacks(self, boundary: int, codec: Codec) -> str:
+        """Why features cannot cross a cut in a codec; nothing where they can."""
+        if codec in self.cut(boundary).codecs:
+            return ""
+        others = [len(shape) + 1 for shape in self.tensors(boundary).values() if len(shape) != 3]
+        found = f"have {others[0]} dimensions" if others else "go below 0"
+        return f"at cut {boundary} the features of {self.model} {found}, and it is of 4, none of them below 0"
 
     def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
         """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""
+        stages = {stage.index: stage.macs for stage in self.stages}
         heads = {head.exit: head.macs for head in self.heads}
-        return sum(stage.macs for stage in self.stages[:exit_]) + sum(heads[k] for k in {*active, exit_} if k <= exit_)
+        return macs_until(exit_, stages, heads, active)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class Plan(Document):
             raise ValueError(f"tiers must be some of {', '.join(TIER_NAMES)}, in this order, got {names}")
         start = 0
         for name, part in self.tiers.items():
-            if [active.exit for active in part.active if active.exit <= start] or 0 < part.cut < start:
+            if [active.exit for active in part.active if active.exit <= start] or part.cut < start:
                 raise ValueError(f"the {name} starts at boundary {start}: its exits and its cut must lie behind it")
             start = part.cut
         return self
@@ -258,7 +258,7 @@ class Plan(Document):
         for part in self.tiers.values():
             for active in part.active:
                 manifest.check_exit(active.exit)
-            manifest.check_cut(part.cut)
+            manifest.check_cut(part.cut, part.codec)
         return self
 
     @classmethod

@@ -80,6 +80,11 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def rows(self, rows: npt.NDArray[np.intp] | slice) -> Self:
+        """Some of the samples."""
+        logits = {exit_: logits[rows] for exit_, logits in self.logits.items()}
+        return type(self)(self.header, self.index[rows], self.labels[rows], logits)
+
     @property
     def last(self) -> int:
         """The last exit."""

@@ -1,6 +1,7 @@
 """Hold what running nodes answered against the offline evaluation of the same samples."""
 
 import numpy as np
+import numpy.typing as npt
 
 from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.plan import Plan
@@ -20,8 +21,11 @@ def check(
     bundle_id: str,
     plan: Plan,
     engine: Engine = PORTABLE,
+    rows: npt.NDArray[np.intp] | None = None,
 ) -> Agreement:
     """Compare sample by sample, within what is stated for the precision of the nodes' engine.
+
+    `rows` are the samples of the set that were answered, in their order; without them, every one was.
 
     Raises InputError where the predictions are of other weights, other samples, or computed otherwise.
     """
@@ -37,5 +41,6 @@ def check(
             f"and {len(images)} samples of {images.name} were sent; expected the same samples in the same order."
         )
     predictions.header.check_engine(engine)
+    predictions = predictions if rows is None else predictions.rows(rows)
     tolerance = TOLERANCES[engine.precision]
     return compare(running, route(predictions, plan), ties(predictions, plan, tolerance), tolerance)

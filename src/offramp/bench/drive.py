@@ -1,33 +1,46 @@
-"""The paper's test node: send a set to an edge batch by batch, collect the answers, take the time of each sample."""
+"""Drive an edge: send a set by a scenario, collect the answers, take the time of each sample and each query."""
 
 import time
-from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
 from offramp.artifacts.outcome import TIER_NAMES, Over
 from offramp.artifacts.plan import Plan
-from offramp.client.streaming import Conversation
+from offramp.artifacts.scenario import Load, Scenario
+from offramp.bench.load import Answered, Ask, Calls, load
+from offramp.bench.scenario import Query, Rows, percentile_ms, queries, scenario
+from offramp.client.client import Images, as_batch
+from offramp.client.conversation import BATCH_TIMEOUT, Conversation, Part
+from offramp.client.describe import read_answers
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
+from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, ROW
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Parameters
+from offramp.protocol.served import Parameters, Result
+from offramp.protocol.tensors import write_request
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Drive:
-    """What came back, a row a sample in the set's order."""
+    """What came back, a row a sample in the order of sending."""
 
+    rows: Rows  # which sample of the set each is
     answers: Answers
-    latency_ms: npt.NDArray[np.float64]  # of each sample: from its batch's sending to its answer
-    batch_ms: npt.NDArray[np.float64]  # of each batch: until its last answer
+    latency_ms: npt.NDArray[np.float64]  # of each sample: from its query's start to its answer
+    batch_ms: npt.NDArray[np.float64]  # of each query: until its last answer
     bytes_to_cloud: int
+    seconds: float  # from the first query's start to the last answer
 
     def latencies(self) -> Latencies:
         """Latency over the samples that each tier answered, and over all."""
@@ -40,57 +53,100 @@ class Drive:
 
 def drive(
     client: Peer,
-    images: npt.NDArray[Any] | Sequence[bytes],
+    images: Images,
     *,
-    batch_size: int,
+    batch_size: int = 32,
+    by: Scenario | None = None,
     options: Parameters | None = None,
     version: str = "",
     warm_up: int = 2,
     direct: Peer | None = None,
 ) -> Drive:
-    """Send images one batch after another over the streaming call and wait for every answer.
+    """Send images to an edge by a scenario and wait for every answer.
 
-    Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `options` are parameters of
-    every request: another plan than the edge's own. `version` (a bundle's id) names one of several networks of it.
+    Without one, as the paper's test node: one client, the set once, a batch of `batch_size` after another. Images are
+    float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `options` are parameters of every
+    request: another plan than the edge's own. `version` (a bundle's id) names one of several networks of it.
 
-    The first `warm_up` batches are sent twice; their first answers are thrown away. With `direct`, a client of the
+    The first `warm_up` queries of each client go twice; their first answers are thrown away. Clients that wait have a
+    stream each, all but the first on a connection of its own; else each query is a call. With `direct`, a client of the
     cloud, the cloud's answers come straight from there, the paper's way; else they come through the edge.
     """
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size}: expected at least 1.")
+    by = by or scenario("clients", len(images), batch_size=batch_size)
     if not len(images):
         raise InputError("images: there is nothing to send.")
-    images = images if isinstance(images, np.ndarray) else np.array(images, np.object_)
-    batches = [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
-    rounds = [*enumerate(batches[:warm_up], -warm_up), *enumerate(batches)]
-    parts: list[tuple[npt.NDArray[np.intp], Answers]] = []
-    latency, batch_ms, bytes_to_cloud = np.full(len(images), np.nan), [], 0
-    with Conversation(client, direct, version) as conversation:
-        for position, batch in rounds:
-            start, answered_ms = time.perf_counter(), 0.0
-            for arrival in conversation.ask(batch, options or {}, position):
-                elapsed = (arrival.time - start) * 1000
-                if position < 0:
-                    continue
-                bytes_to_cloud += arrival.bytes_to_cloud
-                if arrival.answers is not None:
-                    rows = arrival.rows + position * batch_size
-                    parts.append((rows, arrival.answers))
-                    latency[rows] = elapsed
-                    answered_ms = elapsed
-            if position >= 0:
-                batch_ms.append(answered_ms)
-    return Drive(merge(parts, len(images)), latency, np.array(batch_ms), bytes_to_cloud)
+    batch = as_batch(images)
+
+    def send(ask: Ask[T]) -> list[Answered[T]]:
+        early = (Query(query.rows, None) for query in queries(by, len(batch)))
+        clients = by.clients or 1
+        if warm_up:
+            load(early, ask, clients=clients, count=warm_up * clients, first=-warm_up * clients)
+        return load(queries(by, len(batch)), ask, clients=by.clients, duration=by.duration, count=by.count)
+
+    def begin(_client: int, _query: int, rows: Rows) -> Future[Result]:
+        return client.begin(write_request(CLASSIFIER, version, {IMAGE: batch[rows]}, options), BATCH_TIMEOUT)
+
+    if not by.clients:
+        return _driven([(one.rows, one.start, [_part(one.answer, one.end)]) for one in send(Calls(begin))])
+    with ExitStack() as stack:
+        edges = [client, *(stack.enter_context(client.again()) for _ in range(by.clients - 1))]
+        talks = [stack.enter_context(Conversation(edge, direct, version)) for edge in edges]
+        pool = stack.enter_context(ThreadPoolExecutor(by.clients))
+
+        def talk(number: int, query: int, rows: Rows) -> tuple[float, list[Part]]:
+            some = batch[rows]
+            start = time.perf_counter()
+            return start, list(talks[number].ask(some, options or {}, query))
+
+        return _driven([(one.rows, *one.answer) for one in send(Calls(lambda *query: pool.submit(talk, *query)))])
 
 
-def measurement(model: str, plan: Plan, images: ImageSet, drive: Drive, conditions: Conditions) -> Measurement:
-    """Hold what came back against the labels."""
+def _part(result: Result, at: float) -> Part:
+    sent = int(result.parameters.get(BYTES_TO_CLOUD, 0))
+    return Part(at, result.outputs[ROW], read_answers(result.outputs), sent)
+
+
+def _driven(turns: list[tuple[Rows, float, list[Part]]]) -> Drive:
+    """Put together what came: of each query its rows, its start, and its parts."""
+    rows = np.concatenate([rows for rows, _, _ in turns])
+    latency, batch_ms, offset = np.full(len(rows), np.nan), np.zeros(len(turns)), 0
+    parts: list[tuple[Rows, Answers]] = []
+    for number, (some, start, came) in enumerate(turns):
+        for part in filter(len, came):
+            at = part.rows + offset
+            parts.append((at, part.answers))
+            latency[at] = batch_ms[number] = (part.time - start) * 1000
+        offset += len(some)
+    every = [part for _, _, came in turns for part in came]
+    seconds = max(part.time for part in every) - turns[0][1]
+    sent = sum(part.bytes_to_cloud for part in every)
+    return Drive(rows, merge(parts, len(rows)), latency, batch_ms, sent, seconds)
+
+
+def measurement(
+    model: str, plan: Plan, images: ImageSet, drive: Drive, conditions: Conditions, by: Scenario | None = None
+) -> Measurement:
+    """Hold what came back against the labels, and the scenario's percentile against its bound."""
     return Measurement(
         model=model,
         plan=plan,
-        outcome=evaluate(drive.answers, images.labels),
+        outcome=evaluate(drive.answers, images.labels[drive.rows]),
         latency_ms=drive.latencies(),
         batch_ms=Latency.of(drive.batch_ms),
         bytes_to_cloud=drive.bytes_to_cloud,
         conditions=conditions,
+        load=by and _load_of(by, drive),
+    )
+
+
+def _load_of(by: Scenario, drive: Drive) -> Load:
+    percentile = None if by.percentile is None else percentile_ms(drive.batch_ms, by.percentile)
+    return Load(
+        scenario=by,
+        queries=len(drive.batch_ms),
+        seconds=round(drive.seconds, 4),
+        samples_per_second=round(len(drive.rows) / drive.seconds, 2),
+        percentile_ms=percentile,
+        passed=None if percentile is None or by.bound_ms is None else percentile <= by.bound_ms,
     )

@@ -44,6 +44,9 @@ def export(
         f"exits {', '.join(map(str, bundle.manifest.exits))}; differs from torch by "
         f"{parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
     )
+    for cut in bundle.manifest.cuts:
+        if why := bundle.manifest.lacks(cut.boundary, "uint8"):
+            print(f"no uint8: {why}")
     if bundle.manifest.int8 is not None:
         from offramp.bench.table import int8_table
 
@@ -60,10 +63,11 @@ def slice_(
     gives: Annotated[str | None, typer.Option(help="Codec in which features leave. Default: none do.")] = None,
 ) -> None:
     """Write a part of a bundle as one ONNX file: for a small device, or for another maker's server as the cloud."""
-    from offramp.artifacts.bundle import Bundle, features_name
+    from offramp.artifacts.bundle import Bundle
     from offramp.artifacts.document import write_bytes
     from offramp.runtime.codec import name_input
-    from offramp.runtime.span import SpanSpec, cut_out
+    from offramp.runtime.cut import cut_out
+    from offramp.runtime.span import SpanSpec
 
     source = Bundle.open(bundle)
     manifest = source.manifest
@@ -71,9 +75,11 @@ def slice_(
     exits = tuple(exit_ for exit_ in manifest.exits if exit_ == stop)
     spec = SpanSpec(start, stop, exits, None if gives is None else codec_of(gives), codec_of(takes))
     graph, found, outputs = cut_out(source, spec)
-    name = features_name(start)  # as the protocol's request calls it, in whatever codec
-    write_bytes(out, name_input(graph, found, name))
-    print(f"{out}: {name} to {', '.join(outputs.values())}, {len(graph):,} bytes, of bundle {source.id}")
+    names, renamed = tuple(manifest.tensors(start)), graph  # as the protocol's request calls them, in whatever codec
+    for source_name, name in zip(found, names, strict=True):
+        renamed = name_input(renamed, source_name, name)
+    write_bytes(out, renamed)
+    print(f"{out}: {', '.join(names)} to {', '.join(outputs.values())}, {len(graph):,} bytes, of bundle {source.id}")
 
 
 @app.command()

@@ -1,7 +1,9 @@
 """The verbs that measure: predict and evaluate without nodes, bench with them."""
 
 import json
+import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +13,12 @@ from rich.table import Table
 
 from offramp.cli.frame import app, codec_of, console
 from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RuntimeName, Score, Seed, Split
+from offramp.errors import InputError
 
 if TYPE_CHECKING:
+    from offramp.artifacts.measurement import Measurement
     from offramp.artifacts.outcome import Outcome
+    from offramp.exits.agreement import Agreement
 
 
 @app.command()
@@ -83,7 +88,9 @@ def bench(
     edge: Annotated[str, typer.Option(help="HOST:PORT of a running edge.")],
     data: Data = "digits",
     split: Split = "test",
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples a query. Default: 32, multi-stream's 8, else 1.")
+    ] = None,
     exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
     model: Annotated[
@@ -97,55 +104,100 @@ def bench(
     link: Annotated[str, typer.Option(help="What lies between the nodes, for the record.")] = "loopback, unshaped",
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
     seed: Seed = 0,
+    scenario: Annotated[
+        str, typer.Option(help="clients, single-stream, multi-stream, server or offline: when the next query goes.")
+    ] = "clients",
+    clients: Annotated[int | None, typer.Option(help="That each wait for an answer. Default: 1.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Queries a second, of server.")] = None,
+    duration: Annotated[str | None, typer.Option(help="Least of the run, like 10s.")] = None,
+    count: Annotated[int | None, typer.Option(help="Fewest queries.")] = None,
+    percentile: Annotated[float | None, typer.Option(help="Of the queries' latencies.")] = None,
+    bound: Annotated[str | None, typer.Option(help="Fail where that percentile is above this, like 50ms.")] = None,
+    schedule_seed: Annotated[int, typer.Option(help="Of server's times of arrival.")] = 0,
+    sample_seed: Annotated[int | None, typer.Option(help="Of the samples' order.")] = None,
 ) -> None:
-    """Be the paper's test node: send a set to an edge, print accuracy and latency per tier as one JSON document."""
-    from contextlib import nullcontext
-
+    """Send a set to an edge, as the paper's test node or by a scenario; print accuracy and latency as one document."""
     from offramp.artifacts.measurement import Conditions
+    from offramp.artifacts.predictions import Predictions
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.check import check as hold_against
     from offramp.bench.drive import drive, measurement
-    from offramp.bench.table import measurements_table
-    from offramp.client.describe import describe_edge, find_edge
+    from offramp.bench.scenario import scenario as scenario_of
+    from offramp.bench.table import Line, measurements_table
+    from offramp.client.client import Client
     from offramp.data.load import load
-    from offramp.protocol.peer import Peer
+    from offramp.machine import here
 
-    predictions = None
-    if check is not None:
-        from offramp.artifacts.predictions import Predictions
-
-        predictions = Predictions.read(check)
-    with Peer(edge) as client:
-        served = describe_edge(client) if model is None else find_edge(client, model)
+    said = partial(
+        scenario_of, scenario, batch_size=batch_size, clients=clients, rate=rate, count=count, percentile=percentile,
+        duration=_milliseconds("duration", duration, 1 / 1000), bound_ms=_milliseconds("bound", bound),
+        schedule_seed=schedule_seed, sample_seed=sample_seed, direct=direct is not None,
+    )  # fmt: skip
+    said(1)  # what does not fit is said before anybody is asked
+    predictions = None if check is None else Predictions.read(check)
+    with Client(edge, direct, model) as client:
+        served = client.served
         plan = served.plan.but(exit_=exit_, threshold=threshold)
         asked = {"exit": exit_, "threshold": threshold}
         options = {name: value for name, value in asked.items() if value is not None}
         images = load(data, served.shape, seed=seed).part(split)
         channels, height, width = served.shape
         pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
-        with Peer(direct) if direct else nullcontext() as cloud:
-            driven = drive(client, pixels, batch_size=batch_size, options=options, version=served.bundle, direct=cloud)
-    conditions = Conditions.here(
-        batch_size=batch_size, link=link, runtime=served.runtime, dtype=served.engine.precision
-    )
-    document = measurement(served.model, plan, images, driven, conditions)
+        by = said(len(images))
+        driven = drive(client.edge, pixels, by=by, options=options, version=served.bundle, direct=client.cloud)
+    precision = served.engine.precision
+    conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
+    document = measurement(served.model, plan, images, driven, conditions, by)
     if out is not None:
         document.write(out)
-    Console(stderr=True, width=console.width).print(measurements_table([document]))
+    line = Line(document.model, plan, document.outcome, document.p50, document.bytes_to_cloud)
+    Console(stderr=True, width=console.width).print(measurements_table([line]))
     print(document.to_json(), end="")
+    good = _says_passed(document)
     if predictions is not None:
         agreement = hold_against(
-            driven.answers, images, predictions, bundle_id=served.bundle, plan=plan, engine=served.engine
-        )
-        verdict = "agree with" if agreement.holds else "DIFFER from"
-        print(
-            f"check: the nodes' answers {verdict} {check}: of {agreement.n} samples {agreement.labels} labels, "
-            f"{agreement.exits} exits and {agreement.scores} scores differ; {agreement.ties} within 1e-5 of the "
-            "threshold left out" + ("" if agreement.holds else f"; first at row {agreement.first}"),
-            file=sys.stderr,
-        )
-        if not agreement.holds:
-            raise typer.Exit(1)
+            driven.answers, images, predictions, bundle_id=served.bundle, plan=plan, engine=served.engine,
+            rows=driven.rows,
+        )  # fmt: skip
+        good = _says_held(agreement, check) and good
+    if not good:
+        raise typer.Exit(1)
+
+
+def _milliseconds(what: str, text: str | None, unit: float = 1.0) -> float | None:
+    """Read a time like 50ms or 2s, in milliseconds times `unit`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s)", text)
+    if found is None:
+        raise InputError(f"{what} {text!r}: expected a time like 50ms or 2s.")
+    return float(found[1]) * {"ms": 1.0, "s": 1000.0}[found[2]] * unit
+
+
+def _says_passed(document: "Measurement") -> bool:
+    """Print what the load's percentile is, if one was asked for; False where it is above its bound."""
+    load = document.load
+    if load is None or load.percentile_ms is None:
+        return True
+    bound = "" if load.passed is None else f": {'PASS' if load.passed else 'FAIL'}, bound {load.scenario.bound_ms:g} ms"
+    print(
+        f"{load.scenario.name}: {load.scenario.percentile:g} % of {load.queries} queries took {load.percentile_ms:.2f} "
+        f"ms or less (nearest rank){bound}",
+        file=sys.stderr,
+    )
+    return load.passed is not False
+
+
+def _says_held(agreement: "Agreement", check: Path | None) -> bool:
+    """Print whether the answers are those of the predictions."""
+    verdict = "agree with" if agreement.holds else "DIFFER from"
+    print(
+        f"check: the nodes' answers {verdict} {check}: of {agreement.n} samples {agreement.labels} labels, "
+        f"{agreement.exits} exits and {agreement.scores} scores differ; {agreement.ties} within 1e-5 of the "
+        "threshold left out" + ("" if agreement.holds else f"; first at row {agreement.first}"),
+        file=sys.stderr,
+    )
+    return agreement.holds
 
 
 def _print_evaluations(model: str, rows: "list[tuple[int, float, Outcome]]") -> None:

@@ -1,5 +1,6 @@
 """The verbs that make networks: train, show, and the suite of many with its report. They need torch."""
 
+from math import prod
 from pathlib import Path
 from typing import Annotated
 
@@ -41,8 +42,8 @@ def train(
 ) -> None:
     """Train a network with local exits and write a checkpoint."""
     needs_torch("train")
+    from offramp.artifacts.names import parse_exits
     from offramp.data.load import load
-    from offramp.models.architecture import parse_exits
     from offramp.models.architecture import preset as find_preset
     from offramp.train.loop import Run
     from offramp.train.loop import train as run
@@ -85,15 +86,15 @@ def show(
 
     if (Path(model) / MANIFEST).exists():
         manifest = Bundle.open(model).manifest
-        stages = {s.index: (s.macs, s.parameters, s.shape) for s in manifest.stages}
+        stages = {s.index: (s.macs, s.parameters, [*s.tensors.values()]) for s in manifest.stages}
         heads = {h.exit: (h.macs, h.parameters) for h in manifest.heads}
         name = f"{manifest.model} ({model})"
     else:
         needs_torch("show")
-        from offramp.models.architecture import parse_exits
+        from offramp.artifacts.names import parse_exits
         from offramp.models.architecture import preset as find_preset
+        from offramp.models.build import build
         from offramp.models.checkpoint import CARD, Checkpoint
-        from offramp.models.cnn import standard_cnn
         from offramp.models.count import count
 
         if (Path(model) / CARD).exists():
@@ -104,19 +105,17 @@ def show(
             classes = tuple(map(str, range(10)))
             exits = parse_exits(model, len(sizes.widths))
             architecture = sizes.architecture(exits, classes, head, _bottlenecks(bottleneck))
-            net, name = standard_cnn(architecture), f"{architecture.name}, preset {preset}, 10 classes"
+            net, name = build(architecture), f"{architecture.name}, preset {preset}, 10 classes"
         counted, head_costs = count(net, architecture.shape)
-        stages = {i: (cost.macs, cost.parameters, cost.shape) for i, cost in counted.items()}
+        stages = {i: (cost.macs, cost.parameters, [cost.shape]) for i, cost in counted.items()}
         heads = {i: (cost.macs, cost.parameters) for i, cost in head_costs.items()}
     table = Table(title=name)
     for column in ("stage", "features", "bytes fp32", "MACs", "weights", "head MACs", "head weights"):
         table.add_column(column, justify="right", no_wrap=True)
-    for index, (macs, parameters, shape) in stages.items():
+    for index, (macs, parameters, shapes) in stages.items():
         costs = [f"{number:,}" for number in heads[index]] if index in heads else ["–", "–"]
-        size = 4
-        for extent in shape:
-            size *= extent
-        table.add_row(str(index), "x".join(map(str, shape)), f"{size:,}", f"{macs:,}", f"{parameters:,}", *costs)
+        size, features = 4 * sum(map(prod, shapes)), " + ".join("x".join(map(str, shape)) for shape in shapes)
+        table.add_row(str(index), features, f"{size:,}", f"{macs:,}", f"{parameters:,}", *costs)
     total = [sum(macs for macs, _, _ in stages.values()), sum(parameters for _, parameters, _ in stages.values())]
     total += [sum(macs for macs, _ in heads.values()), sum(parameters for _, parameters in heads.values())]
     table.add_section()

@@ -23,18 +23,23 @@ def demo(
 ) -> None:
     """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
     needs_torch("demo")
-    from offramp.bench.table import measurements_table
+    measure_digits(out, NINE, epochs=30 if full else None, seed=seed)
+
+
+def measure_digits(out: Path, models: str, *, epochs: int | None = None, seed: int = 0) -> None:
+    """Train models on the digits where they are not, measure the paper's section of them, print a row a setup."""
+    from offramp.bench.table import Line, measurements_table
     from offramp.paper.reproduction import ROWS
     from offramp.paper.run import Settings
     from offramp.paper.view import as_in_the_paper
 
     suite = out / "suite"
-    _train_digits(suite, NINE, epochs=30 if full else None, seed=seed)
+    _train_digits(suite, models, epochs=epochs, seed=seed)
     (out / ROWS).unlink(missing_ok=True)  # it is short: it measures anew each time
     document, report = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
-    measured = (row.measurement(document.conditions) for row in as_in_the_paper(document))
-    table = measurements_table(measured, "edge and cloud processes on this machine")
-    console.print(table)
+    rows = as_in_the_paper(document)
+    lines = (Line(row.setup.model, row.setup.plan, row.outcome, row.p50, row.bytes_to_cloud) for row in rows)
+    console.print(measurements_table(lines, "edge and cloud processes on this machine"))
     _summarize(document, report)
 
 
@@ -68,8 +73,9 @@ def reproduce(
     ] = False,
 ) -> None:
     """Measure the paper's whole evaluation on running nodes, and write the report."""
+    from offramp.artifacts.suite import open_suite
     from offramp.errors import InputError
-    from offramp.paper.networks import networks, open_suite
+    from offramp.paper.networks import networks
     from offramp.paper.run import Settings
     from offramp.paper.setups import SECTIONS
 
@@ -81,8 +87,8 @@ def reproduce(
         folder = out / "suite"
         _train_digits(folder)
     if prepare:
-        found = networks(folder, open_suite(folder), seed=seed, data=data)
-        console.print(f"{folder}: {len(found)} bundles ready: {', '.join(found)}", highlight=False)
+        ready = networks(folder, open_suite(folder), seed=seed, data=data)
+        console.print(f"{folder}: {len(ready)} bundles ready: {', '.join(ready)}", highlight=False)
         return
     settings = Settings(
         suite=folder,

@@ -1,6 +1,6 @@
 """What a client reads of an edge: what it serves, and the answers in its tensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -16,17 +16,13 @@ from offramp.protocol.served import Array
 
 
 def read_answers(outputs: dict[str, Array]) -> Answers:
-    """Make answers of a response's tensors."""
+    """Make answers of a response's tensors; LinkError where they are not an edge's."""
     tiers = {name: tier for tier, name in enumerate(TIERS)}
-    return Answers(
-        outputs["probabilities"],
-        outputs["label"],
-        outputs["exit"],
-        outputs["score"],
-        np.array([tiers[name] for name in outputs["tier"]], np.int8),
-        outputs["degraded"],
-        outputs["dropped"],
-    )
+    try:
+        tier = np.array([tiers[name] for name in outputs["tier"]], np.int8)
+        return Answers(**{field.name: outputs[field.name] for field in fields(Answers)} | {"tier": tier})
+    except KeyError as error:
+        raise LinkError(f"answered, but not as an edge of offramp does: {error} is missing or unknown.") from error
 
 
 @dataclass(frozen=True)

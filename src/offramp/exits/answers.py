@@ -55,6 +55,10 @@ class Judged:
         probabilities = softmax(logits)
         return cls(probabilities, score(probabilities, score_name))
 
+    def at(self, rows: npt.NDArray[np.intp]) -> Self:
+        """The same of some of the rows."""
+        return type(self)(self.probabilities[rows], self.scores[rows])
+
     def answers(
         self, exit_: int, tier: Tier, rows: npt.NDArray[np.intp] | slice = slice(None), *, dropped: bool = False
     ) -> Answers:

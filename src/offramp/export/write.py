@@ -29,7 +29,7 @@ from offramp.export.quantize import check_loss, measured, quantize
 from offramp.models.checkpoint import Checkpoint
 from offramp.models.count import count
 from offramp.models.exit_net import ExitNet
-from offramp.runtime.span import OnnxSpan
+from offramp.runtime.onnx_span import OnnxSpan
 
 # Largest difference between the graph's outputs and torch's, as a share of each output's largest value. Both compute
 # in fp32 with sums in another order: 1e-6 is what is seen, 1e-4 is what is still no fault.
@@ -91,8 +91,8 @@ def export(
         ),
         files={GRAPH: digest(graph)},
     )
-    found = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
-    manifest = manifest.model_copy(update={"cuts": found})
+    cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
+    manifest = manifest.model_copy(update={"cuts": cuts_measured})
     if not int8:
         return Bundle.write(out, manifest, graph)
     graph_int8 = quantize(graph, image)
@@ -108,7 +108,7 @@ def check_parity(
 ) -> Parity:
     """Compare the graph with the network at every boundary and exit; raise ParityError beyond the tolerance."""
     names = output_names(net)
-    found = OnnxSpan(graph, IMAGE, {name: name for name in names}).run(image)
+    found = OnnxSpan(graph, (IMAGE,), {name: name for name in names}).run(image)
     with torch.inference_mode():
         batch = torch.from_numpy(image)
         expected = {features_name(i): tensor for i, tensor in enumerate(net.features(batch), start=1)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import MANIFEST, Bundle, features_name, logits_name
+from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.engine import PORTABLE, Engine, Precision
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
@@ -16,7 +16,8 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.runtime.choice import choose
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 if TYPE_CHECKING:
     from offramp.models.checkpoint import Checkpoint
@@ -112,8 +113,8 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engin
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
         outputs = span.run(image) if span else {}
         if there is not None:
-            sent = here.run(image)[features_name(cut)] if here else encode_image(image, codec)
-            outputs |= there.run(sent)
+            sent = here.run(image).values() if here else [encode_image(image, codec)]
+            outputs |= there.run(*sent)
         return {exit_: outputs[logits_name(exit_)] for exit_ in manifest.exits}
 
     return Predictor(

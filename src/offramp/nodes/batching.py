@@ -18,7 +18,8 @@ import numpy as np
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
 from offramp.protocol.served import Array
 
-Run = Callable[[Array], Array]  # (N, ...) to (N, ...), row by row; its identity says what may be run together
+# Of one tensor or several (N, ...) to (N, ...), row by row; its identity says what may be run together.
+Run = Callable[..., Array]
 MOST = 4096
 
 
@@ -51,10 +52,15 @@ class _Request:
     """A batch that waits for its turn."""
 
     run: Run
-    batch: Array
+    batch: tuple[Array, ...]
     deadline: float
     arrived: float = field(default_factory=time.monotonic)
     answer: "Future[Array]" = field(default_factory=Future)
+
+    @property
+    def size(self) -> int:
+        """Samples."""
+        return len(self.batch[0])
 
 
 class Batcher:
@@ -74,8 +80,8 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
-    def run(self, function: Run, batch: Array, timeout: float | None = None) -> Array:
-        """Give `function(batch)`, where batches of other callers may be run along with it.
+    def run(self, function: Run, *batch: Array, timeout: float | None = None) -> Array:
+        """Give `function(*batch)`, where batches of other callers may be run along with it.
 
         Raises OverloadedError at once where the queue is full; DeadlineError where `timeout` seconds have passed before
         the answer was there: nothing is computed then, if its turn had not come; UnreachableError after `close`; else
@@ -94,8 +100,8 @@ class Batcher:
             return self._wait(request)
         try:
             if deadline <= time.monotonic():
-                raise _late(len(batch))
-            return function(batch)
+                raise _late(len(batch[0]))
+            return function(*batch)
         finally:
             self._release()
 
@@ -108,7 +114,7 @@ class Batcher:
             thread.join()
 
     def _enqueue(self, request: _Request) -> _Request:
-        size = len(request.batch)
+        size = request.size
         if self.waiting and self.waiting + size > self.limits.queue:
             raise OverloadedError(
                 f"overloaded: {self.waiting} samples wait, this batch would add {size}, and the queue holds "
@@ -129,14 +135,14 @@ class Batcher:
                 return request.answer.result()
             with self.changed:
                 self._remove(request)
-            raise _late(len(request.batch)) from None
+            raise _late(request.size) from None
 
     def _remove(self, request: _Request) -> None:
         """Take a request out of its lane, if it is still there: its room is free at once."""
         lane = self.lanes.get(request.run, deque())
         if request in lane:
             lane.remove(request)
-            self.waiting -= len(request.batch)
+            self.waiting -= request.size
             if not lane:
                 del self.lanes[request.run]
 
@@ -172,21 +178,21 @@ class Batcher:
 
     def _patience(self, lane: deque[_Request]) -> float:
         """Seconds that the first of a lane may still wait for company."""
-        full = sum(len(request.batch) for request in lane) >= self.limits.batch
+        full = sum(request.size for request in lane) >= self.limits.batch
         return 0.0 if full or self.closed else lane[0].arrived + self.limits.wait - time.monotonic()
 
     def _pop(self, lane: deque[_Request]) -> list[_Request]:
         """Take as many as fit from the front of a lane; who is past its deadline is told so, and is not of them."""
         taken: list[_Request] = []
         room, now, run = self.limits.batch, time.monotonic(), lane[0].run
-        while lane and (not taken or len(lane[0].batch) <= room):
+        while lane and (not taken or lane[0].size <= room):
             request = lane.popleft()
-            self.waiting -= len(request.batch)
+            self.waiting -= request.size
             if request.deadline <= now:
-                request.answer.set_exception(_late(len(request.batch)))
+                request.answer.set_exception(_late(request.size))
             else:
                 taken.append(request)
-                room -= len(request.batch)
+                room -= request.size
         if not lane:
             del self.lanes[run]
         return taken
@@ -195,9 +201,11 @@ class Batcher:
 def _answer(taken: list[_Request]) -> None:
     """Run requests as one batch and give each its rows; where that fails, each alone, so that none fails another's."""
     try:
-        batch = taken[0].batch if len(taken) == 1 else np.concatenate([request.batch for request in taken])
-        rows = taken[0].run(batch)
-        assert len(rows) == len(batch), "one row for each sample"
+        batch = taken[0].batch
+        if len(taken) > 1:
+            batch = tuple(map(np.concatenate, zip(*(request.batch for request in taken), strict=True)))
+        rows = taken[0].run(*batch)
+        assert len(rows) == len(batch[0]), "one row for each sample"
     except Exception as error:
         if len(taken) == 1:
             taken[0].answer.set_exception(error)
@@ -207,7 +215,7 @@ def _answer(taken: list[_Request]) -> None:
         return
     start = 0
     for request in taken:
-        end = start + len(request.batch)
+        end = start + request.size
         request.answer.set_result(rows[start:end])
         start = end
 

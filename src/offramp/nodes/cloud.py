@@ -10,16 +10,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
-from offramp.artifacts.codec import CODECS, Codec
+from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.codec import Codec
 from offramp.errors import InputError
 from offramp.nodes.batching import Batcher
-from offramp.nodes.contract import DATATYPES, DIRECT, REPLY_AS, ROW, tail_name
+from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, tail_name
+from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
-from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Call, Result, TensorSpec
 from offramp.runtime.choice import DEFAULT, Choice
-from offramp.runtime.span import Span, SpanSpec, open_span, warm_up
+from offramp.runtime.open import open_span, warm_up
+from offramp.runtime.span import Span, SpanSpec
 
 
 class Tail:
@@ -36,17 +37,15 @@ class Tail:
         bundle: Bundle,
         boundary: int,
         codec: Codec = "fp32",
-        threads: int = 0,
         batcher: Batcher | None = None,
         choice: Choice = DEFAULT,
     ) -> None:
         manifest = bundle.manifest
-        self.bundle, self.threads, self.opening = bundle, threads, threading.Lock()
+        self.bundle, self.opening = bundle, threading.Lock()
         self.batcher, self.choice = batcher, choice
         self.version, self.name = bundle.id, tail_name(boundary, codec)
-        self.shape, self.dtype = manifest.feature_shape(boundary), DTYPES[DATATYPES[codec]]
-        self.source, self.target = features_name(boundary), logits_name(manifest.last)
-        self.inputs = (TensorSpec(self.source, DATATYPES[codec], (-1, *self.shape)),)
+        self.inputs, self.target = boundary_specs(manifest, boundary, codec), logits_name(manifest.last)
+        self.sources = tuple(spec.name for spec in self.inputs)
         self.outputs = (TensorSpec(self.target, "FP32", (-1, len(manifest.classes))),)
         self.config = {
             "bundle": bundle.id,
@@ -63,7 +62,7 @@ class Tail:
         """Make it ready to answer: once, and warm, since the first run allocates."""
         with self.opening:
             if self.span is None:
-                span = open_span(self.bundle, self.spec, self.threads, self.choice.engine)
+                span = open_span(self.bundle, self.spec, self.choice.engine)
                 warm_up(span, self.bundle, self.spec)
                 self.span = span
             return self.span
@@ -74,52 +73,41 @@ class Tail:
 
     def infer(self, call: Call) -> Result:
         """Finish a batch of features; where the call names a client's stream, the logits go there, and none back."""
-        reply = call.reply
+        reply = Reply.of(call)
         if reply is None:
-            return Result({self.target: self.finish(call.input(self.source), call.timeout)})
-        features, rows = call.input(self.source, beside=(ROW,)), call.inputs.get(ROW)
-        if rows is None or rows.shape != features.shape[:1] or rows.dtype != np.int64:
+            return Result({self.target: self.finish(*call.tensors(*self.sources), timeout=call.timeout)})
+        features, rows = call.tensors(*self.sources, beside=(ROW,)), call.inputs.get(ROW)
+        if rows is None or rows.shape != features[0].shape[:1] or rows.dtype != np.int64:
             raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
         if self.replies is None:
             raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
-        logits = self.finish(features, call.timeout)
+        logits = self.finish(*features, timeout=call.timeout)
         self.replies.send(reply.token, Result({self.target: logits, ROW: rows}, {REPLY_AS: reply.request}))
         return Result({}, {DIRECT: True})
 
-    def finish(self, features: Array, timeout: float | None = None) -> Array:
-        """Check a batch of features and give the last exit's logits.
+    def finish(self, *features: Array, timeout: float | None = None) -> Array:
+        """Check a batch of features, the boundary's tensors in their order, and give the last exit's logits.
 
         With a batcher, raises OverloadedError where its queue is full and DeadlineError where `timeout` seconds pass.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        if features.dtype != self.dtype:
-            raise InputError(f"{self.source}: expected {NAMES[self.dtype]}, got {NAMES[features.dtype]}.")
-        if features.ndim != len(self.shape) + 1 or features.shape[1:] != self.shape:
-            raise InputError(
-                f"{self.source}: expected shape (N, {', '.join(map(str, self.shape))}), batch first, "
-                f"got {features.shape}."
-            )
-        if len(features) == 0:
-            raise InputError(f"{self.source}: the batch is empty (N = 0). Send at least one sample.")
-        if self.dtype != np.uint8 and not np.isfinite(features).all():
-            raise InputError(f"{self.source}: the batch holds NaN or infinity.")
+        check_features(self.inputs, features)
         self.open()  # here, not on a runner that others wait for
         if self.batcher is None:
-            return self._run(features)
-        return self.batcher.run(self._run, features, None if end is None else end - time.monotonic())
+            return self._run(*features)
+        return self.batcher.run(self._run, *features, timeout=None if end is None else end - time.monotonic())
 
-    def _run(self, features: Array) -> Array:
-        return self.open().run(features)[self.target]
+    def _run(self, *features: Array) -> Array:
+        return self.open().run(*features)[self.target]
 
     def stream(self, call: Call) -> Iterator[Result]:
         """Finish a batch of features, in one part."""
         yield self.infer(call)
 
 
-def tails(bundle: Bundle, threads: int = 0, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
+def tails(bundle: Bundle, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
     """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
-    found = [
-        Tail(bundle, cut.boundary, codec, threads, batcher, choice) for cut in bundle.manifest.cuts for codec in CODECS
-    ]
+    places = [(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
+    found = [Tail(bundle, boundary, codec, batcher, choice) for boundary, codec in places]
     found[0].open()  # a graph that this runtime cannot run is found before anybody asks
     return found

@@ -7,74 +7,43 @@ A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
-from offramp.artifacts.codec import Codec, encode_image
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.codec import Codec
+from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError, LinkError
-from offramp.exits.answers import Answers, Judged, Tier, merge
-from offramp.exits.decision import Decision
+from offramp.exits.answers import Answers, Tier, merge
+from offramp.nodes.contract import Reply
+from offramp.nodes.features import boundary_specs, check_features
+from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
+from offramp.nodes.route import Course, part_of
 from offramp.nodes.spans import Spans
-from offramp.nodes.upstream import Direct, RemoteCloud, Upstream
-from offramp.protocol.served import Reply
+from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
+from offramp.protocol.served import Call
 from offramp.runtime.choice import Choice, choose
-from offramp.runtime.span import Span, SpanSpec, warm_up
+from offramp.runtime.open import warm_up
+from offramp.runtime.span import SpanSpec, Tensors
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
 
 Images = npt.NDArray[Any]
-Rows = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Answers for some rows of a batch; `last` where no further part follows."""
-
-    rows: Rows
-    answers: Answers | None  # None where the cloud answers the client directly
-    bytes_to_cloud: int
-    last: bool
-
-
-@dataclass(frozen=True)
-class Step:
-    """A span that is run by a plan, open, with the names of what it gives."""
-
-    spec: SpanSpec
-    span: Span
-    exit: int  # its end: an exit, or the boundary where the rest is cut
-    logits: str
-    features: str | None  # None where nobody wants them
-
-    @classmethod
-    def of(cls, spec: SpanSpec, span: Span) -> "Step":
-        """Name what a span gives."""
-        return cls(spec, span, spec.end, logits_name(spec.end), features_name(spec.end) if spec.gives else None)
-
-
-@dataclass(frozen=True)
-class Route:
-    """What an edge runs by a plan: the spans between active exits, and the one behind them to the cut, if any."""
-
-    exits: tuple[Step, ...]
-    rest: Step | None
 
 
 class Edge:
-    """Answers batches by a plan. Safe to call from several threads at once.
+    """Answers batches by a plan, until it is told to follow another. Safe to call from several threads at once.
 
     `bundle` is one, or its folder; `cloud` is what finishes what the edge is not sure of, or a cloud's HOST:PORT, or
     None where the plan answers everything here. Nothing is sent before a sample needs it: `check` asks the cloud now.
     `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which times both runtimes on this machine,
-    or a `choice` that was made already stands in for the two.
+    or a `choice` that was made already stands in for the three. `tier` is whose part of the plan it runs: the first of
+    the plan gets images, a later one the features at the cut of the one before.
     """
 
     def __init__(
@@ -87,19 +56,39 @@ class Edge:
         runtime: str = "onnxruntime",
         precision: str = "fp32",
         choice: Choice | None = None,
+        tier: Tier = Tier.EDGE,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.cloud = RemoteCloud(bundle, cloud) if isinstance(cloud, str) else cloud
-        self.threads, self.preprocessing = threads, bundle.manifest.preprocessing
+        self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
-        self.plan = self._check(plan)
+        self.tier = tier
         # `auto` times what the edge runs of every sample, and the whole network where it runs nothing by itself.
-        end = max([plan.cut, *(active.exit for active in plan.active)]) or self.last
-        ends = {*(active.exit for active in plan.active), *([self.last] if end == self.last else [])}
-        self.choice = choice or choose(bundle, SpanSpec(0, end, tuple(sorted(ends))), runtime, precision, threads)
-        self.spans = Spans(bundle, threads, self.choice.engine)
-        self.route = self._route(plan, self.spans.keep)
-        self._warm()
+        part, start, takes = self._check(plan)
+        end = max([part.cut, *(active.exit for active in part.active)]) or self.last
+        ends = {*(active.exit for active in part.active), *([self.last] if end == self.last else [])}
+        timed = SpanSpec(start, end, tuple(sorted(ends)), takes=takes or "fp32")
+        self.choice = choice or choose(bundle, timed, runtime, precision, threads)
+        self.spans = Spans(bundle, self.choice.engine)
+        self.follow(plan)
+
+    @property
+    def plan(self) -> Plan:
+        """That of the course in force."""
+        return self.course.plan
+
+    def follow(self, plan: Plan) -> None:
+        """Answer by another plan from now on. A batch that has begun ends by the one that it began by."""
+        course = self.course_of(plan)
+        for step in course.route.steps:
+            warm_up(step.span, self.bundle, step.spec)
+        self.spans.keep({step.spec: step.span for step in course.route.steps})
+        self.course = course
+
+    def course_of(self, plan: Plan) -> Course:
+        """What this edge runs by a plan, open; InputError where it cannot follow it."""
+        self._check(plan)
+        return Course.of(plan, self.bundle.manifest, self.spans.get, self.tier)
 
     def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
         """Ask the cloud whether it can finish what the plan hands on, where the plan hands anything on.
@@ -107,12 +96,12 @@ class Edge:
         Raises UnreachableError after `timeout` seconds without an answer, BundleMismatchError where the cloud holds
         another bundle.
         """
-        if self.cloud is not None and self.plan.hands_on(self.last):
-            self.cloud.check(self.plan, timeout)
+        if self.cloud is not None and self.course.part.hands_on(self.last):
+            self.cloud.check(self.course, timeout)
 
     def infer(
         self,
-        image: Images,
+        image: Images | Tensors,
         *,
         plan: Plan | None = None,
         timeout: float | None = None,
@@ -125,136 +114,90 @@ class Edge:
 
         `cloud_version` makes the call a cascade: the cloud's network of that bundle's id gets the images that go on,
         and answers them whole. It has the edge's classes, in their order; its answers' `exit` is its own last one.
+
+        A tier behind another takes the tensors of the boundary where its part begins, by name, as they travel.
         """
-        parts = self.parts(image, plan=plan, timeout=timeout, cloud_version=cloud_version)
-        found = [(part.rows, part.answers) for part in parts if part.answers]
-        return found[0][1] if len(found) == 1 else merge(found, len(image))
+        end = deadline(timeout)
+        found: list[tuple[Rows, Answers]] = []
+        for part in self.parts(image, plan=plan, cloud_version=cloud_version):
+            done = part if isinstance(part, Answered) else landed(part, self.send(part, end, version=cloud_version))
+            assert done.answers is not None  # nobody was named to be answered directly
+            found.append((done.rows, done.answers))
+        return found[0][1] if len(found) == 1 else merge(found, sum(len(rows) for rows, _ in found))
 
     def parts(
-        self,
-        image: Images,
-        *,
-        plan: Plan | None = None,
-        timeout: float | None = None,
-        reply: Reply | None = None,
-        cloud_version: str | None = None,
-    ) -> Iterator[Part]:
-        """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on.
+        self, image: Images | Tensors, *, plan: Plan | None = None, cloud_version: str | None = None
+    ) -> Iterator[Answered | Flight]:
+        """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on, to send.
 
-        With `reply` the cloud answers its rows on the stream that the client opened to it, and their part is empty.
+        Nobody has been asked for that yet: see `send` and `landed`.
         """
-        end = None if timeout is None else time.monotonic() + timeout
-        if plan is None:
-            plan, route = self.plan, self.route
-        else:
-            route = self._route(self._check(plan), self.spans.get)
+        course = self.course if plan is None else self.course_of(plan)
         if cloud_version is not None:
-            _check_cascade(cloud_version, plan)
-        image = read_images(self.preprocessing, image)
-        rows, features = np.arange(len(image)), image
-        for position, step in enumerate(route.exits):
-            outputs = step.span.run(features)
-            judged = Judged.of(outputs[step.logits], plan.score)
-            if step.exit == self.last:  # nowhere to go on to: every sample is answered, whatever its score
-                yield Part(rows, judged.answers(step.exit, Tier.EDGE), 0, last=True)
-                return
-            decision = Decision.at(judged.scores, plan.first, position)
-            if len(decision.exit):
-                done = not len(decision.forward) and not len(decision.drop)
-                answers = judged.answers(step.exit, Tier.EDGE, slice(None) if done else decision.exit)
-                yield Part(rows[decision.exit], answers, 0, last=done)
-            if len(decision.drop):
-                answers = judged.answers(step.exit, Tier.EDGE, decision.drop, dropped=True)
-                yield Part(rows[decision.drop], answers, 0, last=not len(decision.forward))
-            if not len(decision.forward):
-                return
-            if step.features is not None:
-                features = outputs[step.features]
-            if len(decision.forward) < len(rows):
-                rows = rows[decision.forward]
-                features = features[decision.forward] if step.features is not None else features
-        yield self._rest(plan, route.rest, image, rows, features, end, reply, cloud_version)
+            _check_cascade(cloud_version, course)
+        return parts(course, self._read(course, image))
 
-    def _rest(
-        self,
-        plan: Plan,
-        rest: "Step | None",
-        image: Images,
-        rows: Rows,
-        features: npt.NDArray[Any],
-        end: float | None,
-        reply: Reply | None,
-        cloud_version: str | None,
-    ) -> Part:
-        """Answer what left at no active exit: here, if the network ends here, else by the cloud."""
-        if plan.cut == self.last:
-            assert rest is not None
-            judged = Judged.of(rest.span.run(features)[rest.logits], plan.score)
-            return Part(rows, judged.answers(self.last, Tier.EDGE), 0, last=True)
-        if plan.cut == 0:
-            features = encode_image(image[rows], plan.codec)
-        elif rest is not None:
-            features = rest.span.run(features)[features_name(plan.cut)]
+    def send(
+        self, flight: Flight, end: float | None = None, to: Reply | None = None, version: str | None = None
+    ) -> Future[Finished]:
+        """Ask the cloud for the rest, until `end` of the monotonic clock; no thread waits for what it will answer.
+
+        With `to` the cloud answers its rows on the stream that the client opened to it, and gives no answers here.
+        """
         assert self.cloud is not None  # _check saw to it
         wait = CLOUD_TIMEOUT if end is None else end - time.monotonic()
-        to = None if reply is None else Direct(reply, rows)
-        try:
-            if wait <= 0:
-                raise DeadlineError("the deadline passed before the cloud was asked.")
-            finished = self.cloud.finish(plan.cut, plan.codec, features, wait, to, cloud_version)
-        except LinkError as error:
-            where = f"at exit {plan.exit} " if plan.active else ""
-            raise type(error)(
-                f"{error} {len(rows)} of {len(image)} samples are not sure enough {where}to be answered without it."
-            ) from error
-        answers = None
-        if finished.logits is not None:
-            answers = Judged.of(finished.logits, plan.score).answers(finished.exit or self.last, Tier.CLOUD)
-        return Part(rows, answers, finished.bytes_sent, last=True)
+        if wait > 0:
+            return self.cloud.finish(flight, wait, to, version)
+        late: Future[Finished] = Future()
+        late.set_exception(DeadlineError("the deadline passed before the cloud was asked."))
+        return late
 
-    def _exit_spans(self, plan: Plan) -> list[SpanSpec]:
-        """The spans between active exits; each gives its features in the form in which the next step wants them."""
-        spans, start = [], 0
-        for active in plan.active:
-            more = active is not plan.active[-1] or plan.cut > active.exit
-            gives: Codec | None = "fp32" if more else plan.codec if plan.cut == active.exit else None
-            spans.append(SpanSpec(start, active.exit, (active.exit,), gives if active.exit != self.last else None))
-            start = active.exit
-        return spans
+    def _read(self, course: Course, batch: Images | Tensors) -> Tensors:
+        """A batch as the course takes it, checked."""
+        if course.takes is None and not isinstance(batch, dict):
+            return {IMAGE: read_images(self.preprocessing, batch)}
+        names = list(self.bundle.manifest.tensors(course.start))
+        tensors = Call(batch if isinstance(batch, dict) else {names[0]: batch}).tensors(*names)
+        if course.takes is None:
+            return {IMAGE: read_images(self.preprocessing, *tensors)}
+        check_features(boundary_specs(self.bundle.manifest, course.start, course.takes), tensors)
+        return dict(zip(names, tensors, strict=True))
 
-    def _route(self, plan: Plan, opened: Callable[[SpanSpec], Span]) -> Route:
-        """The spans that the edge runs by a plan, open."""
-        specs = self._exit_spans(plan)
-        at = specs[-1].end if specs else 0
-        exits = tuple(Step.of(spec, opened(spec)) for spec in specs)
-        if plan.cut <= at:
-            return Route(exits, None)
-        ends = (self.last,) if plan.cut == self.last else ()
-        spec = SpanSpec(at, plan.cut, ends, None if ends else plan.codec)
-        return Route(exits, Step.of(spec, opened(spec)))
-
-    def _check(self, plan: Plan) -> Plan:
-        plan.check(self.bundle.manifest)
-        if self.cloud is None and plan.hands_on(self.last):
-            what = f"exit {plan.exit}: what is not sure enough" if plan.active else f"cut {plan.cut}: what comes"
+    def _check(self, plan: Plan) -> tuple[Part, int, Codec | None]:
+        """Give what `part_of` does; InputError where the edge cannot follow the plan."""
+        part, start, takes = part_of(plan.check(self.bundle.manifest), self.tier)
+        if self.cloud is None and part.hands_on(self.last):
+            what = f"exit {part.exit}: what is not sure enough" if part.active else f"cut {part.cut}: what comes"
             raise InputError(
                 f"{what} there goes to a cloud, and this edge has none. "
                 f"Name one (--cloud HOST:PORT), or answer everything here at exit {self.last}."
             )
-        return plan
-
-    def _warm(self) -> None:
-        """Run what the plan needs."""
-        for step in (*self.route.exits, *([self.route.rest] if self.route.rest else [])):
-            warm_up(step.span, self.bundle, step.spec)
+        return part, start, takes
 
 
-def _check_cascade(cloud_version: str, plan: Plan) -> None:
+def deadline(timeout: float | None) -> float | None:
+    """When so many seconds from now are over, on the monotonic clock."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def landed(flight: Flight, answer: Future[Finished]) -> Answered:
+    """The last part of a batch, once what it waits for is there; raises what went wrong, with how many it concerns."""
+    try:
+        finished = answer.result()
+    except LinkError as error:
+        where = "" if flight.exit is None else f"at exit {flight.exit} "
+        raise type(error)(
+            f"{error} {len(flight.rows)} of {flight.of} samples are not sure enough {where}to be answered without it."
+        ) from error
+    return Answered(flight.rows, finished.answers, finished.bytes_sent, last=True)
+
+
+def _check_cascade(cloud_version: str, course: Course) -> None:
     """Raise InputError unless what goes on are images: all that two networks have in common."""
     if not cloud_version:
         raise InputError("cloud_version '': expected the id of a bundle that the cloud serves.")
-    if plan.cut != 0:
+    if course.part.cut != 0:
         raise InputError(
             f"cloud_version {cloud_version!r}: another network takes images and no features, and this request is cut "
-            f"at {plan.cut}. Set cut to 0."
+            f"at {course.part.cut}. Set cut to 0."
         )

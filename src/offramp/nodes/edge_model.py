@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from functools import lru_cache
+from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 
@@ -10,12 +11,12 @@ from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Answers
-from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, CLOUD_VERSION, DIRECT, PLAN, ROW, TIERS
-from offramp.nodes.edge import Edge
+from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, CLOUD_VERSION, DIRECT, PLAN, ROW, TIERS, Reply
+from offramp.nodes.edge import Edge, deadline, landed
+from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
-from offramp.protocol.served import Array, Call, Result, TensorSpec
-
-PLANS = 128  # of requests, remembered
+from offramp.nodes.upstream import Finished
+from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
 
 
 class EdgeModel:
@@ -24,7 +25,6 @@ class EdgeModel:
     def __init__(self, edge: Edge) -> None:
         manifest = edge.bundle.manifest
         self.edge, self.name, self.version = edge, CLASSIFIER, edge.bundle.id
-        self.changed = lru_cache(PLANS)(edge.plan.but)  # a caller names the same plan request after request
         self.inputs = (TensorSpec(IMAGE, "FP32", (-1, *manifest.preprocessing.shape), FORMS),)
         self.outputs = (
             TensorSpec("probabilities", "FP32", (-1, len(manifest.classes))),
@@ -37,61 +37,88 @@ class EdgeModel:
             TensorSpec(ROW, "INT64", (-1,)),
         )
 
-        self.config = {
-            "bundle": edge.bundle.id,
+    @property
+    def config(self) -> dict[str, str]:
+        """What the edge is, and the plan that it follows now."""
+        manifest = self.edge.bundle.manifest
+        return {
+            "bundle": self.version,
             "model": manifest.model,
-            "plan": edge.plan.to_json(),
+            "plan": self.edge.plan.to_json(),
             "classes": json.dumps(manifest.classes),
             "image_forms": json.dumps({"FP32": "N,C,H,W in [0, 1]", "UINT8": "N,H,W,C", "BYTES": "N encoded images"}),
-            **edge.choice.config,
+            **self.edge.choice.config,
         }
 
     def prepare(self) -> None:
         """The edge was made ready when it was made."""
 
-    def infer(self, call: Call) -> Result:
+    def infer(self, call: Call) -> Result | Pending:
         """Answer a batch whole, in the caller's order."""
-        if call.reply is not None:
+        if Reply.of(call) is not None:
             raise InputError(
                 "parameter 'reply_to': a whole answer leaves no rows out. Use the streaming call (ModelStreamInfer)."
             )
-        parts = list(self.stream(call))
-        if len(parts) == 1:
-            return parts[0]
-        joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
-        order = np.argsort(joined[ROW])
-        sent = sum(int(part.parameters[BYTES_TO_CLOUD]) for part in parts)
-        return Result({name: array[order] for name, array in joined.items()}, {BYTES_TO_CLOUD: sent})
+        found: list[Result] = []
+        for part in self.stream(call):
+            if isinstance(part, Pending):  # the last
+                return Pending(part.answer, partial(_whole, found, part))
+            found.append(part)
+        return _whole(found)
 
-    def stream(self, call: Call) -> Iterator[Result]:
+    def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
-        image, plan, version = call.input(IMAGE), self._plan(call), call.text(CLOUD_VERSION)
-        for part in self.edge.parts(image, plan=plan, timeout=call.timeout, reply=call.reply, cloud_version=version):
-            sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
-            if part.answers is None:  # the cloud has answered these rows to the client itself
-                yield Result({ROW: part.rows.astype(np.int64)}, sent | {DIRECT: True}, part.last)
+        (image,), version = call.tensors(IMAGE), call.text(CLOUD_VERSION)
+        end = deadline(call.timeout)
+        for part in self.edge.parts(image, plan=self._plan(call), cloud_version=version):
+            if isinstance(part, Flight):
+                answer = self.edge.send(part, end, Reply.of(call), version)
+                yield Pending(answer, partial(_landed, part, answer))
             else:
-                yield Result(_outputs(part.rows, part.answers), sent, part.last)
+                yield _result(part)
 
     def _plan(self, call: Call) -> Plan | None:
         """The plan of this one call; None: the edge's own."""
         if PLAN.isdisjoint(call.parameters):
             return None
-        return self.changed(
-            exit_=_whole(call, "exit"),
+        return self.edge.course.but(
+            exit_=_integer(call, "exit"),
             threshold=call.number("threshold", float),
-            cut=_whole(call, "cut"),
+            cut=_integer(call, "cut"),
             codec=call.text("codec"),
             drop_threshold=call.number("drop_threshold", float),
         )
 
 
-def _whole(call: Call, name: str) -> int | None:
+def _integer(call: Call, name: str) -> int | None:
     value = call.number(name, int)
     return None if value is None else int(value)
 
 
-def _outputs(rows: Array, answers: Answers) -> dict[str, Array]:
+def _landed(flight: Flight, answer: Future[Finished]) -> Result:
+    return _result(landed(flight, answer))
+
+
+def _result(part: Answered) -> Result:
+    rows = {ROW: part.rows.astype(np.int64)}
+    sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
+    if part.answers is None:  # the cloud has answered these rows to the client itself
+        return Result(rows, sent | {DIRECT: True}, part.last)
+    return Result(_outputs(part.answers) | rows, sent, part.last)
+
+
+def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
+    """One answer of the parts of a batch, in the caller's order."""
+    parts = parts if rest is None else [*parts, rest.finish()]
+    if len(parts) == 1:
+        return parts[0]
+    joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
+    order = np.argsort(joined[ROW])
+    sent = sum(int(part.parameters[BYTES_TO_CLOUD]) for part in parts)
+    return Result({name: array[order] for name, array in joined.items()}, {BYTES_TO_CLOUD: sent})
+
+
+def _outputs(answers: Answers) -> dict[str, Array]:
     return {
         "probabilities": answers.probabilities,
         "label": answers.label,
@@ -100,5 +127,4 @@ def _outputs(rows: Array, answers: Answers) -> dict[str, Array]:
         "tier": TIERS[answers.tier],
         "degraded": answers.degraded,
         "dropped": answers.dropped,
-        ROW: rows.astype(np.int64),
     }

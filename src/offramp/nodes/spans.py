@@ -9,7 +9,8 @@ import threading
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, Engine
-from offramp.runtime.span import Span, SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import Span, SpanSpec
 
 KEPT = 32  # of one bundle, beside those of the edge's own plan
 
@@ -17,10 +18,10 @@ KEPT = 32  # of one bundle, beside those of the edge's own plan
 class Spans:
     """Spans of one bundle. Safe to use from several threads at once."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0, engine: Engine = PORTABLE, kept: int = KEPT) -> None:
-        self.bundle, self.threads, self.engine, self.kept = bundle, threads, engine, kept
+    def __init__(self, bundle: Bundle, engine: Engine = PORTABLE, kept: int = KEPT) -> None:
+        self.bundle, self.engine, self.kept = bundle, engine, kept
         self.open: dict[SpanSpec, Span] = {}  # the one asked for longest ago first
-        self.own: dict[SpanSpec, Span] = {}  # never let go
+        self.own: dict[SpanSpec, Span] = {}  # of the course in force: not let go while it is
         self.opening, self.changing = threading.Lock(), threading.Lock()
 
     def get(self, spec: SpanSpec) -> Span:
@@ -30,17 +31,22 @@ class Spans:
             with self.opening:
                 found = self._found(spec)  # by who held the lock before
                 if found is None:
-                    found = open_span(self.bundle, spec, self.threads, self.engine)
+                    found = open_span(self.bundle, spec, self.engine)
                     with self.changing:
                         self.open[spec] = found
                         if len(self.open) > self.kept:
                             del self.open[next(iter(self.open))]
         return found
 
-    def keep(self, spec: SpanSpec) -> Span:
-        """The span, opened for good: for what an edge runs by its own plan, before anybody else asks."""
-        found = self.own[spec] = open_span(self.bundle, spec, self.threads, self.engine)
-        return found
+    def keep(self, own: dict[SpanSpec, Span]) -> None:
+        """Hold these for good, which an edge runs by its own plan; those held until now become as all others."""
+        with self.changing:
+            for spec in own:
+                self.open.pop(spec, None)
+            self.open |= {spec: span for spec, span in self.own.items() if spec not in own}
+            self.own = own
+            while len(self.open) > self.kept:
+                del self.open[next(iter(self.open))]
 
     def _found(self, spec: SpanSpec) -> Span | None:
         found = self.own.get(spec)

@@ -1,63 +1,77 @@
 """The next tier as an edge sees it: something that finishes what the edge began."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from offramp.artifacts.bundle import LOGITS, Bundle, features_name, logits_name
+from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
+from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.cloud import Tail
-from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, tail_name
+from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, Reply, tail_name
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Reply
+from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request
-from offramp.runtime.choice import DEFAULT, Choice
-
-Features = npt.NDArray[Any]
+from offramp.runtime.choice import Choice
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What the next tier gave back."""
+    """What the next tier gave back for a flight."""
 
-    logits: npt.NDArray[np.float32] | None  # (N, classes) of the last exit; None where the caller got them directly
-    bytes_sent: int  # size of the message that carried the features; 0 where nothing was sent
-    exit: int | None = None  # whose logits they are, where not the last exit of the edge's own network
+    answers: Answers | None  # a row each, whoever gave them; None where the caller got them directly
+    bytes_sent: int = 0  # size of the message that carried the features; 0 where nothing was sent
 
-
-@dataclass(frozen=True)
-class Direct:
-    """Which client gets the logits, and which rows of its batch they belong to."""
-
-    reply: Reply
-    rows: npt.NDArray[np.intp]
+    @classmethod
+    def by_cloud(cls, flight: Flight, logits: Array, exit_: int, bytes_sent: int = 0) -> Self:
+        """Answers from a last exit's logits `(N, classes)`."""
+        return cls(Judged.of(logits, flight.course.plan.score).answers(exit_, Tier.CLOUD), bytes_sent)
 
 
 class Upstream(Protocol):
-    """Finishes features."""
+    """Finishes flights."""
 
-    def check(self, plan: Plan, timeout: float) -> None:
-        """Raise UnreachableError or BundleMismatchError unless it can finish what this plan hands on."""
+    def check(self, course: Course, timeout: float) -> None:
+        """Raise UnreachableError or BundleMismatchError unless it can finish what this course hands on."""
 
     def finish(
-        self,
-        cut: int,
-        codec: Codec,
-        features: Features,
-        timeout: float,
-        to: "Direct | None" = None,
-        version: str | None = None,
-    ) -> Finished:
-        """Run the rest of the network from the features of a boundary `(N, C, H, W)`, encoded by the codec.
+        self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
+    ) -> Future[Finished]:
+        """Run the rest of the network from the flight's features, and give what will be its answers, or the error.
 
-        With `to`, the logits go straight to the client that it names. With `version`, the network of that bundle runs
-        in place of the edge's own, on images (cut 0).
+        No thread waits meanwhile, and `timeout` is in seconds. With `to`, the logits go straight to the client that it
+        names. With `version`, the network of that bundle runs in place of the edge's own, on images (cut 0).
         """
+
+
+def then(first: "Future[Any]", finish: Callable[["Future[Any]"], Finished]) -> Future[Finished]:
+    """What `finish` makes of an answer once it is there, or raises."""
+    second: Future[Finished] = Future()
+    second.set_running_or_notify_cancel()
+
+    def done(answer: "Future[Any]") -> None:
+        try:
+            second.set_result(finish(answer))
+        except Exception as error:
+            second.set_exception(error)
+
+    first.add_done_callback(done)
+    return second
+
+
+def at_once(work: Callable[[], Finished]) -> Future[Finished]:
+    """The same of what is done here and now."""
+    now: Future[None] = Future()
+    now.set_result(None)
+    return then(now, lambda _: work())
 
 
 class RemoteCloud:
@@ -71,10 +85,10 @@ class RemoteCloud:
         self.bundle, self.client = bundle, Peer(address, via)
         self.version = bundle.id if version is None else version
 
-    def check(self, plan: Plan, timeout: float) -> None:
+    def check(self, course: Course, timeout: float) -> None:
         """Wait for the cloud, and hold what it serves against the bundle."""
         self.client.wait_ready(timeout)
-        name, address = tail_name(plan.cut, plan.codec), self.client.address
+        name, address = tail_name(course.part.cut, course.part.codec), self.client.address
         try:
             versions = self.client.metadata(name, timeout).versions
         except UnknownModelError as error:
@@ -102,37 +116,37 @@ class RemoteCloud:
         self.client.prepare(name, timeout, self.version)
 
     def finish(
-        self,
-        cut: int,
-        codec: Codec,
-        features: Features,
-        timeout: float,
-        to: Direct | None = None,
-        version: str | None = None,
-    ) -> Finished:
-        """Send the features in one message and wait for the logits, or for word that the client has them."""
-        inputs, parameters = {features_name(cut): features}, {}
+        self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
+    ) -> Future[Finished]:
+        """Send the features in one message; the logits will come, or word that the client has them."""
+        inputs, parameters = flight.features, {}
         if to is not None:
-            inputs[ROW] = to.rows.astype(np.int64)
-            parameters = {REPLY_TO: to.reply.token, REPLY_AS: to.reply.request}
-        name = tail_name(cut, codec)
+            inputs = inputs | {ROW: flight.rows.astype(np.int64)}
+            parameters = {REPLY_TO: to.token, REPLY_AS: to.request}
+        name = tail_name(flight.course.part.cut, flight.course.part.codec)
         request = write_request(name, self.version if version is None else version, inputs, parameters)
+        finished = partial(self._finished, flight, version, request.ByteSize(), to is not None)
+        return then(self.client.begin(request, timeout), finished)
+
+    def _finished(
+        self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"
+    ) -> Finished:
         try:
-            result = self.client.send(request, timeout)
+            outputs = answer.result().outputs
         except UnknownModelError as error:
             if version is not None:
                 raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error
             raise BundleMismatchError(f"cloud {self.client.address} changed its bundle: {error}") from error
-        if to is not None:
-            return Finished(None, request.ByteSize())
-        exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
+        if direct:
+            return Finished(None, sent)
+        exit_ = self.bundle.manifest.last if version is None else self._last_exit(outputs)
         name = logits_name(exit_)
-        expected = (len(features), len(self.bundle.manifest.classes))
-        logits = result.outputs.get(name)
+        expected = (len(flight.rows), len(self.bundle.manifest.classes))
+        logits = outputs.get(name)
         if logits is None or logits.shape != expected:
             found = "nothing" if logits is None else f"shape {logits.shape}"
             raise LinkError(f"cloud {self.client.address}: expected {name} of shape {expected}, got {found}.")
-        return Finished(logits, request.ByteSize(), exit_)
+        return Finished.by_cloud(flight, logits, exit_, sent)
 
     def _last_exit(self, outputs: Iterable[str]) -> int:
         """Which exit another network's answer is of: that of its one output."""
@@ -151,23 +165,17 @@ class RemoteCloud:
 class LocalCloud:
     """The rest of the network in this process: for a machine that is edge and cloud in one, and for tests."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0, choice: Choice = DEFAULT) -> None:
-        self.bundle, self.threads, self.choice = bundle, threads, choice
+    def __init__(self, bundle: Bundle, engine: Engine = PORTABLE) -> None:
+        self.bundle, self.choice = bundle, Choice(engine)
         self.tails: dict[tuple[int, Codec], Tail] = {}
 
-    def check(self, plan: Plan, timeout: float) -> None:
+    def check(self, course: Course, timeout: float) -> None:
         """Make the tail ready."""
-        self._tail(plan.cut, plan.codec).open()
+        self._tail(course.part.cut, course.part.codec).open()
 
     def finish(
-        self,
-        cut: int,
-        codec: Codec,
-        features: Features,
-        timeout: float,
-        to: Direct | None = None,
-        version: str | None = None,
-    ) -> Finished:
+        self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
+    ) -> Future[Finished]:
         """Run the tail here; a direct reply, or another network, needs a cloud of its own."""
         if to is not None:
             raise InputError(
@@ -175,7 +183,8 @@ class LocalCloud:
             )
         if version not in (None, self.bundle.id):
             raise InputError(f"cloud_version {version!r}: this edge's cloud is in the same process. Leave it out.")
-        return Finished(self._tail(cut, codec).finish(features), 0)
+        tail, last = self._tail(flight.course.part.cut, flight.course.part.codec), self.bundle.manifest.last
+        return at_once(lambda: Finished.by_cloud(flight, tail.finish(*flight.features.values()), last))
 
     def _tail(self, cut: int, codec: Codec) -> Tail:
-        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, self.threads, choice=self.choice))
+        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, choice=self.choice))

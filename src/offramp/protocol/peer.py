@@ -47,11 +47,10 @@ class ModelMetadata:
 class ModelStatistics:
     """What a model has answered.
 
-    The time of a request is the node's own, from its decoded message to its last result. It has the check of the batch,
-    the opening of a span that nobody asked for before, the wait for a turn among other requests, and the computing; it
-    has neither the network nor the decoding of messages. Of a tail that is asked one request at a time this is its
-    computing. The classifier's has the decoding of encoded images and the wait for the cloud; asked on a stream, the
-    sending of all parts but the last.
+    The time of a request is the node's own, from its decoded message to its last result. It has all that the model
+    does for it, the wait for its turn and for what it asks of other nodes, and on a stream the sending of its parts; it
+    has neither the network nor the decoding of messages. Of a model that is asked one request at a time and asks nobody
+    else this is its computing.
     """
 
     samples: int
@@ -64,10 +63,16 @@ class Peer:
     With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors all the same.
     """
 
-    def __init__(self, address: str, via: str | None = None) -> None:
-        self.address = check_address(address)
-        self.channel = grpc.insecure_channel(via or address, OPTIONS)
+    def __init__(self, address: str, via: str | None = None, *, alone: bool = False) -> None:
+        self.address, self.via = check_address(address), via
+        # Else the library gives every client of an address in this process the same connection.
+        own = [("grpc.use_local_subchannel_pool", 1)] if alone else []
+        self.channel = grpc.insecure_channel(via or address, OPTIONS + own)
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+
+    def again(self) -> Self:
+        """Another client of the node, on a connection of its own."""
+        return type(self)(self.address, self.via, alone=True)
 
     def __enter__(self) -> Self:
         return self

@@ -27,9 +27,9 @@ class RequestBounds:
     @classmethod
     def of(cls, models: Iterable[Served], max_batch: int) -> Self:
         """The bounds for batches of up to `max_batch` samples of any of these models' inputs."""
-        specs = [spec for model in models for spec in model.inputs]
-        tensors = max_batch * max((_sample_elements(spec) * 8 for spec in specs), default=0)
-        encoded = ENCODED if any("BYTES" in spec.forms for spec in specs) else 0
+        inputs = [model.inputs for model in models]
+        tensors = max_batch * max((sum(_sample_elements(spec) * 8 for spec in specs) for specs in inputs), default=0)
+        encoded = ENCODED if any("BYTES" in spec.forms for specs in inputs for spec in specs) else 0
         return cls(max_batch, max(tensors + SLACK, encoded), max(TEXT * tensors + SLACK, encoded))
 
     def check(self, model: Served, inputs: Mapping[str, Array]) -> None:

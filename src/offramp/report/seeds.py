@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from statistics import mean
 from typing import Literal, NamedTuple
 
-from offramp.artifacts.suite import Suite, SuiteRun, single
+from offramp.artifacts.names import single
+from offramp.artifacts.suite import Suite, SuiteRun
 
 Part = Literal["test", "validation"]
 BySeed = dict[int, float]

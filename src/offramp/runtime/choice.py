@@ -16,7 +16,8 @@ from typing import TypeVar
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Runtime
 from offramp.errors import InputError, MissingExtraError
-from offramp.runtime.span import SpanSpec, open_span
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 Name = TypeVar("Name", bound=str)
 
@@ -75,7 +76,7 @@ def faster(timings: Sequence[Timing]) -> Runtime:
 
 
 def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str = AUTO, threads: int = 0) -> Choice:
-    """Settle what a node computes with; `auto` for either leaves it to this machine.
+    """Settle what a node computes with; `auto` for either leaves it to this machine. `threads` go with it.
 
     An `auto` precision is fp32, except on OpenVINO on a processor with bf16 matrix units. An `auto` runtime is timed on
     `spec`, which should be what the node runs most, and on nothing where only one can do what is asked. Raises
@@ -96,8 +97,8 @@ def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str =
     if asked_precision == "bf16":
         _check_bf16()
     matrix_units = asked_precision is None and installed and has_bf16_matrix_units()
-    there = Engine("openvino", asked_precision or ("bf16" if matrix_units else "fp32"))
-    here = Engine("onnxruntime", asked_precision or "fp32")
+    there = Engine("openvino", asked_precision or ("bf16" if matrix_units else "fp32"), threads)
+    here = Engine("onnxruntime", asked_precision or "fp32", threads)
     if asked_runtime is not None:
         why = "as asked" if asked_precision or not matrix_units else "this processor has bf16 matrix units"
         return Choice(there if asked_runtime == "openvino" else here, why)
@@ -105,24 +106,24 @@ def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str =
         return Choice(there, "the runtime that has bf16")
     if not installed:
         return Choice(here, "openvino is not installed")
-    timings = measure(bundle, spec, here, there, threads)
+    timings = measure(bundle, spec, here, there)
     return Choice(there if faster(timings) == "openvino" else here, "; ".join(map(str, timings)))
 
 
-def measure(bundle: Bundle, spec: SpanSpec, here: Engine, there: Engine, threads: int = 0) -> list[Timing]:
+def measure(bundle: Bundle, spec: SpanSpec, here: Engine, there: Engine) -> list[Timing]:
     """Time a span on onnxruntime (`here`) and OpenVINO (`there`) at each batch size, in turn."""
-    spans = [open_span(bundle, spec, threads, engine) for engine in (here, there)]
+    spans = [open_span(bundle, spec, engine) for engine in (here, there)]
     timings = []
     for batch in BATCHES:
         rows = spec.noise(bundle, batch)
         rounds: list[tuple[float, float]] = []
         for span in spans:
-            span.run(rows)  # the first run of a shape allocates, and OpenVINO compiles for it
+            span.run(*rows)  # the first run of a shape allocates, and OpenVINO compiles for it
         end = time.perf_counter() + BUDGET
         while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and time.perf_counter() < end):
             times = [time.perf_counter()]
             for span in spans:
-                span.run(rows)
+                span.run(*rows)
                 times.append(time.perf_counter())
             rounds.append((times[1] - times[0], times[2] - times[1]))
         first, second = (1000 * median(column) for column in zip(*rounds, strict=True))

@@ -4,12 +4,11 @@ import sys
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from offramp.artifacts.engine import Precision
 from offramp.errors import ArtifactError, MissingExtraError
 from offramp.machine import cores_to_use
-from offramp.runtime.span import Tensors
+from offramp.runtime.span import Array, Tensors
 
 TELEMETRY = "openvino_telemetry"
 
@@ -39,7 +38,12 @@ class OpenVinoSpan:
     """A span on OpenVINO. Safe to call from several threads at once: each call takes a request of its own."""
 
     def __init__(
-        self, graph: bytes, source: str, outputs: dict[str, str], threads: int = 0, precision: Precision = "fp32"
+        self,
+        graph: bytes,
+        sources: tuple[str, ...],
+        outputs: dict[str, str],
+        threads: int = 0,
+        precision: Precision = "fp32",
     ) -> None:
         core = ov.Core()
         settings = {
@@ -52,22 +56,23 @@ class OpenVinoSpan:
             self.compiled = core.compile_model(core.read_model(graph), "CPU", settings)
         except RuntimeError as error:
             raise ArtifactError(
-                f"openvino: cannot run the span from {source} to {', '.join(outputs)} ({error}). "
+                f"openvino: cannot run the span from {', '.join(sources)} to {', '.join(outputs)} ({error}). "
                 "Choose --runtime onnxruntime."
             ) from error
-        self.source = source
+        self.inputs = tuple(self.compiled.input(source) for source in sources)
         self.ports = {name: self.compiled.output(target) for name, target in outputs.items()}
         self.idle: list[Any] = []  # requests that nobody is using; a list's append and pop are atomic
 
-    def run(self, batch: npt.NDArray[Any]) -> Tensors:
+    def run(self, *tensors: Array) -> Tensors:
         """Give the outputs of a batch by name."""
         try:
             request = self.idle.pop()
         except IndexError:
             request = self.compiled.create_infer_request()
         try:
-            # The input is read where it lies; the outputs are copied, since the next call writes over them.
-            found = request.infer(np.ascontiguousarray(batch), share_inputs=True, share_outputs=False)
+            # The inputs are read where they lie; the outputs are copied, since the next call writes over them.
+            fed = dict(zip(self.inputs, map(np.ascontiguousarray, tensors), strict=True))
+            found = request.infer(fed, share_inputs=True, share_outputs=False)
             return {name: found[port] for name, port in self.ports.items()}
         finally:
             self.idle.append(request)

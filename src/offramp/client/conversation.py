@@ -27,17 +27,21 @@ from offramp.protocol.served import Parameters, Result
 TIMEOUT = 3_600.0  # seconds a conversation may last
 BATCH_TIMEOUT = 60.0  # seconds without any answer after which it is given up
 
+NOBODY = Answers(np.empty((0, 0), np.float32), *(np.empty(0, kind) for kind in "qqfb??"))
 Requests = queue.SimpleQueue[tuple[dict[str, npt.NDArray[Any]], Parameters] | None]
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """Answers to some rows of a batch, at the moment they came; none where the edge only says that the cloud did it."""
+class Part:
+    """Answers to some rows of a batch; to none where the edge only says that the cloud has answered directly."""
 
-    time: float  # time.perf_counter()
-    rows: npt.NDArray[np.int64]
-    answers: Answers | None
+    time: float  # at which it came, by time.perf_counter()
+    rows: npt.NDArray[np.int64]  # of the batch, each with its answer
+    answers: Answers
     bytes_to_cloud: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 class Conversation:
@@ -51,45 +55,61 @@ class Conversation:
         self.requests: Requests = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[float, bool, Result | OfframpError]] = queue.SimpleQueue()
         self.streams: list[ResultStream] = []
-        self.token = uuid.uuid4().hex
-        self.score = "entropy"
+        self.token, self.score, self.end = uuid.uuid4().hex, "entropy", time.monotonic() + TIMEOUT
 
     def __enter__(self) -> Self:
         requests = iter(self.requests.get, None)
         self._listen(self.edge.stream(CLASSIFIER, requests, timeout=TIMEOUT, version=self.version), from_edge=True)
         if self.cloud is not None:
-            self.score = describe_edge(self.edge, version=self.version).plan.score
-            opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {TOKEN: self.token})])
-            self._listen(self.cloud.stream(REPLIES, opening, timeout=TIMEOUT), from_edge=False)
-            self._next()  # the cloud says that the stream is open
+            try:
+                self.score = describe_edge(self.edge, version=self.version).plan.score
+                opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {TOKEN: self.token})])
+                self._listen(self.cloud.stream(REPLIES, opening, timeout=TIMEOUT), from_edge=False)
+                self._next(BATCH_TIMEOUT)  # the cloud says that the stream is open
+            except OfframpError:
+                self.close()
+                raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the streams; who waits for an answer gets an error."""
         self.requests.put(None)
         for stream in self.streams:
             stream.cancel()
 
-    def ask(self, batch: npt.NDArray[Any], options: Parameters, name: int) -> Iterator[Arrival]:
-        """Send a batch, in a form that the classifier takes, and give what comes back, until every row is answered."""
-        direct = {} if self.cloud is None else {REPLY_TO: self.token, REPLY_AS: str(name)}
-        self.requests.put(({IMAGE: batch}, {**options, **direct}))
+    def lasts(self, seconds: float) -> bool:
+        """Whether a batch that takes so long may still be asked about: the streams have not ended, and will not."""
+        return self.results.empty() and time.monotonic() + seconds < self.end
+
+    def ask(
+        self, batch: npt.NDArray[Any], options: Parameters, name: int = 0, timeout: float = BATCH_TIMEOUT
+    ) -> Iterator[Part]:
+        """Send a batch, in a form that the classifier takes, and give what comes back, until every row is answered.
+
+        Raises DeadlineError where nothing comes for `timeout` seconds.
+        """
+        reply = {} if self.cloud is None else {REPLY_TO: self.token, REPLY_AS: str(name)}
+        self.requests.put(({IMAGE: batch}, {**options, **reply}))
         answered, edge_is_done = 0, False
         while not (edge_is_done and answered >= len(batch)):
-            arrived, from_edge, result = self._next()
+            arrived, from_edge, result = self._next(timeout)
             rows = result.outputs[ROW]
             if not from_edge:
                 if result.parameters.get(REPLY_AS) != str(name):
                     continue  # of a batch that was given up
-                answers: Answers | None = self._judge(result)
+                answers = self._judge(result)
             else:
-                edge_is_done = result.last
-                answers = None if DIRECT in result.parameters else read_answers(result.outputs)
-            answered += 0 if answers is None else len(rows)
+                elsewhere, edge_is_done = DIRECT in result.parameters, result.last
+                rows, answers = (rows[:0], NOBODY) if elsewhere else (rows, read_answers(result.outputs))
+            answered += len(rows)
             if edge_is_done and self.cloud is None and answered != len(batch):
                 raise LinkError(f"{self.edge.address}: answered {answered} of the {len(batch)} samples of a batch.")
-            yield Arrival(arrived, rows, answers, int(result.parameters.get(BYTES_TO_CLOUD, 0)))
+            yield Part(arrived, rows, answers, int(result.parameters.get(BYTES_TO_CLOUD, 0)))
 
     def _judge(self, result: Result) -> Answers:
         """The cloud gives logits to whom it answers directly, as it gives them to the edge."""
@@ -97,22 +117,24 @@ class Conversation:
         judged = Judged.of(result.outputs[name], self.score)
         return judged.answers(int(name.removeprefix(LOGITS)), Tier.CLOUD)
 
-    def _next(self) -> tuple[float, bool, Result]:
+    def _next(self, timeout: float) -> tuple[float, bool, Result]:
         try:
-            arrived, from_edge, result = self.results.get(timeout=BATCH_TIMEOUT)
+            arrived, from_edge, result = self.results.get(timeout=timeout)
         except queue.Empty:
-            raise DeadlineError(f"{self.edge.address}: no answer for {BATCH_TIMEOUT:g} s.") from None
+            raise DeadlineError(f"{self.edge.address}: no answer for {timeout:g} s.") from None
         if isinstance(result, OfframpError):
             raise result
         return arrived, from_edge, result
 
     def _listen(self, stream: ResultStream, *, from_edge: bool) -> None:
         def listen() -> None:
+            ended: OfframpError = LinkError(f"{stream.peer}: the stream has ended.")
             try:
                 for result in stream:
                     self.results.put((time.perf_counter(), from_edge, result))
             except OfframpError as error:
-                self.results.put((time.perf_counter(), from_edge, error))
+                ended = error
+            self.results.put((time.perf_counter(), from_edge, ended))
 
         self.streams.append(stream)
         threading.Thread(target=listen, daemon=True).start()

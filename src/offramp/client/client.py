@@ -1,0 +1,122 @@
+"""A user's client of a running edge: images in, answers out; whole, in parts, or straight from the cloud.
+
+with offramp.Client("10.0.0.7:8001") as client:
+    answers = client.infer(images, threshold=0.3)
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.artifacts.bundle import IMAGE
+from offramp.client.conversation import BATCH_TIMEOUT, Conversation, Part
+from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
+from offramp.errors import InputError
+from offramp.exits.answers import Answers, merge
+from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, PLAN
+from offramp.protocol.data_plane import TIMEOUT
+from offramp.protocol.peer import Peer
+from offramp.protocol.served import Parameters
+
+Images = npt.NDArray[Any] | Sequence[bytes]
+OPTIONS = PLAN | {CLOUD_VERSION}
+
+
+def as_batch(images: Images) -> npt.NDArray[Any]:
+    """Images as a message holds them: encoded ones as an array of objects."""
+    return images if isinstance(images, np.ndarray) else np.array(images, np.object_)
+
+
+class Client:
+    """Asks the edge at HOST:PORT. Safe to use from several threads at once; a context manager.
+
+    `cloud`, HOST:PORT, makes replies direct: what the edge is not sure of is answered straight from there. `model`, a
+    name or a bundle's id, is one of several networks of the edge; without it, its first answers.
+
+    Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
+    every wait for an answer (10 s for what the edge serves). A call's `plan` are parts of another plan than the edge's
+    own: exit, threshold, cut, codec, drop_threshold, and cloud_version. Every error is an OfframpError: InputError for
+    what the edge does not take, LinkError for what goes wrong on the way, DeadlineError among them.
+    """
+
+    def __init__(
+        self, edge: str, cloud: str | None = None, model: str | None = None, timeout: float = BATCH_TIMEOUT
+    ) -> None:
+        self.edge, self.cloud = Peer(edge), None if cloud is None else Peer(cloud)
+        self.model, self.timeout, self.closed = model, timeout, False
+        self.idle: list[Conversation] = []  # each holds a thread of the edge, and with a cloud one of the cloud's
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Streams end: who waits for a part gets a LinkError."""
+        self.closed = True
+        for peer in (self.edge, self.cloud):
+            if peer is not None:
+                peer.close()
+
+    @cached_property
+    def served(self) -> ServedEdge:
+        """What the edge serves: network, bundle, plan, shape of an image, runtime. Asked for once, when needed."""
+        find = describe_edge if self.model is None else partial(find_edge, name=self.model)
+        return find(self.edge)
+
+    @property
+    def version(self) -> str:
+        """By which the edge knows the network that is meant: its bundle's id; empty for the first."""
+        return "" if self.model is None else self.served.bundle
+
+    def infer(self, images: Images, timeout: float | None = None, **plan: float | str) -> Answers:
+        """Answer a batch whole: a row an image, in its order."""
+        if self.cloud is not None:
+            parts = list(self.stream(images, timeout, **plan))
+            return merge([(part.rows, part.answers) for part in parts], len(images))
+        seconds, options = self._asked(timeout, plan)
+        inputs = {IMAGE: as_batch(images)}
+        result = self.edge.infer(CLASSIFIER, inputs, timeout=seconds, version=self.version, parameters=options)
+        return read_answers(result.outputs)
+
+    def stream(self, images: Images, timeout: float | None = None, **plan: float | str) -> Iterator[Part]:
+        """Answer a batch in parts, each as soon as it is known: who leaves at the edge does not wait for the cloud.
+
+        The answers of all parts together are one a row. Nothing is sent before the first part is asked for.
+        """
+        seconds, options = self._asked(timeout, plan)
+        conversation, done = self._conversation(seconds), False
+        try:
+            yield from filter(len, conversation.ask(as_batch(images), options, timeout=seconds))
+            done = True
+        finally:
+            if done and not self.closed:
+                self.idle.append(conversation)
+            else:  # given up on the way, by an error or by who asked: the rest may still come
+                conversation.close()
+
+    def _asked(self, timeout: float | None, plan: Parameters) -> tuple[float, Parameters]:
+        """Seconds to wait, and the request's parameters."""
+        if self.closed:
+            raise InputError(f"client of {self.edge.address}: closed. Make another one.")
+        if unknown := sorted(set(plan) - OPTIONS):
+            raise InputError(f"{unknown[0]!r}: not a part of a plan. Expected {', '.join(sorted(OPTIONS))}.")
+        seconds = self.timeout if timeout is None else timeout
+        return seconds, {**plan, TIMEOUT: int(seconds * 1e6)}
+
+    def _conversation(self, seconds: float) -> Conversation:
+        with suppress(IndexError):  # nobody is idle
+            while True:
+                kept = self.idle.pop()
+                if kept.lasts(seconds):
+                    return kept
+                kept.close()
+        return Conversation(self.edge, self.cloud, self.version).__enter__()

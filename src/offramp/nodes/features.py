@@ -1,0 +1,35 @@
+"""The tensors of a boundary as a node is sent them: what they are, and the check that they are that."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.codec import Codec
+from offramp.errors import InputError
+from offramp.nodes.contract import DATATYPES
+from offramp.protocol.datatypes import DTYPES, NAMES
+from offramp.protocol.served import Array, TensorSpec
+
+
+def boundary_specs(manifest: Manifest, boundary: int, codec: Codec) -> tuple[TensorSpec, ...]:
+    """The tensors of a boundary, encoded by a codec, batch first."""
+    return tuple(TensorSpec(name, DATATYPES[codec], (-1, *shape)) for name, shape in manifest.tensors(boundary).items())
+
+
+def check_features(specs: Sequence[TensorSpec], tensors: Sequence[Array]) -> None:
+    """Raise InputError unless the tensors are a batch of these, one for each, finite and with as many rows each."""
+    for spec, tensor in zip(specs, tensors, strict=True):
+        dtype, shape = DTYPES[spec.datatype], spec.shape[1:]
+        if tensor.dtype != dtype:
+            raise InputError(f"{spec.name}: expected {spec.datatype}, got {NAMES[tensor.dtype]}.")
+        if tensor.ndim != len(spec.shape) or tensor.shape[1:] != shape:
+            raise InputError(
+                f"{spec.name}: expected shape (N, {', '.join(map(str, shape))}), batch first, got {tensor.shape}."
+            )
+        if len(tensor) == 0:
+            raise InputError(f"{spec.name}: the batch is empty (N = 0). Send at least one sample.")
+        if len(tensor) != len(tensors[0]):
+            raise InputError(f"{spec.name}: {len(tensor)} rows, and {specs[0].name} has {len(tensors[0])}.")
+        if dtype != np.uint8 and not np.isfinite(tensor).all():
+            raise InputError(f"{spec.name}: the batch holds NaN or infinity.")

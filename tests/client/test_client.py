@@ -1,0 +1,184 @@
+"""A user's client: whole, in parts, and direct, against an edge in memory."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import offramp
+from offramp.artifacts.plan import Plan
+from offramp.errors import DeadlineError, InputError, LinkError, OverloadedError
+from offramp.exits.answers import Tier
+from offramp.protocol.server import Server
+
+WAIT = 30.0  # seconds after which a test that hangs fails
+LIGHT = np.array([0.9, 0.1, 0.8, 0.2, 0.3], np.float32)
+IMAGES = np.ones((5, 1, 2, 2), np.float32) * LIGHT[:, None, None, None]
+
+
+@pytest.fixture
+def through(edge: Server) -> Iterator[offramp.Client]:
+    """A client whose answers all come through the edge."""
+    with offramp.Client(edge.address, timeout=WAIT) as client:
+        yield client
+
+
+@pytest.fixture
+def direct(edge: Server, cloud: Server) -> Iterator[offramp.Client]:
+    """A client that the cloud answers itself."""
+    with offramp.Client(edge.address, cloud.address, timeout=WAIT) as client:
+        yield client
+
+
+def test_a_batch_is_answered_whole_in_its_order(through: offramp.Client) -> None:
+    """A row an image, whoever answered it."""
+    answers = through.infer(IMAGES)
+    assert answers.label.tolist() == [1, 0, 1, 0, 0]
+    assert answers.tier.tolist() == [Tier.EDGE, Tier.CLOUD, Tier.EDGE, Tier.CLOUD, Tier.CLOUD]
+
+
+def test_a_plan_of_the_call_stands_in_for_the_edges(through: offramp.Client, bright: Any) -> None:
+    """Its parts are parameters of the request, beside the time that the caller waits."""
+    assert through.infer(IMAGES, threshold=0.25).label.tolist() == [1, 0, 1, 0, 1]
+    assert bright.calls[0].parameters == {"threshold": 0.25, "timeout": int(WAIT * 1e6)}
+
+
+def test_parts_come_before_the_cloud_has_answered(through: offramp.Client, bright: Any) -> None:
+    """Who leaves at the edge does not wait."""
+    bright.cloud_opened.clear()
+    parts = through.stream(IMAGES)
+    first = next(parts)
+    assert (first.rows.tolist(), first.answers.label.tolist()) == ([0, 2], [1, 1])
+    bright.cloud_opened.set()
+    (second,) = parts
+    assert (second.rows.tolist(), second.bytes_to_cloud) == ([1, 3, 4], 7)
+
+
+def test_direct_replies_come_from_the_cloud(direct: offramp.Client) -> None:
+    """Judged here: the cloud gives logits. The edge's word that it is done is no part."""
+    parts = list(direct.stream(IMAGES))
+    assert sorted(part.rows.tolist() for part in parts) == [[0, 2], [1, 3, 4]]
+    answers = direct.infer(IMAGES)
+    assert answers.tier.tolist() == [Tier.EDGE, Tier.CLOUD, Tier.EDGE, Tier.CLOUD, Tier.CLOUD]
+    assert answers.exit.tolist() == [3, 9, 3, 9, 9]
+    assert answers.probabilities[1] == pytest.approx(np.exp([4, 0]) / np.exp([4, 0]).sum(), abs=1e-6)
+
+
+def test_streams_are_kept_from_batch_to_batch(direct: offramp.Client) -> None:
+    """Opening one to the cloud takes a round trip."""
+    direct.infer(IMAGES)
+    (kept,) = direct.idle
+    direct.infer(IMAGES)
+    assert direct.idle == [kept]
+
+
+def test_a_batch_given_up_leaves_nothing_to_the_next(through: offramp.Client, bright: Any) -> None:
+    """Its stream is not used again: its rest may still come."""
+    bright.cloud_opened.clear()
+    parts = through.stream(IMAGES)
+    assert next(parts).rows.tolist() == [0, 2]
+    parts.close()  # type: ignore[attr-defined]
+    assert through.idle == []
+    bright.cloud_opened.set()
+    assert [part.rows.tolist() for part in through.stream(IMAGES[:1])] == [[0]]
+
+
+def test_a_stream_that_has_ended_is_replaced(through: offramp.Client) -> None:
+    """A node may have been started again between two batches."""
+    list(through.stream(IMAGES))
+    (kept,) = through.idle
+    kept.streams[0].cancel()
+    ended = kept.results.get(timeout=WAIT)
+    kept.results.put(ended)
+    assert len(list(through.stream(IMAGES))) == 2
+    assert through.idle != [kept]
+
+
+def test_several_threads_ask_at_once(direct: offramp.Client) -> None:
+    """Each gets its own rows."""
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda size: direct.infer(IMAGES[:size]).label.tolist(), [1, 2, 3, 4, 5] * 4))
+    assert found == [[1, 0, 1, 0, 0][:size] for size in [1, 2, 3, 4, 5] * 4]
+
+
+def test_encoded_images_go_as_they_are(through: offramp.Client, bright: Any) -> None:
+    """A list of bytes is a batch; this edge takes none, and says so."""
+    with pytest.raises(InputError, match="expected float32, got object"):
+        through.infer([b"a jpeg", b"another"])
+    assert bright.calls[0].inputs["image"].tolist() == [b"a jpeg", b"another"]
+
+
+def test_what_the_edge_serves_is_told(through: offramp.Client) -> None:
+    """The first of its networks, where none is named."""
+    served = through.served
+    assert (served.model, served.bundle, served.plan, served.shape) == ("bright", "a" * 32, Plan.of(3, 0.5), (1, 2, 2))
+
+
+def test_a_network_is_chosen_by_its_name(edge: Server, bright: Any) -> None:
+    """And asked by its bundle's id."""
+    with offramp.Client(edge.address, model="other") as client:
+        assert client.served.bundle == "b" * 32
+        assert client.infer(IMAGES).label.tolist() == [1, 0, 1, 0, 0]
+        assert [part.rows.tolist() for part in client.stream(IMAGES)] == [[0, 2], [1, 3, 4]]
+    assert bright.calls == []
+
+
+def test_a_part_of_no_plan_is_refused(through: offramp.Client) -> None:
+    """Before anything is sent: the edge would hand it back as a parameter of the caller's own."""
+    with pytest.raises(InputError) as caught:
+        through.infer(IMAGES, treshold=0.3)
+    assert str(caught.value) == (
+        "'treshold': not a part of a plan. Expected cloud_version, codec, cut, drop_threshold, exit, threshold."
+    )
+
+
+def test_errors_of_the_edge_are_ours(through: offramp.Client) -> None:
+    """By their kind where the call is one; on a stream, as what went wrong there, and the next batch is answered."""
+    with pytest.raises(OverloadedError, match="too much to do"):
+        through.infer(IMAGES, threshold=1)
+    with pytest.raises(LinkError, match="RESOURCE_EXHAUSTED: too much to do"):
+        list(through.stream(IMAGES, threshold=1))
+    assert len(list(through.stream(IMAGES))) == 2
+
+
+def test_a_wait_is_bounded(through: offramp.Client, bright: Any) -> None:
+    """By the call's own time, whole and in parts."""
+    bright.cloud_opened.clear()
+    with pytest.raises(DeadlineError):
+        through.infer(IMAGES, timeout=0.1)
+    with pytest.raises(DeadlineError, match=r"no answer for 0\.1 s"):
+        list(through.stream(IMAGES, timeout=0.1))
+    bright.cloud_opened.set()
+
+
+def test_closing_ends_what_waits(edge: Server, bright: Any) -> None:
+    """Somebody else's thread gets an error at once, and later calls are refused."""
+    client = offramp.Client(edge.address, timeout=WAIT)
+    bright.cloud_opened.clear()
+    with ThreadPoolExecutor(1) as pool:
+        first = threading.Event()
+
+        def read() -> list[int]:
+            sizes = []
+            for part in client.stream(IMAGES):
+                sizes.append(len(part))
+                first.set()
+            return sizes
+
+        waiting = pool.submit(read)
+        assert first.wait(WAIT)
+        client.close()
+        with pytest.raises(LinkError, match="the stream has ended"):
+            waiting.result(WAIT)
+    bright.cloud_opened.set()
+    with pytest.raises(InputError, match=r"closed\. Make another one"):
+        client.infer(IMAGES)
+
+
+def test_a_cloud_that_is_not_there_is_said(edge: Server) -> None:
+    """And nothing is left open."""
+    with offramp.Client(edge.address, "127.0.0.1:1") as client, pytest.raises(LinkError, match=r"127\.0\.0\.1:1"):
+        client.infer(IMAGES)
