@@ -76,7 +76,8 @@ def test_without_a_scenario_it_is_the_papers_test_node(edge: Peer, bright: Brigh
 
 def connections(port: int) -> int:
     """Open ones to a port of this machine, as the system counts them."""
-    rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    lines = [line for kind in ("tcp", "tcp6") for line in Path(f"/proc/self/net/{kind}").read_text().splitlines()[1:]]
+    rows = [line.split() for line in lines]
     return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
 
 
@@ -85,6 +86,7 @@ def test_clients_have_connections_of_their_own(edge: Peer) -> None:
     port = int(edge.address.split(":")[1])
     edge.wait_ready(WAIT)
     before = connections(port)
+    assert before >= 1
     with Peer(edge.address) as same, edge.again() as other:
         same.wait_ready(WAIT)
         assert connections(port) == before
