@@ -118,7 +118,7 @@ LINE = (
     '"threshold": 0.3, "cut": 2, "codec": "fp32", "drop_threshold": null, "reply": "edge", "form": "fp32", '
     '"link": "loopback", "edge_cores": null, "samples": 10}, "evaluation": {"n": 10, "exited_locally": 7, '
     '"forwarded": 3, "dropped": 0, "edge_accuracy": 1.0, "cloud_accuracy": 0.6666666666666666, '
-    '"overall_accuracy": 0.9}, "bytes_to_cloud": 300, "compared": 10, "differing": 0, "ties": 0, "repeat": '
+    '"overall_accuracy": 0.9}, "bytes_to_cloud": 300, "compared": 10, "differing": 0, "ties": 2, "repeat": '
     '{"latency_ms": {"edge": {"mean": 1, "p50": 1, "p95": 1, "p99": 1}, "cloud": null, "overall": '
     '{"mean": 1, "p50": 1, "p95": 1, "p99": 1}}, "batch_ms": {"mean": 1, "p50": 1, "p95": 1, "p99": 1}, '
     '"cloud_ms": 0.5}}'
@@ -126,9 +126,9 @@ LINE = (
 
 
 def test_a_run_that_an_earlier_version_began_goes_on(tmp_path: Path) -> None:
-    """Its lines are read, and none is measured again."""
+    """Its lines are read, and none is measured again; ties were counted as compared."""
     (tmp_path / ROWS).write_text(f"{HEAD.model_dump_json()}\n{LINE}\n")
-    assert Journal.open(tmp_path, HEAD, resume=True).entries == [entry()]
+    assert Journal.open(tmp_path, HEAD, resume=True).entries == [entry().model_copy(update={"compared": 8, "ties": 2})]
 
 
 @pytest.mark.parametrize("contender", ["all at the edge", "all in the cloud", "fixed split"])

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from offramp.artifacts.bundle import MANIFEST, Bundle
-from offramp.artifacts.suite import BUNDLE, SUITE, Suite, bundles_in
+from offramp.artifacts.suite import BUNDLE, SUITE, Suite, bundles_in, open_suite
 from offramp.errors import ArtifactMissingError, InputError, MissingExtraError
-from offramp.paper.networks import networks, open_suite, predictions_of, splits_of
+from offramp.paper.networks import networks, predictions_of, splits_of
 from offramp.suite.budget import Clock
 from offramp.suite.run import run_suite, suite_settings
 from offramp.train.recipe import RECIPES

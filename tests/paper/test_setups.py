@@ -7,9 +7,10 @@ import pytest
 from offramp.artifacts.bundle import Bundle, CutSpec, HeadSpec, Manifest
 from offramp.errors import InputError
 from offramp.paper.reproduction import Setup
-from offramp.paper.setups import DROPS, SECTIONS, Scope, Sweep, setups
+from offramp.paper.setups import DROPS, SECTIONS, Scope, Varied, setups
 
 SCOPE = Scope(test_samples=10_000)
+VARIED = Varied()
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +54,8 @@ def test_each_section_varies_what_it_is_about(manifests: dict[str, Manifest]) ->
     """And holds the rest."""
     by_section = {name: [s for s in every(manifests) if s.section == name] for name in SECTIONS}
     assert {s.plan.drop_threshold for s in by_section["drop"]} == set(DROPS)
-    assert {s.edge_cores for s in by_section["cores"]} == set(Sweep().cores)
-    assert {s.link for s in by_section["bandwidth"]} == {f"{rate}mbit,5ms" for rate in Sweep().rates}
+    assert {s.edge_cores for s in by_section["cores"]} == set(VARIED.cores)
+    assert {s.link for s in by_section["bandwidth"]} == {f"{rate}mbit,5ms" for rate in VARIED.rates}
     assert {s.reply for s in by_section["reply"]} == {"edge", "direct"}
     contenders = {s.contender for s in by_section["baselines"]}
     assert contenders == {"local exit", "all at the edge", "all in the cloud", "fixed split", "cascade"}
@@ -65,7 +66,7 @@ def test_a_slow_link_is_sent_fewer_samples(manifests: dict[str, Manifest]) -> No
     """So that no setup takes longer than the link would need for what is sent, and two batches are sent at least."""
     band = setups(manifests, SCOPE, sections=["bandwidth"], link="loopback")
     early = {s.link: s.samples for s in band if (s.model, s.contender) == ("sem-1", "local exit")}
-    counts = [early[f"{rate}mbit,5ms"] for rate in Sweep().rates]
+    counts = [early[f"{rate}mbit,5ms"] for rate in VARIED.rates]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1] == SCOPE.samples
     assert min(counts) >= 2 * SCOPE.batch_size

@@ -1,5 +1,9 @@
 """A reproduction, whole, on real nodes: every section, interrupted and resumed, and on nodes that run already."""
 
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +12,12 @@ from rich.console import Console
 
 from command_line import running
 from offramp.artifacts.suite import bundles_in
-from offramp.cli.reproduce import run_demo
+from offramp.cli.reproduce import measure_digits
 from offramp.errors import InputError, OfframpError
-from offramp.paper.progress import Live
-from offramp.paper.reproduction import REPRODUCTION, Reproduction, Row, Setup
+from offramp.paper.reproduction import REPRODUCTION, Reproduction, Row
 from offramp.paper.run import Settings, reproduce
-from offramp.paper.setups import SECTIONS, Sweep
+from offramp.paper.setups import SECTIONS, Varied
+from offramp.paper.stage import Nodes, Stage, processes
 from offramp.suite.budget import Clock
 from offramp.suite.run import run_suite, suite_settings
 from offramp.train.recipe import RECIPES
@@ -42,13 +46,20 @@ def settings(suite: Path, out: Path, **changes: Any) -> Settings:
 @pytest.fixture(scope="module")
 def whole(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Reproduction:
     """Every section, each over as few links and shares of a core as it can do with."""
-    few = Sweep(baseline_links=(), reply_links=(), rates=(100,), cores=(0.5,))
-    return reproduce(settings(suite, tmp_path_factory.mktemp("whole"), sweep=few), QUIET)
+    few = Varied(baseline_links=(), reply_links=(), rates=(100,), cores=(0.5,))
+    return reproduce(settings(suite, tmp_path_factory.mktemp("whole"), varied=few), QUIET)
 
 
-def accuracies(document: Reproduction) -> list[tuple[object, ...]]:
-    """The columns that a repeat must not change, for the paper's section."""
-    return [(r.setup.model, r.setup.plan, r.outcome) for r in document.section("paper")]
+def outcomes(document: Reproduction) -> list[tuple[object, ...]]:
+    """What a repeat must not change, for the paper's section."""
+    return [(row.setup.model, row.setup.plan, row.outcome) for row in document.section("paper")]
+
+
+def of(whole: Reproduction, contender: str) -> list[Row]:
+    """The rows of a contender: some, or there is nothing to hold."""
+    rows = [row for row in whole.rows if row.setup.contender == contender]
+    assert rows
+    return rows
 
 
 def test_every_section_is_measured_on_running_nodes(whole: Reproduction) -> None:
@@ -56,88 +67,94 @@ def test_every_section_is_measured_on_running_nodes(whole: Reproduction) -> None
     assert {row.setup.section for row in whole.rows} == set(SECTIONS)
     assert whole.left == ()
     assert whole.agreement.differing == 0
-    assert whole.agreement.compared > 359 * 4 * 2
+    fp32 = [row for row in whole.rows if row.setup.plan.codec == "fp32" and row.setup.contender == "local exit"]
+    held = sum(row.setup.samples for row in [*fp32, *of(whole, "all at the edge")])
+    assert whole.agreement.compared + whole.agreement.ties == 2 * held >= 2 * 359 * 4
     for row in whole.rows:
         assert len(row.repeats) == 2
-        assert sum(row.outcome.answered.values()) + row.outcome.dropped == row.outcome.n == row.setup.samples
+        assert sum(row.outcome.answered.values()) + row.outcome.dropped == row.setup.samples
         assert row.outcome.overall is not None
 
 
-def by(whole: Reproduction, contender: str, *sections: str) -> list[Row]:
-    """The rows of a contender, in some sections or all; there are some."""
-    found = [r for r in whole.rows if r.setup.contender == contender and r.setup.section in (sections or SECTIONS)]
-    assert found, (contender, sections)
-    return found
-
-
-def test_all_at_the_edge_sends_nothing(whole: Reproduction) -> None:
-    """Nobody is forwarded."""
-    for row in by(whole, "all at the edge"):
+def test_who_answers_is_as_the_contender_says(whole: Reproduction) -> None:
+    """And what is sent is sent: pixels, features, or nothing."""
+    for row in of(whole, "all at the edge"):
         assert (row.outcome.answered, row.bytes_to_cloud) == ({"edge": row.setup.samples}, 0)
-
-
-def test_all_in_the_cloud_sends_every_image(whole: Reproduction) -> None:
-    """And the cloud takes its time for them."""
-    rows = by(whole, "all in the cloud")
-    assert {row.setup.form for row in rows} == {"uint8", "jpeg"}
-    for row in rows:
+    for row in of(whole, "all in the cloud"):
         assert row.outcome.answered == {"cloud": row.setup.samples}
         assert row.repeats[0].cloud_ms > 0
-    for row in rows:
-        image = whole.image_bytes if row.setup.form == "uint8" else (whole.jpeg_bytes or 0.0)
-        # Each batch of 32 has a frame besides, and each file its length.
-        assert image * row.setup.samples * 0.8 < row.bytes_to_cloud < image * row.setup.samples * 1.2 + 4 * 150
-
-
-def test_a_fixed_split_sends_the_features_of_every_image(whole: Reproduction) -> None:
-    """At exit 2 of preset tiny: 1,024 values, a byte a value."""
-    for row in by(whole, "fixed split"):
+    uint8 = [row for row in of(whole, "all in the cloud") if row.setup.form == "uint8"]
+    assert uint8
+    for row in uint8:
+        assert row.bytes_to_cloud > row.setup.samples * whole.image_bytes
+    for row in of(whole, "fixed split"):
         assert row.outcome.answered == {"cloud": row.setup.samples}
-        assert row.setup.samples * 1024 < row.bytes_to_cloud < row.setup.samples * 1024 + 2 * 150
+        assert row.bytes_to_cloud > row.setup.samples * 1024  # exit 2 of preset tiny, a byte a value
+    for row in of(whole, "cascade"):
+        images = row.outcome.count("cloud") * whole.image_bytes
+        assert 0 < images < row.bytes_to_cloud < images + 2000
 
 
-def test_a_cascade_sends_the_images_that_are_not_sure_enough(whole: Reproduction) -> None:
+def test_a_cascade_asks_the_other_network(whole: Reproduction) -> None:
     """Samples leave at the edge as they do without it."""
-    (cascade,), (local,) = (by(whole, contender, "baselines") for contender in ("cascade", "local exit"))
-    forwarded = cascade.outcome.answered["cloud"]
-    assert forwarded * whole.image_bytes < cascade.bytes_to_cloud < forwarded * whole.image_bytes + 2000
-    assert cascade.outcome.answered == local.outcome.answered
-    assert cascade.outcome.accuracy["edge"] == local.outcome.accuracy["edge"]
+    by_contender = {row.setup.contender: row for row in whole.section("baselines") if row.setup.link == "1000mbit,1ms"}
+    cascade, alone = by_contender["cascade"].outcome, by_contender["local exit"].outcome
+    assert (cascade.count("edge"), cascade.right("edge")) == (alone.count("edge"), alone.right("edge"))
+    assert cascade.count("edge") > 0
 
 
 def test_a_link_is_felt(whole: Reproduction) -> None:
     """No answer from the cloud comes sooner than there and back."""
-    there = [row for row in whole.section("bandwidth") if "cloud" in row.outcome.answered]
-    assert {row.setup.contender for row in there} == {"local exit", "all in the cloud"}
-    for row in there:
-        assert all(repeat.latency_ms["cloud"].p50 >= 10.0 for repeat in row.repeats)
+    fastest = [
+        repeat.latency_ms["cloud"].p50
+        for row in whole.section("bandwidth")
+        for repeat in row.repeats
+        if row.outcome.count("cloud")
+    ]
+    assert len(fastest) >= 2
+    assert min(fastest) >= 10.0
 
 
-class Interrupted(Live):
-    """Ctrl-C comes as the sixth measurement begins."""
+class Interrupted(Nodes):
+    """Nodes under which Ctrl-C is pressed when the cloud's time is read for the eleventh time: in the sixth repeat."""
 
-    def at(self, setup: Setup, repeat: int) -> None:
-        """Count down."""
-        self.left = getattr(self, "left", 6) - 1
-        if not self.left:
+    def cloud_seconds(self) -> float:
+        if next(READINGS) == 10:
             raise KeyboardInterrupt
-        super().at(setup, repeat)
+        return super().cloud_seconds()
+
+
+READINGS = itertools.count()
+
+
+@dataclass(frozen=True)
+class Pressed:
+    """A stage of such nodes."""
+
+    stage: Stage
+
+    @contextmanager
+    def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
+        with self.stage.nodes(link_text, cores) as nodes:
+            yield Interrupted(nodes.edge, nodes.cloud, nodes.front, nodes.counts)
 
 
 def test_an_interrupted_run_goes_on(suite: Path, tmp_path: Path, whole: Reproduction) -> None:
-    """What was measured is kept, what is left is measured, and the answers are those of the other run."""
-    part = reproduce(settings(suite, tmp_path, sections=("paper",)), QUIET, Interrupted)
-    assert len(part.left) == 3  # one of the four has its second repeat
-    assert sum(len(row.repeats) for row in part.rows) == 5
-    with pytest.raises(InputError, match="holds a run"):
-        reproduce(settings(suite, tmp_path, sections=("paper",)), QUIET)
-    rest = reproduce(settings(suite, tmp_path, sections=("paper",), resume=True), QUIET)
+    """By Ctrl-C: what was measured is kept, what is left is measured, and the answers are those of the other run."""
+    papers = settings(suite, tmp_path, sections=("paper",))
+    with processes(bundles_in(suite), None) as stage:
+        part = reproduce(papers, QUIET, Pressed(stage))
+        assert len(part.left) == 3  # one of the four has its second repeat
+        assert sum(len(row.repeats) for row in part.rows) == 5
+        with pytest.raises(InputError, match="holds a run"):
+            reproduce(papers, QUIET, stage)
+        rest = reproduce(replace(papers, resume=True), QUIET, stage)
     assert rest.left == ()
-    assert accuracies(rest) == accuracies(whole)
+    assert outcomes(rest) == outcomes(whole)
     assert Reproduction.read(tmp_path / REPRODUCTION) == rest
 
 
-def test_nodes_that_run_already_give_the_same_accuracies(suite: Path, tmp_path: Path, whole: Reproduction) -> None:
+def test_nodes_that_run_already_give_the_same_outcomes(suite: Path, tmp_path: Path, whole: Reproduction) -> None:
     """As those in containers do: found by their addresses, asked for the same networks."""
     folders = tuple(map(str, bundles_in(suite)))
     engine = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
@@ -149,7 +166,7 @@ def test_nodes_that_run_already_give_the_same_accuracies(suite: Path, tmp_path: 
         found = reproduce(settings(suite, tmp_path / "out", **at), QUIET)
         assert found.topology == "containers"
         assert {row.setup.section for row in found.rows} == {"paper", "baselines", "drop", "reply"}
-        assert accuracies(found) == accuracies(whole)
+        assert outcomes(found) == outcomes(whole)
 
 
 def test_an_edge_with_other_networks_is_refused(suite: Path, tmp_path: Path) -> None:
@@ -172,7 +189,7 @@ def test_an_unknown_link_is_refused_before_anything_is_written(suite: Path, tmp_
 
 def test_the_demo_is_the_papers_section_measured_anew(tmp_path: Path) -> None:
     """It trains what is not there, measures with every answer held, and writes the report; again, it measures."""
-    run_demo(tmp_path, "sem-2", epochs=4, seed=3)
+    measure_digits(tmp_path, "sem-2", seed=3)
     first = Reproduction.read(tmp_path / REPRODUCTION)
     assert [model.model for model in first.models] == ["sem-2"]
     assert first.trained.seed == 3
@@ -183,9 +200,9 @@ def test_the_demo_is_the_papers_section_measured_anew(tmp_path: Path) -> None:
     weights = (tmp_path / "suite" / "runs" / "joint" / "sem-2-seed-3" / "model.safetensors").stat().st_mtime_ns
     report = tmp_path / "report.html"
     report.unlink()
-    run_demo(tmp_path, "sem-2", epochs=4, seed=3)
+    measure_digits(tmp_path, "sem-2", seed=3)
     second = Reproduction.read(tmp_path / REPRODUCTION)
-    assert accuracies(second) == accuracies(first)
+    assert outcomes(second) == outcomes(first)
     assert second.rows != first.rows  # other latencies
     assert report.exists()
     assert (tmp_path / "suite" / "runs" / "joint" / "sem-2-seed-3" / "model.safetensors").stat().st_mtime_ns == weights

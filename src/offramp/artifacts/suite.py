@@ -8,8 +8,9 @@ from pydantic import Field
 from offramp.artifacts.bundle import MANIFEST
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.model_result import TrainingPoint
+from offramp.artifacts.names import single
 from offramp.artifacts.outcome import Outcome, outcome_of_v1
-from offramp.errors import ArtifactMissingError
+from offramp.errors import ArtifactMissingError, InputError
 
 SUITE = "suite.json"  # in the suite's folder
 PREDICTIONS = "predictions.parquet"  # in a run's
@@ -55,15 +56,6 @@ class SuiteSettings(Frozen):
             for model in self.models
             if regime == self.regimes[0] or self.cross or not single(model)
         )
-
-
-def single(model: str) -> bool:
-    """Whether a model, by its name, has at most one local exit.
-
-    >>> single("standard"), single("sem-3"), single("mem"), single("exits-2-5")
-    (True, True, False, False)
-    """
-    return model == "standard" or model.startswith("sem-")
 
 
 class Tiered(Frozen):
@@ -128,6 +120,20 @@ def _run_of_v1(run: dict[str, Any], n: int) -> dict[str, Any]:
         values["forwarded"] = n - values["exited_locally"]
         tiered.append({"outcome": outcome_of_v1(values, n), **values})
     return run | {"tiered": tiered, "feature_bytes": {at: 4 * size for at, size in run["feature_bytes"].items()}}
+
+
+def open_suite(folder: Path, absent: str | None = None) -> Suite:
+    """Read a suite that has finished runs; `absent` is what to say of a folder without one, and what to do."""
+    if not (folder / SUITE).is_file():
+        absent = absent or (
+            f"not a folder of `offramp suite`, it has no {SUITE}. Make one with: offramp suite digits --models all "
+            f"--out {folder}"
+        )
+        raise ArtifactMissingError(f"{folder}: {absent}")
+    suite = Suite.read(folder / SUITE)
+    if not suite.runs:
+        raise InputError(f"{folder}: none of the suite's {len(suite.left)} runs is finished. Go on with: offramp suite")
+    return suite
 
 
 def bundles_in(path: Path) -> list[Path]:

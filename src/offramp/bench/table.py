@@ -1,35 +1,45 @@
 """Measurements as a table for people."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from rich.table import Table
 
 from offramp.artifacts.bundle import Int8
-from offramp.artifacts.measurement import Latency, Measurement
-from offramp.artifacts.outcome import Over
+from offramp.artifacts.outcome import Outcome, Over
+from offramp.artifacts.plan import Plan
 
 OVER: tuple[Over, ...] = ("edge", "cloud", "overall")
 
 
-def measurements_table(documents: Iterable[Measurement], title: str | None = None) -> Table:
+class Line(NamedTuple):
+    """What a row of the table shows of what was measured under one plan."""
+
+    model: str
+    plan: Plan
+    outcome: Outcome
+    p50: Callable[[Over], float | None]  # median latency of a tier in ms
+    bytes_to_cloud: int
+
+
+def measurements_table(lines: Iterable[Line], title: str | None = None) -> Table:
     """A row a measurement. Latencies are medians over samples; a dash stands where no sample was answered."""
     table = Table(title=title, caption="exited: answered at the edge. ms: median over samples. KB: sent to the cloud.")
     for name in ("model", "exit", "T", "exited", "edge %", "cloud %", "all %", "edge ms", "cloud ms", "all ms", "KB"):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     before = None
-    for document in documents:
-        if before not in (None, document.model):
+    for model, plan, outcome, p50, sent in lines:
+        if before not in (None, model):
             table.add_section()
-        before = document.model
-        outcome, plan = document.outcome, document.plan
+        before = model
         table.add_row(
-            document.model,
+            model,
             str(plan.exit),
             f"{plan.threshold:g}",
             f"{outcome.local}/{outcome.n}",
             *(percent(outcome.right(over)) for over in OVER),
-            *(_median(document.latency_ms.get(over)) for over in OVER),
-            f"{document.bytes_to_cloud / 1000:,.0f}",
+            *(_ms(p50(over)) for over in OVER),
+            f"{sent / 1000:,.0f}",
         )
     return table
 
@@ -55,5 +65,5 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.2f}"
 
 
-def _median(latency: Latency | None) -> str:
-    return "–" if latency is None else f"{latency.p50:.2f}"
+def _ms(median: float | None) -> str:
+    return "–" if median is None else f"{median:.2f}"

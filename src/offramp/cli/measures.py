@@ -123,9 +123,10 @@ def bench(
     from offramp.bench.check import check as hold_against
     from offramp.bench.drive import drive, measurement
     from offramp.bench.scenario import scenario as scenario_of
-    from offramp.bench.table import measurements_table
+    from offramp.bench.table import Line, measurements_table
     from offramp.client.client import Client
     from offramp.data.load import load
+    from offramp.machine import here
 
     said = partial(
         scenario_of, scenario, batch_size=batch_size, clients=clients, rate=rate, count=count, percentile=percentile,
@@ -145,11 +146,12 @@ def bench(
         by = said(len(images))
         driven = drive(client.edge, pixels, by=by, options=options, version=served.bundle, direct=client.cloud)
     precision = served.engine.precision
-    conditions = Conditions.here(batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
+    conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
     if out is not None:
         document.write(out)
-    Console(stderr=True, width=console.width).print(measurements_table([document]))
+    line = Line(document.model, plan, document.outcome, document.p50, document.bytes_to_cloud)
+    Console(stderr=True, width=console.width).print(measurements_table([line]))
     print(document.to_json(), end="")
     good = _says_passed(document)
     if predictions is not None:

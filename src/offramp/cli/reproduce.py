@@ -22,23 +22,24 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
-    run_demo(out, NINE, epochs=30 if full else None, seed=seed)
-
-
-def run_demo(out: Path, models: str, *, epochs: int | None = None, seed: int = 0) -> None:
-    """What `demo` does, of any models: a list of names."""
     needs_torch("demo")
-    from offramp.bench.table import measurements_table
-    from offramp.paper.reproduced import as_experiment
+    measure_digits(out, NINE, epochs=30 if full else None, seed=seed)
+
+
+def measure_digits(out: Path, models: str, *, epochs: int | None = None, seed: int = 0) -> None:
+    """Train models on the digits where they are not, measure the paper's section of them, print a row a setup."""
+    from offramp.bench.table import Line, measurements_table
     from offramp.paper.reproduction import ROWS
     from offramp.paper.run import Settings
+    from offramp.paper.view import as_in_the_paper
 
     suite = out / "suite"
     _train_digits(suite, models, epochs=epochs, seed=seed)
     (out / ROWS).unlink(missing_ok=True)  # it is short: it measures anew each time
     document, report = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
-    table = measurements_table(as_experiment(document).measurements, "edge and cloud processes on this machine")
-    console.print(table)
+    rows = as_in_the_paper(document)
+    lines = (Line(row.setup.model, row.setup.plan, row.outcome, row.p50, row.bytes_to_cloud) for row in rows)
+    console.print(measurements_table(lines, "edge and cloud processes on this machine"))
     _summarize(document, report)
 
 
@@ -72,8 +73,9 @@ def reproduce(
     ] = False,
 ) -> None:
     """Measure the paper's whole evaluation on running nodes, and write the report."""
+    from offramp.artifacts.suite import open_suite
     from offramp.errors import InputError
-    from offramp.paper.networks import networks, open_suite
+    from offramp.paper.networks import networks
     from offramp.paper.run import Settings
     from offramp.paper.setups import SECTIONS
 
@@ -85,8 +87,8 @@ def reproduce(
         folder = out / "suite"
         _train_digits(folder)
     if prepare:
-        found = networks(folder, open_suite(folder), seed=seed, data=data)
-        console.print(f"{folder}: {len(found)} bundles ready: {', '.join(found)}", highlight=False)
+        ready = networks(folder, open_suite(folder), seed=seed, data=data)
+        console.print(f"{folder}: {len(ready)} bundles ready: {', '.join(ready)}", highlight=False)
         return
     settings = Settings(
         suite=folder,
@@ -115,10 +117,10 @@ def _measure(settings: "Settings") -> "tuple[Reproduction, Path]":
 
 def _summarize(document: "Reproduction", report: Path) -> None:
     from offramp.paper.finding import finding
-    from offramp.paper.reproduced import as_experiment
+    from offramp.paper.view import View
 
     agreed = document.agreement
-    console.print(finding(as_experiment(document)), highlight=False)
+    console.print(finding(View.of(document)), highlight=False)
     console.print(
         f"{len(document.rows)} setups measured, {len(document.left)} left; {agreed.compared:,} answers held against "
         f"the offline evaluation, {agreed.differing} differ. {document.seconds:.0f} s. Report: {report}",

@@ -19,13 +19,14 @@ from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError, LinkError
 from offramp.exits.answers import Answers, Tier, merge
+from offramp.nodes.contract import Reply
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
 from offramp.nodes.route import Course, part_of
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
-from offramp.protocol.served import Call, Reply
+from offramp.protocol.served import Call
 from offramp.runtime.choice import Choice, choose
 from offramp.runtime.open import warm_up
 from offramp.runtime.span import SpanSpec, Tensors
@@ -41,7 +42,7 @@ class Edge:
     `bundle` is one, or its folder; `cloud` is what finishes what the edge is not sure of, or a cloud's HOST:PORT, or
     None where the plan answers everything here. Nothing is sent before a sample needs it: `check` asks the cloud now.
     `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which times both runtimes on this machine,
-    or a `choice` that was made already stands in for the two. `tier` is whose part of the plan it runs: the first of
+    or a `choice` that was made already stands in for the three. `tier` is whose part of the plan it runs: the first of
     the plan gets images, a later one the features at the cut of the one before.
     """
 
@@ -68,7 +69,7 @@ class Edge:
         ends = {*(active.exit for active in part.active), *([self.last] if end == self.last else [])}
         timed = SpanSpec(start, end, tuple(sorted(ends)), takes=takes or "fp32")
         self.choice = choice or choose(bundle, timed, runtime, precision, threads)
-        self.spans = Spans(bundle, threads, self.choice.engine)
+        self.spans = Spans(bundle, self.choice.engine)
         self.follow(plan)
 
     @property

@@ -10,17 +10,16 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.codec import CODECS
 from offramp.artifacts.plan import Plan
 from offramp.children import Child, at_stop, be_child, ready_line
 from offramp.errors import InputError
 from offramp.link.shaper_process import child_link
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
-from offramp.nodes.contract import tail_name
+from offramp.nodes.contract import CONSUMED, tail_name
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
-from offramp.nodes.replies import STREAMS, Replies
+from offramp.nodes.replies import Replies
 from offramp.nodes.settings import CloudSettings, EdgeSettings, Settings, from_json, to_json
 from offramp.nodes.upstream import RemoteCloud
 from offramp.nodes.workers import supervise
@@ -95,12 +94,12 @@ def _open(paths: Iterable[str]) -> list[Bundle]:
 
 def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice) -> None:
     batcher = Batcher(settings.limits)
-    models = [tail for bundle in bundles for tail in tails(bundle, settings.threads, batcher, choice)]
+    models = [tail for bundle in bundles for tail in tails(bundle, batcher, choice)]
     replies = [] if settings.shared else [Replies(bundles[0].id)]
     for model in models:
         model.replies = replies[0] if replies else None
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
-    calls = settings.limits.calls + STREAMS + CALLS
+    calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
     _serve([*models, *replies], settings, title, calls=calls, shared=settings.shared)
     batcher.close()
@@ -110,8 +109,8 @@ def _title(bundles: list[Bundle]) -> str:
     """What a cloud says of itself: `cloud: mem, tail-0 to tail-8-uint8, bundle 3f…`."""
     said = []
     for bundle in bundles:
-        cuts = [cut.boundary for cut in bundle.manifest.cuts]
-        names = f"{tail_name(cuts[0], CODECS[0])} to {tail_name(cuts[-1], CODECS[-1])}"
+        tails_of = [tail_name(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
+        names = f"{tails_of[0]} to {tails_of[-1]}"
         said.append(f"{bundle.manifest.model}, {names}, bundle {bundle.id}")
     return f"cloud: {' and '.join(said)}"
 
@@ -166,7 +165,14 @@ def _by(plan: Plan) -> str:
 
 def _serve(models: Iterable[Served], told: Settings, title: str, *, calls: int = CALLS, shared: bool = False) -> None:
     server = Server(
-        models, told.host, told.port, max_batch=told.max_batch, calls=calls, shared=shared, http_port=told.http_port
+        models,
+        told.host,
+        told.port,
+        max_batch=told.max_batch,
+        calls=calls,
+        shared=shared,
+        http_port=told.http_port,
+        consumed=CONSUMED,
     )
     stop = threading.Event()
     at_stop(stop.set)

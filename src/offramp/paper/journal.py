@@ -1,5 +1,6 @@
 """The journal of a reproduction: a line for each repeat of each setup, written as it comes; a run goes on from it."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ class Entry(Frozen):
     setup: Setup
     outcome: Outcome
     bytes_to_cloud: int
-    compared: int  # answers held against the offline evaluation
+    compared: int  # answers held against the offline evaluation, ties left out
     differing: int
     ties: int
     repeat: Repeat
@@ -37,15 +38,26 @@ class Entry(Frozen):
         if not isinstance(values, dict) or "evaluation" not in values:
             return values
         fields = dict(values)
-        found = fields.pop("evaluation")
-        return {"outcome": outcome_of_v1(found, found["n"]), **fields}
+        evaluation = dict(fields.pop("evaluation"))
+        return fields | {
+            "outcome": outcome_of_v1(evaluation, evaluation.pop("n")),
+            "compared": fields["compared"] - fields["ties"],
+        }
 
 
 class Journal:
     """Lines of a run in its folder: the head, then entries."""
 
     def __init__(self, path: Path, entries: list[Entry]) -> None:
-        self.path, self.entries = path, entries
+        self.path = path
+        self._by_setup: dict[Setup, list[Entry]] = {}
+        for entry in entries:
+            self._keep(entry)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every repeat, those of one setup together."""
+        return list(chain.from_iterable(self._by_setup.values()))
 
     @classmethod
     def open(cls, folder: Path, head: Head, *, resume: bool) -> Self:
@@ -58,11 +70,11 @@ class Journal:
             raise InputError(f"{folder}: holds a run. Go on with it by --resume, or choose another folder by --out.")
         lines = path.read_text().splitlines()
         try:
-            found = Head.model_validate_json(lines[0] if lines else "")
+            begun = Head.model_validate_json(lines[0] if lines else "")
         except ValidationError as error:
             raise InputError(f"{path}: its first line is not a run's. Choose another folder by --out.") from error
         for name in Head.model_fields:
-            there, here = getattr(found, name), getattr(head, name)
+            there, here = getattr(begun, name), getattr(head, name)
             if there != here:
                 raise InputError(
                     f"{folder}: holds a run of other {name.replace('_', ' ')}: {_shown(there)}, now {_shown(here)}. "
@@ -82,16 +94,18 @@ class Journal:
         """Keep a repeat."""
         with self.path.open("a") as file:
             file.write(f"{entry.model_dump_json()}\n")
-        self.entries.append(entry)
+        self._keep(entry)
+
+    def _keep(self, entry: Entry) -> None:
+        self._by_setup.setdefault(entry.setup, []).append(entry)
 
     def count(self, setup: Setup) -> int:
         """How many repeats of a setup there are."""
-        return sum(entry.setup == setup for entry in self.entries)
+        return len(self._by_setup.get(setup, ()))
 
     def row(self, setup: Setup) -> Row | None:
         """A setup's repeats as one row; OfframpError where they disagree on what is not a time."""
-        entries = [entry for entry in self.entries if entry.setup == setup]
-        if not entries:
+        if not (entries := self._by_setup.get(setup)):
             return None
         first = entries[0]
         for number, entry in enumerate(entries[1:], 2):

@@ -23,19 +23,6 @@ class Network:
     bundle: Bundle
 
 
-def open_suite(folder: Path) -> Suite:
-    """Read a suite that has finished runs."""
-    if not (folder / SUITE).is_file():
-        raise ArtifactMissingError(
-            f"{folder}: not a folder of `offramp suite`, it has no {SUITE}. Make one with: offramp suite digits "
-            f"--models all --out {folder}"
-        )
-    suite = Suite.read(folder / SUITE)
-    if not suite.runs:
-        raise InputError(f"{folder}: none of the suite's {len(suite.left)} runs is finished. Go on with: offramp suite")
-    return suite
-
-
 def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str | None = None) -> dict[str, Network]:
     """Open each network of one seed under the suite's first regime, by name; export those that were not yet.
 
@@ -49,7 +36,7 @@ def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str |
     missing = [run for run in runs if not (folder / run.key.folder / BUNDLE / MANIFEST).is_file()]
     if missing:
         _export(folder, suite, missing, data)
-    found = {}
+    ready = {}
     for run in runs:
         bundle = Bundle.open(folder / run.key.folder / BUNDLE)
         manifest = bundle.manifest
@@ -60,8 +47,8 @@ def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str |
                 f"{bundle.path}: expected the bundle of {_said(*expected)}, as {folder / SUITE} has it; found that of "
                 f"{_said(*got)}. Export it again: offramp export {folder / run.key.folder}"
             )
-        found[run.key.model] = Network(run, bundle)
-    return found
+        ready[run.key.model] = Network(run, bundle)
+    return ready
 
 
 def splits_of(suite: Suite, data: str | None, network: Network) -> Splits:
@@ -87,10 +74,10 @@ def predictions_of(network: Network, test: ImageSet, file: Path) -> Predictions:
             return kept
     predictions = of_bundle(network.bundle).predict(test, "test")
     for exit_, stated in network.run.test_accuracy.items():
-        found = accuracy_at(predictions, exit_) or 0.0
-        if abs(found - stated) > APART + 2 / max(1, len(test)):
+        measured = accuracy_at(predictions, exit_) or 0.0
+        if abs(measured - stated) > APART + 2 / max(1, len(test)):
             raise InputError(
-                f"{network.bundle.path}: {100 * found:.2f} % right at exit {exit_}, and the suite says "
+                f"{network.bundle.path}: {100 * measured:.2f} % right at exit {exit_}, and the suite says "
                 f"{100 * stated:.2f} %. The bundle is not of this run: delete it, and it is exported again."
             )
     predictions.write(file)

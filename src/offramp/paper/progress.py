@@ -1,8 +1,5 @@
 """What a long run shows while it runs: what is measured now, how far it is, how long is left."""
 
-from types import TracebackType
-from typing import Self
-
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -12,12 +9,15 @@ from offramp.paper.reproduction import Setup
 PER_SAMPLE, PER_SETUP = 0.0006, 0.05  # seconds, roughly: only how they compare matters to the time that is left
 
 
-class Live:
-    """A bar over all repeats, weighed by how long each should take; without a terminal, a line a section and link."""
+class RunProgress:
+    """A bar over all repeats, weighed by how long each should take; without a terminal, a line a section and link.
+
+    `bar` is shown while it is entered.
+    """
 
     def __init__(self, console: Console, work: list[tuple[Setup, int]]) -> None:
         self.console, self.last = console, ""
-        self.progress = Progress(
+        self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             TaskProgressColumn(),
@@ -29,34 +29,23 @@ class Live:
             disable=not console.is_terminal,
         )
         total = sum(_weight(setup) * repeats for setup, repeats in work if repeats > 0)
-        self.task = self.progress.add_task("starting the nodes", total=total or 1)
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
+        self.task = self.bar.add_task("starting the nodes", total=total or 1)
 
     def at(self, setup: Setup, repeat: int) -> None:
         """Say what is being measured."""
         where = setup.link if setup.edge_cores is None else f"{setup.edge_cores:g} cores"
         place = f"{setup.section}, {where}"
-        if self.progress.disable and place != self.last:
-            done = self.progress.tasks[0]
+        if self.bar.disable and place != self.last:
+            done = self.bar.tasks[0]
             share = 100 * done.completed / (done.total or 1)
             self.console.print(f"{place}: measuring ({share:.0f} % done)", highlight=False)
         self.last = place
-        what = (
-            f"{place}: {setup.model} {setup.contender}, exit {setup.place}, T {setup.plan.threshold:g}, repeat {repeat}"
-        )
-        self.progress.update(self.task, description=what)
+        what = f"{setup.model} {setup.contender}, exit {setup.place}, T {setup.plan.threshold:g}, repeat {repeat}"
+        self.bar.update(self.task, description=f"{place}: {what}")
 
     def done(self, setup: Setup) -> None:
         """Move the bar."""
-        self.progress.advance(self.task, _weight(setup))
+        self.bar.advance(self.task, _weight(setup))
 
 
 def _weight(setup: Setup) -> float:

@@ -50,8 +50,6 @@ class Setup(Frozen):
         if not isinstance(values, dict) or "plan" in values or "exit" not in values:
             return values
         fields = dict(values)
-        if fields.get("contender", "local exit") not in ("local exit", "cascade"):
-            fields["threshold"] = 0.0
         return {"plan": plan_of_v1(fields), **fields}
 
     @property
@@ -96,13 +94,13 @@ class Row(Frozen):
 
     def p50(self, over: Over) -> float | None:
         """Median latency of a tier in ms: the median over repeats."""
-        found = self._medians(over)
-        return statistics.median(found) if found else None
+        medians = self._medians(over)
+        return statistics.median(medians) if medians else None
 
     def p50_range(self, over: Over) -> tuple[float, float] | None:
         """The lowest and the highest of the repeats' medians in ms."""
-        found = self._medians(over)
-        return (min(found), max(found)) if found else None
+        medians = self._medians(over)
+        return (min(medians), max(medians)) if medians else None
 
     def _medians(self, over: Over) -> list[float]:
         return [repeat.latency_ms[over].p50 for repeat in self.repeats if over in repeat.latency_ms]
@@ -141,7 +139,7 @@ class Trained(Frozen):
 class Agreed(Frozen):
     """How the running nodes' answers were held against the offline evaluation, over all setups."""
 
-    compared: int  # answers
+    compared: int  # answers, ties left out
     differing: int
     ties: int  # answers left out: their score lies within 1e-5 of the threshold
 
@@ -171,8 +169,9 @@ class Reproduction(Document):
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Version 1 differs in setups and rows, which read it by themselves: a journal has them too."""
-        return fields
+        """Version 1 compared ties too; its setups and rows read themselves, since a journal has them too."""
+        agreement = dict(fields["agreement"])
+        return fields | {"agreement": agreement | {"compared": agreement["compared"] - agreement["ties"]}}
 
     def section(self, name: Section) -> tuple[Row, ...]:
         """The rows of one section."""

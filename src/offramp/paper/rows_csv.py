@@ -47,9 +47,9 @@ def _values(row: Row) -> dict[str, Any]:
     values = {name: of(row.setup) for name, of in _SETUP.items()} | {name: of(row) for name, of in _MEASURED.items()}
     values["repeats"] = len(row.repeats)
     for tier in TIERS:
-        found = [repeat.latency_ms[tier] for repeat in row.repeats if tier in repeat.latency_ms]
-        for name in Latency.model_fields if found else ():
-            values[f"{tier}_{name}"] = statistics.median(getattr(latency, name) for latency in found)
+        latencies = [repeat.latency_ms[tier] for repeat in row.repeats if tier in repeat.latency_ms]
+        for name in Latency.model_fields if latencies else ():
+            values[f"{tier}_{name}"] = statistics.median(getattr(latency, name) for latency in latencies)
         if ends := row.p50_range(tier):
             values[f"{tier}_p50_low"], values[f"{tier}_p50_high"] = ends
     if row.repeats:

@@ -3,13 +3,13 @@
 A setup that asks for a network which the suite does not hold is left out; the report shows what there is.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
 from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.names import single
 from offramp.artifacts.plan import Plan
-from offramp.artifacts.suite import single
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.paper.reproduction import Section, Setup
@@ -23,8 +23,8 @@ DELAY = "5ms"  # one way, of the section on bandwidth: what it is about is the r
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """Over what the sections vary; links beside the one that is asked for."""
+class Varied:
+    """What sections vary besides networks and exits; links beside the one that is asked for."""
 
     baseline_links: tuple[str, ...] = ("wifi", "lte")
     rates: tuple[int, ...] = (1, 3, 10, 30, 100, 300, 1000)  # Mbit/s
@@ -40,7 +40,7 @@ class Scope:
     batch_size: int = 32
     samples: int = 1_024
     seconds: float = 5.0  # that one repeat may send for, as far as the link's rate alone decides
-    sweep: Sweep = Sweep()
+    varied: Varied = Varied()
 
 
 def setups(
@@ -50,120 +50,93 @@ def setups(
 
     `fixed`: nodes, link and cores are somebody else's, so what would change them is left out.
     """
-    wanted = list(dict.fromkeys(sections))
+    wanted, varied = list(dict.fromkeys(sections)), scope.varied
     if unknown := [name for name in wanted if name not in SECTIONS]:
         raise InputError(f"section {unknown[0]!r}: unknown. Choose from {', '.join(SECTIONS)}.")
-    made = {
-        "paper": _paper,
-        "baselines": _baselines,
-        "drop": _drop,
-        "cores": _cores,
-        "bandwidth": _bandwidth,
-        "reply": _reply,
+    made: dict[Section, Iterable[Setup]] = {
+        "paper": _paper(manifests, link),
+        "baselines": _contenders(manifests, dict.fromkeys((link, *varied.baseline_links))),
+        "drop": _drop(manifests, link),
+        "bandwidth": _every_exit("bandwidth", manifests, [(f"{rate}mbit,{DELAY}", None) for rate in varied.rates]),
+        "cores": _every_exit("cores", manifests, [(link, cores) for cores in varied.cores]),
+        "reply": _reply(manifests, dict.fromkeys((link, *varied.reply_links))),
     }
-    found = [setup for name in SECTIONS if name in wanted for setup in made[name](manifests, link, scope.sweep)]
+    planned = [setup for name in SECTIONS if name in wanted for setup in made[name]]
     if fixed:
         here = LinkShape.parse(link)
-        found = [s for s in found if LinkShape.parse(s.link) == here and s.edge_cores is None]
-        found = [s for s in found if s.contender != "all in the cloud"]  # there is no classifier over there to ask
+        planned = [s for s in planned if LinkShape.parse(s.link) == here and s.edge_cores is None]
+        planned = [s for s in planned if s.contender != "all in the cloud"]  # there is no classifier over there to ask
         if not here.unshaped:  # the edge's way to the cloud is; a direct answer's way is not
-            found = [s for s in found if s.reply == "edge"]
-    return [_bounded(setup, manifests, scope) for setup in found]
+            planned = [s for s in planned if s.reply == "edge"]
+    return [_bounded(setup, manifests, scope) for setup in planned]
 
 
-def _paper(manifests: Mapping[str, Manifest], link: str, _: Sweep) -> list[Setup]:
-    return [
-        Setup(section="paper", model=model, plan=Plan.of(k, threshold), link=link, samples=0)
-        for model, k in [*_sems(manifests), *((MEM, k) for k in _exits(manifests.get(MEM)))]
-        for threshold in THRESHOLDS
-    ]
+def _paper(manifests: Mapping[str, Manifest], link: str) -> Iterator[Setup]:
+    mem = manifests[MEM].exits[:-1] if MEM in manifests else ()
+    for model, k in [*_sems(manifests), *((MEM, k) for k in mem)]:
+        for threshold in THRESHOLDS:
+            yield Setup(section="paper", model=model, plan=Plan.of(k, threshold), link=link, samples=0)
 
 
-def _baselines(manifests: Mapping[str, Manifest], link: str, sweep: Sweep) -> list[Setup]:
-    links = dict.fromkeys((link, *sweep.baseline_links))
-    return [setup for at in links for setup in _contenders("baselines", manifests, at)]
+def _contenders(manifests: Mapping[str, Manifest], links: Iterable[str]) -> Iterator[Setup]:
+    """What else one could deploy, and local exits by the best codec there is, over each link."""
+    for link in links:
+        yield from _whole(manifests, section="baselines", link=link)
+        for model, k in _few(manifests):
+            at: dict[str, Any] = {"section": "baselines", "link": link, "samples": 0, "model": model}
+            exit_, images = (Plan.of(k, THRESHOLD, cut=cut, codec="uint8") for cut in (k, 0))
+            yield Setup(contender="local exit", plan=exit_, **at)
+            yield Setup(contender="fixed split", plan=Plan.checked(active=(), cut=k, codec="uint8"), **at)
+            if STANDARD in manifests:
+                yield Setup(contender="cascade", plan=images, cloud_model=STANDARD, **at)
 
 
-def _contenders(section: Section, manifests: Mapping[str, Manifest], link: str) -> list[Setup]:
-    """What else one could deploy, and local exits by the best codec there is, over one link."""
-    common: dict[str, Any] = {"section": section, "link": link, "samples": 0}
-    found = _whole(manifests, common)
-    for model, k in _sems(manifests):
-        if k not in FEW_EXITS:
-            continue
-        at: dict[str, Any] = common | {"model": model}
-        exit_, images = (Plan.of(k, THRESHOLD, cut=cut, codec="uint8") for cut in (k, 0))
-        found.append(Setup(contender="local exit", plan=exit_, **at))
-        found.append(Setup(contender="fixed split", plan=Plan.checked(active=(), cut=k, codec="uint8"), **at))
-        if STANDARD in manifests:
-            found.append(Setup(contender="cascade", plan=images, cloud_model=STANDARD, **at))
-    return found
-
-
-def _whole(manifests: Mapping[str, Manifest], common: Mapping[str, Any]) -> list[Setup]:
+def _whole(manifests: Mapping[str, Manifest], **common: Any) -> list[Setup]:
     """Everything at one place: the standard network, at the edge or in the cloud."""
     if STANDARD not in manifests:
         return []
     whole = Plan.checked(active=(), cut=manifests[STANDARD].last)
-    at: dict[str, Any] = {**common, "model": STANDARD, "plan": whole}
+    at: dict[str, Any] = {**common, "samples": 0, "model": STANDARD, "plan": whole}
     return [
         Setup(contender="all at the edge", **at),
         *(Setup(contender="all in the cloud", form=form, **at) for form in ("uint8", "jpeg")),
     ]
 
 
-def _drop(manifests: Mapping[str, Manifest], link: str, _: Sweep) -> list[Setup]:
-    return [
-        Setup(
-            section="drop",
-            model=model,
-            plan=Plan.of(k, THRESHOLD, drop_threshold=drop),
-            link=link,
-            samples=0,
-        )
-        for model, k in _sems(manifests)
-        if k in FEW_EXITS
-        for drop in DROPS
-    ]
-
-
-def _cores(manifests: Mapping[str, Manifest], link: str, sweep: Sweep) -> list[Setup]:
-    return [setup for cores in sweep.cores for setup in _every_exit("cores", manifests, link, cores)]
-
-
-def _bandwidth(manifests: Mapping[str, Manifest], _: str, sweep: Sweep) -> list[Setup]:
-    return [setup for rate in sweep.rates for setup in _every_exit("bandwidth", manifests, f"{rate}mbit,{DELAY}")]
+def _drop(manifests: Mapping[str, Manifest], link: str) -> Iterator[Setup]:
+    for model, k in _few(manifests):
+        for drop in DROPS:
+            plan = Plan.of(k, THRESHOLD, drop_threshold=drop)
+            yield Setup(section="drop", model=model, plan=plan, link=link, samples=0)
 
 
 def _every_exit(
-    section: Section, manifests: Mapping[str, Manifest], link: str, cores: float | None = None
-) -> list[Setup]:
-    """Each SEM at its exit, and the two wholes beside them."""
-    common: dict[str, Any] = {"section": section, "link": link, "edge_cores": cores, "samples": 0}
-    exits = [Setup(model=model, plan=Plan.of(k, THRESHOLD, codec="uint8"), **common) for model, k in _sems(manifests)]
-    return exits + [setup for setup in _whole(manifests, common) if setup.form != "jpeg"]
+    section: Section, manifests: Mapping[str, Manifest], places: Iterable[tuple[str, float | None]]
+) -> Iterator[Setup]:
+    """Over each link and on each number of cores, each SEM at its exit, and the two wholes beside them."""
+    for link, cores in places:
+        common: dict[str, Any] = {"section": section, "link": link, "edge_cores": cores}
+        for model, k in _sems(manifests):
+            yield Setup(model=model, plan=Plan.of(k, THRESHOLD, codec="uint8"), samples=0, **common)
+        yield from (setup for setup in _whole(manifests, **common) if setup.form != "jpeg")
 
 
-def _reply(manifests: Mapping[str, Manifest], link: str, sweep: Sweep) -> list[Setup]:
-    return [
-        Setup(
-            section="reply", model=model, plan=Plan.of(k, THRESHOLD, codec="uint8"), reply=reply, link=at, samples=0
-        )
-        for at in dict.fromkeys((link, *sweep.reply_links))
-        for model, k in _sems(manifests)
-        if k in FEW_EXITS
-        for reply in ("edge", "direct")
-    ]  # fmt: skip
+def _reply(manifests: Mapping[str, Manifest], links: Iterable[str]) -> Iterator[Setup]:
+    for link in links:
+        for model, k in _few(manifests):
+            plan = Plan.of(k, THRESHOLD, codec="uint8")
+            for reply in ("edge", "direct"):
+                yield Setup(section="reply", model=model, plan=plan, reply=reply, link=link, samples=0)
 
 
 def _sems(manifests: Mapping[str, Manifest]) -> list[tuple[str, int]]:
     """Each SEM and its exit, rising."""
-    found = [(name, manifest.exits[0]) for name, manifest in manifests.items() if name != STANDARD and single(name)]
-    return sorted(found, key=lambda pair: pair[1])
+    sems = [(name, manifest.exits[0]) for name, manifest in manifests.items() if name != STANDARD and single(name)]
+    return sorted(sems, key=lambda pair: pair[1])
 
 
-def _exits(manifest: Manifest | None) -> tuple[int, ...]:
-    return () if manifest is None else manifest.exits[:-1]
+def _few(manifests: Mapping[str, Manifest]) -> list[tuple[str, int]]:
+    return [(model, k) for model, k in _sems(manifests) if k in FEW_EXITS]
 
 
 def _bounded(setup: Setup, manifests: Mapping[str, Manifest], scope: Scope) -> Setup:

@@ -31,7 +31,7 @@ class Nodes:
 
     def cloud_seconds(self) -> float:
         """What the cloud's nodes have spent on answers since they started, by their own count."""
-        return sum(found.seconds for node in self.counts for found in node.statistics(timeout=TIMEOUT).values())
+        return sum(model.seconds for node in self.counts for model in node.statistics(timeout=TIMEOUT).values())
 
 
 class Stage(Protocol):

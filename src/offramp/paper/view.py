@@ -35,7 +35,7 @@ class View:
     @classmethod
     def of(cls, reproduction: Reproduction) -> Self:
         """Look at a reproduction."""
-        found = {family: _models(reproduction.models, family) for family in Family}
+        models = {family: _models(reproduction.models, family) for family in Family}
         rows = as_in_the_paper(reproduction)
         thresholds = tuple(sorted({row.setup.plan.threshold for row in rows}))
         return cls(
@@ -43,10 +43,10 @@ class View:
             rows={
                 Point(family, row.setup.place, row.setup.plan.threshold): row
                 for row in rows
-                for family, by_exit in found.items()
+                for family, by_exit in models.items()
                 if row.setup.place in by_exit and by_exit[row.setup.place].model == row.setup.model
             },
-            models=found,
+            models=models,
             thresholds=thresholds,
             main_threshold=min(thresholds, key=lambda threshold: abs(threshold - THRESHOLD), default=THRESHOLD),
             last=max((max(model.exits) for model in reproduction.models), default=1),

@@ -1,7 +1,6 @@
 """What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -25,12 +24,23 @@ class TensorSpec:
     forms: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Reply:
-    """Whom the cloud answers directly: the stream's token, and the client's own name for its request."""
+class Gone:
+    """Whether a caller has gone. `told` is called when it goes: a new one takes the place of the one before."""
 
-    token: str
-    request: str
+    told: Callable[[], object] | None = None
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    def is_set(self) -> bool:
+        """Whether it has."""
+        return self.gone
+
+    def set(self) -> None:
+        """It has: say so to who listens."""
+        self.gone = True
+        if (told := self.told) is not None:
+            told()
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,7 @@ class Call:
     inputs: dict[str, Array]
     parameters: Parameters = field(default_factory=dict)
     timeout: float | None = None  # seconds the caller still waits
-    cancelled: threading.Event = field(default_factory=threading.Event)  # set when the caller has gone
+    cancelled: Gone = field(default_factory=Gone)  # set when the caller has gone
 
     def tensors(self, *names: str, beside: tuple[str, ...] = ()) -> list[Array]:
         """The inputs of these names, in this order; an InputError that says which were sent if they are others.
@@ -53,12 +63,6 @@ class Call:
             expected = f"exactly one, {expected}" if len(names) == 1 else f"exactly {len(names)}, {expected}"
             raise InputError(f"inputs: expected {expected}, got {sent}.")
         return [self.inputs[name] for name in names]
-
-    @property
-    def reply(self) -> "Reply | None":
-        """Where the cloud's answer shall go instead of back the way; None: back the way."""
-        token = self.text("reply_to")
-        return None if token is None else Reply(token, self.text("reply_as") or "")
 
     def text(self, name: str) -> str | None:
         """A string parameter; None where it was not sent."""

@@ -18,8 +18,8 @@ def parse_budget(text: str) -> float:
     >>> parse_budget("9m"), parse_budget("1h30m"), parse_budget("1.5h")
     (540.0, 5400.0, 5400.0)
     """
-    found = PATTERN.fullmatch(text)
-    seconds = sum(UNITS[unit] * float(value) for unit, value in (found.groupdict() if found else {}).items() if value)
+    match = PATTERN.fullmatch(text)
+    seconds = sum(UNITS[unit] * float(value) for unit, value in (match.groupdict() if match else {}).items() if value)
     if not seconds:
         raise InputError(f"budget {text!r}: expected a time above 0 like 9m, 90s or 1h30m.")
     return seconds

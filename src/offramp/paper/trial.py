@@ -1,0 +1,125 @@
+"""A trial: one repeat of one setup on running nodes, and its answers held against the offline evaluation.
+
+Takes networks with their predictions, the test images and nodes; gives an entry of the journal. Knows nothing of how
+often and in which order setups are tried.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.measurement import Latency
+from offramp.artifacts.predictions import Predictions
+from offramp.bench.check import check
+from offramp.bench.drive import Drive, drive
+from offramp.data.image_set import ImageSet
+from offramp.exits.answers import Tier
+from offramp.exits.evaluation import evaluate
+from offramp.nodes.contract import CLASSIFIER
+from offramp.paper.journal import Entry
+from offramp.paper.networks import Network
+from offramp.paper.reproduction import Form, Repeat, Setup
+from offramp.paper.stage import Nodes
+from offramp.protocol.served import Parameters
+from offramp.protocol.tensors import write_request
+
+JPEG_QUALITY = 75  # Pillow's and libjpeg's own default
+NO_EXIT = 0  # the classifier's parameter `exit` for none
+
+
+class Trials:
+    """Everything that a trial needs but nodes; `images` has every test image as it may leave the test node."""
+
+    def __init__(
+        self, networks: Mapping[str, Network], test: ImageSet, predictions: Mapping[str, Predictions], batch_size: int
+    ) -> None:
+        self.networks, self.test, self.predictions, self.batch_size = networks, test, predictions, batch_size
+        preprocessing = next(iter(networks.values())).bundle.manifest.preprocessing
+        self.images: dict[Form, npt.NDArray[Any]] = {
+            "fp32": preprocessing.from_uint8(test.images),
+            "uint8": test.images,
+            "jpeg": np.array([_jpeg(image) for image in test.images], np.object_),
+        }
+
+    def take(self, nodes: Nodes, setup: Setup) -> Entry:
+        """Send the setup's samples, once."""
+        images, batch_size = self.images[setup.form][: setup.samples], self.batch_size
+        before = nodes.cloud_seconds()
+        if setup.contender == "all in the cloud":
+            assert nodes.front is not None  # else the setup would not be here
+            driven = _as_cloud(drive(nodes.front, images, batch_size=batch_size), _request_bytes(images, batch_size))
+        else:
+            driven = drive(
+                nodes.edge,
+                images,
+                batch_size=batch_size,
+                version=self.networks[setup.model].bundle.id,
+                options=self._options(setup),
+                direct=nodes.cloud if setup.reply == "direct" else None,
+            )
+        cloud_ms = 1000 * (nodes.cloud_seconds() - before)
+        compared, differing, ties = self._held(setup, driven)
+        return Entry(
+            setup=setup,
+            outcome=evaluate(driven.answers, self.test.labels[: setup.samples]),
+            bytes_to_cloud=driven.bytes_to_cloud,
+            compared=compared,
+            differing=differing,
+            ties=ties,
+            repeat=Repeat(
+                latency_ms=driven.latencies(), batch_ms=Latency.of(driven.batch_ms), cloud_ms=round(cloud_ms, 3)
+            ),
+        )
+
+    def _options(self, setup: Setup) -> Parameters:
+        """The plan as parameters of each request."""
+        plan = setup.plan
+        options: dict[str, bool | int | float | str] = {"cut": plan.cut, "codec": plan.codec, "exit": NO_EXIT}
+        if plan.active:
+            options |= {"exit": plan.exit, "threshold": plan.threshold}
+        if plan.drop_threshold is not None:
+            options["drop_threshold"] = plan.drop_threshold
+        if setup.cloud_model is not None:
+            options["cloud_version"] = self.networks[setup.cloud_model].bundle.id
+        return options
+
+    def _held(self, setup: Setup, driven: Drive) -> tuple[int, int, int]:
+        """Answers compared, differing and tied, where the offline evaluation says what they must be: fp32, one network.
+
+        Ties are not compared: rounding may send them either way.
+        """
+        if setup.plan.codec != "fp32" or setup.form != "fp32" or setup.cloud_model is not None:
+            return 0, 0, 0
+        rows = slice(0, setup.samples)
+        agreement = check(
+            driven.answers,
+            self.test.rows(rows),
+            self.predictions[setup.model].rows(rows),
+            bundle_id=self.networks[setup.model].bundle.id,
+            plan=setup.plan,
+        )
+        differing = max(agreement.labels, agreement.exits, agreement.scores)
+        return agreement.n - agreement.ties, differing, agreement.ties
+
+
+def _as_cloud(driven: Drive, sent: int) -> Drive:
+    """A node in the cloud that answers everything calls itself the edge; seen from here it is the cloud."""
+    answers = driven.answers
+    return replace(driven, answers=replace(answers, tier=np.full_like(answers.tier, Tier.CLOUD)), bytes_to_cloud=sent)
+
+
+def _request_bytes(images: npt.NDArray[Any], batch_size: int) -> int:
+    starts = range(0, len(images), batch_size)
+    return sum(write_request(CLASSIFIER, "", {IMAGE: images[at : at + batch_size]}).ByteSize() for at in starts)
+
+
+def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
+    content = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, "JPEG", quality=JPEG_QUALITY)
+    return content.getvalue()
