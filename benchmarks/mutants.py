@@ -3,10 +3,10 @@
     python benchmarks/mutants.py exits
     python benchmarks/mutants.py nodes --sample 200 --seed 0
 
-Needs mutmut and pytest-cov beside the program's own `dev` extra, best in an environment of its own. Mutants are mutmut's;
-the rest of it is not used, since it leaves out methods with decorators, and forks after gRPC has threads. What is heavy
-and nobody's here is imported once; each mutant is a fork of that, in a copy of the tree, under a time limit. A first
-run of the tests records which of them reach which line. What a module does when it is imported is reached by all.
+Needs mutmut and pytest-cov beside the program's own `dev` extra, best in an environment of its own. Mutants are those of
+mutmut 3, of functions and methods; its own runner is not used, since it forks after gRPC has made threads. What is heavy
+and not ours is imported once; each mutant is a fork of that, in a copy of the tree, under a time limit. A first
+run of the tests records which of them reach which line.
 
 Prints what survives as it is found, and a JSON line at the end. A mutant that changes nothing is listed with the reason
 in `tests/equivalent_mutants.txt`; these and those that do not come to an end count neither as killed nor as survived.
@@ -15,13 +15,11 @@ in `tests/equivalent_mutants.txt`; these and those that do not come to an end co
 import argparse
 import contextlib
 import importlib
-import io
 import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -43,10 +41,13 @@ WHOLE = {
     "protocol": ("tests/system/test_conformance.py", "tests/system/test_bad_requests.py"),
 }
 HEAVY = (
-    "torch", "numpy", "scipy.stats", "scipy.special", "onnx", "onnxruntime", "sklearn.datasets", "pyarrow.parquet", "PIL.Image",
-    "pydantic", "typer", "rich.console", "grpc", "tritonclient.grpc", "uvicorn", "httptools", "orjson",
+    "torch", "numpy", "scipy.stats", "scipy.special", "onnx", "onnxruntime", "sklearn.datasets", "pyarrow.parquet",
+    "PIL.Image", "pydantic", "typer", "rich.console", "grpc", "tritonclient.grpc", "uvicorn", "httptools", "orjson", "hypothesis",
 )  # fmt: skip
-LEAST, FACTOR = 20.0, 10.0  # seconds a mutant may take in any case, and of what its tests took without it
+# A failing example need not be made small, and what is imported already is none of pytest's business.
+PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--hypothesis-profile=mutants")
+PYTEST = (*PYTEST, "-W", "ignore::pytest.PytestAssertRewriteWarning")
+LEAST, FACTOR = 20.0, 2.0  # seconds a mutant may take in any case, and as a multiple of all tests without one
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,12 @@ def mutants(file: str, tree: Path) -> list[Mutant]:
     module, found, *_ = create_mutations(file, source)
     made = []
     for mutation in found:
+        if mutation.contained_by_top_level_function is None:
+            continue  # a constant or a type's name: as mutmut itself
         changed = deep_replace(module, mutation.original_node, mutation.mutated_node).code
         pairs = zip(source.splitlines(), changed.splitlines(), strict=False)
         line = next((number for number, (old, new) in enumerate(pairs, 1) if old != new), None)
-        if line is not None:
+        if line is not None:  # else only the text of an annotation, or nothing at all
             before, after = (text.splitlines()[line - 1].strip() for text in (source, changed))
             made.append(Mutant(file, line, before, after, changed))
     return made
@@ -90,6 +93,9 @@ class Bench:
         for name in HEAVY:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+        from hypothesis import Phase, settings
+
+        settings.register_profile("mutants", phases=(Phase.explicit, Phase.reuse, Phase.generate), deadline=None)
 
     def run(self, arguments: list[str], limit: float) -> int | None:
         """The exit code of pytest; None where it does not end in time."""
@@ -105,7 +111,7 @@ class Bench:
             try:
                 import pytest
 
-                code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", *arguments]))
+                code = int(pytest.main([*PYTEST, *arguments]))
             finally:
                 os._exit(code)  # no exit handlers: they would wait for threads that are the parent's
         end = time.monotonic() + limit
@@ -119,6 +125,10 @@ class Bench:
                 return os.waitstatus_to_exitcode(status) if done else None
             time.sleep(0.02)
 
+    def there(self, tests: tuple[str, ...]) -> list[str]:
+        """Those that this tree has."""
+        return [test for test in tests if (self.tree / test).exists()]
+
     def reach(self, tests: tuple[str, ...], room: str) -> dict[str, dict[int, list[str]]]:
         """The tests that reach each line of each file."""
         from coverage import CoverageData
@@ -126,8 +136,7 @@ class Bench:
         data = str(self.tree / "reached")
         os.environ["COVERAGE_FILE"] = data
         options = [f"--cov=offramp.{room}", "--cov-context=test", "--cov-report="]
-        there = [test for test in tests if (self.tree / test).exists()]
-        code = self.run([*there, *options], 1800)
+        code = self.run([*self.there(tests), *options], 1800)
         if code:
             sys.exit(f"the tests fail without a mutant: {code}")
         found = CoverageData(data)
@@ -146,7 +155,10 @@ class Bench:
         original = path.read_text()
         path.write_text(mutant.source)
         try:
-            lines = [reached or [test for test in tests if (self.tree / test).exists()], list(whole) if not reached else []]
+            lines = [
+                reached or [test for test in tests if (self.tree / test).exists()],
+                list(whole) if not reached else [],
+            ]
             for chosen in filter(None, lines):
                 code = self.run(chosen, self.limit)
                 if code is None:
@@ -172,13 +184,16 @@ def main() -> None:
     known = {" | ".join(line.split(" | ")[:3]) for line in EQUIVALENT.read_text().splitlines() if " | " in line}
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
-        subprocess.run(["git", "-C", options.tree, "worktree", "prune"], check=True)
-        shutil.copytree(options.tree, tree, ignore=shutil.ignore_patterns(".git", ".venv", ".hypothesis", "__pycache__", ".*_cache"))
+        shutil.copytree(
+            options.tree, tree, ignore=shutil.ignore_patterns(".git", ".venv", ".hypothesis", "__pycache__", ".*_cache")
+        )
         bench = Bench(tree)
         start = time.monotonic()
         reached = bench.reach(TESTS[options.room], options.room)
         bench.limit = LEAST + FACTOR * (time.monotonic() - start)
-        files = options.files or sorted(str(p.relative_to(tree)) for p in (tree / "src/offramp" / options.room).glob("*.py"))
+        files = options.files or sorted(
+            str(p.relative_to(tree)) for p in (tree / "src/offramp" / options.room).glob("*.py")
+        )
         every = [mutant for file in files for mutant in mutants(file, tree)]
         if options.sample is not None and options.sample < len(every):
             every = random.Random(options.seed).sample(every, options.sample)
