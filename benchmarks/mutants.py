@@ -3,9 +3,9 @@
     python benchmarks/mutants.py exits
     python benchmarks/mutants.py nodes --sample 200 --seed 0
 
-Needs mutmut and pytest-cov beside the program's own `dev` extra, best in an environment of its own. Mutants are those of
-mutmut 3, of functions and methods; its own runner is not used, since it forks after gRPC has made threads. What is heavy
-and not ours is imported once; each mutant is a fork of that, in a copy of the tree, under a time limit. A first
+Needs mutmut and pytest-cov beside the program's own `dev` extra, best in an environment of its own. Mutants are those
+of mutmut 3, of functions and methods; its own runner is not used, since it forks after gRPC has made threads. What is
+heavy and not ours is imported once; each mutant is a fork of that, in a copy of the tree, under a time limit. A first
 run of the tests records which of them reach which line.
 
 Prints what survives as it is found, and a JSON line at the end. A mutant that changes nothing is listed with the reason
@@ -42,7 +42,8 @@ WHOLE = {
 }
 HEAVY = (
     "torch", "numpy", "scipy.stats", "scipy.special", "onnx", "onnxruntime", "sklearn.datasets", "pyarrow.parquet",
-    "PIL.Image", "pydantic", "typer", "rich.console", "grpc", "tritonclient.grpc", "uvicorn", "httptools", "orjson", "hypothesis",
+    "PIL.Image", "pydantic", "typer", "rich.console", "grpc", "tritonclient.grpc", "uvicorn", "httptools", "orjson",
+    "hypothesis",
 )  # fmt: skip
 # A failing example need not be made small, and what is imported already is none of pytest's business.
 PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--hypothesis-profile=mutants")
