@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from offramp.data.image_set import ImageSet
-from offramp.models.cnn import standard_cnn
+from offramp.models.build import build
 from offramp.train.forward import forward
 from offramp.train.loop import Run
 from offramp.train.pixels import channel_statistics, to_tensor
@@ -108,7 +108,7 @@ class AirbenchLoop:
             device=device,
             dtype=dtype,
         )
-        net = standard_cnn(run.architecture, seed=run.seed).to(device, dtype).to(memory_format=torch.channels_last)
+        net = build(run.architecture, seed=run.seed).to(device, dtype).to(memory_format=torch.channels_last)
         net.stages[0][0] = nn.Identity()  # the loader normalizes
         norms = [module.float() for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
         self.net = net

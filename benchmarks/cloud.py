@@ -12,32 +12,35 @@ against the network run in this process. All clients share one process, and that
 import argparse
 import tempfile
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
+from itertools import repeat
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-import grpc
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import service_pb2_grpc
 
 from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
+from offramp.bench.load import Calls, load
+from offramp.bench.scenario import Query, Rows
 from offramp.children import Child, at_stop, be_child, ready_line
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.batching import Limits
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import tail_name
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings
-from offramp.protocol.peer import OPTIONS
+from offramp.protocol.peer import Peer
+from offramp.protocol.served import Result
 from offramp.protocol.server import Server
-from offramp.protocol.tensors import read_outputs, write_request
+from offramp.protocol.tensors import write_request
+from offramp.runtime.choice import Choice
 from offramp.runtime.onnx_span import RUNTIME
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -47,27 +50,37 @@ CONTENDERS = {"alone": Limits(batch=1), "batched": Limits(), "wait": Limits(wait
 TIMEOUT = 60.0
 
 
-class Caller:
-    """A client on a connection of its own, with one request that it repeats."""
+class Callers:
+    """Clients on connections of their own, each with one request that it repeats."""
 
-    def __init__(self, address: str, bundle: Bundle, boundary: int, features: npt.NDArray[Any]) -> None:
-        self.channel = grpc.insecure_channel(address, [*OPTIONS, ("grpc.use_local_subchannel_pool", 1)])
-        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
-        last = bundle.manifest.last
-        self.name, size = logits_name(last), len(features)
-        self.request = write_request(tail_name(boundary, "fp32"), bundle.id, {features_name(boundary): features})
-        self.expected = open_span(bundle, SpanSpec(boundary, last, (last,)), 1).run(features)[self.name]
-        self.size, self.seconds = size, []  # type: int, list[float]
+    def __init__(self, address: str, bundle: Bundle, boundary: int, batches: list[npt.NDArray[Any]]) -> None:
+        last, name = bundle.manifest.last, tail_name(boundary, "fp32")
+        self.peers = [Peer(address, alone=True) for _ in batches]
+        self.requests = [write_request(name, bundle.id, {features_name(boundary): batch}) for batch in batches]
+        self.seconds: list[list[float]] = []  # a list a round
+        span = open_span(bundle, SpanSpec(boundary, last, (last,)), Engine(threads=1))
+        self.name, self.expected = logits_name(last), [span.run(batch)[logits_name(last)] for batch in batches]
 
-    def call(self, times: int) -> None:
-        """Send the request so many times, one after the other."""
-        for _ in range(times):
-            start = time.perf_counter()
-            response = self.stub.ModelInfer(self.request, timeout=TIMEOUT)
-            self.seconds.append(time.perf_counter() - start)
-            found = read_outputs(response)[self.name]
-            if found.shape != self.expected.shape or not np.allclose(found, self.expected, rtol=1e-3, atol=1e-4):
+    def rush(self, requests: int) -> None:
+        """Send so many requests, each client its next when it has the last one's answer; keep the seconds of each."""
+        asked: list[int] = []
+
+        def begin(client: int, _query: int, _rows: Rows) -> "Future[Result]":
+            asked.append(client)
+            return self.peers[client].begin(self.requests[client], TIMEOUT)
+
+        schedule = repeat(Query(np.arange(0), None))
+        answered = load(schedule, Calls(begin), clients=len(self.peers), count=requests)
+        for client, one in zip(asked, answered, strict=True):
+            found, expected = one.answer.outputs[self.name], self.expected[client]
+            if found.shape != expected.shape or not np.allclose(found, expected, rtol=1e-3, atol=1e-4):
                 raise SystemExit("a client got rows that are not its own")
+        self.seconds.append([one.end - one.start for one in answered])
+
+    def close(self) -> None:
+        """Close the connections."""
+        for peer in self.peers:
+            peer.close()
 
 
 def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[str, Any]:
@@ -85,33 +98,13 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
             addresses[name] = stack.enter_context(child_node(settings)).address()
         for clients in options.clients:
             batches = [rng.random((options.batch_size, *shape), np.float32) for _ in range(clients)]
-            callers = {
-                name: [Caller(address, bundle, options.boundary, batch) for batch in batches]
-                for name, address in addresses.items()
-            }
-            pool = stack.enter_context(ThreadPoolExecutor(clients))
-            p50: dict[str, list[float]] = {name: [] for name in addresses}
-            p95: dict[str, list[float]] = {name: [] for name in addresses}
-
-            def rush(
-                name: str,
-                callers: dict[str, list[Caller]] = callers,
-                pool: ThreadPoolExecutor = pool,
-                p50: dict[str, list[float]] = p50,
-                p95: dict[str, list[float]] = p95,
-            ) -> None:
-                for caller in callers[name]:
-                    caller.seconds.clear()
-                list(pool.map(lambda caller: caller.call(requests // len(callers[name])), callers[name]))
-                seconds = [second for caller in callers[name] for second in caller.seconds]
-                p50[name].append(median(seconds))
-                p95[name].append(float(np.percentile(seconds, 95)))
-
-            calls: dict[str, Callable[[], object]] = {
-                name: lambda name=name, rush=rush: rush(name)  # type: ignore[misc]
-                for name in addresses
-            }
+            callers = {name: Callers(address, bundle, options.boundary, batches) for name, address in addresses.items()}
+            calls = {name: partial(each.rush, requests // clients * clients) for name, each in callers.items()}
             found = alternate(calls, rounds=options.rounds)
+            p50, p95 = (
+                {name: [float(np.percentile(some, p)) for some in each.seconds] for name, each in callers.items()}
+                for p in (50, 95)
+            )
             samples = requests // clients * clients * options.batch_size
             figures[f"clients_{clients}"] = {
                 "samples_per_second": {n: Spread.of([samples / value for value in s]) for n, s in found.items()},
@@ -120,15 +113,16 @@ def measure(bundle: Bundle, options: argparse.Namespace, requests: int) -> dict[
                 "p95_seconds": {n: Spread.of(values[1:]) for n, values in p95.items()},
                 "p50_over_direct": {n: ratio(values[1:], p50["direct"][1:]) for n, values in p50.items()},
             }
-            for caller in [caller for each in callers.values() for caller in each]:
-                caller.channel.close()
+            for each in callers.values():
+                each.close()
     return figures
 
 
 def _serve_direct(settings: str) -> None:
     """Be a cloud without a batcher."""
     threads, path = settings.strip().split(" ", 1)
-    server = Server(tails(Bundle.open(path), int(threads)), "127.0.0.1", 0, max_batch=256)
+    choice = Choice(Engine(threads=int(threads)))
+    server = Server(tails(Bundle.open(path), choice=choice), "127.0.0.1", 0, max_batch=256)
     server.start()
     stop = threading.Event()
     at_stop(stop.set)
@@ -185,7 +179,7 @@ def main() -> None:
     last_line(
         "cloud",
         figures,
-        Conditions.here(batch_size=options.batch_size, link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=options.batch_size, link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         preset=options.preset,
         model=options.model,
         boundary=options.boundary,

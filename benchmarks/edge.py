@@ -29,6 +29,7 @@ from offramp.client.describe import describe_edge, read_answers
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
@@ -219,7 +220,7 @@ def main() -> None:
     last_line(
         "edge",
         figures,
-        Conditions.here(batch_size=max(batch_sizes), link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=max(batch_sizes), link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         preset=options.preset,
         model=options.model,
         exit=options.exit,

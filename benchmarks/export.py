@@ -21,6 +21,7 @@ from offramp.artifacts.bundle import GRAPH, MANIFEST, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.export.graph import to_onnx
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.runtime.cut import cut_out
 from offramp.runtime.onnx_span import RUNTIME, OnnxSpan
 from offramp.runtime.span import SpanSpec
@@ -121,7 +122,7 @@ def main() -> None:
     last_line(
         "export",
         figures,
-        Conditions.here(batch_size=1, link="none", runtime=f"torch {torch.__version__}, {RUNTIME}"),
+        Conditions(**here(), batch_size=1, link="none", runtime=f"torch {torch.__version__}, {RUNTIME}", dtype="fp32"),
         model=options.model,
         exit=options.exit,
         calibration=CALIBRATION,

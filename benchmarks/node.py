@@ -19,6 +19,7 @@ from alternate import Spread, last_line, show
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER, tail_name
 from offramp.protocol.peer import Peer
 from offramp.runtime.onnx_span import RUNTIME
@@ -124,7 +125,9 @@ def main() -> None:
         [(n, figures["seconds_to_ready"][n].show(), figures["megabytes_at_rest"][n].show()) for n in nodes],
         f"Median (least to most) of {options.rounds} starts; small mem, one thread, onnxruntime.",
     )
-    last_line("node", figures, Conditions.here(batch_size=1, link="loopback, unshaped", runtime=RUNTIME))
+    last_line(
+        "node", figures, Conditions(**here(), batch_size=1, link="loopback, unshaped", runtime=RUNTIME, dtype="fp32")
+    )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from offramp.data.image_set import ImageSet
-from offramp.models.cnn import standard_cnn
+from offramp.models.build import build
 from offramp.train.forward import forward
 from offramp.train.loop import Run
 from offramp.train.pixels import channel_statistics
@@ -51,7 +51,7 @@ class PlainLoop:
     def __init__(self, run: Run, images: ImageSet, device: torch.device, *, epochs: int, workers: int = 0) -> None:
         recipe = run.recipe
         self.device, self.batch_size, self.steps = device, recipe.batch_size, len(images) // recipe.batch_size
-        self.net = standard_cnn(run.architecture, channel_statistics(images), run.seed).to(device).train()
+        self.net = build(run.architecture, channel_statistics(images), run.seed).to(device).train()
         self.optimizer = torch.optim.SGD(
             self.net.parameters(),
             lr=0.01,

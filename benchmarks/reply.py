@@ -100,7 +100,7 @@ def main() -> None:
     last_line(
         "reply",
         figures,
-        Conditions.here(batch_size=32, link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=32, link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         exit=options.exit,
         threads=options.threads,
         rounds=rounds,

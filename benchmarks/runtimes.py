@@ -8,6 +8,7 @@ whole test set at the last exit.
 
 import argparse
 import tempfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from offramp.artifacts.measurement import Conditions
 from offramp.data.load import load
 from offramp.exits.evaluation import accuracy_at
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.measure.predict import of_bundle
 from offramp.runtime.choice import choose
 from offramp.runtime.onnx_span import RUNTIME
@@ -61,8 +63,8 @@ def main() -> None:
             bundle = export(untrained(architecture, path), path / "bundle", images, int8=True, force_int8=True)
         last = bundle.manifest.last
         spec = SpanSpec(0, last, (last,))
-        contenders = engines(bundle)
-        spans = {str(engine): open_span(bundle, spec, options.threads, engine) for engine in contenders}
+        contenders = [replace(engine, threads=options.threads) for engine in engines(bundle)]
+        spans = {str(engine): open_span(bundle, spec, engine) for engine in contenders}
         chosen = choose(bundle, spec, threads=options.threads)
         figures: dict[str, Any] = {"chosen": str(chosen.engine), "why": chosen.why}
         for size, repeats in ((1, 50), (32, 5)):
@@ -102,7 +104,7 @@ def main() -> None:
     last_line(
         "runtimes",
         figures,
-        Conditions.here(batch_size=32, link="none", runtime=RUNTIME),
+        Conditions(**here(), batch_size=32, link="none", runtime=RUNTIME, dtype="fp32"),
         bundle=bundle.id,
         model=bundle.manifest.model,
         data=options.data,

@@ -23,8 +23,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ from alternate import Spread, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.bench.load import Calls, load
+from offramp.bench.scenario import Query, Rows
 from offramp.exits.score import softmax
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
 from offramp.nodes.process import child_node
@@ -168,17 +172,18 @@ def samples_per_second(
     ask: Ask, image: Images, clients: int, calls: int, pool: ThreadPoolExecutor
 ) -> tuple[float, float]:
     """Throughput of `clients` that each send one call after another, and the median of a call in seconds."""
-    taken: list[float] = []
 
-    def client(_: int) -> None:
-        for _ in range(calls):
-            start = time.perf_counter()
-            ask(image)
-            taken.append(time.perf_counter() - start)
+    def begin(_client: int, _query: int, _rows: Rows) -> "Future[Logits]":
+        if clients > 1:
+            return pool.submit(ask, image)
+        answer: Future[Logits] = Future()  # one client needs no thread beside this one
+        answer.set_result(ask(image))
+        return answer
 
-    start = time.perf_counter()
-    list(pool.map(client, range(clients)))
-    return clients * calls * len(image) / (time.perf_counter() - start), float(np.median(taken))
+    query = Query(np.arange(len(image)), None)
+    found = load(repeat(query), Calls(begin), clients=clients, count=clients * calls)
+    seconds = max(one.end for one in found) - found[0].start
+    return len(found) * len(image) / seconds, float(np.median([one.end - one.start for one in found]))
 
 
 def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
@@ -272,7 +277,7 @@ def main() -> None:  # noqa: PLR0915  # a script's one course from top to bottom
     last_line(
         "serving",
         figures,
-        Conditions.here(batch_size=32, link="loopback, unshaped", runtime=RUNTIME),
+        Conditions(**here(), batch_size=32, link="loopback, unshaped", runtime=RUNTIME, dtype="fp32"),
         preset=options.preset,
         threads=options.threads,
         rounds=rounds,

@@ -24,6 +24,7 @@ from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.measurement import Conditions
 from offramp.data.image_set import ImageSet, Splits
 from offramp.data.load import load
+from offramp.machine import here
 from offramp.models.architecture import preset
 from offramp.train.loop import Run, Trainer
 from offramp.train.recipe import recipe
@@ -198,7 +199,8 @@ def report(
             "compile_seconds": compile_seconds,
             "compiling_pays_after_images": pays,
         },
-        Conditions.here(
+        Conditions(
+            **here(),
             batch_size=run.recipe.batch_size,
             link="none",
             runtime=f"torch {torch.__version__}",

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from offramp.artifacts.names import parse_exits
 from offramp.data.image_set import ImageSet
 from offramp.machine import commit, processor
-from offramp.models.architecture import Architecture, parse_exits, preset
+from offramp.models.architecture import Architecture, preset
+from offramp.models.build import build
 from offramp.models.checkpoint import Checkpoint, ModelCard
-from offramp.models.cnn import standard_cnn
 
 CLASSES = tuple(f"class {k}" for k in range(10))
 
@@ -34,7 +35,7 @@ def untrained(architecture: Architecture, path: Path, seed: int = 0) -> Checkpoi
         validation_accuracy={},
         weights_sha256="0" * 64,
     )
-    net = standard_cnn(architecture, seed=seed).eval()
+    net = build(architecture, seed=seed).eval()
     # As drawn, every normalization adds 0, an exporter keeps one copy of what is everywhere the same, and a quantizer
     # leaves alone what it does not find where it looks: another graph than a trained network's.
     generator = torch.Generator().manual_seed(seed)

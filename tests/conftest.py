@@ -13,13 +13,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.names import parse_exits
 from offramp.artifacts.predictions import Predictions
 from offramp.cli import main
 from offramp.data.image_set import Splits
 from offramp.data.load import load
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
-from offramp.models.architecture import parse_exits, preset
+from offramp.models.architecture import preset
 from offramp.models.checkpoint import Checkpoint
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe

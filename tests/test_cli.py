@@ -11,6 +11,7 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
+from offramp.machine import here
 from offramp.models.checkpoint import Checkpoint
 from offramp.paper.reproduction import REPRODUCTION, Agreed, Reproduction, Trained
 
@@ -39,7 +40,7 @@ def test_report_draws_a_reproduction(tmp_path: Path, offramp: Program) -> None:
         models=(),
         rows=(),
         repeats=3,
-        conditions=Conditions.here(batch_size=32, link="loopback", runtime="none"),
+        conditions=Conditions(**here(), batch_size=32, link="loopback", runtime="none", dtype="fp32"),
         topology="processes",
         agreement=Agreed(compared=0, differing=0, ties=0),
         seconds=0.0,

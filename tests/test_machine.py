@@ -1,11 +1,14 @@
-"""How many threads a runtime gets."""
+"""How many threads a runtime gets, and what a measurement says of the machine."""
 
 import os
+import re
+import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from offramp.machine import cores_to_use
+from offramp.machine import commit, cores_to_use, here, processor
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -29,3 +32,23 @@ def test_a_container_gets_what_it_pays_for(tmp_path: Path, quota: str) -> None:
     file = tmp_path / "cpu.max"
     file.write_text(quota)
     assert cores_to_use(0, file) == 1
+
+
+def test_conditions_are_of_this_machine_now() -> None:
+    """The date is now with its time zone, and the cores are real."""
+    found = here()
+    age = datetime.now().astimezone() - datetime.fromisoformat(found["date"])
+    assert timedelta(0) <= age < timedelta(minutes=1)
+    assert found["cores"] >= 1
+    assert found["commit"] == commit()
+    assert found["hardware"] == processor() != ""
+
+
+def test_the_commit_is_the_checkouts() -> None:
+    """Twelve digits of git's own answer, `+` where files differ from it."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        pytest.skip("not a checkout")
+    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert commit().rstrip("+") == head.stdout[:12]
+    assert re.fullmatch(r"[0-9a-f]{12}\+?", commit())

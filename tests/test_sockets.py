@@ -1,5 +1,6 @@
 """A port held for the processes of one node."""
 
+import select
 import socket
 
 import pytest
@@ -30,6 +31,12 @@ def test_processes_of_the_node_may_listen_on_it() -> None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind((HERE, port))
             listener.listen()
+        with socket.create_connection((HERE, port), timeout=30) as client:
+            taken, _, _ = select.select([one, two], [], [], 30)
+            assert len(taken) == 1
+            accepted, near = taken[0].accept()
+            accepted.close()
+            assert near == client.getsockname()
 
 
 def test_a_port_that_is_held_is_not_held_again() -> None:

@@ -7,7 +7,9 @@ may run is its owner's to say (taskset, cpuset, a container), and its threads ke
 import os
 import platform
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -42,6 +44,12 @@ def commit() -> str:
     if name.returncode:
         return "unknown"
     return name.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def here() -> dict[str, Any]:
+    """What this machine adds to the conditions of a measurement at this moment, by their names."""
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"commit": commit(), "hardware": processor(), "cores": cores(), "date": date}
 
 
 def processor() -> str:

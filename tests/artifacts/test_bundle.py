@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offramp.artifacts.bundle import GRAPH, MANIFEST, Bundle, FileDigest, Manifest, digest, features_name, logits_name
+from offramp.artifacts.bundle import (
+    GRAPH,
+    MANIFEST,
+    Bundle,
+    CodecResult,
+    FileDigest,
+    Manifest,
+    digest,
+    features_name,
+    logits_name,
+)
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.pretrained import pretrained
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, ArtifactVersionError, InputError
 
@@ -285,6 +296,25 @@ def test_a_cut_that_is_lacking_is_refused(manifest: Manifest, boundary: int) -> 
     message = f"cut {boundary}: small can be cut at 0, 1. Choose one of them."
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         manifest.check_cut(boundary)
+
+
+@pytest.mark.parametrize(
+    ("shape", "found"), [((2, 4, 4), "go below 0"), ((2,), "have 2 dimensions"), ((2, 4), "have 3 dimensions")]
+)
+def test_a_codec_that_a_cut_lacks_is_refused(manifest: Manifest, shape: tuple[int, ...], found: str) -> None:
+    """The message says why, and which there are."""
+    result = CodecResult(bytes_per_sample=4, accuracy=None)
+    cut = manifest.cuts[1].model_copy(update={"codecs": dict.fromkeys(("fp32", "fp16"), result), "scale": ()})
+    stage = manifest.stages[0].model_copy(update={"shape": shape})
+    signed = manifest.model_copy(update={"cuts": (manifest.cuts[0], cut), "stages": (stage, manifest.stages[1])})
+    with pytest.raises(InputError) as caught:
+        Plan.of(1, 0.5, codec="uint8").check(signed)
+    assert str(caught.value) == (
+        f"codec uint8: at cut 1 the features of small {found}, and it is of 4, none of them below 0. "
+        "Choose fp32 or fp16."
+    )
+    assert Plan.of(1, 0.5, codec="fp16").check(signed).codec == "fp16"
+    assert (signed.lacks(1, "fp32"), manifest.lacks(1, "uint8")) == ("", "")
 
 
 def test_the_cut_of_a_boundary_is_the_one_measured_there(manifest: Manifest) -> None:

@@ -2,10 +2,6 @@
 
 import json
 import math
-import re
-import subprocess
-from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +16,7 @@ from offramp.artifacts.measurement import Conditions, Latency, Measurement
 from offramp.artifacts.outcome import Outcome
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactDamagedError
-from offramp.machine import commit, processor
+from offramp.machine import here
 
 TIMES = hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1e5))
 
@@ -33,7 +29,7 @@ def measurement(**changes: Any) -> Measurement:
         "outcome": Outcome(n=2, answered={"cloud": 2}, accuracy={"cloud": 0.5}, overall=0.5, dropped=0, degraded=0),
         "latency_ms": {"cloud": latency, "overall": latency},
         "batch_ms": latency, "bytes_to_cloud": 256,
-        "conditions": Conditions.here(batch_size=1, link="loopback", runtime="onnxruntime"),
+        "conditions": Conditions(**here(), batch_size=1, link="loopback", runtime="onnxruntime", dtype="fp32"),
     }  # fmt: skip
     return Measurement(**values | changes)
 
@@ -137,24 +133,3 @@ def test_latency_does_not_depend_on_order(times: npt.NDArray[np.float64]) -> Non
     assert found is not None
     assert again is not None
     assert found.model_dump() == pytest.approx(again.model_dump(), abs=2e-4)
-
-
-def test_conditions_describe_this_machine_now() -> None:
-    """The date is now with its time zone, the cores are real, and what was passed is kept."""
-    here = Conditions.here(batch_size=8, link="loopback", runtime="onnxruntime", dtype="fp16")
-    age = datetime.now().astimezone() - datetime.fromisoformat(here.date)
-    assert timedelta(0) <= age < timedelta(minutes=1)
-    assert here.cores >= 1
-    assert (here.batch_size, here.link, here.runtime, here.dtype) == (8, "loopback", "onnxruntime", "fp16")
-    assert here.commit == commit()
-    assert here.hardware == processor() != ""
-
-
-def test_the_commit_is_the_checkouts() -> None:
-    """Twelve digits of git's own answer, `+` where files differ from it."""
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():
-        pytest.skip("not a checkout")
-    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    assert commit().rstrip("+") == head.stdout[:12]
-    assert re.fullmatch(r"[0-9a-f]{12}\+?", commit())

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from offramp.bench import cores
 from offramp.bench.cores import CLOCK_OF_PROCESS, LimitedBy, limited
 from offramp.errors import InputError
 
-WALL = 1.0  # seconds that a process is watched
+WALL = 0.5  # seconds that a process is watched
+TRIES = 10
 BUSY = "import threading\ndef spin():\n    while True: sum(range(10_000))\n"
 ONE = BUSY + "spin()"
 TWO = (
@@ -35,7 +36,21 @@ SHARES = pytest.mark.parametrize(
 @pytest.fixture
 def busy(request: pytest.FixtureRequest) -> Iterator[int]:
     """A process that takes all it gets."""
-    with subprocess.Popen([sys.executable, "-c", getattr(request, "param", ONE)]) as process:
+    with running(getattr(request, "param", ONE)) as pid:
+        yield pid
+
+
+@pytest.fixture
+def free() -> Iterator[int]:
+    """Another one, which nobody holds back."""
+    with running(ONE) as pid:
+        yield pid
+
+
+@contextmanager
+def running(program: str) -> Iterator[int]:
+    """Run a program until it has begun to work, and end it."""
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
         try:
             while used(process.pid) < 0.1:
                 time.sleep(0.01)
@@ -50,13 +65,21 @@ def used(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | CLOCK_OF_PROCESS)
 
 
-def share(pid: int) -> float:
-    """What a process gets of a core, at most: time is taken so that a stall of this process makes it less."""
-    start = time.monotonic()
-    before = used(pid)
-    time.sleep(WALL)
-    got = used(pid) - before
-    return got / (time.monotonic() - start)
+def assert_share(pid: int, free: int, asked: float) -> None:
+    """A process gets no more of a core than is asked for, at any time, and no less where the machine has it to give.
+
+    What it has to give is what a process that nobody holds back gets meanwhile. Time is taken so that a stall of this
+    process makes shares less; so the least is to be reached once, and the most never passed.
+    """
+    for _ in range(TRIES):
+        start, before = time.monotonic(), (used(pid), used(free))
+        time.sleep(WALL)
+        got, at_most = used(pid) - before[0], used(free) - before[1]
+        wall = time.monotonic() - start
+        assert got / wall <= asked * 1.2
+        if got >= 0.75 * min(asked * wall, at_most):
+            return
+    pytest.fail(f"{got / wall:.2f} of a core, where {asked} was asked for and one process got {at_most / wall:.2f}")
 
 
 def needs_a_group(by: LimitedBy) -> None:
@@ -66,18 +89,18 @@ def needs_a_group(by: LimitedBy) -> None:
 
 
 @SHARES
-def test_a_control_group_holds_a_busy_process_to_its_share(busy: int, asked: float) -> None:
+def test_a_control_group_holds_a_busy_process_to_its_share(busy: int, free: int, asked: float) -> None:
     """However many threads it has."""
     with limited(busy, asked) as by:
         needs_a_group(by)
-        assert share(busy) <= asked * 1.2
+        assert_share(busy, free, asked)
 
 
 @SHARES
-def test_signals_hold_a_busy_process_to_its_share(busy: int, asked: float) -> None:
+def test_signals_hold_a_busy_process_to_its_share(busy: int, free: int, asked: float) -> None:
     """Where there is no control group: what it used too much is taken off its next turns."""
     with cores._in_turns(busy, asked):
-        assert share(busy) <= asked * 1.2
+        assert_share(busy, free, asked)
 
 
 def test_a_control_group_is_gone_afterwards(busy: int) -> None:

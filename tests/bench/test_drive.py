@@ -14,13 +14,14 @@ from offramp.bench.scenario import scenario
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
+from offramp.machine import here
 from offramp.nodes.replies import Replies
 from offramp.protocol.peer import Peer
 from offramp.protocol.server import Server
 
 LIGHT = np.linspace(0, 1, 20, dtype=np.float32)
 IMAGES = np.ones((20, 1, 2, 2), np.float32) * LIGHT[:, None, None, None]
-CONDITIONS = Conditions.here(batch_size=1, link="none", runtime="none")
+CONDITIONS = Conditions(**here(), batch_size=1, link="none", runtime="none", dtype="fp32")
 
 
 @pytest.fixture(scope="module")

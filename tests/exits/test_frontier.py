@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
-from offramp.exits.frontier import cost, frontier
+from offramp.exits.frontier import frontier
 from offramp.exits.score import normalized_entropy, softmax
 
 STAGES = {1: 100, 2: 200, 3: 400}
@@ -59,10 +59,3 @@ def test_the_threshold_trades_cost_for_accuracy() -> None:
     macs = [point.macs for point in frontier(some(50, 1), STAGES, HEADS, (1, 2), np.linspace(0, 1, 11))]
     assert macs == sorted(macs, reverse=True)
     assert macs[0] > macs[-1]
-
-
-def test_leaving_costs_the_heads_passed_and_the_one_left_at() -> None:
-    """Later heads are never run."""
-    assert cost(1, (1, 2), STAGES, HEADS) == 101
-    assert cost(2, (1,), STAGES, HEADS) == 303
-    assert cost(3, (1, 2), STAGES, HEADS) == 707

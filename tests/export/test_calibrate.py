@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import Splits
 from offramp.export.calibrate import cuts, measured_cuts
+from offramp.export.graph import to_onnx
 from offramp.models.checkpoint import Checkpoint
+from offramp.models.exit_net import ExitNet
 from offramp.train.accuracy import accuracies
 
 
@@ -40,6 +43,32 @@ def test_a_channel_that_is_dead_still_has_a_scale(bundle: Bundle, image: np.ndar
     (cut,) = cuts(bundle.graph, {1: bundle.manifest.tensors(1)["features_1"]}, black)
     assert len(cut.scale) == 16
     assert min(cut.scale) >= 1e-6 / 255
+
+
+def test_what_uint8_cannot_hold_has_no_uint8(image: np.ndarray) -> None:
+    """Features below 0 and features without a channel axis; those of a ReLU between them have a scale as ever."""
+    pixels = 2 * 14 * 14
+    stages = [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Sequential(nn.Flatten(), nn.Linear(pixels, 4), nn.ReLU())]
+    net = ExitNet(stages, {3: nn.Linear(4, 10)}).eval()
+    shapes = {0: (1, 16, 16), 1: (2, 14, 14), 2: (2, 14, 14), 3: (4,)}
+    found = cuts(to_onnx(net, (1, 16, 16)), shapes, image)
+    assert [(cut.boundary, list(cut.codecs), len(cut.scale)) for cut in found] == [
+        (0, ["fp32", "fp16", "uint8"], 1),
+        (1, ["fp32", "fp16"], 0),
+        (2, ["fp32", "fp16", "uint8"], 2),
+        (3, ["fp32", "fp16"], 0),
+    ]
+
+
+def test_one_value_below_0_in_the_last_batch_is_seen(image: np.ndarray) -> None:
+    """A scale is of all samples."""
+    net = ExitNet([nn.Identity()], {1: nn.Sequential(nn.Flatten(), nn.Linear(256, 10))}).eval()
+    graph, several = to_onnx(net, (1, 16, 16)), np.concatenate([image] * 3)
+    (cut,) = cuts(graph, {1: (1, 16, 16)}, several)
+    assert "uint8" in cut.codecs
+    several[-1, 0, 3, 3] = -1e-3
+    (cut,) = cuts(graph, {1: (1, 16, 16)}, several)
+    assert "uint8" not in cut.codecs
 
 
 def test_a_codecs_bytes_are_those_of_its_values(bundle: Bundle) -> None:

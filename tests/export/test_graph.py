@@ -7,12 +7,12 @@ import torch
 
 from offramp.export.graph import Exporter, output_names, to_onnx
 from offramp.export.write import check_parity
-from offramp.models.architecture import Architecture
+from offramp.models.architecture import StandardCnn
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
 from offramp.runtime.onnx_span import OnnxSpan
 
-MINUTE = Architecture(
+MINUTE = StandardCnn(
     channels=3, height=8, width=12, classes=tuple("abcd"), widths=(8, 12, 16), pool_after=(1, 2), exits=(1, 3)
 )
 BOUNDARIES = ["features_1", "features_2", "features_3", "logits_1", "logits_3"]

@@ -1,6 +1,8 @@
 """Calls at points in time, by each timer and on each loop."""
 
 import asyncio
+import ctypes
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +10,20 @@ from typing import Any
 import pytest
 import uvloop
 
+from manual_time import ManualTime
 from offramp.link.schedule import DescriptorTimer, LoopTimer, Schedule
 
 WAIT = 30.0
+
+
+def remaining(timer: Any) -> float:
+    """Seconds until it rings."""
+    if isinstance(timer, DescriptorTimer):
+        value = (ctypes.c_long * 4)()
+        assert timer.libc.timerfd_gettime(timer.descriptor, value) == 0
+        return float(value[2] + value[3] / 1e9)
+    assert timer.handle is not None
+    return float(timer.handle.when() - timer.loop.time())
 
 
 def run(loop: str, main: Any) -> Any:
@@ -82,13 +95,54 @@ def test_an_earlier_call_is_not_held_up_by_a_later_one(timer: Callable[..., Any]
     """The timer is set anew."""
 
     async def main() -> None:
+        called: list[str] = []
         schedule, done = Schedule(asyncio.get_running_loop(), timer), asyncio.Event()
-        schedule.at(time.monotonic() + 1000, done.set)
-        schedule.at(time.monotonic() + 0.01, done.set)
+        schedule.at(time.monotonic() + 1000, called.append, "later")
+        when = time.monotonic() + 0.01
+        schedule.at(when, lambda: (called.append("earlier"), done.set()))
         await done.wait()
+        assert time.monotonic() >= when
+        await asyncio.sleep(0.01)
         schedule.close()
+        assert called == ["earlier"]
 
     run(loop, main())
+
+
+def test_a_timer_is_set_for_its_time_and_not_for_later(timer: Callable[..., Any], loop: str) -> None:
+    """What is left until it rings: to the nanosecond by the descriptor, to the loop's millisecond by the loop."""
+
+    async def main() -> None:
+        one = timer(asyncio.get_running_loop(), lambda: None)
+        for seconds in (0.0015, 3.25, 1000.0):
+            before = time.monotonic()
+            one.arm(before + seconds)
+            left = remaining(one)
+            passed = time.monotonic() - before
+            assert seconds - passed - 0.001 <= left <= seconds + 0.0011
+        one.close()
+
+    run(loop, main())
+
+
+def test_calls_are_made_at_their_times_by_the_clock_it_is_given() -> None:
+    """Woken once for each time, and for no other."""
+    time_, called = ManualTime(now=5.0), list[tuple[float, str]]()
+    schedule = time_.schedule()
+    for when, name in ((8.0, "third"), (6.5, "second"), (5.25, "first"), (8.0, "with it")):
+        schedule.at(when, lambda name: called.append((time_.now, name)), name)
+    assert [time_.move() for _ in range(3)] == [5.25, 6.5, 8.0]
+    assert called == [(5.25, "first"), (6.5, "second"), (8.0, "third"), (8.0, "with it")]
+    assert time_.armed == math.inf
+
+
+def test_a_call_whose_time_has_come_waits_for_the_loop_only() -> None:
+    """Not for a timer."""
+    time_, called = ManualTime(now=5.0), list[str]()
+    time_.schedule().at(5.0, called.append, "now")
+    assert (len(time_.soon), time_.armed, called) == (1, math.inf, [])
+    time_.move()
+    assert called == ["now"]
 
 
 def test_a_call_that_fails_does_not_stop_the_others(timer: Callable[..., Any]) -> None:

@@ -6,6 +6,7 @@ Time is taken before the first byte is sent and after a byte was received, so a 
 import asyncio
 import hashlib
 import logging
+import math
 import os
 import socket
 import struct
@@ -13,14 +14,15 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import uvloop
 
+from manual_time import ManualTime
 from offramp.errors import InputError, PortInUseError
 from offramp.link.shape import LinkShape
-from offramp.link.shaper import Shaper
+from offramp.link.shaper import End, Shaper
 from ports import held_port
 
 WAIT = 30.0
@@ -190,6 +192,99 @@ def test_nothing_comes_earlier_than_the_delay(run: Any, shape: LinkShape) -> Non
                 assert took >= (2 if trip else 4) * shape.delay
                 start = time.monotonic()
             writer.close()
+
+    run(main())
+
+
+class Recorder:
+    """A transport in memory: what was written to it and when, and whether it is read from."""
+
+    def __init__(self, time_: ManualTime) -> None:
+        self.time, self.written, self.reading = time_, list[tuple[float, int]](), True
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        """Take any amount."""
+
+    def write(self, data: bytes) -> None:
+        """Note its size."""
+        self.written.append((self.time.now, len(data)))
+
+    def pause_reading(self) -> None:
+        """Read no more."""
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        self.reading = True
+
+
+def in_memory(shape: LinkShape, time_: ManualTime) -> tuple[tuple[End, Recorder], tuple[End, Recorder]]:
+    """The client's end and the target's of a connection whose time the test moves, and what each is connected to."""
+    shaper = Shaper(shape, "127.0.0.1:1")
+    shaper.socket.close()
+    shaper.schedule = time_.schedule()
+    near, far = ((end, Recorder(time_)) for end in End.pair(shaper))
+    for end, transport in (near, far):
+        end.connection_made(cast("asyncio.Transport", transport))
+    return near, far
+
+
+def read(end: End, size: int) -> None:
+    """So many bytes come in."""
+    assert len(end.get_buffer(-1)) >= size
+    end.buffer_updated(size)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+def test_bytes_come_exactly_when_the_link_lets_them(direction: str) -> None:
+    """At the direction's rate as soon as all before them have passed, and one delay later: nor sooner nor later."""
+    time_ = ManualTime(now=100.0)
+    near, far = in_memory(LinkShape(up=8_000_000, down=4_000_000, delay=0.25), time_)
+    (source, _), (_, sink), rate = (near, far, 1_000_000) if direction == "up" else (far, near, 500_000)
+    read(source, 1448)
+    read(source, 724)
+    while len(sink.written) < 2:
+        time_.move()
+    assert sink.written == [
+        (pytest.approx(100.25 + 1448 / rate, abs=1e-9), 1448),
+        (pytest.approx(100.25 + (1448 + 724) / rate, abs=1e-9), 724),
+    ]
+
+
+def test_a_sender_is_stopped_by_a_tenth_of_a_second_of_bytes_and_read_again_at_half_of_that() -> None:
+    """As a router's buffer would."""
+    time_ = ManualTime(now=100.0)
+    (near, client), _ = in_memory(LinkShape(up=8_000_000, delay=0.25), time_)
+    for _ in range(4):
+        read(near, 25_000)
+        assert client.reading
+    read(near, 1_000)
+    assert not client.reading
+    while not client.reading:
+        time_.move()
+    assert time_.now == pytest.approx(100.051, abs=1e-9)
+
+
+def test_a_connection_is_opened_after_exactly_one_round_trip(run: Any) -> None:
+    """As TCP's handshake takes."""
+
+    async def main() -> None:
+        time_, opened = ManualTime(now=100.0), asyncio.Event()
+
+        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            opened.set()
+
+        async with target(accepted) as address:
+            shaper = Shaper(LinkShape(delay=0.25), address)
+            await shaper.start(time_.schedule())
+            _, writer = await connect(shaper.address)
+            while time_.armed == math.inf:
+                await asyncio.sleep(0.001)
+            assert not opened.is_set()
+            assert time_.move() == 100.5
+            await opened.wait()
+            writer.close()
+            await shaper.stop()
 
     run(main())
 

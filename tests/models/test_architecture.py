@@ -1,4 +1,4 @@
-"""What a network is: presets, names of models, and what is refused."""
+"""What a network is: presets, and what is refused."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from offramp.errors import InputError
-from offramp.models.architecture import PRESETS, Architecture, parse_exits, preset
+from offramp.models.architecture import PRESETS, Architecture, StandardCnn, preset
 
 NINE = st.sets(st.integers(1, 8)).map(lambda local: (*sorted(local), 9))
 
@@ -22,53 +22,7 @@ def small(**changes: object) -> Architecture:
         "channels": 1, "height": 8, "width": 8, "classes": ("a", "b"),
         "widths": (8, 8, 8), "pool_after": (1,), "exits": (1, 2, 3),
     }  # fmt: skip
-    return Architecture.model_validate(values | changes)
-
-
-@pytest.mark.parametrize("k", range(1, 9))
-def test_sem_k_has_exit_k_and_the_last(k: int) -> None:
-    """The paper's single-exit models SEM-1 to SEM-8 have one local exit."""
-    assert parse_exits(f"sem-{k}", 9) == (k, 9)
-    assert nine_blocks((k, 9)).name == f"sem-{k}"
-
-
-def test_mem_has_every_exit() -> None:
-    """The paper's multi-exit model has a local exit after each block."""
-    assert parse_exits("mem", 9) == (1, 2, 3, 4, 5, 6, 7, 8, 9)
-    assert nine_blocks(tuple(range(1, 10))).name == "mem"
-
-
-def test_standard_has_the_last_exit_only() -> None:
-    """The standard CNN answers at its end."""
-    assert parse_exits("standard", 9) == (9,)
-    assert nine_blocks((9,)).name == "standard"
-
-
-@pytest.mark.parametrize(
-    ("text", "exits"),
-    [("2,5", (2, 5, 9)), ("5,2", (2, 5, 9)), ("5, 2, 5", (2, 5, 9)), ("9", (9,)), ("3,9", (3, 9)), ("4", (4, 9))],
-)
-def test_a_list_of_exits_is_sorted_and_ends_at_the_last(text: str, exits: tuple[int, ...]) -> None:
-    """Order, repetition and the last exit need not be minded when typing."""
-    assert parse_exits(text, 9) == exits
-
-
-@given(NINE)
-def test_a_name_names_its_exits(exits: tuple[int, ...]) -> None:
-    """No two sets of exits share a name, and a name that can be typed gives its exits back."""
-    name = nine_blocks(exits).name
-    typed = name.removeprefix("exits-").replace("-", ",") if name.startswith("exits-") else name
-    assert parse_exits(typed, 9) == exits
-
-
-@pytest.mark.parametrize("text", ["", "sem-0", "sem-9", "sem", "MEM", "0", "10", "2,,5", "2,ten", "-1", "2.5"])
-def test_an_unknown_model_is_refused_with_the_choices(text: str) -> None:
-    """The message repeats what was typed and says what may be typed."""
-    with pytest.raises(InputError) as caught:
-        parse_exits(text, 9)
-    assert str(caught.value) == (
-        f"model {text!r}: unknown. Choose standard, sem-1 to sem-8, mem, or list exits between 1 and 9 like 2,5."
-    )
+    return StandardCnn.model_validate(values | changes)
 
 
 def test_an_unknown_preset_is_refused_with_the_choices() -> None:
@@ -76,6 +30,11 @@ def test_an_unknown_preset_is_refused_with_the_choices() -> None:
     with pytest.raises(InputError) as caught:
         preset("huge")
     assert str(caught.value) == "preset 'huge': unknown. Choose one of tiny, small, slim, full."
+
+
+def test_a_network_is_called_by_its_exits() -> None:
+    """As `artifacts.names` calls them."""
+    assert [nine_blocks(exits).name for exits in ((9,), (3, 9), (2, 5, 9))] == ["standard", "sem-3", "exits-2-5"]
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -118,4 +77,4 @@ def test_images_that_pool_down_to_one_pixel_are_enough() -> None:
 def test_an_architecture_survives_its_document(exits: tuple[int, ...]) -> None:
     """JSON and back gives the same architecture."""
     architecture = nine_blocks(exits)
-    assert Architecture.model_validate_json(architecture.model_dump_json()) == architecture
+    assert StandardCnn.model_validate_json(architecture.model_dump_json()) == architecture

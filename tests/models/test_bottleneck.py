@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from offramp.artifacts.names import parse_exits
 from offramp.errors import InputError
-from offramp.models.architecture import parse_exits, preset
+from offramp.models.architecture import preset
 from offramp.models.bottleneck import LEVELS, FakeQuantize
 from offramp.models.cnn import standard_cnn
 from offramp.models.count import count

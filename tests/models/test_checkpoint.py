@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from offramp.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ArtifactVersionError
-from offramp.models.architecture import Architecture
+from offramp.models.architecture import Architecture, StandardCnn
 from offramp.models.checkpoint import CARD, WEIGHTS, Checkpoint, ModelCard, write_checkpoint
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
@@ -17,7 +17,7 @@ from offramp.models.exit_net import ExitNet
 
 def architecture(width: int = 8) -> Architecture:
     """Three blocks on 8x8 images."""
-    return Architecture(
+    return StandardCnn(
         channels=1, height=8, width=8, classes=("a", "b"), widths=(width,) * 3, pool_after=(1,), exits=(2, 3)
     )
 
@@ -146,8 +146,27 @@ def test_an_unknown_version_is_named(folder: Path) -> None:
     """A later program's checkpoint is not guessed at."""
     edit(folder, version=99)
     assert refusal(folder, ArtifactVersionError) == (
-        f"{folder / CARD}: offramp.checkpoint version 99, and this program reads version 1. "
+        f"{folder / CARD}: offramp.checkpoint version 99, and this program reads version 2 and 1. "
         "Write it again with this program, or read it with the one that wrote it."
+    )
+
+
+def test_a_checkpoint_of_version_1_is_read(folder: Path) -> None:
+    """It named no family: there was one."""
+    expected = Checkpoint.open(folder).card
+    document = json.loads((folder / CARD).read_text())
+    assert document["architecture"].pop("family") == "standard-cnn"
+    edit(folder, version=1, architecture=document["architecture"])
+    assert Checkpoint.open(folder).card == expected
+
+
+def test_a_card_of_an_unknown_family_is_named(folder: Path) -> None:
+    """A network that this program cannot build."""
+    document = json.loads((folder / CARD).read_text())
+    edit(folder, architecture=document["architecture"] | {"family": "resnet"})
+    assert refusal(folder, ArtifactDamagedError) == (
+        f"{folder / CARD}: architecture: Value error, family 'resnet': unknown, expected one of standard-cnn. "
+        "(offramp.checkpoint)."
     )
 
 

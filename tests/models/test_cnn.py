@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from offramp.models.architecture import Architecture, preset
+from offramp.models.architecture import Architecture, StandardCnn, preset
 from offramp.models.cnn import standard_cnn
 
 TEN = tuple("0123456789")
@@ -20,7 +20,7 @@ def small(exits: tuple[int, ...] = (1, 2, 3), **changes: object) -> Architecture
     values: dict[str, object] = {
         "channels": 1, "height": 8, "width": 8, "classes": TEN, "widths": (8, 8, 8), "pool_after": (1,), "exits": exits,
     }  # fmt: skip
-    return Architecture.model_validate(values | changes)
+    return StandardCnn.model_validate(values | changes)
 
 
 def narrow_nine(exits: tuple[int, ...]) -> Architecture:

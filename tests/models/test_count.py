@@ -3,17 +3,18 @@
 import pytest
 import torch
 
-from offramp.models.architecture import PRESETS, Architecture, parse_exits, preset
+from offramp.artifacts.names import parse_exits
+from offramp.models.architecture import PRESETS, Architecture, StandardCnn, preset
 from offramp.models.cnn import standard_cnn
-from offramp.models.count import Cost, count
+from offramp.models.count import ModuleCost, count
 
 TEN = tuple("0123456789")
-SMALL = Architecture(
+SMALL = StandardCnn(
     channels=3, height=8, width=12, classes=TEN[:4], widths=(8, 12, 16), pool_after=(1, 2), exits=(1, 3)
 )
 
 
-def stages_by_hand(architecture: Architecture) -> dict[int, Cost]:
+def stages_by_hand(architecture: Architecture) -> dict[int, ModuleCost]:
     """Two 3x3 convolutions a block, k*k*cin*cout*h*w; two normalizations of two parameters a channel."""
     costs = {}
     (before, height, width) = architecture.shape
@@ -22,16 +23,16 @@ def stages_by_hand(architecture: Architecture) -> dict[int, Cost]:
         macs = weights * height * width
         if index in architecture.pool_after:
             height, width = height // 2, width // 2
-        costs[index] = Cost(macs, weights + 2 * 2 * after, (after, height, width))
+        costs[index] = ModuleCost(macs, weights + 2 * 2 * after, (after, height, width))
         before = after
     return costs
 
 
-def heads_by_hand(architecture: Architecture) -> dict[int, Cost]:
+def heads_by_hand(architecture: Architecture) -> dict[int, ModuleCost]:
     """A linear layer with a bias a class."""
     classes = len(architecture.classes)
     return {
-        exit_: Cost(
+        exit_: ModuleCost(
             architecture.widths[exit_ - 1] * classes, (architecture.widths[exit_ - 1] + 1) * classes, (classes,)
         )
         for exit_ in architecture.exits
@@ -44,7 +45,7 @@ def test_every_preset_costs_what_the_formula_says(name: str) -> None:
     architecture = preset(name).architecture(parse_exits("mem", 9), TEN)
     stages, heads = count(standard_cnn(architecture), architecture.shape)
     assert stages == stages_by_hand(architecture)
-    assert heads == {exit_: Cost(c.macs, c.parameters, (10,)) for exit_, c in heads_by_hand(architecture).items()}
+    assert heads == {exit_: ModuleCost(c.macs, c.parameters, (10,)) for exit_, c in heads_by_hand(architecture).items()}
 
 
 @pytest.mark.parametrize(("name", "millions"), [("tiny", 2.8), ("small", 11.6), ("slim", 88.2), ("full", 605.7)])
@@ -60,7 +61,7 @@ def test_oblong_images_and_changing_widths_are_counted() -> None:
     stages, heads = count(standard_cnn(SMALL), SMALL.shape)
     assert stages == stages_by_hand(SMALL)
     assert heads == heads_by_hand(SMALL)
-    assert stages[1] == Cost((27 * 8 + 72 * 8) * 96, 27 * 8 + 72 * 8 + 32, (8, 4, 6))
+    assert stages[1] == ModuleCost((27 * 8 + 72 * 8) * 96, 27 * 8 + 72 * 8 + 32, (8, 4, 6))
 
 
 def test_parameters_add_up_to_the_networks() -> None:

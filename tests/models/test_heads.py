@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from offramp.artifacts.names import parse_exits
 from offramp.errors import InputError
-from offramp.models.architecture import parse_exits, preset
+from offramp.models.architecture import preset
 from offramp.models.cnn import standard_cnn
 from offramp.models.count import count
 

@@ -8,6 +8,7 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS, Codec
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
@@ -18,8 +19,11 @@ from offramp.nodes.upstream import LocalCloud, RemoteCloud, Upstream
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.protocol.server import Server
+from offramp.runtime.choice import Choice
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
+
+ONE_THREAD = Engine(threads=1)
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 KINDS = ("local", "remote")
@@ -35,7 +39,7 @@ def image() -> Array:
 def served(skipping: Bundle) -> Iterator[str]:
     """The address of a cloud that runs requests together."""
     batcher = Batcher()
-    server = Server(tails(skipping, 1, batcher), "127.0.0.1", 0, max_batch=64)
+    server = Server(tails(skipping, batcher, Choice(ONE_THREAD)), "127.0.0.1", 0, max_batch=64)
     server.start()
     try:
         yield server.address
@@ -48,7 +52,7 @@ def served(skipping: Bundle) -> Iterator[str]:
 def cloud_of(kind: str, bundle: Bundle, address: str) -> Iterator[Upstream]:
     """A cloud in the process, or over the wire."""
     if kind == "local":
-        yield LocalCloud(bundle, threads=1)
+        yield LocalCloud(bundle, ONE_THREAD)
         return
     cloud = RemoteCloud(bundle, address)
     yield cloud
@@ -61,7 +65,7 @@ def test_what_goes_on_has_the_rows_of_both_tensors(
     skipping: Bundle, served: str, image: Array, kind: str, codec: Codec
 ) -> None:
     """Some leave, the others get the last exit's answer: what the whole graph says of the same rows."""
-    whole = open_span(skipping, SpanSpec(0, 2, (1, 2)), threads=1).run(image)
+    whole = open_span(skipping, SpanSpec(0, 2, (1, 2)), ONE_THREAD).run(image)
     with cloud_of(kind, skipping, served) as cloud:
         plan = Plan.of(1, 0.25, codec=codec)
         edge = Edge(skipping, plan, cloud, threads=1)
@@ -82,7 +86,7 @@ def test_each_tensor_travels_by_its_own_name_in_the_cut_s_codec(
     skipping: Bundle, served: str, image: Array, codec: Codec
 ) -> None:
     """And is encoded by its own scale."""
-    sent = open_span(skipping, SpanSpec(0, 1, gives=codec), threads=1).run(image)
+    sent = open_span(skipping, SpanSpec(0, 1, gives=codec), ONE_THREAD).run(image)
     dtype = {"fp32": np.float32, "fp16": np.float16, "uint8": np.uint8}[codec]
     assert {name: (array.shape, array.dtype) for name, array in sent.items()} == {
         "trunk": ((20, 2, 4, 4), dtype),
@@ -95,7 +99,7 @@ def test_each_tensor_travels_by_its_own_name_in_the_cut_s_codec(
         assert set(peer.metadata(name, WAIT).inputs) == {"trunk", "skip"}
         backwards = dict(reversed(sent.items()))
         found = peer.infer(name, backwards, timeout=WAIT).outputs["logits_2"]
-    there = open_span(skipping, SpanSpec(1, 2, (2,), takes=codec), threads=1)
+    there = open_span(skipping, SpanSpec(1, 2, (2,), takes=codec), ONE_THREAD)
     np.testing.assert_allclose(found, there.run(sent["trunk"], sent["skip"])["logits_2"], rtol=1e-5, atol=1e-6)
 
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,16 @@ from offramp.runtime.span import SpanSpec
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
+
+
+def test_there_is_a_tail_for_each_codec_that_a_cut_has(bundle: Bundle) -> None:
+    """And none for one that its features do not fit into."""
+    *others, at_8 = bundle.manifest.cuts
+    signed = at_8.model_copy(update={"codecs": {"fp32": at_8.codecs["fp32"]}, "scale": ()})
+    manifest = bundle.manifest.model_copy(update={"cuts": (*others, signed)})
+    names = [tail.name for tail in tails(replace(bundle, manifest=manifest))]
+    assert len(names) == 3 * 8 + 1
+    assert names[-3:] == ["tail-7-fp16", "tail-7-uint8", "tail-8"]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
@@ -23,6 +24,8 @@ from offramp.nodes.upstream import Finished, LocalCloud, at_once
 from offramp.protocol.served import Array, Call
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
+
+ONE_THREAD = Engine(threads=1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def image(bundle: Bundle, digits: Splits) -> Array:
 
 def device_of(bundle: Bundle, plan: Plan) -> Edge:
     """Three tiers by one plan, each of which knows the next."""
-    cloud = LocalCloud(bundle, threads=1)
+    cloud = LocalCloud(bundle, ONE_THREAD)
     middle = Middle(Edge(bundle, plan, cloud, threads=1, tier=Tier.EDGE))
     return Edge(bundle, plan, middle, threads=1, tier=Tier.DEVICE)
 
@@ -127,7 +130,7 @@ def test_features_cross_each_cut_in_its_own_codec(
     bundle: Bundle, predictions: Predictions, image: Array, plan: Plan
 ) -> None:
     """One that a tier only hands on in another is translated."""
-    middle = Middle(Edge(bundle, plan, LocalCloud(bundle, threads=1), threads=1))
+    middle = Middle(Edge(bundle, plan, LocalCloud(bundle, ONE_THREAD), threads=1))
     device = Edge(bundle, plan, middle, threads=1, tier=Tier.DEVICE)
     (flight,) = device.parts(image)
     assert isinstance(flight, Flight)
@@ -154,7 +157,7 @@ def test_features_cross_each_cut_in_its_own_codec(
 )
 def test_a_tier_s_input_is_checked(bundle: Bundle, batch: Array | dict[str, Array], message: str) -> None:
     """It comes from another node."""
-    edge = Edge(bundle, three(relay(3), left_at(5, 0.2)), LocalCloud(bundle, threads=1), threads=1)
+    edge = Edge(bundle, three(relay(3), left_at(5, 0.2)), LocalCloud(bundle, ONE_THREAD), threads=1)
     with pytest.raises(InputError) as caught:
         edge.infer(batch)
     assert str(caught.value) == message
@@ -162,17 +165,17 @@ def test_a_tier_s_input_is_checked(bundle: Bundle, batch: Array | dict[str, Arra
 
 def test_the_only_tensor_of_a_tier_s_input_need_not_be_named(bundle: Bundle, image: Array) -> None:
     """Nor need the first tier's images, and they may be."""
-    features = open_span(bundle, SpanSpec(0, 3, gives="fp32"), threads=1).run(image[:4])
-    edge = Edge(bundle, three(relay(3), left_at(5, 0.2)), LocalCloud(bundle, threads=1), threads=1)
+    features = open_span(bundle, SpanSpec(0, 3, gives="fp32"), ONE_THREAD).run(image[:4])
+    edge = Edge(bundle, three(relay(3), left_at(5, 0.2)), LocalCloud(bundle, ONE_THREAD), threads=1)
     same(edge.infer(features["features_3"]), edge.infer(features))
-    first = Edge(bundle, FIRST, LocalCloud(bundle, threads=1), threads=1)
+    first = Edge(bundle, FIRST, LocalCloud(bundle, ONE_THREAD), threads=1)
     same(first.infer({"image": image[:4]}), first.infer(image[:4]))
 
 
 def test_a_node_without_a_part_in_the_plan_is_refused(bundle: Bundle) -> None:
     """It would not know where to begin."""
     with pytest.raises(InputError) as caught:
-        Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle, threads=1), threads=1, tier=Tier.DEVICE)
+        Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle, ONE_THREAD), threads=1, tier=Tier.DEVICE)
     assert str(caught.value) == "plan: it is for edge, and this node is the device. Give it a plan for it."
 
 
@@ -186,7 +189,7 @@ FIRST, SECOND = Plan.of(2, 0.3), Plan.of(5, 0.2)
 
 def test_a_batch_ends_by_the_course_that_it_began_by(bundle: Bundle, predictions: Predictions, image: Array) -> None:
     """Swapped between two of its parts: the next batch begins by the new one, and the model tells of that."""
-    edge = Edge(bundle, FIRST, LocalCloud(bundle, threads=1), threads=1)
+    edge = Edge(bundle, FIRST, LocalCloud(bundle, ONE_THREAD), threads=1)
     model = EdgeModel(edge)
     batch = edge.parts(image)
     left = next(batch)
@@ -207,7 +210,7 @@ def test_a_batch_ends_by_the_course_that_it_began_by(bundle: Bundle, predictions
 
 def test_a_request_s_options_change_the_plan_in_force(bundle: Bundle, image: Array) -> None:
     """And not the one that was in force when the model was made."""
-    edge = Edge(bundle, FIRST, LocalCloud(bundle, threads=1), threads=1)
+    edge = Edge(bundle, FIRST, LocalCloud(bundle, ONE_THREAD), threads=1)
     model = EdgeModel(edge)
     call = Call({"image": image[:8]}, {"threshold": 1.0})
     for plan in (FIRST, SECOND, FIRST):
@@ -220,7 +223,7 @@ def test_a_request_s_options_change_the_plan_in_force(bundle: Bundle, image: Arr
 
 def test_spans_of_a_course_that_is_left_are_kept_as_those_of_requests_are(bundle: Bundle) -> None:
     """No longer for good."""
-    edge = Edge(bundle, FIRST, LocalCloud(bundle, threads=1), threads=1)
+    edge = Edge(bundle, FIRST, LocalCloud(bundle, ONE_THREAD), threads=1)
     before, spec = dict(edge.spans.own), SpanSpec(0, 5, (5,), "fp32")
     edge.follow(SECOND)
     assert list(edge.spans.own) == [spec]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
@@ -15,6 +16,8 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
 from offramp.nodes.upstream import Finished, LocalCloud, at_once
 from offramp.runtime.choice import Choice
+
+ONE_THREAD = Engine(threads=1)
 
 
 def images(bundle: Bundle) -> Any:
@@ -76,14 +79,14 @@ def test_without_a_cloud_everything_is_answered_here(bundle: Bundle, plan: Plan,
 )
 def test_a_cascade_that_cannot_be_is_refused(bundle: Bundle, plan: Plan | None, version: str, message: str) -> None:
     """Features are of one network, images of any."""
-    edge = Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle, threads=1), threads=1)
+    edge = Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle, ONE_THREAD), threads=1)
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         edge.infer(images(bundle), plan=plan, cloud_version=version)
 
 
 def test_a_cascade_to_the_edge_s_own_network_is_the_call_without(bundle: Bundle) -> None:
     """Named or not, it is the same network."""
-    edge = Edge(bundle, Plan.of(3, 0.0, cut=0, codec="uint8"), LocalCloud(bundle, threads=1), threads=1)
+    edge = Edge(bundle, Plan.of(3, 0.0, cut=0, codec="uint8"), LocalCloud(bundle, ONE_THREAD), threads=1)
     named, unnamed = edge.infer(images(bundle), cloud_version=bundle.id), edge.infer(images(bundle))
     assert np.array_equal(named.probabilities, unnamed.probabilities)
     assert named.exit.tolist() == [9, 9]
@@ -103,7 +106,7 @@ class Another(LocalCloud):
 
 def test_the_answers_of_a_cascade_say_the_other_network_s_exit(bundle: Bundle) -> None:
     """Not the edge's own last one."""
-    cloud = Another(bundle, threads=1)
+    cloud = Another(bundle, ONE_THREAD)
     edge = Edge(bundle, Plan.of(3, 0.0, cut=0, codec="uint8"), cloud, threads=1)
     answers = edge.infer(images(bundle), cloud_version="another")
     assert (answers.exit.tolist(), answers.tier.tolist()) == ([5, 5], [Tier.CLOUD, Tier.CLOUD])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import Splits
@@ -22,8 +23,18 @@ from offramp.protocol.served import Array, Call, Pending, Reply, Result
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
 
+ONE_THREAD = Engine(threads=1)
+
 WAIT = 30.0  # seconds after which a test that hangs fails
 PLAN = Plan.checked(active=[{"exit": 2, "threshold": 0.2}, {"exit": 5, "threshold": 0.1}], cut=5)
+
+
+class Bounded(Future[Finished]):
+    """Who waits on its own thread for an answer that never comes fails, and does not hang."""
+
+    def result(self, timeout: float | None = None) -> Finished:
+        """Wait, and not for ever."""
+        return super().result(WAIT if timeout is None else timeout)
 
 
 class Silent:
@@ -39,7 +50,7 @@ class Silent:
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
     ) -> Future[Finished]:
         """Take note."""
-        self.asked.append((flight, to, Future()))
+        self.asked.append((flight, to, Bounded()))
         return self.asked[-1][2]
 
     def answer(self, position: int) -> None:
@@ -93,7 +104,7 @@ def test_a_flight_has_the_last_local_answer_of_its_rows(
     expected = Judged.of(predictions.at(5)[flight.rows])
     np.testing.assert_allclose(flight.judged.probabilities, expected.probabilities, rtol=0, atol=1e-4)
     np.testing.assert_allclose(flight.judged.scores, expected.scores, rtol=0, atol=1e-3)
-    expected_features = open_span(bundle, SpanSpec(0, 5, gives="fp32"), threads=1).run(image[flight.rows])
+    expected_features = open_span(bundle, SpanSpec(0, 5, gives="fp32"), ONE_THREAD).run(image[flight.rows])
     assert list(flight.features) == list(expected_features)
     for name, values in flight.features.items():
         np.testing.assert_allclose(values, expected_features[name], rtol=0, atol=1e-4)

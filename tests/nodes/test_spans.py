@@ -8,11 +8,14 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.nodes.edge import Edge
 from offramp.nodes.spans import KEPT, Spans
 from offramp.nodes.upstream import LocalCloud
 from offramp.runtime.span import SpanSpec
+
+ONE_THREAD = Engine(threads=1)
 
 SPECS = [SpanSpec(0, exit_, (exit_,)) for exit_ in range(1, 6)]
 
@@ -20,7 +23,7 @@ SPECS = [SpanSpec(0, exit_, (exit_,)) for exit_ in range(1, 6)]
 @pytest.fixture
 def spans(bundle: Bundle) -> Spans:
     """Three at once."""
-    return Spans(bundle, threads=1, kept=3)
+    return Spans(bundle, ONE_THREAD, kept=3)
 
 
 def test_a_span_is_opened_once(spans: Spans) -> None:
@@ -55,7 +58,7 @@ def test_what_an_edge_runs_by_its_own_plan_is_never_let_go(spans: Spans) -> None
 
 def test_requests_make_an_edge_keep_no_more_than_the_bound(bundle: Bundle) -> None:
     """By every plan that a request can name, and each is answered."""
-    edge = Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle, threads=1), threads=1)
+    edge = Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle, ONE_THREAD), threads=1)
     own = dict(edge.spans.own)
     image = np.full((2, *bundle.manifest.preprocessing.shape), 0.5, np.float32)
     asked = 0

@@ -13,12 +13,15 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnreachableError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
+
+ONE_THREAD = Engine(threads=1)
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 
@@ -208,7 +211,7 @@ def test_another_network_of_other_classes_is_refused(bundle: Bundle) -> None:
 
 def test_a_cloud_in_the_same_process_has_one_network(bundle: Bundle) -> None:
     """Its own, which may be named."""
-    cloud = LocalCloud(bundle, threads=1)
+    cloud = LocalCloud(bundle, ONE_THREAD)
     assert cloud.finish(images(bundle), WAIT, None, bundle.id).result(WAIT).answers is not None
     with pytest.raises(InputError) as caught:
         cloud.finish(images(bundle), WAIT, None, "another").result(WAIT)

@@ -1,15 +1,18 @@
 """The supervisor of worker processes, with workers as small as they can be."""
 
-import os
+import re
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
+from processes import children, ended
+from until import until
+
 WAIT = 60.0
+DIED = re.compile(r"worker (?P<number>\d) \(process \d+\) died \(exit code 3\): started again in (?P<pause>\S+) s\n")
 NODE = """
 import sys
 from offramp.children import Child
@@ -73,15 +76,16 @@ def test_workers_that_keep_dying_are_started_ever_more_slowly(tmp_path: Path) ->
         assert supervisor.stderr is not None
         assert supervisor.stdout.readline() == "ready all\n"
         (tmp_path / "code").write_text("3")
-        said = [supervisor.stderr.readline() for _ in range(6)]
+        pauses: dict[str, list[str]] = {"1": [], "2": []}
+        while min(map(len, pauses.values())) < 3:
+            died = DIED.fullmatch(line := supervisor.stderr.readline())
+            assert died, line
+            pauses[died["number"]].append(died["pause"])
         supervisor.send_signal(signal.SIGTERM)
         supervisor.communicate(timeout=WAIT)
     assert supervisor.returncode == 0
-    for number in (1, 2):
-        pauses = [
-            line.split("died (exit code 3): started again in ")[1] for line in said if f"worker {number} " in line
-        ]
-        assert pauses == ["0.1 s\n", "0.2 s\n", "0.4 s\n", "0.8 s\n"][: len(pauses)]
+    for said in pauses.values():
+        assert said == ["0.1", "0.2", "0.4", "0.8", "1.6", "3.2", "6.4", "10"][: len(said)]
 
 
 def test_a_worker_that_does_not_end_is_killed_after_the_grace(tmp_path: Path) -> None:
@@ -102,14 +106,10 @@ def test_a_signal_at_any_moment_ends_the_node(tmp_path: Path, number: signal.Sig
     """Also before the workers are ready."""
     slow = "import time; time.sleep(600)"
     with node(slow, tmp_path) as supervisor:
-        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
-        for _ in range(600):
-            if len(pids := children.read_text().split()) == 2:
-                break
-            threading.Event().wait(0.1)
+        until(lambda: len(children(supervisor.pid)) == 2)
+        workers = children(supervisor.pid)
         supervisor.send_signal(number)
         supervisor.communicate(timeout=WAIT)
     assert supervisor.returncode == 0
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(pid), 0)
+    assert len(workers) == 2
+    assert all(map(ended, workers))

@@ -10,11 +10,11 @@ import pytest
 
 from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
 from offramp.artifacts.model_result import ModelResult, TrainingPoint
+from offramp.artifacts.names import parse_exits
 from offramp.artifacts.outcome import Outcome
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.suite import RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.data.parquet import CIFAR10_CLASSES
-from offramp.models.architecture import parse_exits
 from offramp.paper.experiment import Experiment
 from offramp.paper.reproduction import Agreed, Repeat, Reproduction, Row, Setup, Trained
 

@@ -7,21 +7,13 @@ import pytest
 
 from offramp.errors import InputError, TooLargeError
 from offramp.protocol.data_plane import CONSUMED, DataPlane
-from offramp.protocol.served import Call, Result
-from offramp.protocol.work import Steps
+from offramp.protocol.served import Call
 
 
 @pytest.fixture
 def plane(double: Any) -> DataPlane:
     """Of one model."""
     return DataPlane([double], max_batch=4)
-
-
-def whole(steps: Steps[Result]) -> Result:
-    """The one result of a request that waits for nobody."""
-    (result,) = steps
-    assert isinstance(result, Result)
-    return result
 
 
 def call(rows: int = 2, **parameters: Any) -> Call:
@@ -50,7 +42,7 @@ def test_a_deadline_is_the_earlier_of_the_connection_s_and_the_request_s(
 ) -> None:
     """The request's is Triton's `timeout`, in microseconds."""
     parameters = {} if parameter is None else {"timeout": parameter}
-    whole(plane.infer(double, Call(call().inputs, parameters, connection)))
+    plane.infer(double, Call(call().inputs, parameters, connection))
     assert double.calls[0].timeout == seconds
 
 
@@ -69,44 +61,44 @@ def test_a_deadline_is_the_earlier_of_the_connection_s_and_the_request_s(
 def test_a_deadline_that_is_none_is_said(plane: DataPlane, double: Any, value: Any, message: str) -> None:
     """Before the model is asked."""
     with pytest.raises(InputError) as caught:
-        whole(plane.infer(double, Call(call().inputs, {"timeout": value})))
+        plane.infer(double, Call(call().inputs, {"timeout": value}))
     assert str(caught.value) == message
     assert double.calls == []
 
 
 def test_parameters_come_back_with_the_answer_s_own(plane: DataPlane, double: Any) -> None:
     """A client finds its marks again."""
-    result = whole(plane.infer(double, call(mark="a", number=3, deep=True)))
+    result = plane.infer(double, call(mark="a", number=3, deep=True))
     assert result.parameters == {"mark": "a", "number": 3, "deep": True, "rows": 2}
 
 
 def test_what_the_answer_says_goes_before_what_was_asked(plane: DataPlane, double: Any) -> None:
     """A parameter of the same name is the answer's."""
-    assert whole(plane.infer(double, call(rows=1))).parameters == {"rows": 1}
-    assert whole(plane.infer(double, Call(call().inputs, {"rows": 99}))).parameters == {"rows": 2}
+    assert plane.infer(double, call(rows=1)).parameters == {"rows": 1}
+    assert plane.infer(double, Call(call().inputs, {"rows": 99})).parameters == {"rows": 2}
 
 
 def test_parameters_that_the_protocol_consumes_do_not_come_back(plane: DataPlane, double: Any) -> None:
     """A secret token least of all."""
     consumed: dict[str, Any] = dict.fromkeys(CONSUMED, "x") | {"timeout": 1_000_000}
-    assert whole(plane.infer(double, Call(call().inputs, consumed))).parameters == {"rows": 2}
+    assert plane.infer(double, Call(call().inputs, consumed)).parameters == {"rows": 2}
 
 
 def test_all_outputs_come_where_none_is_asked_for(plane: DataPlane, double: Any) -> None:
     """In the model's order."""
-    assert list(whole(plane.infer(double, call())).outputs) == ["twice", "word"]
+    assert list(plane.infer(double, call()).outputs) == ["twice", "word"]
 
 
 def test_the_outputs_asked_for_come_alone(plane: DataPlane, double: Any) -> None:
     """In the order in which they were asked for."""
-    assert list(whole(plane.infer(double, call(), ["word"])).outputs) == ["word"]
-    assert list(whole(plane.infer(double, call(), ["word", "twice"])).outputs) == ["word", "twice"]
+    assert list(plane.infer(double, call(), ["word"]).outputs) == ["word"]
+    assert list(plane.infer(double, call(), ["word", "twice"]).outputs) == ["word", "twice"]
 
 
 def test_an_output_that_there_is_not_is_said_before_the_model_is_asked(plane: DataPlane, double: Any) -> None:
     """With those that there are."""
     with pytest.raises(InputError) as caught:
-        whole(plane.infer(double, call(), ["twice", "thrice"]))
+        plane.infer(double, call(), ["twice", "thrice"])
     assert str(caught.value) == "output 'thrice': double gives twice, word."
     assert double.calls == []
 
@@ -114,7 +106,7 @@ def test_an_output_that_there_is_not_is_said_before_the_model_is_asked(plane: Da
 def test_a_batch_over_the_bound_is_refused_before_the_model_is_asked(plane: DataPlane, double: Any) -> None:
     """Whole or in parts."""
     with pytest.raises(TooLargeError):
-        whole(plane.infer(double, call(rows=5)))
+        plane.infer(double, call(rows=5))
     with pytest.raises(TooLargeError):
         next(plane.stream(double, call(rows=5)))
     assert double.calls == []
@@ -130,10 +122,10 @@ def test_parts_are_given_as_they_come(plane: DataPlane, double: Any) -> None:
 
 def test_answers_and_failures_are_counted(plane: DataPlane, double: Any) -> None:
     """What was refused is a failure too; an answer in parts is one."""
-    whole(plane.infer(double, call()))
+    plane.infer(double, call())
     list(plane.stream(double, call()))
     with pytest.raises(InputError):
-        whole(plane.infer(double, call(), ["thrice"]))
+        plane.infer(double, call(), ["thrice"])
     found = plane.statistics.of(double)
     assert found["inference_count"] == 4
     assert {kind: stats["count"] for kind, stats in found["inference_stats"].items()} == {"success": 2, "fail": 1}

@@ -17,7 +17,6 @@ import pytest
 from offramp._version import __version__
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HEADERS, HttpServer
-from offramp.protocol.loop import Loop
 from offramp.protocol.rest_app import Application
 from offramp.protocol.server import Server
 from until import until
@@ -550,11 +549,10 @@ def running(model: Any, *, silence: float) -> Iterator[Small]:
     """A model, its application, and a server of it with bounds of its own."""
     with ThreadPoolExecutor(2) as pool:
         application = Application(DataPlane([model], 4), pool, most=1000, silence=silence)
-        side, loop = HttpServer(application, "127.0.0.1", 0, keep_alive=silence), Loop("http")
-        loop.run(side.start())
+        side = HttpServer(application, "127.0.0.1", 0, keep_alive=silence)
+        side.start()
         yield model, application, side
-        loop.run(side.stop(WAIT))
-        loop.close()
+        side.stop(WAIT)
 
 
 @pytest.fixture

@@ -330,7 +330,7 @@ def test_requests_that_wait_for_others_hold_no_thread(small: Server, asking: Ask
         answers = [json.loads(client.getresponse().read())["outputs"][0]["data"] for client in https]
         assert answers == [[101 * number] for number in range(64, 128)]
         assert peer.statistics("asking")["asking", "1"].samples == 129
-    assert asking.finished_on == {"call"}
+    assert asking.finished_on == {"grpc", "http"}
 
 
 def test_the_time_of_a_request_that_waits_for_others_counts(small: Server, asking: Asking) -> None:

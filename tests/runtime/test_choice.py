@@ -82,6 +82,7 @@ def test_auto_times_both_and_says_what_it_found(bundle: Bundle) -> None:
     """The reason holds the figures of both runtimes at both batch sizes; precision stays fp32 without matrix units."""
     found = choose(bundle, WHOLE, threads=1)
 
+    assert found.engine.threads == 1
     first, second = found.why.split("; ")
     assert first.startswith("batch 1: ")
     assert second.startswith("batch 32: ")
@@ -99,7 +100,7 @@ def test_auto_times_both_and_says_what_it_found(bundle: Bundle) -> None:
 def test_a_measurement_has_a_figure_for_each_batch_size(bundle: Bundle) -> None:
     """In milliseconds, above zero, for both runtimes; spans that take uint8 are timed on uint8."""
     spec = SpanSpec(3, LAST, (LAST,), takes="uint8")
-    timings = measure(bundle, spec, Engine(), Engine("openvino"), 1)
+    timings = measure(bundle, spec, Engine(threads=1), Engine("openvino", threads=1))
     assert tuple(timing.batch for timing in timings) == BATCHES
     assert all(timing.onnxruntime > 0 and timing.openvino > 0 for timing in timings)
 

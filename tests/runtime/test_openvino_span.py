@@ -100,7 +100,7 @@ def test_features_arrive_in_their_codec(
 
 def test_threads_share_a_span(bundle: Bundle, image: npt.NDArray[np.float32]) -> None:
     """Called from eight threads at once with batches of several sizes, each gets its own answer, bit for bit."""
-    span = open_span(bundle, SpanSpec(0, LAST, (3, LAST)), 2, OPENVINO)
+    span = open_span(bundle, SpanSpec(0, LAST, (3, LAST)), Engine("openvino", threads=2))
     batches = [image[start : start + size] for start in range(16) for size in (1, 5, 16)]
     alone = [span.run(batch) for batch in batches]
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offramp.artifacts.bundle import GRAPH, Bundle, features_name, logits_name
+from offramp.artifacts.engine import Engine
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.runtime.cut import extract
@@ -106,12 +107,19 @@ def test_one_session_answers_several_threads_at_once(
     assert not np.allclose(alone[0][0], alone[1][0])
 
 
+def test_a_span_computes_on_its_engines_threads(bundle: Bundle) -> None:
+    """And on no other number, which a node's share of the machine rests on."""
+    spans = [open_span(bundle, SpanSpec(0, 2, (2,)), Engine(threads=threads)) for threads in (1, 3)]
+    used = [span.session.get_session_options().intra_op_num_threads for span in spans if isinstance(span, OnnxSpan)]
+    assert used == [1, 3]
+
+
 @pytest.mark.parametrize("threads", [0, 1, 2])
 def test_the_number_of_threads_changes_no_answer(
     bundle: Bundle, image: npt.NDArray[np.float32], whole: Tensors, threads: int
 ) -> None:
     """It is a matter of speed."""
-    found = open_span(bundle, SpanSpec(0, LAST, (LAST,)), threads).run(image)
+    found = open_span(bundle, SpanSpec(0, LAST, (LAST,)), Engine(threads=threads)).run(image)
     agree(found["logits_9"], whole["logits_9"])
 
 

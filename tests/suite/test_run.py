@@ -13,7 +13,7 @@ from offramp.errors import InputError, TrainingError
 from offramp.exits.evaluation import accuracy_at
 from offramp.models.checkpoint import Checkpoint
 from offramp.suite.budget import Clock
-from offramp.suite.run import model_names, run_suite, suite_settings
+from offramp.suite.run import run_suite, suite_settings
 from offramp.train.loop import STATE
 from offramp.train.recipe import RECIPES
 from offramp.train.regimes.settings import RegimeSettings
@@ -44,11 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     run_suite(settings(), out, thresholds=THRESHOLDS, clock=Clock(None), console=QUIET)
     return out
-
-
-def test_all_stands_for_the_papers_models() -> None:
-    """The standard network, a SEM for each boundary, and MEM."""
-    assert model_names("all", 9) == ("standard", *(f"sem-{k}" for k in range(1, 9)), "mem")
 
 
 def test_single_exit_models_are_trained_under_the_first_regime_alone() -> None:

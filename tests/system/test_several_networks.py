@@ -16,6 +16,7 @@ from PIL import Image
 
 from command_line import Node, running
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.names import parse_exits
 from offramp.artifacts.plan import Plan
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive
@@ -26,7 +27,7 @@ from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.evaluation import route
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
-from offramp.models.architecture import parse_exits, preset
+from offramp.models.architecture import preset
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 from offramp.train.loop import Run, train

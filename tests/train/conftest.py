@@ -4,7 +4,7 @@ import pytest
 
 from offramp.data.digits import digits as all_digits
 from offramp.data.image_set import Splits, split
-from offramp.models.architecture import Architecture
+from offramp.models.architecture import Architecture, StandardCnn
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def few() -> Splits:
 @pytest.fixture(scope="session")
 def minute() -> Architecture:
     """Three narrow blocks, each with an exit."""
-    return Architecture(
+    return StandardCnn(
         channels=1,
         height=8,
         width=8,

@@ -26,7 +26,7 @@ import sys, time
 from pathlib import Path
 from offramp.data.digits import digits
 from offramp.data.image_set import split
-from offramp.models.architecture import Architecture
+from offramp.models.architecture import StandardCnn
 from offramp.train.loop import Run, train
 from offramp.train.recipe import RECIPES
 
@@ -39,7 +39,7 @@ class Waits:
         pass
 
 out, architecture, recipe = sys.argv[1:]
-run = Run(Architecture.model_validate_json(architecture), RECIPES[recipe].but(epochs=5), "digits", 0)
+run = Run(StandardCnn.model_validate_json(architecture), RECIPES[recipe].but(epochs=5), "digits", 0)
 train(run, split(digits().rows(slice(0, 400)), None, 0), Path(out), observers=[Waits()])
 """
 

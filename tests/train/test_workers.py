@@ -30,7 +30,7 @@ import torch
 from torch import distributed
 from offramp.data.digits import digits
 from offramp.data.image_set import split
-from offramp.models.architecture import Architecture
+from offramp.models.architecture import StandardCnn
 from offramp.train.loop import Run, train
 from offramp.train.recipe import RECIPES
 from offramp.train.workers import workers
@@ -41,7 +41,7 @@ tensors = [torch.full((2, 2), float(team.rank)), torch.tensor([team.rank]), torc
 team.average(tensors)
 assert [tensor.tolist() for tensor in tensors] == [[[0.5, 0.5], [0.5, 0.5]], [team.rank], 5.0], tensors
 recipe = RECIPES["digits"].but(epochs=5, regime="distill")
-run = Run(Architecture.model_validate_json(architecture), recipe, "digits", 0)
+run = Run(StandardCnn.model_validate_json(architecture), recipe, "digits", 0)
 train(run, split(digits(), None, 0), Path(out))
 distributed.destroy_process_group()
 """

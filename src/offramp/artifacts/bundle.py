@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
+from offramp.artifacts.macs import macs_until
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
@@ -87,7 +88,8 @@ class CodecResult(Frozen):
 class CutSpec(Frozen):
     """How features cross a boundary.
 
-    `scale` is of uint8: one step of each channel, or of all (the image); of several tensors, by name.
+    `scale` is of uint8: one step of each channel, or of all (the image); of several tensors, by name. Features that
+    uint8 cannot hold have none, and no uint8 among their codecs.
     """
 
     boundary: int
@@ -189,11 +191,6 @@ class Manifest(Document):
         several = any(isinstance(stage.shape, dict) for stage in self.stages)
         return {"format": self.FORMAT, "version": self.VERSION if several else 1, **handler(self)}
 
-    @classmethod
-    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Version 1 is what version 2 says of one tensor at each boundary."""
-        return fields
-
     @property
     def exits(self) -> tuple[int, ...]:
         """Every exit the bundle has, the last one included."""
@@ -230,14 +227,25 @@ class Manifest(Document):
             raise InputError(f"cut {boundary}: {self.model} can be cut at {places}. Choose one of them.")
         return found[boundary]
 
-    def check_cut(self, boundary: int) -> int:
-        """Give `boundary` back if the network can be cut there or ends there."""
-        return boundary if boundary == self.last else self.cut(boundary).boundary
+    def check_cut(self, boundary: int, codec: Codec = "fp32") -> int:
+        """Give `boundary` back if the network ends there, or can be cut there with features in a codec."""
+        if boundary != self.last and (why := self.lacks(boundary, codec)):
+            raise InputError(f"codec {codec}: {why}. Choose {' or '.join(self.cut(boundary).codecs)}.")
+        return boundary
+
+    def lacks(self, boundary: int, codec: Codec) -> str:
+        """Why features cannot cross a cut in a codec; nothing where they can."""
+        if codec in self.cut(boundary).codecs:
+            return ""
+        others = [len(shape) + 1 for shape in self.tensors(boundary).values() if len(shape) != 3]
+        found = f"have {others[0]} dimensions" if others else "go below 0"
+        return f"at cut {boundary} the features of {self.model} {found}, and it is of 4, none of them below 0"
 
     def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
         """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""
+        stages = {stage.index: stage.macs for stage in self.stages}
         heads = {head.exit: head.macs for head in self.heads}
-        return sum(stage.macs for stage in self.stages[:exit_]) + sum(heads[k] for k in {*active, exit_} if k <= exit_)
+        return macs_until(exit_, stages, heads, active)
 
 
 @dataclass(frozen=True)

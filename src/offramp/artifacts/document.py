@@ -56,16 +56,19 @@ class Document(Frozen):
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        """Give the fields of an older version as those of this one."""
-        raise NotImplementedError
+        """Give the fields of an older version as those of this one: the same, where a class says nothing else."""
+        return fields
 
     @model_serializer(mode="wrap")
     def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         return {"format": self.FORMAT, "version": self.VERSION, **handler(self)}
 
     @classmethod
-    def parse(cls, text: str | bytes, origin: str) -> Self:
-        """Read the document from JSON text; `origin` is what messages call it, most often a path."""
+    def parse(cls, text: str | bytes, origin: str, context: object = None) -> Self:
+        """Read the document from JSON text; `origin` is what messages call it, most often a path.
+
+        `context` is what a class's own validators are given.
+        """
         try:
             raw = json.loads(text)
         except (ValueError, RecursionError) as error:  # a thousand opening brackets are no ValueError
@@ -82,16 +85,16 @@ class Document(Frozen):
                 "wrote it."
             )
         try:
-            return cls.model_validate(raw)
+            return cls.model_validate(raw, context=context)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "document"
             raise ArtifactDamagedError(f"{origin}: {where}: {first['msg']} ({cls.FORMAT}).") from error
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, context: object = None) -> Self:
         """Read the document from a file."""
-        return cls.parse(read_bytes(path), str(path))
+        return cls.parse(read_bytes(path), str(path), context)
 
     def to_json(self) -> str:
         """Give the document as indented JSON text with a closing newline."""

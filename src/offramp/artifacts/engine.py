@@ -1,4 +1,4 @@
-"""What computes a network: a runtime, and the precision that it multiplies in."""
+"""What computes a network: a runtime, the precision that it multiplies in, and the threads that it does so on."""
 
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,10 +12,11 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 @dataclass(frozen=True)
 class Engine:
-    """A runtime and a precision: together they decide what a span computes, up to rounding."""
+    """A runtime and a precision, which decide what a span computes, up to rounding; and on how many threads."""
 
     runtime: Runtime = "onnxruntime"
     precision: Precision = "fp32"
+    threads: int = 0  # 0: one for every core
 
     def __str__(self) -> str:
         return f"{self.runtime} {self.precision}"

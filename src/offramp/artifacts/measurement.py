@@ -1,6 +1,5 @@
 """What a measurement of running nodes gives: the document that `offramp bench` writes, with its conditions."""
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,7 +9,6 @@ from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.outcome import Outcome, Over, outcome_of_v1
 from offramp.artifacts.plan import Plan, plan_of_v1
 from offramp.artifacts.scenario import Load
-from offramp.machine import commit, cores, processor
 
 
 class Latency(Frozen):
@@ -34,7 +32,7 @@ Latencies = dict[Over, Latency]  # by the tier that answered, and over all; one 
 
 
 class Conditions(Frozen):
-    """What a figure was measured under. A figure without these is not a figure."""
+    """What a figure was measured under; `machine.here` knows the first of them. A figure without is not a figure."""
 
     commit: str
     hardware: str
@@ -44,20 +42,6 @@ class Conditions(Frozen):
     runtime: str
     dtype: str
     date: str
-
-    @classmethod
-    def here(cls, *, batch_size: int, link: str, runtime: str, dtype: str = "fp32") -> Self:
-        """Describe this machine at this moment."""
-        return cls(
-            commit=commit(),
-            hardware=processor(),
-            cores=cores(),
-            batch_size=batch_size,
-            link=link,
-            runtime=runtime,
-            dtype=dtype,
-            date=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
 
 
 class Measurement(Document):

@@ -258,7 +258,7 @@ class Plan(Document):
         for part in self.tiers.values():
             for active in part.active:
                 manifest.check_exit(active.exit)
-            manifest.check_cut(part.cut)
+            manifest.check_cut(part.cut, part.codec)
         return self
 
     @classmethod

@@ -8,6 +8,7 @@ from pydantic import Field
 from offramp.artifacts.bundle import MANIFEST
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.model_result import TrainingPoint
+from offramp.artifacts.names import single
 from offramp.artifacts.outcome import Outcome, outcome_of_v1
 from offramp.errors import ArtifactMissingError, InputError
 
@@ -55,15 +56,6 @@ class SuiteSettings(Frozen):
             for model in self.models
             if regime == self.regimes[0] or self.cross or not single(model)
         )
-
-
-def single(model: str) -> bool:
-    """Whether a model, by its name, has at most one local exit.
-
-    >>> single("standard"), single("sem-3"), single("mem"), single("exits-2-5")
-    (True, True, False, False)
-    """
-    return model == "standard" or model.startswith("sem-")
 
 
 class Tiered(Frozen):

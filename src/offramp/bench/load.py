@@ -17,7 +17,7 @@ from offramp.errors import DeadlineError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-PATIENCE = 60.0  # seconds without any answer after which the node is given up
+PATIENCE = 90.0  # seconds without any answer: whoever is asked gives up before, and names the node
 
 
 @dataclass(frozen=True)

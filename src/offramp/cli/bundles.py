@@ -44,6 +44,9 @@ def export(
         f"exits {', '.join(map(str, bundle.manifest.exits))}; differs from torch by "
         f"{parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
     )
+    for cut in bundle.manifest.cuts:
+        if why := bundle.manifest.lacks(cut.boundary, "uint8"):
+            print(f"no uint8: {why}")
     if bundle.manifest.int8 is not None:
         from offramp.bench.table import int8_table
 

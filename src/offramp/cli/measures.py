@@ -126,6 +126,7 @@ def bench(
     from offramp.bench.table import Line, measurements_table
     from offramp.client.client import Client
     from offramp.data.load import load
+    from offramp.machine import here
 
     said = partial(
         scenario_of, scenario, batch_size=batch_size, clients=clients, rate=rate, count=count, percentile=percentile,
@@ -145,7 +146,7 @@ def bench(
         by = said(len(images))
         driven = drive(client.edge, pixels, by=by, options=options, version=served.bundle, direct=client.cloud)
     precision = served.engine.precision
-    conditions = Conditions.here(batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
+    conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
     if out is not None:
         document.write(out)

@@ -42,8 +42,8 @@ def train(
 ) -> None:
     """Train a network with local exits and write a checkpoint."""
     needs_torch("train")
+    from offramp.artifacts.names import parse_exits
     from offramp.data.load import load
-    from offramp.models.architecture import parse_exits
     from offramp.models.architecture import preset as find_preset
     from offramp.train.loop import Run
     from offramp.train.loop import train as run
@@ -91,10 +91,10 @@ def show(
         name = f"{manifest.model} ({model})"
     else:
         needs_torch("show")
-        from offramp.models.architecture import parse_exits
+        from offramp.artifacts.names import parse_exits
         from offramp.models.architecture import preset as find_preset
+        from offramp.models.build import build
         from offramp.models.checkpoint import CARD, Checkpoint
-        from offramp.models.cnn import standard_cnn
         from offramp.models.count import count
 
         if (Path(model) / CARD).exists():
@@ -105,7 +105,7 @@ def show(
             classes = tuple(map(str, range(10)))
             exits = parse_exits(model, len(sizes.widths))
             architecture = sizes.architecture(exits, classes, head, _bottlenecks(bottleneck))
-            net, name = standard_cnn(architecture), f"{architecture.name}, preset {preset}, 10 classes"
+            net, name = build(architecture), f"{architecture.name}, preset {preset}, 10 classes"
         counted, head_costs = count(net, architecture.shape)
         stages = {i: (cost.macs, cost.parameters, [cost.shape]) for i, cost in counted.items()}
         heads = {i: (cost.macs, cost.parameters) for i, cost in head_costs.items()}

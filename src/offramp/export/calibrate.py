@@ -17,26 +17,32 @@ LEVELS = 255
 def cuts(graph: bytes, shapes: dict[int, tuple[int, ...]], image: npt.NDArray[np.float32]) -> tuple[CutSpec, ...]:
     """Describe the cuts at some boundaries, by their shapes; accuracies are not measured yet.
 
-    The scale of a channel is its largest value over the samples in steps of a uint8. Features come out of a ReLU, or an
-    average of its values, so they start at 0 and so does the scale. Boundary 0 is the image: one scale for all.
+    The scale of a channel is its largest value over the samples in steps of a uint8. Features out of a ReLU, or an
+    average of its values, start at 0 and so does the scale. What is not so, or not `(C, H, W)`, is not bent to fit: it
+    has no uint8. Boundary 0 is the image: one scale for all.
     """
-    names = {boundary: features_name(boundary) for boundary in shapes if boundary}
-    largest = {boundary: np.zeros(shapes[boundary][0]) for boundary in names}
-    if names:
+    largest = {boundary: np.zeros(shape[0]) for boundary, shape in shapes.items() if boundary and len(shape) == 3}
+    if largest:
+        names = {boundary: features_name(boundary) for boundary in largest}
         span = OnnxSpan(graph, (IMAGE,), {name: name for name in names.values()})
         for start in range(0, len(image), BATCH):
             outputs = span.run(image[start : start + BATCH])
-            for boundary, name in names.items():
-                largest[boundary] = np.maximum(largest[boundary], outputs[name].max(axis=(0, 2, 3)))
+            for boundary in tuple(largest):
+                features = outputs[names[boundary]]
+                largest[boundary] = np.maximum(largest[boundary], features.max(axis=(0, 2, 3)))
+                if features.min() < 0:
+                    del largest[boundary]
     # A channel that is dead on every sample still needs a step above zero.
     steps = {boundary: tuple(map(float, np.maximum(top, 1e-6) / LEVELS)) for boundary, top in largest.items()}
+    steps[0] = (1 / LEVELS,)
     return tuple(
         CutSpec(
             boundary=boundary,
-            scale=steps.get(boundary, (1 / LEVELS,)),
+            scale=steps.get(boundary, ()),
             codecs={
                 codec: CodecResult(bytes_per_sample=int(np.prod(shape)) * CODEC_BYTES[codec], accuracy=None)
                 for codec in CODECS
+                if codec != "uint8" or boundary in steps
             },
             samples=len(image),
         )

@@ -107,13 +107,13 @@ def measured(bundle: Bundle, image: npt.NDArray[np.float32], labels: npt.NDArray
     return Int8(samples=len(image), fp32_accuracy=fp32, int8_accuracy=int8, score=SCORE, thresholds=tuple(thresholds))
 
 
-def check_loss(found: Int8, last: int) -> None:
+def check_loss(effect: Int8, last: int) -> None:
     """Raise ParityError where int8 costs more than `GROSS` of accuracy at the last exit."""
-    before, after = found.fp32_accuracy[last], found.int8_accuracy[last]
+    before, after = effect.fp32_accuracy[last], effect.int8_accuracy[last]
     if before - after > GROSS:
         raise ParityError(
             f"int8: accuracy at the last exit {last} falls from {100 * before:.1f} to {100 * after:.1f} % over "
-            f"{found.samples} calibration samples; at most {100 * GROSS:g} points may be lost. No bundle was written. "
+            f"{effect.samples} calibration samples; at most {100 * GROSS:g} points may be lost. No bundle was written. "
             "Export without --int8, calibrate on other data (--data), or write it all the same (--force-int8)."
         )
 

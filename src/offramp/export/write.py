@@ -91,8 +91,8 @@ def export(
         ),
         files={GRAPH: digest(graph)},
     )
-    found = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
-    manifest = manifest.model_copy(update={"cuts": found})
+    cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
+    manifest = manifest.model_copy(update={"cuts": cuts_measured})
     if not int8:
         return Bundle.write(out, manifest, graph)
     graph_int8 = quantize(graph, image)

@@ -17,6 +17,9 @@ from typing import Any, Protocol
 ABSOLUTE, NONBLOCK = 1, os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0)  # of timerfd_settime, timerfd_create
 
 
+Clock = Callable[[], float]  # seconds
+
+
 class Timer(Protocol):
     """Wakes somebody once at a time."""
 
@@ -87,10 +90,12 @@ def best_timer(loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> Tim
 
 
 class Schedule:
-    """What is to be called when, in times of `time.monotonic()`. To be used on the loop's thread."""
+    """What is to be called when, in times of its clock. To be used on the loop's thread."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, timer: Callable[..., Timer] = best_timer) -> None:
-        self.loop, self.timer = loop, timer(loop, self._wake)
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, timer: Callable[..., Timer] = best_timer, clock: Clock = time.monotonic
+    ) -> None:
+        self.loop, self.timer, self.clock = loop, timer(loop, self._wake), clock
         self.calls: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self.number = 0  # keeps the order of calls at the same time
         self.armed = math.inf  # the time that is waited for
@@ -113,14 +118,14 @@ class Schedule:
 
     def _arm(self, when: float) -> None:
         self.armed = when
-        if when <= time.monotonic():
+        if when <= self.clock():
             self.loop.call_soon(self._wake)
         else:
             self.timer.arm(when)
 
     def _wake(self) -> None:
         self.armed = -math.inf  # what is called may schedule more: that is seen to below
-        now = time.monotonic()
+        now = self.clock()
         try:
             while self.calls and self.calls[0][0] <= now:
                 _, _, call, arguments = heapq.heappop(self.calls)

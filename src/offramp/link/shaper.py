@@ -9,7 +9,6 @@ import asyncio
 import logging
 import socket
 import struct
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -71,7 +70,7 @@ class End(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Send what was read on its way."""
         start = 0
-        for size, arrival in self.lane.cross(nbytes, time.monotonic()):
+        for size, arrival in self.lane.cross(nbytes, self.shaper.schedule.clock()):
             self.last = max(self.last, arrival)
             self.held += size
             self.shaper.schedule.at(self.last, self.peer.write, bytes(self.buffer[start : start + size]))
@@ -92,7 +91,7 @@ class End(asyncio.BufferedProtocol):
             self._send_last(self.peer.abort)
 
     def _send_last(self, call: Callable[..., None], *arguments: object) -> None:
-        ((_, arrival),) = self.lane.cross(0, time.monotonic())
+        ((_, arrival),) = self.lane.cross(0, self.shaper.schedule.clock())
         self.last = max(self.last, arrival)
         self.shaper.schedule.at(self.last, call, *arguments)
 
@@ -142,7 +141,7 @@ class End(asyncio.BufferedProtocol):
         """Read, or leave what comes in the sender's socket, by how much is on the way."""
         if self.closed:
             return
-        now = time.monotonic()
+        now = self.shaper.schedule.clock()
         backlog = self.lane.backlog(now)
         if backlog > QUEUE and not self.looking:
             self.looking = True
@@ -176,9 +175,9 @@ class Shaper:
         self.ends: set[End] = set()  # that are connected
         self.tasks: set[asyncio.Task[None]] = set()  # that accept or connect
 
-    async def start(self) -> None:
-        """Begin to take connections."""
-        self.schedule = Schedule(asyncio.get_running_loop())
+    async def start(self, schedule: Schedule | None = None) -> None:
+        """Begin to take connections; what is under way keeps to the schedule's clock."""
+        self.schedule = schedule or Schedule(asyncio.get_running_loop())
         self._spawn(self._accept())
 
     async def stop(self) -> None:
@@ -220,7 +219,7 @@ class Shaper:
         near, far = End.pair(self)
         try:
             handshake = loop.create_future()
-            self.schedule.at(time.monotonic() + 2 * self.shape.delay, handshake.set_result, None)
+            self.schedule.at(self.schedule.clock() + 2 * self.shape.delay, handshake.set_result, None)
             await handshake
             host, _, port = self.target.rpartition(":")
             async with asyncio.timeout(CONNECT):

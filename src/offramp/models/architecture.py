@@ -5,36 +5,64 @@ from typing import Literal, Self, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.names import name_of
 from offramp.errors import InputError
 
 Head = Literal["linear", "conv"]
 
 
 class Architecture(Frozen):
-    """The standard CNN of the paper's Figure 1 with exits: stage i is a block of two convolutions of `widths[i-1]`.
+    """What networks of every family have in common. `exits` names the boundaries that have a head, the last always."""
 
-    A 2x2 average pooling stands after each block named in `pool_after`. `exits` names the boundaries that have a head;
-    the last one always has. `head` is the kind of every head but the last: the paper's pooling and linear layer, or a
-    convolution before them. `bottlenecks` gives, by boundary, the few channels that cross it (`models.bottleneck`).
-    """
-
+    family: str
     channels: int
     height: int
     width: int
     classes: tuple[str, ...]
-    widths: tuple[int, ...]
-    pool_after: tuple[int, ...]
     exits: tuple[int, ...]
-    head: Head = "linear"
-    bottlenecks: dict[int, int] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        last = len(self.widths)
+    def _has_exits(self) -> Self:
+        last = self.last
         if not self.classes:
             raise ValueError("classes: at least one is needed")
         if list(self.exits) != sorted(set(self.exits)) or not self.exits or self.exits[-1] != last or self.exits[0] < 1:
             raise ValueError(f"exits must rise within 1 to {last} and end at {last}, got {list(self.exits)}")
+        return self
+
+    @property
+    def last(self) -> int:
+        """The last exit, and the number of stages."""
+        return max(self.exits, default=0)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The input `(C, H, W)`."""
+        return self.channels, self.height, self.width
+
+    @property
+    def name(self) -> str:
+        """What it is called by its exits: standard, sem-k, mem, exits-2-5 and the like."""
+        return name_of(self.exits)
+
+
+class StandardCnn(Architecture):
+    """The standard CNN of the paper's Figure 1 with exits: stage i is a block of two convolutions of `widths[i-1]`.
+
+    A 2x2 average pooling stands after each block named in `pool_after`. `head` is the kind of every head but the last:
+    the paper's pooling and linear layer, or a convolution before them. `bottlenecks` gives, by boundary, the few
+    channels that cross it (`models.bottleneck`).
+    """
+
+    family: Literal["standard-cnn"] = "standard-cnn"
+    widths: tuple[int, ...]
+    pool_after: tuple[int, ...]
+    head: Head = "linear"
+    bottlenecks: dict[int, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_blocks(self) -> Self:
+        last = self.last
         if any(not 1 <= boundary < last for boundary in self.pool_after):
             raise ValueError(f"pool_after must lie within 1 to {last - 1}, got {list(self.pool_after)}")
         if min(self.height, self.width) >> len(set(self.pool_after)) < 1:
@@ -49,27 +77,12 @@ class Architecture(Frozen):
 
     @property
     def last(self) -> int:
-        """The last exit, and the number of stages."""
+        """The last exit, and the number of blocks."""
         return len(self.widths)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The input `(C, H, W)`."""
-        return self.channels, self.height, self.width
-
-    @property
-    def name(self) -> str:
-        """The paper's name for this set of exits: standard, sem-k or mem; exits-2-5 and the like for others."""
-        local = self.exits[:-1]
-        if not local:
-            return "standard"
-        if local == tuple(range(1, self.last)):
-            return "mem"
-        return f"sem-{local[0]}" if len(local) == 1 else "exits-" + "-".join(map(str, local))
 
 
 class Preset(Frozen):
-    """Sizes of a network that suit a kind of machine."""
+    """Sizes of a standard CNN that suit a kind of machine."""
 
     channels: int
     size: int
@@ -82,12 +95,12 @@ class Preset(Frozen):
         classes: tuple[str, ...],
         head: str = "linear",
         bottlenecks: dict[int, int] | None = None,
-    ) -> Architecture:
+    ) -> StandardCnn:
         """Give the network of these sizes with these exits and classes; an InputError says what does not fit."""
         if head not in get_args(Head):
             raise InputError(f"head {head!r}: unknown. Choose one of {', '.join(get_args(Head))}.")
         try:
-            return Architecture(
+            return StandardCnn(
                 channels=self.channels,
                 height=self.size,
                 width=self.size,
@@ -124,24 +137,3 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise InputError(f"preset {name!r}: unknown. Choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
-
-
-def parse_exits(text: str, last: int) -> tuple[int, ...]:
-    """Read a model's name or list of exits; the last exit is always among them.
-
-    >>> parse_exits("sem-3", 9), parse_exits("standard", 9), parse_exits("2,5", 9)
-    ((3, 9), (9,), (2, 5, 9))
-    """
-    names = {"standard": (), "mem": tuple(range(1, last))} | {f"sem-{k}": (k,) for k in range(1, last)}
-    if text in names:
-        return (*names[text], last)
-    try:
-        exits = {int(part) for part in text.split(",")}
-    except ValueError:
-        exits = {0}
-    if not all(1 <= exit_ <= last for exit_ in exits):
-        raise InputError(
-            f"model {text!r}: unknown. Choose standard, sem-1 to sem-{last - 1}, mem, or list exits between 1 and "
-            f"{last} like 2,5."
-        )
-    return tuple(sorted(exits | {last}))

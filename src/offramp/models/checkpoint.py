@@ -3,29 +3,36 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import safetensors
 import safetensors.torch
+from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo
 from torch import Tensor
 
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError
 from offramp.models.architecture import Architecture
-from offramp.models.cnn import standard_cnn
+from offramp.models.build import FAMILIES, Families, build, describe
 from offramp.models.exit_net import ExitNet
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
 
 
+def _described(value: Any, info: ValidationInfo) -> Any:
+    """A network's fields as the document of its family; of those in the context, where there is one."""
+    return describe(value, info.context or FAMILIES) if isinstance(value, dict) else value
+
+
 class ModelCard(Document):
     """`model.json`: what the weights are and how they came about."""
 
     FORMAT: ClassVar[str] = "offramp.checkpoint"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)
 
-    architecture: Architecture
+    architecture: Annotated[SerializeAsAny[Architecture], BeforeValidator(_described)]
     recipe: dict[str, Any]
     data: str
     seed: int
@@ -35,6 +42,11 @@ class ModelCard(Document):
     seconds: float
     validation_accuracy: dict[int, float]  # by exit, every sample at every exit
     weights_sha256: str
+
+    @classmethod
+    def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """Version 1 knew one family."""
+        return fields | {"architecture": {"family": "standard-cnn", **fields["architecture"]}}
 
 
 @dataclass(frozen=True)
@@ -46,8 +58,8 @@ class Checkpoint:
     net: ExitNet
 
     @classmethod
-    def open(cls, path: Path | str) -> Self:
-        """Read a checkpoint from its folder; the network comes in evaluation mode, on the CPU.
+    def open(cls, path: Path | str, families: Families = FAMILIES) -> Self:
+        """Read a checkpoint of one of some families from its folder: a network in evaluation mode, on the CPU.
 
         Raises ArtifactMissingError, ArtifactVersionError or ArtifactDamagedError, each naming the file.
         """
@@ -56,15 +68,15 @@ class Checkpoint:
             raise ArtifactMissingError(
                 f"{path}: not a checkpoint, it has no {CARD}. Write one with: offramp train MODEL --out {path}"
             )
-        card = ModelCard.read(path / CARD)
+        card = ModelCard.read(path / CARD, families)
         content = read_bytes(path / WEIGHTS)
-        found = hashlib.sha256(content).hexdigest()
-        if found != card.weights_sha256:
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != card.weights_sha256:
             raise ArtifactDamagedError(
-                f"{path / WEIGHTS}: expected sha256 {card.weights_sha256[:16]}…, found {found[:16]}… "
+                f"{path / WEIGHTS}: expected sha256 {card.weights_sha256[:16]}…, found {digest[:16]}… "
                 f"({len(content)} bytes). The file was changed or cut short: copy it again or train again."
             )
-        net = standard_cnn(card.architecture)
+        net = build(card.architecture, families=families)
         load_weights(net, _tensors(content, path / WEIGHTS), path / WEIGHTS)
         return cls(path, card, net.eval())
 

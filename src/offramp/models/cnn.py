@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from offramp.models.architecture import Architecture
+from offramp.models.architecture import StandardCnn
 from offramp.models.bottleneck import expand, squeeze
-from offramp.models.exit_net import ExitNet, Standardize, unit_statistics
+from offramp.models.exit_net import ExitNet, Standardize, Statistics, unit_statistics
 from offramp.models.heads import convolutional, pooled_linear
 
 
@@ -21,7 +21,7 @@ def block(before: int, width: int) -> list[nn.Module]:
     return layers
 
 
-def standard_cnn(architecture: Architecture, statistics: tuple[Tensor, Tensor] | None = None, seed: int = 0) -> ExitNet:
+def standard_cnn(architecture: StandardCnn, statistics: Statistics | None = None, seed: int = 0) -> ExitNet:
     """Build the network with freshly drawn weights.
 
     `statistics` are the mean and standard deviation of the training images per channel, in [0, 1]. A pooling belongs to
@@ -45,7 +45,7 @@ def standard_cnn(architecture: Architecture, statistics: tuple[Tensor, Tensor] |
     return ExitNet([nn.Sequential(*layers) for layers in stages], heads)
 
 
-def _blocks(architecture: Architecture, mean: Tensor, std: Tensor) -> list[list[nn.Module]]:
+def _blocks(architecture: StandardCnn, mean: Tensor, std: Tensor) -> list[list[nn.Module]]:
     stages = []
     before = architecture.channels
     for index, width in enumerate(architecture.widths, start=1):
@@ -61,7 +61,7 @@ def _blocks(architecture: Architecture, mean: Tensor, std: Tensor) -> list[list[
     return stages
 
 
-def _head(architecture: Architecture, exit_: int) -> nn.Sequential:
+def _head(architecture: StandardCnn, exit_: int) -> nn.Sequential:
     """The last exit's head is the paper's always: what is before it has seen the whole network."""
     width, classes = architecture.widths[exit_ - 1], len(architecture.classes)
     if architecture.head == "conv" and exit_ != architecture.last:

@@ -10,7 +10,7 @@ from offramp.models.exit_net import ExitNet
 
 
 @dataclass(frozen=True)
-class Cost:
+class ModuleCost:
     """What one sample costs in a part of the network, and the shape `(C, H, W)` or `(classes,)` of what it gives."""
 
     macs: int
@@ -18,7 +18,7 @@ class Cost:
     shape: tuple[int, ...]
 
 
-def count(net: ExitNet, shape: tuple[int, int, int]) -> tuple[dict[int, Cost], dict[int, Cost]]:
+def count(net: ExitNet, shape: tuple[int, int, int]) -> tuple[dict[int, ModuleCost], dict[int, ModuleCost]]:
     """Count one sample of `shape` `(C, H, W)` through every stage and every head: two tables by number."""
     stages, heads = {}, {}
     training = net.training
@@ -34,10 +34,10 @@ def count(net: ExitNet, shape: tuple[int, int, int]) -> tuple[dict[int, Cost], d
     return stages, heads
 
 
-def _count(module: nn.Module, features: Tensor) -> tuple[Cost, Tensor]:
+def _count(module: nn.Module, features: Tensor) -> tuple[ModuleCost, Tensor]:
     with FlopCounterMode(display=False) as counter:
         after: Tensor = module(features)
     # torch counts a multiply-add as two operations. Batch normalization, ReLU and pooling are not counted, as usual.
     macs = counter.get_total_flops() // 2
     parameters = sum(parameter.numel() for parameter in module.parameters())
-    return Cost(macs, parameters, tuple(after.shape[1:])), after
+    return ModuleCost(macs, parameters, tuple(after.shape[1:])), after

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from offramp.errors import InputError
 
+Statistics = tuple[Tensor, Tensor]  # mean and standard deviation of images per channel
+
 
 class ExitNet(nn.Module):
     """Stages in a row, and a head at some of the boundaries between them, the last one always.
@@ -68,6 +70,6 @@ class Standardize(nn.Module):
         return (image - self.mean) / self.std
 
 
-def unit_statistics(channels: int) -> tuple[Tensor, Tensor]:
+def unit_statistics(channels: int) -> Statistics:
     """Mean 0 and deviation 1: for a network whose weights, and with them these numbers, are loaded afterwards."""
     return torch.zeros(channels), torch.ones(channels)

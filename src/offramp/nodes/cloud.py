@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from offramp.artifacts.bundle import Bundle, logits_name
-from offramp.artifacts.codec import CODECS, Codec
+from offramp.artifacts.codec import Codec
 from offramp.errors import InputError
 from offramp.nodes.batching import Batcher
 from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, tail_name
@@ -37,12 +37,11 @@ class Tail:
         bundle: Bundle,
         boundary: int,
         codec: Codec = "fp32",
-        threads: int = 0,
         batcher: Batcher | None = None,
         choice: Choice = DEFAULT,
     ) -> None:
         manifest = bundle.manifest
-        self.bundle, self.threads, self.opening = bundle, threads, threading.Lock()
+        self.bundle, self.opening = bundle, threading.Lock()
         self.batcher, self.choice = batcher, choice
         self.version, self.name = bundle.id, tail_name(boundary, codec)
         self.inputs, self.target = boundary_specs(manifest, boundary, codec), logits_name(manifest.last)
@@ -63,7 +62,7 @@ class Tail:
         """Make it ready to answer: once, and warm, since the first run allocates."""
         with self.opening:
             if self.span is None:
-                span = open_span(self.bundle, self.spec, self.threads, self.choice.engine)
+                span = open_span(self.bundle, self.spec, self.choice.engine)
                 warm_up(span, self.bundle, self.spec)
                 self.span = span
             return self.span
@@ -106,10 +105,9 @@ class Tail:
         yield self.infer(call)
 
 
-def tails(bundle: Bundle, threads: int = 0, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
+def tails(bundle: Bundle, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
     """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
-    found = [
-        Tail(bundle, cut.boundary, codec, threads, batcher, choice) for cut in bundle.manifest.cuts for codec in CODECS
-    ]
+    places = [(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
+    found = [Tail(bundle, boundary, codec, batcher, choice) for boundary, codec in places]
     found[0].open()  # a graph that this runtime cannot run is found before anybody asks
     return found

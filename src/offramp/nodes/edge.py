@@ -41,7 +41,7 @@ class Edge:
     `bundle` is one, or its folder; `cloud` is what finishes what the edge is not sure of, or a cloud's HOST:PORT, or
     None where the plan answers everything here. Nothing is sent before a sample needs it: `check` asks the cloud now.
     `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which times both runtimes on this machine,
-    or a `choice` that was made already stands in for the two. `tier` is whose part of the plan it runs: the first of
+    or a `choice` that was made already stands in for the three. `tier` is whose part of the plan it runs: the first of
     the plan gets images, a later one the features at the cut of the one before.
     """
 
@@ -68,7 +68,7 @@ class Edge:
         ends = {*(active.exit for active in part.active), *([self.last] if end == self.last else [])}
         timed = SpanSpec(start, end, tuple(sorted(ends)), takes=takes or "fp32")
         self.choice = choice or choose(bundle, timed, runtime, precision, threads)
-        self.spans = Spans(bundle, threads, self.choice.engine)
+        self.spans = Spans(bundle, self.choice.engine)
         self.follow(plan)
 
     @property

@@ -62,7 +62,7 @@ class EdgeModel:
         found: list[Result] = []
         for part in self.stream(call):
             if isinstance(part, Pending):  # the last
-                return Pending(part.answer, partial(_finished, found, part))
+                return Pending(part.answer, partial(_whole, found, part))
             found.append(part)
         return _whole(found)
 
@@ -107,12 +107,9 @@ def _result(part: Answered) -> Result:
     return Result(_outputs(part.answers) | rows, sent, part.last)
 
 
-def _finished(found: list[Result], rest: Pending) -> Result:
-    return _whole([*found, rest.finish()])
-
-
-def _whole(parts: list[Result]) -> Result:
+def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
     """One answer of the parts of a batch, in the caller's order."""
+    parts = parts if rest is None else [*parts, rest.finish()]
     if len(parts) == 1:
         return parts[0]
     joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}

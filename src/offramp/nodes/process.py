@@ -10,7 +10,6 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.codec import CODECS
 from offramp.artifacts.plan import Plan
 from offramp.children import Child, at_stop, be_child, ready_line
 from offramp.errors import InputError
@@ -95,7 +94,7 @@ def _open(paths: Iterable[str]) -> list[Bundle]:
 
 def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice) -> None:
     batcher = Batcher(settings.limits)
-    models = [tail for bundle in bundles for tail in tails(bundle, settings.threads, batcher, choice)]
+    models = [tail for bundle in bundles for tail in tails(bundle, batcher, choice)]
     replies = [] if settings.shared else [Replies(bundles[0].id)]
     for model in models:
         model.replies = replies[0] if replies else None
@@ -110,8 +109,8 @@ def _title(bundles: list[Bundle]) -> str:
     """What a cloud says of itself: `cloud: mem, tail-0 to tail-8-uint8, bundle 3f…`."""
     said = []
     for bundle in bundles:
-        cuts = [cut.boundary for cut in bundle.manifest.cuts]
-        names = f"{tail_name(cuts[0], CODECS[0])} to {tail_name(cuts[-1], CODECS[-1])}"
+        tails_of = [tail_name(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
+        names = f"{tails_of[0]} to {tails_of[-1]}"
         said.append(f"{bundle.manifest.model}, {names}, bundle {bundle.id}")
     return f"cloud: {' and '.join(said)}"
 

@@ -18,8 +18,8 @@ KEPT = 32  # of one bundle, beside those of the edge's own plan
 class Spans:
     """Spans of one bundle. Safe to use from several threads at once."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0, engine: Engine = PORTABLE, kept: int = KEPT) -> None:
-        self.bundle, self.threads, self.engine, self.kept = bundle, threads, engine, kept
+    def __init__(self, bundle: Bundle, engine: Engine = PORTABLE, kept: int = KEPT) -> None:
+        self.bundle, self.engine, self.kept = bundle, engine, kept
         self.open: dict[SpanSpec, Span] = {}  # the one asked for longest ago first
         self.own: dict[SpanSpec, Span] = {}  # of the course in force: not let go while it is
         self.opening, self.changing = threading.Lock(), threading.Lock()
@@ -31,7 +31,7 @@ class Spans:
             with self.opening:
                 found = self._found(spec)  # by who held the lock before
                 if found is None:
-                    found = open_span(self.bundle, spec, self.threads, self.engine)
+                    found = open_span(self.bundle, spec, self.engine)
                     with self.changing:
                         self.open[spec] = found
                         if len(self.open) > self.kept:

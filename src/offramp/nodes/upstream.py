@@ -10,6 +10,7 @@ import numpy as np
 
 from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.cloud import Tail
@@ -19,7 +20,7 @@ from offramp.nodes.route import Course
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Reply, Result
 from offramp.protocol.tensors import write_request
-from offramp.runtime.choice import DEFAULT, Choice
+from offramp.runtime.choice import Choice
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,8 @@ class RemoteCloud:
 class LocalCloud:
     """The rest of the network in this process: for a machine that is edge and cloud in one, and for tests."""
 
-    def __init__(self, bundle: Bundle, threads: int = 0, choice: Choice = DEFAULT) -> None:
-        self.bundle, self.threads, self.choice = bundle, threads, choice
+    def __init__(self, bundle: Bundle, engine: Engine = PORTABLE) -> None:
+        self.bundle, self.choice = bundle, Choice(engine)
         self.tails: dict[tuple[int, Codec], Tail] = {}
 
     def check(self, course: Course, timeout: float) -> None:
@@ -186,4 +187,4 @@ class LocalCloud:
         return at_once(lambda: Finished.by_cloud(flight, tail.finish(*flight.features.values()), last))
 
     def _tail(self, cut: int, codec: Codec) -> Tail:
-        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, self.threads, choice=self.choice))
+        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, choice=self.choice))

@@ -20,7 +20,7 @@ from offramp.artifacts.suite import Suite, open_suite
 from offramp.client.describe import describe_edges
 from offramp.errors import OfframpError
 from offramp.link.shape import LinkShape
-from offramp.machine import processor
+from offramp.machine import here, processor
 from offramp.paper.journal import Head, Journal
 from offramp.paper.networks import Network, networks, predictions_of, splits_of
 from offramp.paper.progress import RunProgress
@@ -179,7 +179,9 @@ class _Run:
             rows=tuple(row for setup in planned if (row := self.journal.row(setup)) is not None),
             left=tuple(setup for setup in planned if self.journal.count(setup) < settings.repeats),
             repeats=settings.repeats,
-            conditions=Conditions.here(batch_size=settings.batch_size, link=settings.link, runtime=self.runtime),
+            conditions=Conditions(
+                batch_size=settings.batch_size, link=settings.link, runtime=self.runtime, dtype="fp32", **here()
+            ),
             topology=settings.topology,
             agreement=Agreed(
                 compared=sum(entry.compared for entry in entries),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.names import single
 from offramp.artifacts.plan import Plan
-from offramp.artifacts.suite import single
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.paper.reproduction import Section, Setup

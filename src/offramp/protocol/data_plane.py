@@ -3,15 +3,15 @@
 Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from offramp.errors import InputError
 from offramp.protocol.catalog import Catalog
+from offramp.protocol.pool import wait
 from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import Call, Parameters, Pending, Result, Served
 from offramp.protocol.statistics import Statistics
-from offramp.protocol.work import Steps
 
 FOREVER = 1e8  # seconds, three years: grpc gives the end of its calendar to who sets no deadline
 TIMEOUT = "timeout"  # Triton's name of the parameter by which a request states its deadline, in microseconds
@@ -40,33 +40,22 @@ class DataPlane:
         self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics()
 
-    def infer(self, model: Served, call: Call, asked: Collection[str] = ()) -> Steps[Result]:
+    def infer(self, model: Served, call: Call, asked: Collection[str] = ()) -> Result:
         """Answer a request whole; of the outputs, those asked for by name, or all.
 
-        Raises InputError and its kin for what does not fit, and whatever the model raises.
+        Raises InputError and its kin for what does not fit, whatever the model raises, and GoneError where the caller
+        goes while the model waits for somebody else.
         """
-        return self._answer(model, call, asked, lambda admitted: (model.infer(admitted),))
-
-    def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Steps[Result]:
-        """Answer a request in parts, as `infer` does."""
-        return self._answer(model, call, asked, model.stream)
-
-    def _answer(
-        self, model: Served, call: Call, asked: Collection[str], ask: Callable[[Call], Iterable[Result | Pending]]
-    ) -> Steps[Result]:
-        last = None
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
-            for found in ask(call):
-                if isinstance(found, Pending):
-                    yield found.answer
-                result = _chosen(call, found.finish() if isinstance(found, Pending) else found, asked)
-                if result.last:
-                    last = result
-                else:
-                    yield result
-        if last is not None:  # counted by now: who has it, and asks how many there were, finds it among them
-            yield last
+            return _chosen(call, _finished(call, model.infer(call)), asked)
+
+    def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Iterator[Result]:
+        """Answer a request in parts, as `infer` does."""
+        with self.statistics.measured(model, call):
+            call = self._admitted(model, call, asked)
+            for part in model.stream(call):
+                yield _chosen(call, _finished(call, part), asked)
 
     def _admitted(self, model: Served, call: Call, asked: Collection[str]) -> Call:
         known = [spec.name for spec in model.outputs]
@@ -84,6 +73,14 @@ def _timeout(call: Call) -> float | None:
     asked = FOREVER if microseconds is None else microseconds / 1e6
     seconds = min(asked, FOREVER if call.timeout is None else call.timeout)
     return seconds if seconds < FOREVER else None
+
+
+def _finished(call: Call, found: Result | Pending) -> Result:
+    """A result, waited for where somebody else has been asked for it."""
+    if isinstance(found, Result):
+        return found
+    wait(found.answer, call.cancelled)
+    return found.finish()
 
 
 def _chosen(call: Call, result: Result, asked: Collection[str]) -> Result:

@@ -1,12 +1,8 @@
 """The protocol over gRPC: messages to calls of a node, results to messages."""
 
-import asyncio
 import logging
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import Executor, Future
-from contextlib import asynccontextmanager, closing
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import grpc
 from google.protobuf import json_format
@@ -16,7 +12,8 @@ from tritonclient.grpc import service_pb2_grpc
 from offramp.errors import OfframpError
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.served import Call
+from offramp.protocol.pool import GoneError
+from offramp.protocol.served import Call, Result, Served
 from offramp.protocol.status import status_of
 from offramp.protocol.tensors import (
     FINAL,
@@ -26,11 +23,8 @@ from offramp.protocol.tensors import (
     refuse_shared_memory,
     write_response,
 )
-from offramp.protocol.work import Steps, Work
 
 log = logging.getLogger("offramp")
-
-Context: TypeAlias = grpc.aio.ServicerContext
 
 SERVICE: str = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 FAILED = "the node failed; its log has the details."
@@ -50,79 +44,89 @@ NOT_OFFERED = (
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls. What computes does so on the pool; the loop only reads, writes and tells."""
+    """The protocol's calls."""
 
-    def __init__(self, plane: DataPlane, pool: Executor) -> None:
-        self.plane, self.pool = plane, pool
+    def __init__(self, plane: DataPlane) -> None:
+        self.plane = plane
         for name in NOT_OFFERED:
             setattr(self, name, _not_offered(name))
 
-    async def ServerLive(self, request: Any, context: Context) -> Any:  # noqa: N802
+    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return pb.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: Any, context: Context) -> Any:  # noqa: N802
+    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return pb.ServerReadyResponse(ready=True)
 
-    async def ModelReady(self, request: Any, context: Context) -> Any:  # noqa: N802
-        async with _refusing(context):
-            model = self.plane.catalog.find(request.name, request.version)
-            await asyncio.get_running_loop().run_in_executor(self.pool, model.prepare)
+    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            self.plane.catalog.find(request.name, request.version).prepare()
             return pb.ModelReadyResponse(ready=True)
 
-    async def ServerMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return _answered(context, answer)
+
+    def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return json_format.ParseDict(server_metadata(), pb.ServerMetadataResponse())
 
-    async def ModelMetadata(self, request: Any, context: Context) -> Any:  # noqa: N802
-        async with _refusing(context):
+    def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
             catalog = self.plane.catalog
             metadata = catalog.metadata(catalog.find(request.name, request.version))
             return json_format.ParseDict(metadata, pb.ModelMetadataResponse())
 
-    async def ModelConfig(self, request: Any, context: Context) -> Any:  # noqa: N802
-        async with _refusing(context):
-            told = config(self.plane.catalog.find(request.name, request.version))
-            return json_format.ParseDict({"config": told}, pb.ModelConfigResponse())
+        return _answered(context, answer)
 
-    async def ModelStatistics(self, request: Any, context: Context) -> Any:  # noqa: N802
-        async with _refusing(context):
+    def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            found = config(self.plane.catalog.find(request.name, request.version))
+            return json_format.ParseDict({"config": found}, pb.ModelConfigResponse())
+
+        return _answered(context, answer)
+
+    def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
             models = self.plane.catalog.matching(request.name, request.version)
-            told = {"model_stats": [self.plane.statistics.of(model) for model in models]}
-            return json_format.ParseDict(told, pb.ModelStatisticsResponse())
+            found = {"model_stats": [self.plane.statistics.of(model) for model in models]}
+            return json_format.ParseDict(found, pb.ModelStatisticsResponse())
 
-    async def RepositoryIndex(self, request: Any, context: Context) -> Any:  # noqa: N802
+        return _answered(context, answer)
+
+    def RepositoryIndex(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return json_format.ParseDict({"models": self.plane.catalog.index()}, pb.RepositoryIndexResponse())
 
-    async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802
-        async with _refusing(context):
-            with closing(Work(self.pool, self._infer, self.plane.infer, request, context)) as work:
-                part = await work.result()
-            assert part is not None
-            return part[0]
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            model = self.plane.catalog.find(request.model_name, request.model_version)
+            return _response(request, model, self.plane.infer(model, _call(request, context), _asked(request)))
 
-    async def ModelStreamInfer(self, requests: AsyncIterator[Any], context: Context) -> None:  # noqa: N802
+        return _answered(context, answer)
+
+    def ModelStreamInfer(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
         """Triton's streaming call: each request's parts as they come, an error as a message, then the next request."""
-        async for request in requests:
-            with closing(Work(self.pool, self._infer, self.plane.stream, request, context)) as work:
-                last = False
-                while not last:
-                    message, last = await _next(request, work)
-                    if message is not None:
-                        await context.write(message)
-
-    def _infer(self, ask: Any, request: Any, context: Context, gone: threading.Event) -> Steps[tuple[Any, bool]]:
-        """Decode, infer and encode, on a thread of the pool; with each response, whether it is the last."""
-        model = self.plane.catalog.find(request.model_name, request.model_version)
-        call = Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining(), gone)
-        for found in ask(model, call, _asked(request)):
-            if isinstance(found, Future):
-                yield found
-            else:
-                yield write_response(model.name, model.version, found.outputs, found.parameters, request.id), found.last
+        for request in requests:
+            try:
+                model = self.plane.catalog.find(request.model_name, request.model_version)
+                for result in self.plane.stream(model, _call(request, context), _asked(request)):
+                    response = _response(request, model, result)
+                    response.parameters[FINAL].bool_param = result.last
+                    yield pb.ModelStreamInferResponse(infer_response=response)
+            except GoneError:
+                return
+            except OfframpError as error:
+                yield _stream_error(request, f"{status_of(error).name}: {error}")
+            except Exception:
+                log.exception("a defect while answering %s", request.model_name)
+                yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.aio.Server, plane: DataPlane, pool: Executor) -> None:
+def add_to(server: grpc.Server, plane: DataPlane) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, pool), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane), server)
+
+
+def _call(request: Any, context: grpc.ServicerContext) -> Call:
+    call = Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining())
+    context.add_callback(call.cancelled.set)
+    return call
 
 
 def _asked(request: Any) -> list[str]:
@@ -132,19 +136,8 @@ def _asked(request: Any) -> list[str]:
     return [output.name for output in request.outputs]
 
 
-async def _next(request: Any, work: Work[tuple[Any, bool]]) -> tuple[Any, bool]:
-    """The message of the next part, or of what went wrong, and whether it is the last; no message after the last."""
-    try:
-        part = await work.result()
-    except OfframpError as error:
-        return _stream_error(request, f"{status_of(error).name}: {error}"), True
-    except Exception:
-        log.exception("a defect while answering %s", request.model_name)
-        return _stream_error(request, f"INTERNAL: {FAILED}"), True
-    if part is None:
-        return None, True
-    part[0].parameters[FINAL].bool_param = part[1]
-    return pb.ModelStreamInferResponse(infer_response=part[0]), part[1]
+def _response(request: Any, model: Served, result: Result) -> Any:
+    return write_response(model.name, model.version, result.outputs, result.parameters, request.id)
 
 
 def _stream_error(request: Any, message: str) -> Any:
@@ -153,20 +146,20 @@ def _stream_error(request: Any, message: str) -> Any:
     return answer
 
 
-@asynccontextmanager
-async def _refusing(context: Context) -> AsyncIterator[None]:
-    """End a call with the status of what goes wrong."""
+def _answered(context: grpc.ServicerContext, answer: Callable[[], Any]) -> Any:
     try:
-        yield
+        return answer()
     except OfframpError as error:
-        await context.abort(status_of(error), str(error))
+        context.abort(status_of(error), str(error))
+    except GoneError:
+        context.abort(grpc.StatusCode.CANCELLED, "the client has gone.")
     except Exception:
         log.exception("a defect while answering")
-        await context.abort(grpc.StatusCode.INTERNAL, FAILED)
+        context.abort(grpc.StatusCode.INTERNAL, FAILED)
 
 
-def _not_offered(name: str) -> Callable[[Any, Context], Coroutine[Any, Any, None]]:
-    async def refuse(request: Any, context: Context) -> None:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name}: this node does not offer it.")
+def _not_offered(name: str) -> Callable[[Any, grpc.ServicerContext], None]:
+    def refuse(request: Any, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name}: this node does not offer it.")
 
     return refuse

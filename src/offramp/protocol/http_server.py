@@ -1,6 +1,7 @@
-"""An HTTP server for an ASGI application. Lives on an event loop, beside the gRPC server of the same node."""
+"""An HTTP server for an ASGI application, on a thread of its own beside the gRPC server of the same node."""
 
 import asyncio
+import threading
 from typing import Any
 
 import uvicorn
@@ -10,6 +11,7 @@ from offramp.sockets import listening
 
 BACKLOG = 1024
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a client's usual pool does
+START = 10.0
 HEADERS = 1 << 16  # bytes of a request before its body
 PART = 1 << 20  # bytes of a body that are handed on at once: a batch of 32 images in one piece, not in seven
 TOLD = 1.0  # seconds after which a slow body's bytes are handed on all the same
@@ -98,16 +100,19 @@ class HttpServer:
                 timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
             )
         )
-        self.serving: asyncio.Task[None] | None = None
+        self.thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Begin to answer."""
-        self.serving = asyncio.create_task(self.server.serve([self.socket]))
+        self.thread.start()
 
-    async def stop(self, grace: float) -> None:
+    def stop(self, grace: float) -> None:
         """Take no new connections, let requests in flight finish for up to `grace` seconds, and close."""
         self.server.config.timeout_graceful_shutdown = max(1, round(grace))
         self.server.should_exit = True
-        if self.serving is not None:
-            await self.serving
+        if self.thread.ident is not None:
+            self.thread.join(grace + START)
         self.socket.close()
+
+    def _serve(self) -> None:
+        self.server.run(sockets=[self.socket])

@@ -1,27 +1,25 @@
 """The protocol's REST form as an ASGI application over a node. No framework stands in the hot path.
 
 The event loop reads and writes; decoding, inference and encoding run together on one thread of the node's pool, so that
-a request changes threads twice and no more, but where it waits for another node, and then no thread waits. Knows
-neither sockets nor processes.
+a request changes threads twice and no more. Knows neither sockets nor processes.
 """
 
 import asyncio
 import logging
-import threading
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from concurrent.futures import Executor, Future
-from contextlib import closing
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from offramp.errors import InputError, OfframpError, OverloadedError, TooLargeError
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.data_plane import DataPlane
+from offramp.protocol.pool import GoneError
 from offramp.protocol.rest_body import read_request, to_json, write_response
 from offramp.protocol.served import Call, Served
 from offramp.protocol.status import http_status_of
-from offramp.protocol.work import Steps, Work
 
 log = logging.getLogger("offramp")
 
@@ -48,10 +46,6 @@ class Response:
     body: bytes
     status: int = OK
     headers: Headers = JSON
-
-
-class _GoneError(Exception):
-    """The client went before it had sent its whole request."""
 
 
 class _SilentError(Exception):
@@ -97,7 +91,7 @@ class Application:
             return _nothing_at(scope["path"])
         except OfframpError as error:
             return _error(str(error), http_status_of(error))
-        except _GoneError:
+        except GoneError:
             return _error("the client has gone.", 400)
         except _SilentError:
             response = _error(f"body: nothing more of it came for {self.silence:g} s.", 408)
@@ -154,9 +148,7 @@ class Application:
         self._check_room(expected)
         body = await self._body(receive)
         try:
-            with closing(Work(self.pool, self._infer, model, found, body)) as work:
-                answer = await work.result()
-            assert answer is not None
+            answer: Response = await self._run(partial(self._infer, model, found, body))
             return answer
         finally:
             self.in_hand -= len(body)
@@ -177,7 +169,7 @@ class Application:
                 async with asyncio.timeout(self.silence):
                     message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise _GoneError
+                    raise GoneError
                 more = len(message["body"])
                 self._check_room(more)
                 parts.append(message["body"])
@@ -193,17 +185,14 @@ class Application:
             self.in_hand -= size
             raise
 
-    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes, gone: threading.Event) -> Steps[Response]:
+    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
         asked = read_request(_plain(headers, body, self.plane.bounds.body), _number(headers, HEADER_LENGTH))
-        call = Call(asked.inputs, asked.parameters, cancelled=gone)
-        for found in self.plane.infer(model, call, asked.outputs):
-            if isinstance(found, Future):
-                yield found
-                continue
-            content, length = write_response(model.name, model.version, asked, found.outputs, found.parameters)
-            headed = () if length is None else ((HEADER_LENGTH, b"%d" % length),)
-            yield Response(content, headers=(*(BINARY if headed else JSON), *headed))
+        result = self.plane.infer(model, Call(asked.inputs, asked.parameters), asked.outputs)
+        content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
+        if length is None:
+            return Response(content)
+        return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
 
     async def _run(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)

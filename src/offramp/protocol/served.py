@@ -1,7 +1,6 @@
 """What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
 
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -33,6 +32,25 @@ class Reply:
     request: str
 
 
+class Gone:
+    """Whether a caller has gone. `told` is called when it goes: a new one takes the place of the one before."""
+
+    told: Callable[[], object] | None = None
+
+    def __init__(self) -> None:
+        self.gone = False
+
+    def is_set(self) -> bool:
+        """Whether it has."""
+        return self.gone
+
+    def set(self) -> None:
+        """It has: say so to who listens."""
+        self.gone = True
+        if (told := self.told) is not None:
+            told()
+
+
 @dataclass(frozen=True)
 class Call:
     """One request to a model, decoded."""
@@ -40,7 +58,7 @@ class Call:
     inputs: dict[str, Array]
     parameters: Parameters = field(default_factory=dict)
     timeout: float | None = None  # seconds the caller still waits
-    cancelled: threading.Event = field(default_factory=threading.Event)  # set when the caller has gone
+    cancelled: Gone = field(default_factory=Gone)  # set when the caller has gone
 
     def tensors(self, *names: str, beside: tuple[str, ...] = ()) -> list[Array]:
         """The inputs of these names, in this order; an InputError that says which were sent if they are others.

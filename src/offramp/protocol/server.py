@@ -1,28 +1,29 @@
-"""A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another.
+"""A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another."""
 
-Both sides live on one event loop, and compute on one pool of threads. No thread waits for what a model asks of others.
-"""
-
-import asyncio
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from offramp.protocol import grpc_service as rpc
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.grpc_server import GrpcServer
 from offramp.protocol.http_server import HttpServer
-from offramp.protocol.loop import Loop
+from offramp.protocol.peer import KEEPALIVE_MS
+from offramp.protocol.pool import Pool
 from offramp.protocol.rest_app import Application
 from offramp.protocol.served import Served
+from offramp.sockets import port_taken
 
-CALLS = 32  # computed at once; each holds a thread while the runtime works
+CALLS = 32  # computed at once: each holds a thread while the runtime works, and none while it waits for other nodes
 
 
 class Server:
     """Serves models: bound and ready when made, since models are made before it.
 
     Models of one name and several versions are told apart by the version that a request names; the first answers where
-    it names none. `calls` are computed at once; those that wait for others are not of them. `shared` lets other
-    processes of this user listen on the ports too. Without an `http_port` there is no HTTP.
+    it names none. `calls` are computed at once on each side. `shared` lets other processes of this user listen on the
+    ports too. Without an `http_port` there is no HTTP.
     """
 
     def __init__(
@@ -36,45 +37,57 @@ class Server:
         shared: bool = False,
         http_port: int | None = None,
     ) -> None:
-        plane = DataPlane(models, max_batch)
-        self.pool = ThreadPoolExecutor(calls, thread_name_prefix="call")
-        self.application = Application(plane, self.pool)
+        self.plane = DataPlane(models, max_batch)
+        self.pools = [Pool(calls, side) for side in ("grpc", "http")]
+        self.server = grpc.server(
+            self.pools[0],
+            options=[
+                # Unless told not to, grpc lets two servers share a port, and each answers some of the calls.
+                ("grpc.so_reuseport", int(shared)),
+                ("grpc.max_receive_message_length", self.plane.bounds.message),
+                ("grpc.max_send_message_length", -1),
+                # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
+                ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+        self.health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        rpc.add_to(self.server, self.plane)
+        reflection.enable_server_reflection((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
         self.http: HttpServer | None = None
-        self.loop = Loop("node")
+        self.application = Application(self.plane, self.pools[1])
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:
                 self.http = HttpServer(self.application, host, http_port, shared=shared)
-            self.grpc = self.loop.run(_made(plane, self.pool, host, port, shared))
-        except BaseException:
+            self.port = self.server.add_insecure_port(f"{host}:{port}")
+        except BaseException as error:
             if self.http is not None:
-                self.loop.run(self.http.stop(0))
-            self._end()
+                self.http.stop(0)
+            self.server.stop(None)
+            for pool in self.pools:
+                pool.shutdown()
+            if isinstance(error, RuntimeError):  # grpc's
+                raise port_taken(host, port) from error
             raise
-        self.port = self.grpc.port
         self.address = f"{host}:{self.port}"
 
     def start(self) -> None:
         """Begin to answer."""
-        self.loop.run(self.grpc.start())
+        self.server.start()
         if self.http is not None:
-            self.loop.run(self.http.start())
+            self.http.start()
+        for name in ("", rpc.SERVICE):
+            self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace: float) -> None:
-        """Take no new calls, let those in flight finish for up to `grace` seconds, and close. Once is enough."""
+        """Take no new calls, let those in flight finish for up to `grace` seconds, and close."""
+        self.health.enter_graceful_shutdown()
         self.application.stopping = True
-        if not self.loop.closed:
-            self.loop.run(self._stop(grace))
-            self._end()
-
-    async def _stop(self, grace: float) -> None:
-        http = [] if self.http is None else [self.http.stop(grace)]
-        await asyncio.gather(self.grpc.stop(grace), *http)
-
-    def _end(self) -> None:
-        self.pool.shutdown()
-        self.loop.close()
-
-
-async def _made(plane: DataPlane, pool: ThreadPoolExecutor, host: str, port: int, shared: bool) -> GrpcServer:
-    return GrpcServer(plane, pool, host, port, shared=shared)
+        stopped = self.server.stop(grace)
+        if self.http is not None:
+            self.http.stop(grace)
+        stopped.wait()
+        for pool in self.pools:
+            pool.shutdown()

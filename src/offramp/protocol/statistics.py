@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from offramp.protocol.pool import GoneError
 from offramp.protocol.served import Call, Served
 
 
@@ -31,11 +32,11 @@ class Statistics:
 
     @contextmanager
     def measured(self, model: Served, call: Call) -> Iterator[None]:
-        """Count what is answered inside, with its time; an answer in parts that the caller left counts as nothing."""
+        """Count what is answered inside, with its time; an answer that the caller left counts as nothing."""
         began = time.perf_counter_ns()
         try:
             yield
-        except GeneratorExit:
+        except (GeneratorExit, GoneError):
             raise
         except BaseException:
             self._add(model, failed=1, failed_ns=time.perf_counter_ns() - began)

@@ -3,7 +3,8 @@
 from statistics import mean
 from typing import Literal, NamedTuple
 
-from offramp.artifacts.suite import Suite, SuiteRun, single
+from offramp.artifacts.names import single
+from offramp.artifacts.suite import Suite, SuiteRun
 
 Part = Literal["test", "validation"]
 

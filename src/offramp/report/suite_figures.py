@@ -5,6 +5,7 @@ Lines and bars are means over seeds; whiskers reach from the lowest seed to the 
 
 from collections.abc import Callable
 
+from offramp.artifacts.macs import macs_until
 from offramp.artifacts.suite import Suite
 from offramp.charts.palette import STEPS, light
 from offramp.charts.panels import (
@@ -124,7 +125,7 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]]) -> Figure
     note = "one threshold at every exit, swept; no point was chosen by the test set"
     note = " · ".join(filter(None, (note, _note(suite))))
     alone = [
-        (sum(macs for stage, macs in run.stage_macs.items() if stage <= k) + run.head_macs[k], spread.mean)
+        (macs_until(k, run.stage_macs, run.head_macs), spread.mean)
         for k, spread in sem_edge(suite, baseline(suite)).items()
         for run in [next(iter(runs(suite, sem(k), baseline(suite)).values()))]
     ]

@@ -76,7 +76,7 @@ def faster(timings: Sequence[Timing]) -> Runtime:
 
 
 def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str = AUTO, threads: int = 0) -> Choice:
-    """Settle what a node computes with; `auto` for either leaves it to this machine.
+    """Settle what a node computes with; `auto` for either leaves it to this machine. `threads` go with it.
 
     An `auto` precision is fp32, except on OpenVINO on a processor with bf16 matrix units. An `auto` runtime is timed on
     `spec`, which should be what the node runs most, and on nothing where only one can do what is asked. Raises
@@ -97,8 +97,8 @@ def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str =
     if asked_precision == "bf16":
         _check_bf16()
     matrix_units = asked_precision is None and installed and has_bf16_matrix_units()
-    there = Engine("openvino", asked_precision or ("bf16" if matrix_units else "fp32"))
-    here = Engine("onnxruntime", asked_precision or "fp32")
+    there = Engine("openvino", asked_precision or ("bf16" if matrix_units else "fp32"), threads)
+    here = Engine("onnxruntime", asked_precision or "fp32", threads)
     if asked_runtime is not None:
         why = "as asked" if asked_precision or not matrix_units else "this processor has bf16 matrix units"
         return Choice(there if asked_runtime == "openvino" else here, why)
@@ -106,13 +106,13 @@ def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str =
         return Choice(there, "the runtime that has bf16")
     if not installed:
         return Choice(here, "openvino is not installed")
-    timings = measure(bundle, spec, here, there, threads)
+    timings = measure(bundle, spec, here, there)
     return Choice(there if faster(timings) == "openvino" else here, "; ".join(map(str, timings)))
 
 
-def measure(bundle: Bundle, spec: SpanSpec, here: Engine, there: Engine, threads: int = 0) -> list[Timing]:
+def measure(bundle: Bundle, spec: SpanSpec, here: Engine, there: Engine) -> list[Timing]:
     """Time a span on onnxruntime (`here`) and OpenVINO (`there`) at each batch size, in turn."""
-    spans = [open_span(bundle, spec, threads, engine) for engine in (here, there)]
+    spans = [open_span(bundle, spec, engine) for engine in (here, there)]
     timings = []
     for batch in BATCHES:
         rows = spec.noise(bundle, batch)

@@ -28,9 +28,11 @@ def cut_out(
     model = extract(graph, [*sources], wanted, str(bundle.path / name))
     outputs = {name: name for name in wanted}
     if spec.takes != "fp32":
+        manifest.check_cut(spec.start, spec.takes)
         for source in sources:
             prepend_decoder(model, source, spec.takes, manifest.cut(spec.start).scale_of(source))
     if spec.gives and spec.gives != "fp32":
+        manifest.check_cut(spec.end, spec.gives)
         for target in targets:
             append_encoder(model, target, spec.gives, manifest.cut(spec.end).scale_of(target))
             outputs[target] = encoded_name(target, spec.gives)

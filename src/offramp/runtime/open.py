@@ -8,8 +8,8 @@ from offramp.runtime.onnx_span import OnnxSpan
 from offramp.runtime.span import Span, SpanSpec
 
 
-def open_span(bundle: Bundle, spec: SpanSpec, threads: int = 0, engine: Engine = PORTABLE) -> Span:
-    """Make a span of a bundle ready to run, in one session. `threads` of 0 uses every core.
+def open_span(bundle: Bundle, spec: SpanSpec, engine: Engine = PORTABLE) -> Span:
+    """Make a span of a bundle ready to run, in one session.
 
     Raises InputError for a span or a precision that the bundle does not have, MissingExtraError where OpenVINO is not
     installed.
@@ -18,11 +18,11 @@ def open_span(bundle: Bundle, spec: SpanSpec, threads: int = 0, engine: Engine =
     if engine.runtime == "openvino":
         from offramp.runtime.openvino_span import OpenVinoSpan
 
-        return OpenVinoSpan(graph, sources, outputs, threads, engine.precision)
+        return OpenVinoSpan(graph, sources, outputs, engine.threads, engine.precision)
     if engine.precision == "bf16":
         raise InputError("precision bf16: onnxruntime multiplies in fp32 and int8. Choose --runtime openvino.")
     try:
-        return OnnxSpan(graph, sources, outputs, threads)
+        return OnnxSpan(graph, sources, outputs, engine.threads)
     except Exception as error:  # onnxruntime raises an exception of its own for each of its status codes
         name, _ = bundle.graph_for(engine.precision)
         raise ArtifactDamagedError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from offramp.artifacts.model_result import TrainingPoint
+from offramp.artifacts.names import parse_exits, parse_models
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, SUITE, RunKey, Suite, SuiteRun, SuiteSettings, Tiered
@@ -20,7 +21,7 @@ from offramp.data.load import load
 from offramp.errors import InputError, TrainingError
 from offramp.exits.evaluation import accuracy_at, evaluate, route
 from offramp.measure.predict import of_checkpoint
-from offramp.models.architecture import Preset, parse_exits, preset
+from offramp.models.architecture import preset
 from offramp.models.checkpoint import Checkpoint
 from offramp.models.count import count
 from offramp.suite.budget import Clock, OutOfTimeError
@@ -30,19 +31,6 @@ from offramp.train.recipe import Recipe
 from offramp.train.regimes.settings import REGIMES
 from offramp.train.regimes.settings import regime as find_regime
 from offramp.train.workers import size
-
-
-def model_names(text: str, last: int) -> tuple[str, ...]:
-    """Read a list of models; `all` stands for the standard network, every SEM and MEM.
-
-    >>> model_names("sem-2,mem,2+5", 9)
-    ('sem-2', 'mem', 'exits-2-5')
-    """
-    sems = [f"sem-{k}" for k in range(1, last)]
-    sizes = Preset(channels=1, size=2**last, widths=(1,) * last, pool_after=())
-    wanted = ["standard", *sems, "mem"] if text == "all" else text.split(",")
-    exits = [parse_exits(name.strip().replace("+", ","), last) for name in wanted]
-    return tuple(dict.fromkeys(sizes.architecture(at, ("any",)).name for at in exits))
 
 
 def suite_settings(
@@ -76,7 +64,7 @@ def suite_settings(
         head=head,
         bottlenecks=bottlenecks or {},
         recipe=recipe.model_dump(mode="json", exclude={"regime"}),
-        models=model_names(models, len(sizes.widths)),
+        models=parse_models(models, len(sizes.widths)),
         regimes=tuple(dict.fromkeys(name if name in defined else find_regime(name).name for name in named)),
         own_regimes={name: parts for name, parts in defined.items() if name in named},
         seeds=numbers,
@@ -133,8 +121,7 @@ def run_suite(
 
 def _run(settings: SuiteSettings, key: RunKey, classes: tuple[str, ...]) -> Run:
     sizes = preset(settings.preset)
-    listed = key.model.removeprefix("exits-").replace("-", ",")  # of exits-2-5; other names are the parser's own
-    exits = parse_exits(listed if key.model.startswith("exits-") else key.model, len(sizes.widths))
+    exits = parse_exits(key.model, len(sizes.widths))
     regime = settings.own_regimes.get(key.regime, key.regime)
     recipe = Recipe.model_validate(settings.recipe | {"regime": regime})
     return Run(sizes.architecture(exits, classes, settings.head, settings.bottlenecks), recipe, settings.data, key.seed)

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors.torch
@@ -16,8 +16,8 @@ from offramp.data.image_set import ImageSet, Splits
 from offramp.errors import TrainingError
 from offramp.machine import commit, processor
 from offramp.models.architecture import Architecture
+from offramp.models.build import FAMILIES, Families, build
 from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpoint
-from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet
 from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
@@ -35,12 +35,16 @@ LOOK_EVERY = 20  # steps between looks at the loss: each look waits for the devi
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, on what, how. `key` tells runs apart: a folder is resumed only by the run that began in it."""
+    """What is trained, on what, how. `key` tells runs apart: a folder is resumed only by the run that began in it.
+
+    `families` are those that its network may be of.
+    """
 
     architecture: Architecture
     recipe: Recipe
     data: str
     seed: int
+    families: Families = field(default_factory=lambda: FAMILIES)
 
     def key(self, train: ImageSet, workers: int = 1) -> str:
         """Name everything that the weights depend on."""
@@ -106,7 +110,7 @@ def _train(
         while trainer.epochs_done < run.recipe.epochs:
             trainer.epoch([])
         team.wait()
-        return Checkpoint.open(out)
+        return Checkpoint.open(out, run.families)
     out.mkdir(parents=True, exist_ok=True)
     board = TensorBoardLog(out, trainer.epochs_done)
     logs: list[Observer] = [JsonLog(out / LOG, trainer.epochs_done), board]
@@ -137,7 +141,7 @@ def _train(
     write_checkpoint(out, card, weights)
     (out / STATE).unlink()
     team.wait()
-    return Checkpoint.open(out)
+    return Checkpoint.open(out, run.families)
 
 
 @contextmanager
@@ -151,7 +155,7 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 def _finished(run: Run, out: Path) -> Checkpoint:
-    checkpoint = Checkpoint.open(out)
+    checkpoint = Checkpoint.open(out, run.families)
     card = checkpoint.card
     recipe = run.recipe.model_dump(mode="json")  # as a card that was read has it: keys of loss_weights are strings
     if (card.architecture, card.recipe, card.data, card.seed) != (run.architecture, recipe, run.data, run.seed):
@@ -168,7 +172,7 @@ class Trainer:
         self.splits, self.device = splits, device
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape: look for the fastest kernels once
-        net = standard_cnn(run.architecture, channel_statistics(splits.train), run.seed).to(device)
+        net = build(run.architecture, channel_statistics(splits.train), run.seed, run.families).to(device)
         if recipe.channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
         self.net: ExitNet = net
