@@ -18,10 +18,9 @@ def slowed(reproduction: Reproduction, ms: float, rate: str) -> Reproduction:
             return row
         repeats = []
         for repeat in row.repeats:
-            overall = repeat.latency_ms.overall
-            assert overall is not None
+            overall = repeat.latency_ms["overall"]
             later = overall.model_copy(update={"p50": overall.p50 + ms})
-            latency = repeat.latency_ms.model_copy(update={"overall": later})
+            latency = repeat.latency_ms | {"overall": later}
             repeats.append(repeat.model_copy(update={"latency_ms": latency}))
         return row.model_copy(update={"repeats": tuple(repeats)})
 

@@ -29,9 +29,9 @@ def test_the_standard_network_belongs_to_neither(experiment: Experiment) -> None
 
 def test_the_papers_deployment_is_preferred(experiment: Experiment) -> None:
     """Where an exit was also measured with another codec or cut, figures show fp32 features cut at the exit."""
-    paper = next(m for m in experiment.measurements if (m.model, m.exit, m.threshold) == ("sem-3", 3, 0.3))
+    paper = next(m for m in experiment.measurements if (m.model, m.plan.exit, m.plan.threshold) == ("sem-3", 3, 0.3))
     others = tuple(
-        paper.model_copy(update=update)
+        paper.model_copy(update={"plan": paper.plan.but(**update)})
         for update in ({"codec": "uint8"}, {"cut": 0, "codec": "uint8"}, {"cut": 5, "codec": "fp32"})
     )
     for order in ((paper, *others), (*others, paper)):

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from offramp.artifacts.measurement import Measurement
+from offramp.artifacts.outcome import Over
 from offramp.charts.palette import light
 from offramp.charts.sheet import as_svg
 from offramp.paper import figures
@@ -17,7 +18,7 @@ from offramp.paper.experiment import Experiment
 from offramp.paper.figures import FIGURES
 
 Build = Callable[..., Experiment]
-TIERS = ("edge", "cloud", "overall")
+TIERS: tuple[Over, ...] = ("edge", "cloud", "overall")
 EXITS = list(range(1, 9))
 
 
@@ -43,7 +44,9 @@ def bars(panel: Any) -> dict[str, dict[float, float]]:
 def at(experiment: Experiment, model: str, exit_: int, threshold: float) -> Measurement:
     """One measurement; `model` is sem for the exit's own."""
     name = f"sem-{exit_}" if model == "sem" else model
-    (found,) = [m for m in experiment.measurements if (m.model, m.exit, m.threshold) == (name, exit_, threshold)]
+    (found,) = [
+        m for m in experiment.measurements if (m.model, m.plan.exit, m.plan.threshold) == (name, exit_, threshold)
+    ]
     return found
 
 
@@ -51,8 +54,8 @@ def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def p50(measurement: Measurement, tier: str) -> float | None:
-    found = getattr(measurement.latency_ms, tier)
+def p50(measurement: Measurement, tier: Over) -> float | None:
+    found = measurement.latency_ms.get(tier)
     return None if found is None else found.p50
 
 
@@ -63,9 +66,9 @@ def test_figures_5_and_6_show_the_measurements(
     """Bars are the samples that left; lines are accuracy and median latency of each tier, at T = 0.3."""
     exited, accuracy, latency = draw_it(experiment).axes
     found = [at(experiment, model, k, 0.3) for k in EXITS]
-    assert bars(exited)["_exited"] == {m.exit: m.exited_locally for m in found}
+    assert bars(exited)["_exited"] == {m.plan.exit: m.outcome.local for m in found}
     for tier in TIERS:
-        assert lines(accuracy)[tier] == (EXITS, [percent(getattr(m, f"{tier}_accuracy")) for m in found])
+        assert lines(accuracy)[tier] == (EXITS, [percent(m.outcome.right(tier)) for m in found])
         assert lines(latency)[tier] == (EXITS, [p50(m, tier) for m in found])
 
 
@@ -88,18 +91,18 @@ def test_figures_7_and_8_show_every_threshold(
     share, latency, sent, edge, cloud, overall = (lines(panel) for panel in draw_it(experiment).axes)
     for threshold in (0.1, 0.3, 0.5, 0.8):
         found, name = [at(experiment, model, k, threshold) for k in EXITS], f"T = {threshold:g}"
-        assert share[name] == (EXITS, [100 * m.exited_locally / m.n for m in found])
+        assert share[name] == (EXITS, [100 * m.outcome.local / m.outcome.n for m in found])
         assert latency[name] == (EXITS, [p50(m, "overall") for m in found])
-        assert sent[name] == (EXITS, [m.bytes_to_cloud / m.n for m in found])
-        assert edge[name] == (EXITS, [percent(m.edge_accuracy) for m in found])
-        assert cloud[name] == (EXITS, [percent(m.cloud_accuracy) for m in found])
-        assert overall[name] == (EXITS, [percent(m.overall_accuracy) for m in found])
+        assert sent[name] == (EXITS, [m.bytes_to_cloud / m.outcome.n for m in found])
+        assert edge[name] == (EXITS, [percent(m.outcome.right("edge")) for m in found])
+        assert cloud[name] == (EXITS, [percent(m.outcome.right("cloud")) for m in found])
+        assert overall[name] == (EXITS, [percent(m.outcome.overall) for m in found])
 
 
 def test_no_answers_are_a_gap_and_not_a_zero(experiment: Experiment) -> None:
     """At T = 0.1 nobody leaves at exit 1, and at T = 0.8 everybody does at exit 8: the lines are broken there."""
     *_, edge, cloud, _ = figures.figure_7(experiment).axes
-    assert at(experiment, "sem", 1, 0.1).edge_accuracy is None
+    assert at(experiment, "sem", 1, 0.1).outcome.right("edge") is None
     assert lines(edge)["T = 0.1"][1][0] is None
     assert lines(cloud)["T = 0.8"][1][-1] is None
     assert all(height is not None for height in lines(edge)["T = 0.3"][1])
@@ -115,7 +118,8 @@ def test_models_that_were_not_trained_are_gaps(build: Build) -> None:
 def test_accuracies_over_few_samples_are_hollow(experiment: Experiment) -> None:
     """Fewer than thirty samples: 22 of MEM left at exit 1, and 23 were forwarded at exit 8."""
     _, accuracy, _ = figures.figure_6(experiment).axes
-    assert [at(experiment, "mem", 1, 0.3).exited_locally, at(experiment, "mem", 8, 0.3).forwarded] == [22, 23]
+    assert at(experiment, "mem", 1, 0.3).outcome.local == 22
+    assert at(experiment, "mem", 8, 0.3).outcome.count("cloud") == 23
     assert lines(accuracy)["_few edge"][0] == [1]
     assert lines(accuracy)["_few cloud"][0] == [8]
 
@@ -160,8 +164,8 @@ def test_the_summary_compares_sem_and_mem(experiment: Experiment) -> None:
     share, right, time = (lines(panel) for panel in figures.summary(experiment).axes)
     for name, model in (("SEM", "sem"), ("MEM", "mem")):
         found = [at(experiment, model, k, 0.3) for k in EXITS]
-        assert share[name] == (EXITS, [100 * m.exited_locally / m.n for m in found])
-        assert right[name] == (EXITS, [percent(m.edge_accuracy) for m in found])
+        assert share[name] == (EXITS, [100 * m.outcome.local / m.outcome.n for m in found])
+        assert right[name] == (EXITS, [percent(m.outcome.right("edge")) for m in found])
         assert time[name] == (EXITS, [p50(m, "overall") for m in found])
     assert time["_lowest"] == ([3], [p50(at(experiment, "sem", 3, 0.3), "overall")])
 

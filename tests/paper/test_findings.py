@@ -1,7 +1,6 @@
 """The paper's findings against worlds in which they hold, fail, and cannot be told; and against what is missing."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -34,20 +33,27 @@ def named(reproduction: Reproduction, says: str) -> Finding:
     return found
 
 
-def changed(reproduction: Reproduction, model: str, threshold: float, **update: Any) -> Reproduction:
-    """With some rows of the paper's part changed."""
+def changed(
+    reproduction: Reproduction, model: str, threshold: float, *, count: int | None = None, right: float | None = None
+) -> Reproduction:
+    """With other answers of the edge in some rows of the paper's part: none at all, or those given."""
 
     def change(row: Row) -> Row:
-        setup = row.setup
-        same = (setup.section, setup.model, setup.threshold) == ("paper", model, threshold)
-        return row.model_copy(update=update) if same else row
+        setup, outcome = row.setup, row.outcome
+        answered = outcome.answered if count is None else outcome.answered | {"edge": count}
+        accuracy = outcome.accuracy if right is None else outcome.accuracy | {"edge": right}
+        if count == 0:
+            answered, accuracy = ({tier: of[tier] for tier in of if tier != "edge"} for of in (answered, accuracy))
+        changed = outcome.model_copy(update={"answered": answered, "accuracy": accuracy})
+        same = (setup.section, setup.model, setup.plan.threshold) == ("paper", model, threshold)
+        return row.model_copy(update={"outcome": changed}) if same else row
 
     return reproduction.model_copy(update={"rows": tuple(map(change, reproduction.rows))})
 
 
 def test_a_finding_that_fails_at_one_threshold_depends(reproduction: Reproduction) -> None:
     """SEM-1 exits nearly all at T = 0.5 and the fewest elsewhere."""
-    found = named(changed(reproduction, "sem-1", 0.5, exited_locally=9_900), "SEM-1 exits the fewest samples")
+    found = named(changed(reproduction, "sem-1", 0.5, count=9_900), "SEM-1 exits the fewest samples")
     assert found.verdict == "depends"
     assert [c.outcome for c in found.comparisons] == ["for", "for", "against", "for"]
     assert found.numbers == "3 for, 1 against, 0 within noise: from -63.00 points (T = 0.5) to +8.00 points (T = 0.1)"
@@ -55,7 +61,7 @@ def test_a_finding_that_fails_at_one_threshold_depends(reproduction: Reproductio
 
 def test_a_trend_depends_where_neighbours_go_the_other_way(reproduction: Reproduction) -> None:
     """The last exit is still more accurate than the first, but the fifth is the worst."""
-    found = named(changed(reproduction, "sem-5", 0.3, edge_accuracy=0.5), "Later exits give higher edge accuracy")
+    found = named(changed(reproduction, "sem-5", 0.3, right=0.5), "Later exits give higher edge accuracy")
     assert found.verdict == "depends"
     against = [c for c in found.comparisons if c.outcome == "against"]
     assert [(c.where, c.found) for c in against] == [("T = 0.3, neighbouring exits", "SEM-5 50.00 %, SEM-4 83.00 %")]
@@ -108,7 +114,7 @@ def test_partial_reproductions_are_judged_by_what_they_hold(reproduce: Build, pa
 def test_tiers_that_answered_nothing_are_left_out(reproduction: Reproduction) -> None:
     """A missing accuracy is no zero."""
     found = named(
-        changed(reproduction, "sem-8", 0.1, edge_accuracy=None, exited_locally=0),
+        changed(reproduction, "sem-8", 0.1, count=0),
         "Later exits give higher edge accuracy",
     )
     (first,) = [c for c in found.comparisons if c.where == "T = 0.1, first and last exit"]

@@ -47,12 +47,12 @@ def test_points_lie_where_the_marks_are(five: Live) -> None:
 
 def test_points_say_where_they_are_and_what(five: Live, experiment: Experiment) -> None:
     """Bars and lines by their exits, values as measured."""
-    found = [m for m in experiment.measurements if m.model.startswith("sem") and m.threshold == 0.3]
+    found = [m for m in experiment.measurements if m.model.startswith("sem") and m.plan.threshold == 0.3]
     assert [point[2:] for point in told(five, "exited", "(A)")] == [
-        [f"exit {m.exit}", str(m.exited_locally)] for m in found
+        [f"exit {m.plan.exit}", str(m.outcome.local)] for m in found
     ]
     assert [point[2:] for point in told(five, "overall", "(B)")] == [
-        [f"exit {m.exit}", f"{100 * (m.overall_accuracy or 0):.4g}"] for m in found
+        [f"exit {m.plan.exit}", f"{100 * (m.outcome.overall or 0):.4g}"] for m in found
     ]
 
 

@@ -26,7 +26,7 @@ def test_baselines_stand_at_their_latency_by_link(reproduction: Reproduction) ->
         rows = [r for r in reproduction.section("baselines") if r.setup.link == link]
         split = [r for r in rows if r.setup.contender == "fixed split"]
         times = [r.p50("overall") for r in split]
-        assert lines(panels[column])["fixed split"] == (times, [100 * (r.overall_accuracy or 0) for r in split])
+        assert lines(panels[column])["fixed split"] == (times, [100 * (r.outcome.overall or 0) for r in split])
         assert lines(panels[column + 2])["fixed split"] == (times, [bytes_a_sample(r) for r in split])
         assert {"local exit", "cascade", "all at the edge", "all in the cloud, uint8", "all in the cloud, JPEG"} <= set(
             lines(panels[column])
@@ -36,12 +36,12 @@ def test_baselines_stand_at_their_latency_by_link(reproduction: Reproduction) ->
 def test_drop_thresholds_rise_to_none(reproduction: Reproduction) -> None:
     """Dropped share, accuracy, bytes and the cloud's time of each exit."""
     dropped, accuracy, sent, computing = open_figures.drop(reproduction).axes
-    own = {r.setup.drop_threshold: r for r in reproduction.section("drop") if r.setup.exit == 5}
+    own = {r.setup.plan.drop_threshold: r for r in reproduction.section("drop") if r.setup.exit == 5}
     ordered = [own[0.5], own[0.9], own[None]]
     places = [0.5, 0.9, 1.0]
     assert [label.get_text() for label in dropped.get_xticklabels()] == ["0.5", "0.9", "none"]
-    assert lines(dropped)["SEM-5"] == (places, [100 * r.dropped / 10_000 for r in ordered])
-    assert lines(accuracy)["SEM-5"] == (places, [100 * (r.overall_accuracy or 0) for r in ordered])
+    assert lines(dropped)["SEM-5"] == (places, [100 * r.outcome.dropped / 10_000 for r in ordered])
+    assert lines(accuracy)["SEM-5"] == (places, [100 * (r.outcome.overall or 0) for r in ordered])
     assert lines(sent)["SEM-5"] == (places, [bytes_a_sample(r) for r in ordered])
     assert lines(computing)["SEM-5"] == (places, [cloud_ms(r) for r in ordered])
 

@@ -181,9 +181,9 @@ def test_a_partial_reproduction_is_reported(
 def test_answers_of_nobody_are_gaps(reproduction: Reproduction, read: Read) -> None:
     """None of the rows has an accuracy: the page is written, with dashes."""
     bare = [
-        row.model_copy(update={"edge_accuracy": None, "cloud_accuracy": None, "overall_accuracy": None})
+        row.model_copy(update={"outcome": row.outcome.model_copy(update={"accuracy": {}, "overall": None})})
         for row in reproduction.rows
-        if row.setup.exit in (2, 9)
+        if row.setup.place in (2, 9)
     ]
     changed = reproduction.model_copy(update={"rows": tuple(bare), "models": ()})
     assert list(draw_reproduction(changed)) == OPEN

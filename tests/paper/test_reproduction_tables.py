@@ -21,8 +21,8 @@ def test_every_stated_number_stands_beside_ours(reproduction: Reproduction) -> N
     by_name = {row.what: row for row in found}
     rows = points(reproduction)
     sem_8 = rows[Point(Family.SEM, 8, 0.3)]
-    assert by_name["SEM exit 8, T = 0.3: forwarded"].ours == f"{sem_8.forwarded / 100:.2f} %"
-    assert by_name["SEM exit 8, T = 0.3: edge accuracy"].ours == f"{100 * (sem_8.edge_accuracy or 0):.2f} %"
+    assert by_name["SEM exit 8, T = 0.3: forwarded"].ours == f"{sem_8.outcome.count('cloud') / 100:.2f} %"
+    assert by_name["SEM exit 8, T = 0.3: edge accuracy"].ours == f"{100 * (sem_8.outcome.right('edge') or 0):.2f} %"
     sem_5 = by_name["SEM exit 5, T = 0.3: overall latency"]
     assert (sem_5.paper, sem_5.ours, sem_5.spread, sem_5.difference) == (
         "3.795 ms", "2.851 ms", "2.850 to 2.852", "-0.944",

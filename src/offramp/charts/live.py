@@ -17,14 +17,14 @@ _POINTS_AN_INCH = 72
 _NEAR = 0.45  # of an exit: bars stand beside their place
 
 
-class Live(NamedTuple):
+class Drawing(NamedTuple):
     """A drawing, and its points as JSON."""
 
     svg: str
     points: str
 
 
-def live(figure: Figure) -> Live:
+def live(figure: Figure) -> Drawing:
     """Draw a figure, its parts and points named. It keeps ids that no other drawing of it should have."""
     names = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     for legend in figure.legends:
@@ -39,8 +39,8 @@ def live(figure: Figure) -> Live:
                 artist.set_gid(f"series-{series}-{count}")
                 count += 1
     svg = as_svg(figure)  # lays the figure out, so only now points have their places
-    found = [points for panel in figure.axes if panel.get_visible() for points in _told(figure, panel, names)]
-    return Live(svg, json.dumps(found, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
+    told = [points for panel in figure.axes if panel.get_visible() for points in _told(figure, panel, names)]
+    return Drawing(svg, json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def _artists(panel: Any) -> Iterator[tuple[Any, str]]:
@@ -102,5 +102,5 @@ def _ticks(axis: Any) -> dict[float, str]:
 
 def _said(ticks: dict[float, str], value: float, near: float) -> str:
     """The label of the tick where a value is, or the value."""
-    found = next((label for tick, label in ticks.items() if abs(tick - value) <= near), None)
-    return found or (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}")
+    tick = next((label for at, label in ticks.items() if abs(at - value) <= near), None)
+    return tick or (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}")

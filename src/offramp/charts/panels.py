@@ -1,17 +1,15 @@
-"""One panel of a figure: bars, lines and axes. Takes values by exit (or epoch); knows nothing of experiments."""
+"""One panel of a figure: bars, lines and axes. Takes values by exit (or epoch); knows nothing of what was measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import floor, nan
 from typing import Any, TypeVar
 
 from offramp.charts.palette import light
-from offramp.paper.values import Values
 
 DOTTED = (0, (1, 1.5))
-IN_PAPER = "stated in the paper"  # in a legend
 Place = TypeVar("Place", int, float)  # on the horizontal axis: an exit, most often
 Curve = Mapping[Place, float | None]
-PAPER: dict[str, Any] = {
+HOLLOW: dict[str, Any] = {
     "linestyle": "none", "markerfacecolor": "none", "markeredgewidth": 1.4, "markersize": 7, "zorder": 6,
 }  # fmt: skip
 # What lies on the edge of a panel is drawn whole, and the layout does not make room for it.
@@ -60,11 +58,11 @@ def line(
 def marks(
     axes: Any, values: Mapping[int, float], *, color: str, label: str, marker: str = "o", shift: float = 0.0
 ) -> None:
-    """Mark numbers of the paper hollow; nothing, not even a name, where there are none."""
+    """Mark published numbers hollow; nothing, not even a name, where there are none."""
     if values:
         places = [exit_ + shift for exit_ in values]
         size = {"markersize": 11} if marker == "*" else {}
-        axes.plot(places, list(values.values()), marker=marker, color=light(color), label=label, **(PAPER | size))
+        axes.plot(places, list(values.values()), marker=marker, color=light(color), label=label, **(HOLLOW | size))
 
 
 def whiskers(
@@ -106,14 +104,14 @@ def over_epochs(axes: Any, values: Mapping[int, float], *, color: str, label: st
 
 
 def bars(
-    axes: Any, values: Values, *, color: str, label: str, shift: float = 0.0, width: float = 0.7, alpha: float = 1.0
+    axes: Any, values: Curve[int], *, color: str, label: str, shift: float = 0.0, width: float = 0.7, alpha: float = 1.0
 ) -> None:
     """Draw a bar at each exit that has a value."""
     known = {exit_ + shift: value for exit_, value in values.items() if value is not None}
     axes.bar(list(known), list(known.values()), width=width, color=light(color), label=label, alpha=alpha, linewidth=0)
 
 
-def write_values(axes: Any, values: Values, form: str, *, shift: float = 0.0, at: float | None = None) -> None:
+def write_values(axes: Any, values: Curve[int], form: str, *, shift: float = 0.0, at: float | None = None) -> None:
     """Write each bar's value over it, or at height `at`; long ones smaller, so that neighbours do not touch."""
     texts = {exit_: form.format(value) for exit_, value in values.items() if value is not None}
     size = 8.5 if max(map(len, texts.values()), default=0) <= 4 else 7
@@ -124,7 +122,7 @@ def write_values(axes: Any, values: Values, form: str, *, shift: float = 0.0, at
         )  # fmt: skip
 
 
-def mark_lowest(axes: Any, curves: Iterable[Values], form: str) -> None:
+def mark_lowest(axes: Any, curves: Iterable[Curve[int]], form: str) -> None:
     """Ring the lowest point of several curves and write its value beside it, where there is room."""
     points = [(value, exit_) for values in curves for exit_, value in values.items() if value is not None]
     if not points:

@@ -10,10 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from offramp.charts.palette import light, style
-from offramp.charts.panels import IN_PAPER
 from offramp.errors import MissingExtraError
-from offramp.paper.conditions import in_short
-from offramp.paper.experiment import Experiment
 
 try:
     import matplotlib as mpl
@@ -35,24 +32,21 @@ SMALL_LINE, SMALL_LETTER = 0.15, 0.057  # of the small print below them
 
 @contextmanager
 def sheet(
-    of: Experiment | Sequence[str],
+    conditions: Sequence[str],
     title: str,
     rows: int,
     columns: int,
     size: tuple[float, float],
     *,
     note: str = "",
-    nodes: bool = True,
     share_y: bool = False,
     legend_rows: int = 1,
 ) -> Iterator[tuple[Figure, list[Any]]]:
     """Open a figure of `size` in inches with its panels in reading order, and set it up in the report's style.
 
-    Under the panels stand `note` and the conditions: an experiment's, those of the nodes' run or without `nodes` of
-    training alone; or those given.
+    Under the panels stand `note` and the conditions.
     """
     width, height = size
-    conditions = in_short(of, nodes=nodes) if isinstance(of, Experiment) else of
     parts = [note] * bool(note) + [_plain(part) for part in conditions]
     # Lines break between parts: the spaces within one are made unbreakable.
     small_print = textwrap.wrap(" · ".join(part.replace(" ", "\xa0") for part in parts), int(width / SMALL_LETTER))
@@ -76,10 +70,10 @@ def sheet(
 def legend(figure: Figure, panels: list[Any], columns: int | None = None) -> None:
     """Name the lines and bars of all panels, each name once, in a row under the title; or in rows of `columns`.
 
-    The paper's numbers come last.
+    Published numbers, the hollow marks, come last.
     """
     named = {name: handle for panel in panels for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)}
-    named = dict(sorted(named.items(), key=lambda item: item[0] == IN_PAPER))
+    named = dict(sorted(named.items(), key=lambda item: _hollow(item[1])))
     if named:
         width, height = figure.get_size_inches()
         place = ((MARGIN - 0.05) / width, 1 - (TITLE - 0.02) / height)
@@ -105,6 +99,10 @@ def as_svg(figure: Figure) -> str:
 def as_png(figure: Figure) -> bytes:
     """The figure as PNG, 200 dots an inch: twice as fine as it is meant to be shown."""
     return _saved(figure, "png", dpi=200)
+
+
+def _hollow(mark: Any) -> bool:
+    return bool(getattr(mark, "get_markerfacecolor", str)() == "none")
 
 
 def _plain(text: str) -> str:

@@ -176,6 +176,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="Where to write. Default: the same folder.")] = None,
 ) -> None:
     """Draw a reproduction, all of the paper's evaluation, or a suite, its Figures 9 and 10; say which claims hold."""
+    from offramp.paper.claims import published
     from offramp.paper.reproduction import REPRODUCTION, Reproduction
     from offramp.paper.reproduction_page import write_reproduction
     from offramp.report.suite_page import write_suite_report
@@ -183,7 +184,7 @@ def report(
     if (folder / REPRODUCTION).is_file():
         written = write_reproduction(Reproduction.read(folder / REPRODUCTION), out or folder)
     else:
-        written = write_suite_report(folder, out or folder)
+        written = write_suite_report(folder, out or folder, published)
     console.print(f"{written[0]}: report; beside it: {', '.join(path.name for path in written[1:])}", highlight=False)
 
 

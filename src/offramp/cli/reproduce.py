@@ -117,10 +117,10 @@ def _measure(settings: "Settings") -> "tuple[Reproduction, Path]":
 
 def _summarize(document: "Reproduction", report: Path) -> None:
     from offramp.paper.finding import finding
-    from offramp.paper.reproduced import as_experiment
+    from offramp.paper.view import View
 
     agreed = document.agreement
-    console.print(finding(as_experiment(document)), highlight=False)
+    console.print(finding(View.of(document)), highlight=False)
     console.print(
         f"{len(document.rows)} setups measured, {len(document.left)} left; {agreed.compared:,} answers held against "
         f"the offline evaluation, {agreed.differing} differ. {document.seconds:.0f} s. Report: {report}",

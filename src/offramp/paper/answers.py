@@ -2,7 +2,7 @@
 
 from offramp.paper.comparison import time, times
 from offramp.paper.contest import at_rates
-from offramp.paper.reproduced import bytes_a_sample, cloud_ms, links, name
+from offramp.paper.reproduced import bytes_a_sample, cloud_ms, fastest_first, links, name
 from offramp.paper.reproduction import Reproduction, Row
 from offramp.paper.values import percent
 
@@ -11,9 +11,9 @@ def baselines(of: Reproduction) -> list[str]:
     """For each link, the fastest and the most accurate."""
     said = []
     for link in links(of.section("baselines")):
-        rows = [row for row in of.section("baselines") if row.setup.link == link and row.p50("overall") is not None]
+        rows = fastest_first(row for row in of.section("baselines") if row.setup.link == link)
         if rows:
-            fastest = min(rows, key=lambda row: row.p50("overall") or 0.0)
+            fastest = rows[0]
             best = max(rows, key=lambda row: row.outcome.overall or 0.0)
             both = fastest.outcome.overall == best.outcome.overall
             accurate = ", and none is more accurate" if both else f"; the most accurate is {_told(best)}"
@@ -45,13 +45,12 @@ def cores(of: Reproduction) -> list[str]:
     rows, said = of.section("cores"), []
     for share in dict.fromkeys(row.setup.edge_cores for row in rows):
         here = [row for row in rows if row.setup.edge_cores == share and row.p50("overall") is not None]
-        local = [row for row in here if row.setup.contender == "local exit"]
+        local = fastest_first(row for row in here if row.setup.contender == "local exit")
         others = [row for row in here if row.setup.contender != "local exit"]
         if local:
-            best = min(local, key=lambda row: row.p50("overall") or 0.0)
             beside = ", ".join(f"{name(row.setup)} {row.p50('overall'):.2f} ms" for row in others)
             amount = "all cores" if share is None else f"{share:g} core{'s' * (share > 1)}"
-            said.append(f"{amount}: the fastest exit is {_told(best)}{'; beside it ' * bool(beside)}{beside}.")
+            said.append(f"{amount}: the fastest exit is {_told(local[0])}{'; beside it ' * bool(beside)}{beside}.")
     return said
 
 
@@ -86,15 +85,12 @@ def reply(of: Reproduction) -> list[str]:
             for way in ("edge", "direct")
         }
         pairs = [(ways["edge"][k], ways["direct"][k]) for k in ways["edge"] if k in ways["direct"]]
-        found = [
-            outcome.outcome
-            for through, direct in pairs
-            if (outcome := times("", time("", through, "cloud"), time("", direct, "cloud"))) is not None
-        ]
-        if found:
+        compared = [times("", time("", through, "cloud"), time("", direct, "cloud")) for through, direct in pairs]
+        held = [pair.outcome for pair in compared if pair is not None]
+        if held:
             said.append(
-                f"{link}: what the cloud answers comes faster straight from it at {found.count('for')} of {len(found)} "
-                f"exits, slower at {found.count('against')}, not told apart at {found.count('within noise')}."
+                f"{link}: what the cloud answers comes faster straight from it at {held.count('for')} of {len(held)} "
+                f"exits, slower at {held.count('against')}, not told apart at {held.count('within noise')}."
             )
     return said
 

@@ -1,45 +1,49 @@
-"""The paper's claims on exits and training, each held against a suite: what it says, what was found, whether it holds.
+"""What the paper states of a suite's networks: its numbers, and its claims on exits and training, each held against it.
 
 A claim holds where the difference has the side that the paper gives it, in the mean over seeds. It is settled where two
 seeds or more all say so, or all say the contrary.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from offramp.artifacts.suite import Suite
 from offramp.paper import stated as paper
-from offramp.report.seeds import Spread, baseline, differences, edge, many, overall, runs, sem
+from offramp.paper.reproduced import comparable
+from offramp.report.published import Claim, Published
+from offramp.report.seeds import Spread, baseline, differences, edge, many, overall, paired, sem
+
+CAPTIONS = {
+    "figure-9": "; hollow marks at the end are the paper's.",
+    "figure-10": ". Hollow marks: the numbers that the paper states; it trained another network for 2,000 epochs, so "
+    "compare differences, not heights.",
+    "frontier": ". Published points are of other networks and of their authors' counting.",
+}
 
 
-class Claim(NamedTuple):
-    """One claim under one regime of MEM."""
-
-    says: str
-    in_paper: str
-    regime: str
-    found: str
-    holds: bool
-    settled: bool  # several seeds say the same
+def published(suite: Suite) -> Published:
+    """Everything that stands beside a suite; of other data than the paper's its claims alone."""
+    held = tuple(claims(suite))
+    if not comparable(suite):
+        return Published(held, comparable=False)
+    budgeted = (paper.BUDGETED_NAME, paper.BUDGETED)
+    return Published(held, True, paper.SEM_EDGE, paper.MEM_EDGE, paper.MEM_CLOUD, budgeted, CAPTIONS)
 
 
 def claims(suite: Suite) -> list[Claim]:
     """Every claim that the suite has both sides of, under each regime that MEM was trained by."""
-    found = []
-    for regime in suite.settings.regimes:
-        parts = (_every_exit, _earlier_against_later, _edge_against_cloud, _overall)
-        found += [claim for part in parts if (claim := part(suite, regime)) is not None]
-    return found
+    return [claim for regime in suite.settings.regimes for part in (_all, _some) for claim in part(suite, regime)]
 
 
-def _every_exit(suite: Suite, regime: str) -> Claim | None:
+def _all(suite: Suite, regime: str) -> Iterator[Claim]:
+    """The one on every exit."""
     apart = differences(suite, regime, baseline(suite))
     if not apart:
-        return None
+        return
     worst = min(apart, key=lambda exit_: apart[exit_].mean)
     best = max(apart, key=lambda exit_: apart[exit_].mean)
     below = sum(spread.mean < 0 for spread in apart.values())
     exits = f"{below} of {len(apart)} exit{'s' * (len(apart) != 1)}"
-    return Claim(
+    yield Claim(
         says="At the same exit the SEM is more accurate than the MEM",
         in_paper=f"MEM − SEM at exit 2: {paper.MEM_EDGE[2] - paper.SEM_EDGE[2]:+.2f} points",
         regime=regime,
@@ -50,66 +54,31 @@ def _every_exit(suite: Suite, regime: str) -> Claim | None:
     )
 
 
-def _earlier_against_later(suite: Suite, regime: str) -> Claim | None:
-    apart = _paired(_sem(suite, 3, 3), _mem(suite, regime, 4))
-    if apart is None:
-        return None
-    return Claim(
-        says="SEM-3 is more accurate than the MEM's later exit 4",
-        in_paper=f"{paper.SEM_EDGE[3]:.2f} against {paper.MEM_EDGE[4]:.2f} %",
-        regime=regime,
-        found=f"SEM-3 − MEM: {_points(apart)}",
-        holds=apart.mean > 0,
-        settled=_settled(apart),
-    )
-
-
-def _edge_against_cloud(suite: Suite, regime: str) -> Claim | None:
-    apart = _paired(_sem(suite, 6, 6), _mem(suite, regime, None))
-    if apart is None:
-        return None
-    return Claim(
-        says="SEM-6 is more accurate at its local exit than the MEM at its last",
-        in_paper=f"{paper.SEM_EDGE[6]:.2f} against {paper.MEM_CLOUD:.2f} %",
-        regime=regime,
-        found=f"SEM-6 − MEM: {_points(apart)}",
-        holds=apart.mean > 0,
-        settled=_settled(apart),
-    )
-
-
-def _overall(suite: Suite, regime: str) -> Claim | None:
-    name = many(suite)
-    exit_, threshold = 8, paper.THRESHOLD
-    one = overall(suite, sem(exit_), baseline(suite), exit_, threshold)
-    apart = _paired(overall(suite, name, regime, exit_, threshold), one) if name else None
-    if apart is None:
-        return None
-    return Claim(
-        says=f"At exit {exit_} and T = {threshold:g} eight exits cost overall accuracy",
-        in_paper=f"{paper.MEM_OVERALL[8]:.2f} against {paper.SEM_OVERALL[8]:.2f} %, "
-        f"{paper.MEM_OVERALL[8] - paper.SEM_OVERALL[8]:+.2f} points",
-        regime=regime,
-        found=f"MEM − SEM: {_points(apart)}",
-        holds=apart.mean < 0,
-        settled=_settled(apart),
-    )
-
-
-def _sem(suite: Suite, model: int, exit_: int) -> dict[int, float]:
-    return edge(suite, sem(model), baseline(suite), exit_)
-
-
-def _mem(suite: Suite, regime: str, exit_: int | None) -> dict[int, float]:
-    """By seed; None stands for the last exit."""
-    name = many(suite)
-    found = runs(suite, name, regime) if name else {}
-    at = {seed: run.exits[-1] if exit_ is None else exit_ for seed, run in found.items()}
-    return {seed: 100 * run.test_accuracy[at[seed]] for seed, run in found.items() if at[seed] in run.test_accuracy}
-
-
-def _paired(one: dict[int, float], other: dict[int, float]) -> Spread | None:
-    return Spread.of([one[seed] - other[seed] for seed in one if seed in other])
+def _some(suite: Suite, regime: str) -> Iterator[Claim]:
+    """Those on two exits; each difference is above zero on the paper's side, but the last, which is below."""
+    mem, first, threshold = many(suite), baseline(suite), paper.THRESHOLD
+    sem_8, mem_8 = paper.SEM_OVERALL[8], paper.MEM_OVERALL[8]
+    for says, in_paper, what, one, other, side in (
+        (
+            "SEM-3 is more accurate than the MEM's later exit 4",
+            f"{paper.SEM_EDGE[3]:.2f} against {paper.MEM_EDGE[4]:.2f} %",
+            "SEM-3 − MEM", edge(suite, sem(3), first, 3), edge(suite, mem, regime, 4), 1,
+        ),
+        (
+            "SEM-6 is more accurate at its local exit than the MEM at its last",
+            f"{paper.SEM_EDGE[6]:.2f} against {paper.MEM_CLOUD:.2f} %",
+            "SEM-6 − MEM", edge(suite, sem(6), first, 6), edge(suite, mem, regime, None), 1,
+        ),
+        (
+            f"At exit 8 and T = {threshold:g} eight exits cost overall accuracy",
+            f"{mem_8:.2f} against {sem_8:.2f} %, {mem_8 - sem_8:+.2f} points",
+            "MEM − SEM", overall(suite, mem, regime, 8, threshold), overall(suite, sem(8), first, 8, threshold), -1,
+        ),
+    ):  # fmt: skip
+        apart = paired(one, other)
+        if apart is not None:
+            found = f"{what}: {_points(apart)}"
+            yield Claim(says, in_paper, regime, found, holds=side * apart.mean > 0, settled=_settled(apart))
 
 
 def _settled(spread: Spread) -> bool:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from math import hypot
 from typing import Literal, NamedTuple
 
-from offramp.paper.finding import difference_error
+from offramp.artifacts.outcome import Over
+from offramp.exits.sampling import difference_error
 from offramp.paper.reproduction import Row
-from offramp.paper.values import FEW, Tier
+from offramp.paper.values import FEW
 
 Outcome = Literal["for", "against", "within noise"]
 Verdict = Literal["holds", "does not hold", "depends", "not measured"]
@@ -119,7 +120,7 @@ def gaps(where: str, larger: Comparison, smaller: Comparison) -> Comparison:
     )
 
 
-def time(name: str, row: Row, tier: Tier) -> Time | None:
+def time(name: str, row: Row, tier: Over) -> Time | None:
     """A row's median latency of a tier; None where it answered nothing."""
     middle, ends = row.p50(tier), row.p50_range(tier)
     if middle is None or ends is None:
@@ -138,7 +139,7 @@ def exited(name: str, row: Row) -> Share | None:
     return Share(name, row.outcome.local / n, n) if n else None
 
 
-def accuracy(name: str, row: Row, tier: Tier) -> Share | None:
+def accuracy(name: str, row: Row, tier: Over) -> Share | None:
     """A row's accuracy of a tier; None where it answered nothing."""
     value, n = row.outcome.right(tier), row.outcome.count(tier)
     return None if value is None or not n else Share(name, value, n)

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from offramp.paper.comparison import Outcome, overall_time, times
-from offramp.paper.reproduced import by_rate
+from offramp.paper.reproduced import by_rate, fastest_first
 from offramp.paper.reproduction import Reproduction, Row
 
 
@@ -26,7 +26,7 @@ def at_rates(reproduction: Reproduction) -> list[Contest]:
     """A contest at each rate at which anything was measured, rising."""
     contests = []
     for rate, rows in by_rate(reproduction).items():
-        timed = sorted((row for row in rows if row.p50("overall") is not None), key=_p50)
+        timed = fastest_first(rows)
         if timed:
             best, *others = timed
             close = [row for row in others if _outcome(row, best) == "within noise"]
@@ -37,11 +37,5 @@ def at_rates(reproduction: Reproduction) -> list[Contest]:
 
 
 def _outcome(longer: Row, shorter: Row) -> Outcome | None:
-    found = times("", overall_time("", longer), overall_time("", shorter))
-    return None if found is None else found.outcome
-
-
-def _p50(row: Row) -> float:
-    found = row.p50("overall")
-    assert found is not None
-    return found
+    pair = times("", overall_time("", longer), overall_time("", shorter))
+    return None if pair is None else pair.outcome

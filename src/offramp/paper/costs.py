@@ -1,13 +1,14 @@
 """What exits cost, as the text of a table."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from offramp.paper.experiment import Experiment
+from offramp.artifacts.model_result import ModelResult
 
 NONE = "–"
 
 
-class Cost(NamedTuple):
+class ExitCost(NamedTuple):
     """What it takes to leave at an exit, or to go on from there."""
 
     exit: int
@@ -17,21 +18,18 @@ class Cost(NamedTuple):
     against_image: str
 
 
-def costs(experiment: Experiment, image: int) -> list[Cost]:
+def costs(models: Iterable[ModelResult], image: int) -> list[ExitCost]:
     """Give a row an exit; `image`: bytes of one. An exit costs the same in every model, as only its head is active."""
-    macs = {exit_: value for model in experiment.models for exit_, value in model.macs.items()}
-    features = {exit_: value for model in experiment.models for exit_, value in model.feature_bytes.items()}
+    macs: dict[int, int] = {}
+    features: dict[int, int] = {}
+    for model in models:
+        macs |= model.macs
+        features |= model.feature_bytes
     last = max(macs, default=0)
     rows = []
-    for exit_ in sorted(macs):
+    for exit_, count in sorted(macs.items()):
         size = features.get(exit_) if exit_ < last else None  # from the last exit nothing goes on
-        rows.append(
-            Cost(
-                exit=exit_,
-                macs=f"{macs[exit_]:,}",
-                share=f"{100 * macs[exit_] / macs[last]:.0f} %" if macs[last] else NONE,
-                features=NONE if size is None else f"{size:,}",
-                against_image=NONE if size is None else f"{size / image:.1f} ×",
-            )
-        )
+        share = f"{100 * count / macs[last]:.0f} %" if macs[last] else NONE
+        crosses = (NONE, NONE) if size is None else (f"{size:,}", f"{size / image:.1f} ×")
+        rows.append(ExitCost(exit_, f"{count:,}", share, *crosses))
     return rows

@@ -8,59 +8,56 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import TypeVar
 
+from offramp.artifacts.outcome import Over
 from offramp.paper.comparison import Comparison, Share, Time, accuracy, exited, gaps, overall_time, shares, time, times
-from offramp.paper.families import Family, label, models
-from offramp.paper.reproduced import as_experiment, by_rate, name, points
+from offramp.paper.families import Family, label
+from offramp.paper.reproduced import by_rate, name
 from offramp.paper.reproduction import Reproduction, Row
-from offramp.paper.values import Tier
-from offramp.paper.view import Point
+from offramp.paper.view import Point, View, by_exit
 
 SIMILAR = 0.10  # cloud latencies this close to each other, as a share, are called similar
 BETTER_FROM, CLOSE_FROM, LARGEST_AT = 6, 7, 2  # the exits at which section 4.5 says so
 
 Compared = Iterable[Comparison | None]
 Number = TypeVar("Number", Share, Time)
+Of = Callable[[str, Row], Number | None]
 
 
 class Measured:
     """A reproduction's rows and models, by what claims are about."""
 
     def __init__(self, reproduction: Reproduction) -> None:
-        experiment = as_experiment(reproduction)
-        self.rows = points(reproduction)
-        self.thresholds = sorted({point.threshold for point in self.rows})
-        self.rates = by_rate(reproduction)
-        self.models = {family: models(experiment, family) for family in Family}
-        self.n = reproduction.test_samples
+        self.view, self.rates = View.of(reproduction), by_rate(reproduction)
+        self.sems = self.view.models[Family.SEM]
 
-    def over_exits(
-        self, family: Family, threshold: float, number: Callable[[str, Row], Number | None]
-    ) -> dict[int, Number]:
+    def over_exits(self, family: Family, threshold: float, number: Of[Number]) -> dict[int, Number]:
         """One number of a family at a threshold by exit, rising, where it is known."""
-        rows = {p.exit: row for p, row in self.rows.items() if (p.family, p.threshold) == (family, threshold)}
-        return _known(rows, number)
+        return _known(by_exit(self.view, family, threshold), number)
+
+    def sems_over_exits(self, number: Of[Number]) -> Iterator[tuple[str, dict[int, Number]]]:
+        """One number of the SEMs by exit, at each threshold."""
+        for threshold in self.view.thresholds:
+            yield f"T = {threshold:g}", self.over_exits(Family.SEM, threshold, number)
 
     def pairs(self) -> Iterator[tuple[str, Row, Row]]:
         """SEM and MEM at the same exit and threshold."""
-        for (family, exit_, threshold), row in self.rows.items():
-            other = self.rows.get(Point(Family.MEM, exit_, threshold))
+        for (family, exit_, threshold), row in self.view.rows.items():
+            other = self.view.rows.get(Point(Family.MEM, exit_, threshold))
             if family is Family.SEM and other is not None:
                 yield f"exit {exit_}, T = {threshold:g}", row, other
 
     def lowest_and_highest_threshold(self) -> Iterator[tuple[str, Row, Row]]:
         """Each model at each exit, at both."""
-        if len(self.thresholds) < 2:
-            return
-        low, high = self.thresholds[0], self.thresholds[-1]
-        for (family, exit_, threshold), row in self.rows.items():
-            other = self.rows.get(Point(family, exit_, high))
-            if threshold == low and other is not None:
+        low, high = min(self.view.thresholds, default=0.0), max(self.view.thresholds, default=0.0)
+        for (family, exit_, threshold), row in self.view.rows.items():
+            other = self.view.rows.get(Point(family, exit_, high))
+            if threshold == low < high and other is not None:
                 yield f"{family}, exit {exit_}", row, other
 
     def latencies(self) -> Iterator[tuple[str, Family, dict[int, Time]]]:
         """Overall latencies over exits: of each family at each threshold, and of the SEMs at each rate."""
         for family in Family:
-            for threshold in self.thresholds:
+            for threshold in self.view.thresholds:
                 yield f"{family}, T = {threshold:g}", family, self.over_exits(family, threshold, overall_time)
         for rate in self.rates:
             yield f"SEM, {rate:g} Mbit/s", Family.SEM, self.at_rate(rate)
@@ -76,72 +73,78 @@ class Measured:
 
     def last(self, family: Family, exit_: int) -> Share | None:
         """Accuracy of all test samples at the last exit of the same model."""
-        model = self.models[family].get(exit_)
+        model = self.view.models[family].get(exit_)
         return None if model is None else self._all(family, exit_, max(model.exits), f"{label(model.model)}'s last")
 
     def _all(self, family: Family, key: int, exit_: int, shown: str) -> Share | None:
-        model = self.models[family].get(key)
+        model, n = self.view.models[family].get(key), self.view.reproduction.test_samples
         value = None if model is None else model.test_accuracy.get(exit_)
-        return None if value is None or not self.n else Share(shown, value, self.n)
+        return None if value is None or not n else Share(shown, value, n)
 
 
-def trend(tier: Tier, *, rising: bool) -> Callable[[Measured], Compared]:
+def trend(tier: Over, *, rising: bool) -> Callable[[Measured], Compared]:
     """Of a tier's accuracy: the last SEM against the first at each threshold; and neighbours that go the other way."""
 
     def compare(at: Measured) -> Compared:
-        for threshold in at.thresholds:
-            found = list(at.over_exits(Family.SEM, threshold, lambda shown, row: accuracy(shown, row, tier)).values())
-            if not rising:
-                found.reverse()
-            if len(found) > 1:
-                yield shares(f"T = {threshold:g}, first and last exit", found[-1], found[0])
-            for one, other in pairwise(found) if len(found) > 2 else ():
-                pair = shares(f"T = {threshold:g}, neighbouring exits", other, one)
+        for where, by_exit_ in at.sems_over_exits(right(tier)):
+            numbers = list(by_exit_.values())[:: 1 if rising else -1]
+            if len(numbers) > 1:
+                yield shares(f"{where}, first and last exit", numbers[-1], numbers[0])
+            for one, other in pairwise(numbers) if len(numbers) > 2 else ():
+                pair = shares(f"{where}, neighbouring exits", other, one)
                 if pair is not None and pair.outcome == "against":
                     yield pair
 
     return compare
 
 
+def right(tier: Over) -> Of[Share]:
+    """A row's accuracy of a tier."""
+    return lambda shown, row: accuracy(shown, row, tier)
+
+
+def took(tier: Over) -> Of[Time]:
+    """A row's median latency of a tier."""
+    return lambda shown, row: time(shown, row, tier)
+
+
 def first_exits_fewest(at: Measured) -> Compared:
     """SEM-1 against the SEM that exits the next fewest, at each threshold."""
-    for threshold in at.thresholds:
-        first, others = _first(at.over_exits(Family.SEM, threshold, exited))
-        yield shares(f"T = {threshold:g}", _least(others), first)
+    for where, numbers in at.sems_over_exits(exited):
+        first, others = _first(numbers)
+        yield shares(where, _least(others), first)
 
 
 def first_edge_shortest(at: Measured) -> Compared:
     """SEM-1 against the SEM with the next shortest edge latency, at each threshold."""
-    for threshold in at.thresholds:
-        found = at.over_exits(Family.SEM, threshold, lambda shown, row: time(shown, row, "edge"))
-        first, others = _first(found)
-        yield times(f"T = {threshold:g}", _least(others), first)
+    for where, numbers in at.sems_over_exits(took("edge")):
+        first, others = _first(numbers)
+        yield times(where, _least(others), first)
 
 
 def first_overall_longest(at: Measured) -> Compared:
     """SEM-1 against the SEM with the next longest overall latency, at each threshold and rate."""
-    for where, family, found in at.latencies():
-        first, others = _first(found)
+    for where, family, numbers in at.latencies():
+        first, others = _first(numbers)
         if family is Family.SEM:
             yield times(where, first, max(others, key=_value, default=None))
 
 
 def middle_best(at: Measured) -> Compared:
     """The better of the first and the last exit against the best between them, at each threshold and rate."""
-    for where, _, found in at.latencies():
-        if len(found) > 2:
-            first, *middle, last = found.values()
+    for where, _, numbers in at.latencies():
+        if len(numbers) > 2:
+            first, *middle, last = numbers.values()
             yield times(where, _least([first, last]), _least(middle))
 
 
 def cloud_similar(at: Measured) -> Compared:
     """The longest cloud latency of the SEMs against a little more than the shortest, at each threshold."""
-    for threshold in at.thresholds:
-        found = at.over_exits(Family.SEM, threshold, lambda shown, row: time(shown, row, "cloud")).values()
-        if len(found) > 1:
-            low, high = min(found, key=_value), max(found, key=_value)
+    for where, numbers in at.sems_over_exits(took("cloud")):
+        if len(numbers) > 1:
+            low, high = min(numbers.values(), key=_value), max(numbers.values(), key=_value)
             allowed = Time(f"{100 * SIMILAR:.0f} % above {low.name}", (1 + SIMILAR) * low.value, low.apart)
-            yield times(f"T = {threshold:g}", allowed, high)
+            yield times(where, allowed, high)
 
 
 def best_changes(at: Measured) -> Compared:
@@ -149,18 +152,17 @@ def best_changes(at: Measured) -> Compared:
 
     Where one is best at both, how far the next one is behind speaks against a change.
     """
-    found = {rate: times_ for rate in at.rates if len(times_ := at.at_rate(rate)) > 1}
-    if len(found) < 2:
+    by_rate_ = {rate: numbers for rate in at.rates if len(numbers := at.at_rate(rate)) > 1}
+    if len(by_rate_) < 2:
         return
-    ends = [min(found), max(found)]
-    best = [min(found[rate], key=lambda exit_: found[rate][exit_].value) for rate in ends]
+    ends = [min(by_rate_), max(by_rate_)]
+    best = [min(by_rate_[rate], key=lambda exit_: by_rate_[rate][exit_].value) for rate in ends]
     for rate, here, there in ((ends[0], best[0], best[1]), (ends[1], best[1], best[0])):
-        where = f"{rate:g} Mbit/s"
+        where, numbers = f"{rate:g} Mbit/s", by_rate_[rate]
         if here != there:
-            yield times(where, found[rate].get(there), found[rate][here])
+            yield times(where, numbers.get(there), numbers[here])
         else:
-            others = [known for exit_, known in found[rate].items() if exit_ != here]
-            yield times(where, found[rate][here], _least(others))
+            yield times(where, numbers[here], _least(known for exit_, known in numbers.items() if exit_ != here))
 
 
 def mem_exits_fewer(at: Measured) -> Compared:
@@ -170,10 +172,8 @@ def mem_exits_fewer(at: Measured) -> Compared:
 
 def mem_less_accurate(at: Measured) -> Compared:
     """SEM against MEM at each exit and threshold."""
-    return [
-        shares(where, accuracy("SEM", sem, "overall"), accuracy("MEM", mem, "overall"))
-        for where, sem, mem in at.pairs()
-    ]
+    of = right("overall")
+    return [shares(where, of("SEM", sem), of("MEM", mem)) for where, sem, mem in at.pairs()]
 
 
 def mem_slower(at: Measured) -> Compared:
@@ -183,21 +183,17 @@ def mem_slower(at: Measured) -> Compared:
 
 def higher_exits_more(at: Measured) -> Compared:
     """The highest threshold against the lowest. What leaves at the lower leaves at the higher: there is no error."""
-    return [
-        shares(where, exited("high T", high), exited("low T", low), moved=0)
-        for where, low, high in at.lowest_and_highest_threshold()
-    ]
+    ends = at.lowest_and_highest_threshold()
+    return [shares(where, exited("high T", high), exited("low T", low), moved=0) for where, low, high in ends]
 
 
 def higher_faster(at: Measured) -> Compared:
     """The lowest threshold against the highest."""
-    return [
-        times(where, overall_time("low T", low), overall_time("high T", high))
-        for where, low, high in at.lowest_and_highest_threshold()
-    ]
+    ends = at.lowest_and_highest_threshold()
+    return [times(where, overall_time("low T", low), overall_time("high T", high)) for where, low, high in ends]
 
 
-def higher_less_accurate(tier: Tier) -> Callable[[Measured], Compared]:
+def higher_less_accurate(tier: Over) -> Callable[[Measured], Compared]:
     """The lowest threshold against the highest, by a tier's accuracy."""
 
     def compare(at: Measured) -> Compared:
@@ -210,59 +206,53 @@ def higher_less_accurate(tier: Tier) -> Callable[[Measured], Compared]:
 
 def same_local(at: Measured) -> Compared:
     """SEM against MEM at each exit, all samples answered there."""
-    return [shares(f"exit {k}", at.local(Family.SEM, k), at.local(Family.MEM, k)) for k in at.models[Family.SEM]]
+    return [shares(f"exit {k}", at.local(Family.SEM, k), at.local(Family.MEM, k)) for k in at.sems]
 
 
 def same_last(at: Measured) -> Compared:
     """Each SEM's last exit against MEM's, all samples answered there."""
-    return [shares(f"exit {k}", at.last(Family.SEM, k), at.last(Family.MEM, k)) for k in at.models[Family.SEM]]
+    return [shares(f"exit {k}", at.last(Family.SEM, k), at.last(Family.MEM, k)) for k in at.sems]
 
 
 def largest_gap(at: Measured) -> Compared:
     """The gap between SEM and MEM at one exit against the largest elsewhere."""
-    found = {gap.where: gap for gap in same_local(at) if gap is not None}
-    named = found.pop(f"exit {LARGEST_AT}", None)
-    if named is not None and found:
-        yield gaps("all samples", named, max(found.values(), key=_difference))
+    apart = {gap.where: gap for gap in same_local(at) if gap is not None}
+    named = apart.pop(f"exit {LARGEST_AT}", None)
+    if named is not None and apart:
+        yield gaps("all samples", named, max(apart.values(), key=_difference))
 
 
 def earlier_against_later(at: Measured) -> Compared:
     """Each SEM against MEM one exit later, all samples answered there."""
-    return [
-        shares(f"exits {k} and {k + 1}", at.local(Family.SEM, k), at.local(Family.MEM, k + 1))
-        for k in at.models[Family.SEM]
-    ]
+    return [shares(f"exits {k} and {k + 1}", at.local(Family.SEM, k), at.local(Family.MEM, k + 1)) for k in at.sems]
 
 
 def local_beats_last(at: Measured) -> Compared:
     """The later SEMs' local exits against MEM's last one."""
-    return [
-        shares(f"exit {k}", at.local(Family.SEM, k), at.last(Family.MEM, k))
-        for k in at.models[Family.SEM]
-        if k >= BETTER_FROM
-    ]
+    later = [k for k in at.sems if k >= BETTER_FROM]
+    return [shares(f"exit {k}", at.local(Family.SEM, k), at.last(Family.MEM, k)) for k in later]
 
 
 def close_to_last(at: Measured) -> Compared:
     """How far a SEM's last exit is ahead of its local one: the least among earlier SEMs against the later ones."""
-    ahead = {k: shares(f"exit {k}", at.last(Family.SEM, k), at.local(Family.SEM, k)) for k in at.models[Family.SEM]}
+    ahead = {k: shares(f"exit {k}", at.last(Family.SEM, k), at.local(Family.SEM, k)) for k in at.sems}
     earlier = [gap for k, gap in ahead.items() if k < CLOSE_FROM and gap is not None]
     for k, gap in ahead.items():
         if k >= CLOSE_FROM and gap is not None and earlier:
             yield gaps(f"exit {k}", min(earlier, key=_difference), gap)
 
 
-def _known(rows: dict[int, Row], number: Callable[[str, Row], Number | None]) -> dict[int, Number]:
-    found = {exit_: number(name(row.setup), row) for exit_, row in sorted(rows.items())}
-    return {exit_: known for exit_, known in found.items() if known is not None}
+def _known(rows: dict[int, Row], number: Of[Number]) -> dict[int, Number]:
+    numbers = {exit_: number(name(row.setup), row) for exit_, row in sorted(rows.items())}
+    return {exit_: known for exit_, known in numbers.items() if known is not None}
 
 
-def _first(found: dict[int, Number]) -> tuple[Number | None, list[Number]]:
-    return found.get(1), [known for exit_, known in found.items() if exit_ != 1]
+def _first(numbers: dict[int, Number]) -> tuple[Number | None, list[Number]]:
+    return numbers.get(1), [known for exit_, known in numbers.items() if exit_ != 1]
 
 
-def _least(found: Iterable[Number]) -> Number | None:
-    return min(found, key=_value, default=None)
+def _least(numbers: Iterable[Number]) -> Number | None:
+    return min(numbers, key=_value, default=None)
 
 
 def _value(number: Share | Time) -> float:

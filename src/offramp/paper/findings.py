@@ -48,7 +48,7 @@ def findings(reproduction: Reproduction) -> list[Finding]:
     """Every finding in the paper's order; one that nothing was measured for says so."""
     at = Measured(reproduction)
     return [
-        Finding(says, section, rule, tuple(found for found in compare(at) if found is not None))
+        Finding(says, section, rule, tuple(each for each in compare(at) if each is not None))
         for says, section, rule, compare in _FINDINGS
     ]
 

@@ -4,27 +4,19 @@ Each is drawn from one section of a reproduction. Latencies are medians over the
 of the repeats' medians to the highest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from offramp.artifacts.outcome import Over
 from offramp.charts.palette import STEPS, exit_color, light
-from offramp.charts.panels import (
-    OVER_EDGE,
-    bars,
-    from_zero,
-    line,
-    logarithmic,
-    over_exits,
-    scatter,
-    whiskers,
-)
+from offramp.charts.panels import OVER_EDGE, Place, bars, from_zero, line, logarithmic, over_exits, scatter, whiskers
 from offramp.charts.sheet import Figure, legend, sheet
 from offramp.paper.conditions import of_rows
 from offramp.paper.contest import at_rates
-from offramp.paper.families import last_exit
-from offramp.paper.reproduced import as_experiment, by_rate, bytes_a_sample, cloud_ms, kind, links, name
+from offramp.paper.reproduced import by_rate, bytes_a_sample, cloud_ms, kind, links, name
 from offramp.paper.reproduction import Reproduction, Row, Setup
-from offramp.paper.values import Tier, Values, percent
+from offramp.paper.values import percent
+from offramp.paper.view import View
 
 KINDS = {  # colour and marker
     "local exit": ("sem", "o"),
@@ -108,8 +100,8 @@ def cores(of: Reproduction) -> Figure:
     """Over exits, a line a number of the edge's cores: latency overall and at the edge; the baselines at the ends."""
     rows = of.section("cores")
     steps = sorted({row.setup.edge_cores for row in rows}, key=lambda share: -(share or float("inf")))
-    last = last_exit(as_experiment(of))
-    tiers: tuple[tuple[str, Tier], ...] = (("overall", "overall"), ("of what the edge answers", "edge"))
+    last = View.of(of).last
+    tiers: tuple[tuple[str, Over], ...] = (("overall", "overall"), ("of what the edge answers", "edge"))
     with sheet(of_rows(of, rows), "An edge of fewer cores", 1, 2, (9.6, 4.2)) as (figure, panels):
         for panel, (what, tier) in zip(panels, tiers, strict=True):
             places = range(last + 1)
@@ -117,10 +109,9 @@ def cores(of: Reproduction) -> Figure:
             for number, share in enumerate(steps):
                 here = [row for row in rows if row.setup.edge_cores == share]
                 color, shown = STEPS[number % len(STEPS)], _cores(share)
-                values: Values = {_on_axis(row, last): row.p50(tier) for row in here}
+                values, ranges = _medians({_on_axis(row, last): row for row in here}, tier)
                 curves.append(values)
                 line(panel, places, values, color=color, label=shown)
-                ranges = {_on_axis(row, last): ends for row in here if (ends := row.p50_range(tier)) is not None}
                 whiskers(panel, ranges, color=color, label=shown)
             over_exits(panel, places, f"latency {what}, p50 (ms)")
             panel.set_xticks(places, ["all in\ncloud", *map(str, range(1, last)), "all at\nedge"])
@@ -131,8 +122,8 @@ def cores(of: Reproduction) -> Figure:
 
 def bandwidth(of: Reproduction) -> Figure:
     """Overall latency over the link's rate, a line a contender; and which of them is fastest at each rate."""
-    found = by_rate(of)
-    rows, rates = [row for here in found.values() for row in here], list(found)
+    at = by_rate(of)
+    rows, rates = [row for here in at.values() for row in here], list(at)
     shown = {name(row.setup): row.setup for row in sorted(rows, key=lambda row: (kind(row.setup), row.setup.place))}
     order = [who for who, setup in shown.items() if setup.contender == "local exit"]
     order += [who for who in shown if who not in order]
@@ -143,10 +134,9 @@ def bandwidth(of: Reproduction) -> Figure:
         for who in order:
             color, marker = _look(shown[who])
             local = shown[who].contender == "local exit"
-            own = {rate: row for rate, here in found.items() for row in here if name(row.setup) == who}
-            values = {rate: row.p50("overall") for rate, row in own.items()}
+            own = {rate: row for rate, here in at.items() for row in here if name(row.setup) == who}
+            values, ranges = _medians(own, "overall")
             line(panels[0], rates, values, color=color, label=who, marker=marker, dotted=not local)
-            ranges = {rate: ends for rate, row in own.items() if (ends := row.p50_range("overall")) is not None}
             whiskers(panels[0], ranges, color=color, label=who)
         for panel in panels:
             logarithmic(panel, rates)
@@ -176,7 +166,7 @@ def reply(of: Reproduction) -> Figure:
     exits = sorted({row.setup.place for row in rows})
     places = range(len(exits))
     size = (max(6.4, 4.2 * len(columns)), 5.8)
-    tiers: tuple[tuple[str, Tier], ...] = (("cloud latency", "cloud"), ("overall latency", "overall"))
+    tiers: tuple[tuple[str, Over], ...] = (("cloud latency", "cloud"), ("overall latency", "overall"))
     with sheet(of_rows(of, rows), "The cloud's answers: straight, or through the edge", 2, len(columns), size) as (
         figure,
         panels,
@@ -187,10 +177,9 @@ def reply(of: Reproduction) -> Figure:
             for way, (color, shift) in REPLIES.items():
                 here = {exits.index(r.setup.place): r for r in rows if (r.setup.link, r.setup.reply) == (link, way)}
                 shown = "straight from the cloud" if way == "direct" else "through the edge"
-                values: Values = {place: row.p50(tier) for place, row in here.items()}
+                values, ranges = _medians(here, tier)
                 curves.append(values)
                 bars(panel, values, color=color, label=shown, shift=shift, width=0.36, alpha=0.55)
-                ranges = {place: ends for place, row in here.items() if (ends := row.p50_range(tier)) is not None}
                 whiskers(panel, ranges, color=color, label=shown, shift=shift)
             over_exits(panel, places, f"{what}, p50 (ms), {link}")
             panel.set_xticks(places, [str(exit_) for exit_ in exits])
@@ -208,14 +197,24 @@ OPEN_FIGURES: dict[str, Callable[[Reproduction], Figure]] = {
 }
 
 
+def _medians(
+    rows: Mapping[Place, Row], over: Over
+) -> tuple[dict[Place, float | None], dict[Place, tuple[float, float]]]:
+    """By place the rows' median latencies, and from the lowest of the repeats' to the highest."""
+    ranges = {place: row.p50_range(over) for place, row in rows.items()}
+    known = {place: ends for place, ends in ranges.items() if ends is not None}
+    return {place: row.p50(over) for place, row in rows.items()}, known
+
+
 def _scatter(panel: Any, rows: Sequence[Row], value: Callable[[Row], float | None], shown: str) -> None:
     color, marker = KINDS[shown]
-    found = [(time, height, row) for row in rows if (time := row.p50("overall")) and (height := value(row)) is not None]
     whole = shown.startswith("all")  # at one place: there is no exit to tell
-    scatter(
-        panel, [(time, height, name(row.setup)) for time, height, row in found], color=color, label=shown,
-        marker=marker, short=["" if whole else str(row.setup.place) for _, _, row in found],
-    )  # fmt: skip
+    points, short = [], []
+    for row in rows:
+        if (time := row.p50("overall")) and (height := value(row)) is not None:
+            points.append((time, height, name(row.setup)))
+            short.append("" if whole else str(row.setup.place))
+    scatter(panel, points, color=color, label=shown, marker=marker, short=short)
 
 
 def _look(setup: Setup) -> tuple[str, str]:

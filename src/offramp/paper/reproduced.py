@@ -1,4 +1,4 @@
-"""A reproduction as the report looks at it: as an experiment for the figures, and its rows by what they are about.
+"""A reproduction's rows by what they are about, what their setups are called, and what is computed from one.
 
 Takes a reproduction, whole or partial. Knows nothing of how it is shown.
 """
@@ -6,40 +6,16 @@ Takes a reproduction, whole or partial. Knows nothing of how it is shown.
 import statistics
 from collections.abc import Iterable
 
-from offramp.artifacts.measurement import Measurement
+from offramp.artifacts.suite import Suite
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.link.shape import LinkShape
-from offramp.paper.experiment import Experiment
 from offramp.paper.families import label
 from offramp.paper.reproduction import Reproduction, Row, Section, Setup
-from offramp.paper.view import Point, View, as_in_the_paper
 
 
-def comparable(reproduction: Reproduction) -> bool:
+def comparable(of: Reproduction | Suite) -> bool:
     """Whether the paper's numbers are of the same data: CIFAR-10, told by its classes."""
-    return reproduction.classes == CIFAR10_CLASSES
-
-
-def as_experiment(reproduction: Reproduction) -> Experiment:
-    """The paper's part as an experiment; every median in it is the median over repeats."""
-    trained, recipe = reproduction.trained, reproduction.trained.recipe
-    return Experiment(
-        data=reproduction.data,
-        test_samples=reproduction.test_samples,
-        preset=trained.preset,
-        recipe=str(recipe.get("name", "unnamed")),
-        epochs=_whole(recipe.get("epochs")),
-        seed=trained.seed,
-        seconds=reproduction.seconds,
-        models=reproduction.models,
-        measurements=tuple(_measurement(reproduction, row) for row in as_in_the_paper(reproduction)),
-        agreement=reproduction.agreement,
-    )
-
-
-def points(reproduction: Reproduction) -> dict[Point, Row]:
-    """The paper's rows by family, exit and threshold."""
-    return View.of(reproduction).rows
+    return of.classes == CIFAR10_CLASSES
 
 
 def links(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -65,6 +41,11 @@ def by_rate(reproduction: Reproduction) -> dict[float, list[Row]]:
         if at is not None:
             rows.setdefault(at, []).append(row)
     return dict(sorted(rows.items()))
+
+
+def fastest_first(rows: Iterable[Row]) -> list[Row]:
+    """The rows by their overall median; without those that have none."""
+    return sorted((row for row in rows if row.p50("overall") is not None), key=lambda row: row.p50("overall") or 0.0)
 
 
 def kind(setup: Setup) -> str:
@@ -107,13 +88,3 @@ def widest(reproduction: Reproduction, section: Section) -> tuple[float, float] 
         if middle and ends and len(row.repeats) > 1:
             apart.append((ends[1] - ends[0]) / middle)
     return (statistics.median(apart), max(apart)) if apart else None
-
-
-def _measurement(reproduction: Reproduction, row: Row) -> Measurement:
-    found = row.measurement(reproduction.conditions.model_copy(update={"link": row.setup.link}))
-    latencies = {over: latency.model_copy(update={"p50": row.p50(over)}) for over, latency in found.latency_ms.items()}
-    return found.model_copy(update={"latency_ms": latencies})
-
-
-def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -9,23 +9,24 @@ from typing import Any
 
 from offramp._version import __version__
 from offramp.artifacts.document import write_bytes
-from offramp.charts.live import Live, live
+from offramp.charts.live import Drawing, live
 from offramp.charts.sheet import Figure, as_png
 from offramp.charts.svg import inline
 from offramp.paper.answers import ANSWERS
 from offramp.paper.captions import OPEN_CAPTIONS, STATED, caption
 from offramp.paper.comparison import RULE, Verdict
-from offramp.paper.conditions import of_reproduction
+from offramp.paper.conditions import conditions
 from offramp.paper.costs import costs
 from offramp.paper.figures import FIGURES
 from offramp.paper.finding import finding
 from offramp.paper.findings import Finding, findings, signed
 from offramp.paper.notes import notes
 from offramp.paper.open_figures import OPEN_FIGURES
-from offramp.paper.reproduced import as_experiment, comparable, widest
+from offramp.paper.reproduced import comparable, widest
 from offramp.paper.reproduction import Reproduction, Section
 from offramp.paper.reproduction_tables import COLUMNS, TITLES, beside, lines, pays, table_1
 from offramp.paper.rows_csv import rows_csv
+from offramp.paper.view import View
 from offramp.report.template import Markup, render, unbroken
 
 ROWS_CSV = "rows.csv"
@@ -61,16 +62,14 @@ def write_reproduction(reproduction: Reproduction, folder: Path) -> list[Path]:
 
 def draw_reproduction(reproduction: Reproduction) -> dict[str, Figure]:
     """Every figure that the reproduction holds something of, the paper's numbers beside ours where they compare."""
-    experiment, compared = as_experiment(reproduction), comparable(reproduction)
-    figures = {
-        name: plate.draw(experiment, beside=compared) for name, plate in FIGURES.items() if plate.holds(experiment)
-    }
+    view, compared = View.of(reproduction), comparable(reproduction)
+    figures = {name: plate.draw(view, beside=compared) for name, plate in FIGURES.items() if plate.holds(view)}
     return figures | {name: draw(reproduction) for name, draw in OPEN_FIGURES.items() if _rows(reproduction, name)}
 
 
-def reproduction_page(reproduction: Reproduction, drawn: dict[str, Live]) -> str:
+def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing]) -> str:
     """Give the report as HTML text. Every value is escaped; only our own drawings and their points are not."""
-    experiment = as_experiment(reproduction)
+    view = View.of(reproduction)
     held = findings(reproduction)
     measured = [section for section in QUESTIONS if reproduction.section(section)]
     contents = [
@@ -84,45 +83,40 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Live]) -> str
         version=__version__,
         reproduction=reproduction,
         comparable=comparable(reproduction),
-        finding=unbroken(finding(experiment)),
+        finding=unbroken(finding(view)),
         findings=held,
         signed=signed,
         verdicts=_verdicts(held),
         rule=RULE,
         contents=contents,
         left=", ".join(f"{section} {n}" for section, n in Counter(s.section for s in reproduction.left).items()),
-        conditions=of_reproduction(reproduction),
+        conditions=conditions(reproduction),
         table_1=table_1(reproduction),
-        beside=beside(reproduction),
-        figures={name: _plate(reproduction, name, figure) for name, figure in drawn.items()},
+        beside=beside(view),
+        figures={name: _plate(view, name, figure) for name, figure in drawn.items()},
         sections=[{"name": section, "title": TITLES[section], "question": QUESTIONS[section]} for section in measured],
         answers={"paper": []} | {name: [unbroken(s) for s in answer(reproduction)] for name, answer in ANSWERS.items()},
         spreads={section: _spread(reproduction, section) for section in TITLES},
         rows={section: lines(reproduction, section) for section in TITLES},
         columns=COLUMNS,
         pays=pays(reproduction),
-        costs=costs(experiment, reproduction.image_bytes),
+        costs=costs(reproduction.models, reproduction.image_bytes),
         image_bytes=reproduction.image_bytes,
         notes=[unbroken(note) for note in notes(reproduction)],
     )
 
 
-def _plate(reproduction: Reproduction, name: str, drawn: Live) -> dict[str, Any]:
+def _plate(view: View, name: str, drawn: Drawing) -> dict[str, Any]:
     numbered = name.startswith("figure-")
-    if name in FIGURES:
-        text = caption(name, as_experiment(reproduction)) + (_stated(name) if comparable(reproduction) else "")
-    else:
-        text = OPEN_CAPTIONS[name]
+    text = OPEN_CAPTIONS[name] if name in OPEN_CAPTIONS else caption(name, view)
+    if name in FIGURES and comparable(view.reproduction):
+        text += f" {STATED}; dashes: those of the last exits." if name == "figure-10" else f" {STATED}."
     return {
         "title": name.replace("-", " ").capitalize() if numbered else "",
         "caption": unbroken(text),
         "drawing": Markup(inline(drawn.svg, name, text)),
         "points": Markup(drawn.points),
     }
-
-
-def _stated(name: str) -> str:
-    return f" {STATED}; dashes: those of the last exits." if name == "figure-10" else f" {STATED}."
 
 
 def _verdicts(held: list[Finding]) -> str:
@@ -138,10 +132,10 @@ def _verdicts(held: list[Finding]) -> str:
 
 
 def _spread(reproduction: Reproduction, section: Section) -> str:
-    found = widest(reproduction, section)
-    if found is None:
+    apart = widest(reproduction, section)
+    if apart is None:
         return "One repeat: how far the medians would spread is not known." if reproduction.section(section) else ""
-    middle, most = (f"{100 * share:.1f} %" for share in found)
+    middle, most = (f"{100 * share:.1f} %" for share in apart)
     return (
         f"Over {reproduction.repeats} repeats the overall medians of a setup lie apart by {middle} of their median in "
         f"the middle setup, and by {most} in the worst."

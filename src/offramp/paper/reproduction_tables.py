@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
+from offramp.artifacts.outcome import Over
 from offramp.paper import stated as paper
 from offramp.paper.contest import at_rates
-from offramp.paper.families import Family, models
-from offramp.paper.reproduced import as_experiment, bytes_a_sample, cloud_ms, name, points
+from offramp.paper.families import Family
+from offramp.paper.reproduced import bytes_a_sample, cloud_ms, name
 from offramp.paper.reproduction import Reproduction, Row, Section
-from offramp.paper.values import TIERS, Tier, percent
-from offramp.paper.view import Point
+from offramp.paper.values import TIERS, percent
+from offramp.paper.view import Point, View
 
 NONE = "–"
 TITLES: dict[Section, str] = {
@@ -32,8 +33,8 @@ class Beside(NamedTuple):
     difference: str
 
 
-class Trained(NamedTuple):
-    """One training parameter."""
+class Parameter(NamedTuple):
+    """One of training."""
 
     name: str
     paper: str
@@ -47,8 +48,8 @@ class Line(NamedTuple):
     starts_group: bool
 
 
-class Pays(NamedTuple):
-    """One rate of the link."""
+class Rate(NamedTuple):
+    """Who is fastest at one rate of the link."""
 
     rate: str
     best: str
@@ -64,28 +65,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def beside(reproduction: Reproduction) -> list[Beside]:
+def beside(view: View) -> list[Beside]:
     """Every number that the paper's text states, ours where the same point was measured."""
-    rows, experiment = points(reproduction), as_experiment(reproduction)
-    trained = {family: models(experiment, family) for family in Family}
-    found = []
+    rows = []
     for stated in paper.STATED:
-        family = Family(stated.family)
-        spread = ""
-        if stated.quantity in ("all at the local exit", "all at the last exit"):
-            where = f"{family} exit {stated.exit}" if stated.exit else str(family)
-            key = stated.exit or min(trained[family], default=0)
-            model = trained[family].get(key)
-            last = stated.quantity == "all at the last exit"
-            ours = None if model is None else percent(model.test_accuracy.get(max(model.exits) if last else key))
-        else:
-            where = f"{family} exit {stated.exit}, T = {paper.THRESHOLD:g}"
-            row = rows.get(Point(family, stated.exit or 0, paper.THRESHOLD))
-            ours = None if row is None else _quantity(row, stated.quantity)
-            ends = row.p50_range("overall") if row is not None and stated.quantity == "overall latency" else None
-            spread = "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+        where, ours, spread = _ours(view, stated)
         unit, digits = ("ms", 3) if stated.quantity == "overall latency" else ("%", 2)
-        found.append(
+        rows.append(
             Beside(
                 section=stated.section,
                 what=f"{where}: {stated.quantity}",
@@ -95,67 +81,73 @@ def beside(reproduction: Reproduction) -> list[Beside]:
                 difference=NONE if ours is None else f"{ours - stated.value:+.{digits}f}",
             )
         )
-    return found
+    return rows
 
 
-def table_1(reproduction: Reproduction) -> list[Trained]:
+def _ours(view: View, stated: paper.Stated) -> tuple[str, float | None, str]:
+    """Where a number is from, ours there, and the spread of the repeats' medians."""
+    family = Family(stated.family)
+    if stated.quantity in ("all at the local exit", "all at the last exit"):
+        models = view.models[family]
+        key = stated.exit or min(models, default=0)
+        at = max(models[key].exits) if key in models and stated.quantity == "all at the last exit" else key
+        ours = percent(models[key].test_accuracy.get(at)) if key in models else None
+        return (f"{family} exit {stated.exit}" if stated.exit else str(family)), ours, ""
+    where = f"{family} exit {stated.exit}, T = {paper.THRESHOLD:g}"
+    row = view.rows.get(Point(family, stated.exit or 0, paper.THRESHOLD))
+    if row is None:
+        return where, None, ""
+    if stated.quantity == "forwarded":
+        return where, 100 * row.outcome.count("cloud") / row.outcome.n if row.outcome.n else None, ""
+    if stated.quantity == "overall latency":
+        ends = row.p50_range("overall")
+        return where, row.p50("overall"), "" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+    (tier,) = (tier for tier, accuracy in paper.ACCURACY.items() if accuracy == stated.quantity)
+    return where, percent(row.outcome.right(tier)), ""
+
+
+def table_1(reproduction: Reproduction) -> list[Parameter]:
     """The paper's training parameters beside ours, and what else ours was trained by."""
     trained, recipe = reproduction.trained, reproduction.trained.recipe
-    rows = [
-        Trained(key.replace("_", " "), f"{value:g}", _said(recipe.get(key))) for key, value in paper.TRAINING.items()
-    ]
-    samples = NONE if trained.samples is None else f"{trained.samples:,}"
+    stated = {key: f"{value:g}" for key, value in paper.TRAINING.items()}
+    rows = [Parameter(key.replace("_", " "), value, _said(recipe.get(key))) for key, value in stated.items()]
+    samples, weights = NONE if trained.samples is None else f"{trained.samples:,}", _said(recipe.get("loss_weights"))
     rows += [
-        Trained("training samples", f"{paper.TRAINING_SAMPLES:,}", samples),
-        Trained("test samples", f"{paper.TEST_SAMPLES:,}", f"{reproduction.test_samples:,}"),
-        Trained("weights of the exits' losses", "all equal", f"{_said(recipe.get('loss_weights'))}; {trained.regime}"),
-        Trained("trained on", paper.TRAINED_ON, trained.hardware),
+        Parameter("training samples", f"{paper.TRAINING_SAMPLES:,}", samples),
+        Parameter("test samples", f"{paper.TEST_SAMPLES:,}", f"{reproduction.test_samples:,}"),
+        Parameter("weights of the exits' losses", "all equal", f"{weights}; {trained.regime}"),
+        Parameter("trained on", paper.TRAINED_ON, trained.hardware),
     ]
-    told = {*paper.TRAINING, "loss_weights", "regime", "name"}
-    return rows + [
-        Trained(key.replace("_", " "), NONE, _said(value)) for key, value in recipe.items() if key not in told
-    ]
+    rest = {key: value for key, value in recipe.items() if key not in {*stated, "loss_weights", "regime", "name"}}
+    return rows + [Parameter(key.replace("_", " "), NONE, _said(value)) for key, value in rest.items()]
 
 
 def lines(reproduction: Reproduction, section: Section) -> list[Line]:
     """Every row of a section."""
-    found: list[Line] = []
+    rows: list[Line] = []
     before = None
     for row in reproduction.section(section):
         setup = row.setup
         group = (setup.contender, setup.link, setup.edge_cores, setup.model if section == "drop" else None)
-        found.append(Line(_cells(row), before is not None and group != before))
+        rows.append(Line(_cells(row), before is not None and group != before))
         before = group
-    return found
+    return rows
 
 
-def pays(reproduction: Reproduction) -> list[Pays]:
+def pays(reproduction: Reproduction) -> list[Rate]:
     """For each rate: who is fastest, who cannot be told from it, and whether a local exit is worth it."""
-    verdicts = {
-        None: NONE,
-        "for": "pays",
-        "against": "does not pay",
-        "within noise": "not told apart",
-    }
+    verdicts = {None: NONE, "for": "pays", "against": "does not pay", "within noise": "not told apart"}
     return [
-        Pays(
-            rate=f"{found.rate:g}",
-            best=name(found.best.setup),
-            close=", ".join(name(row.setup) for row in found.close) or NONE,
-            local=_contender(found.local),
-            other=_contender(found.other),
-            verdict=verdicts[found.pays],
+        Rate(
+            rate=f"{contest.rate:g}",
+            best=name(contest.best.setup),
+            close=", ".join(name(row.setup) for row in contest.close) or NONE,
+            local=_contender(contest.local),
+            other=_contender(contest.other),
+            verdict=verdicts[contest.pays],
         )
-        for found in at_rates(reproduction)
+        for contest in at_rates(reproduction)
     ]
-
-
-def _quantity(row: Row, quantity: paper.Quantity) -> float | None:
-    if quantity == "forwarded":
-        return 100 * row.outcome.count("cloud") / row.setup.samples if row.setup.samples else None
-    if quantity == "overall latency":
-        return row.p50("overall")
-    return percent(getattr(row, quantity.replace(" ", "_")))
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -199,7 +191,7 @@ def _contender(row: Row | None) -> str:
     return f"{name(row.setup)}: {_number(row.p50('overall'))} ms, {_number(percent(row.outcome.overall))} %"
 
 
-def _latency(row: Row, tier: Tier) -> str:
+def _latency(row: Row, tier: Over) -> str:
     middle, ends = row.p50(tier), row.p50_range(tier)
     if middle is None or ends is None:
         return NONE
@@ -208,10 +200,6 @@ def _latency(row: Row, tier: Tier) -> str:
 
 def _number(value: float | None) -> str:
     return NONE if value is None else f"{value:.2f}"
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")
 
 
 def _said(value: object) -> str:

@@ -6,6 +6,8 @@ percent, latencies in milliseconds.
 
 from typing import Literal, NamedTuple
 
+from offramp.artifacts.outcome import Over
+
 Quantity = Literal[
     "forwarded",  # share of the test samples that did not leave at the local exit
     "edge accuracy",
@@ -67,6 +69,8 @@ TRAINING_SAMPLES = 50_000
 
 # Section 4.1.
 TRAINED_ON = "Nvidia GeForce 1080Ti"
+
+ACCURACY: dict[Over, Quantity] = {"edge": "edge accuracy", "cloud": "cloud accuracy", "overall": "overall accuracy"}
 
 
 def stated(family: str, quantity: Quantity) -> dict[int, float]:

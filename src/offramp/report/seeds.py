@@ -1,5 +1,6 @@
 """A suite's numbers over seeds: mean and spread, and the difference between MEM and SEM. In percent, by exit."""
 
+from collections.abc import Mapping
 from statistics import mean
 from typing import Literal, NamedTuple
 
@@ -7,6 +8,7 @@ from offramp.artifacts.names import single
 from offramp.artifacts.suite import Suite, SuiteRun
 
 Part = Literal["test", "validation"]
+BySeed = dict[int, float]
 
 
 class Spread(NamedTuple):
@@ -31,7 +33,7 @@ def sem(exit_: int) -> str:
     return f"sem-{exit_}"
 
 
-def runs(suite: Suite, model: str, regime: str) -> dict[int, SuiteRun]:
+def runs(suite: Suite, model: str | None, regime: str) -> dict[int, SuiteRun]:
     """A model's finished runs under a regime, by seed."""
     return {run.key.seed: run for run in suite.runs if (run.key.model, run.key.regime) == (model, regime)}
 
@@ -48,61 +50,57 @@ def baseline(suite: Suite) -> str:
 
 def many(suite: Suite) -> str | None:
     """The model that stands for MEM: the finished one with the most local exits, several at least."""
-    found = {run.key.model: len(run.exits) for run in suite.runs if not single(run.key.model)}
-    return max(found, key=lambda model: found[model]) if found else None
+    sizes = {run.key.model: len(run.exits) for run in suite.runs if not single(run.key.model)}
+    return max(sizes, key=lambda model: sizes[model]) if sizes else None
 
 
 def regimes(suite: Suite) -> tuple[str, ...]:
     """The regimes under which MEM has been trained."""
-    name = many(suite)
-    return tuple(regime for regime in suite.settings.regimes if name is not None and runs(suite, name, regime))
+    return tuple(regime for regime in suite.settings.regimes if runs(suite, many(suite), regime))
 
 
-def edge(suite: Suite, model: str, regime: str, exit_: int, part: Part = "test") -> dict[int, float]:
-    """Accuracy of an exit over all samples of a part, by seed; of the validation part after the last epoch."""
-    found = {}
+def edge(suite: Suite, model: str | None, regime: str, exit_: int | None, part: Part = "test") -> BySeed:
+    """Accuracy of an exit over all samples of a part, by seed; of the validation part after the last epoch.
+
+    None stands for the model's last exit.
+    """
+    values = {}
     for seed, run in runs(suite, model, regime).items():
         at = run.test_accuracy if part == "test" else run.training[-1].validation_accuracy if run.training else {}
-        if exit_ in at:
-            found[seed] = 100 * at[exit_]
-    return found
+        place = run.exits[-1] if exit_ is None else exit_
+        if place in at:
+            values[seed] = 100 * at[place]
+    return values
+
+
+def paired(one: BySeed, other: BySeed) -> Spread | None:
+    """One minus the other, seed by seed; None where they have no seed in common."""
+    return Spread.of([one[seed] - other[seed] for seed in one if seed in other])
 
 
 def sem_edge(suite: Suite, regime: str) -> Spreads:
     """Of the SEMs, each at its own exit."""
-    found = {k: Spread.of(list(edge(suite, sem(k), regime, k).values())) for k in local_exits(suite)}
-    return {exit_: spread for exit_, spread in found.items() if spread is not None}
+    return _spreads({k: edge(suite, sem(k), regime, k) for k in local_exits(suite)})
 
 
 def sem_cloud(suite: Suite, regime: str) -> Spreads:
     """Of the SEMs, each at its last exit."""
-    found = {}
-    for exit_ in local_exits(suite):
-        values = [100 * run.test_accuracy[run.exits[-1]] for run in runs(suite, sem(exit_), regime).values()]
-        found[exit_] = Spread.of(values)
-    return {exit_: spread for exit_, spread in found.items() if spread is not None}
+    return _spreads({k: edge(suite, sem(k), regime, None) for k in local_exits(suite)})
 
 
 def mem_edge(suite: Suite, regime: str) -> Spreads:
     """Of MEM at every exit, the last one included."""
-    name = many(suite)
-    found = [] if name is None else list(runs(suite, name, regime).values())
-    exits = found[0].exits if found else ()
-    spreads = {k: Spread.of([100 * run.test_accuracy[k] for run in found]) for k in exits}
-    return {exit_: spread for exit_, spread in spreads.items() if spread is not None}
+    exits = {exit_ for run in runs(suite, many(suite), regime).values() for exit_ in run.exits}
+    return _spreads({k: edge(suite, many(suite), regime, k) for k in sorted(exits)})
 
 
 def differences(suite: Suite, regime: str, against: str, part: Part = "test") -> Spreads:
     """MEM under a regime minus SEM under another (or the same), at each exit over all samples, seed by seed."""
-    name = many(suite)
-    found = {}
-    for exit_ in local_exits(suite) if name is not None else ():
-        assert name is not None
-        mine, other = (
-            edge(suite, model, under, exit_, part) for model, under in ((name, regime), (sem(exit_), against))
-        )
-        found[exit_] = Spread.of([mine[seed] - other[seed] for seed in mine if seed in other])
-    return {exit_: spread for exit_, spread in found.items() if spread is not None}
+    apart = {
+        k: paired(edge(suite, many(suite), regime, k, part), edge(suite, sem(k), against, k, part))
+        for k in local_exits(suite)
+    }
+    return {exit_: spread for exit_, spread in apart.items() if spread is not None}
 
 
 def ranked(suite: Suite) -> tuple[str, ...]:
@@ -127,21 +125,20 @@ def shown(suite: Suite, most: int = 4) -> tuple[str, ...]:
 
 def standard_accuracy(suite: Suite) -> Spread | None:
     """Of the standard network, without local exits."""
-    values = [100 * max(run.test_accuracy.items())[1] for run in runs(suite, "standard", baseline(suite)).values()]
-    return Spread.of(values)
+    return Spread.of(list(edge(suite, "standard", baseline(suite), None).values()))
 
 
-def overall(suite: Suite, model: str, regime: str, exit_: int, threshold: float) -> dict[int, float]:
+def overall(suite: Suite, model: str | None, regime: str, exit_: int, threshold: float) -> BySeed:
     """Overall accuracy at one exit and threshold, by seed."""
     return {
-        seed: 100 * found.outcome.overall
+        seed: 100 * tiered.outcome.overall
         for seed, run in runs(suite, model, regime).items()
-        for found in run.tiered
-        if (found.exit, found.threshold) == (exit_, threshold) and found.outcome.overall is not None
+        for tiered in run.tiered
+        if (tiered.exit, tiered.threshold) == (exit_, threshold) and tiered.outcome.overall is not None
     }
 
 
-def curves(suite: Suite, model: str, regime: str, exit_: int) -> dict[int, float]:
+def curves(suite: Suite, model: str | None, regime: str, exit_: int) -> dict[int, float]:
     """Validation accuracy of an exit by epoch, mean over seeds."""
     by_epoch: dict[int, list[float]] = {}
     for run in runs(suite, model, regime).values():
@@ -149,3 +146,7 @@ def curves(suite: Suite, model: str, regime: str, exit_: int) -> dict[int, float
             if exit_ in point.validation_accuracy:
                 by_epoch.setdefault(point.epoch, []).append(100 * point.validation_accuracy[exit_])
     return {epoch: mean(values) for epoch, values in sorted(by_epoch.items())}
+
+
+def _spreads(values: Mapping[int, BySeed]) -> Spreads:
+    return {k: spread for k, of in values.items() if (spread := Spread.of(list(of.values()))) is not None}

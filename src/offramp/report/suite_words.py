@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from offramp.artifacts.suite import Suite
-from offramp.paper.claims import claims
-from offramp.paper.finding import sampling_error
+from offramp.exits.sampling import difference_error
+from offramp.report.published import NOTHING, Published
 from offramp.report.seeds import (
     Spread,
     baseline,
@@ -21,7 +21,7 @@ from offramp.report.seeds import (
 NONE = "–"
 
 
-class Row(NamedTuple):
+class Differences(NamedTuple):
     """MEM under a regime minus SEM under another, at every local exit."""
 
     regime: str
@@ -58,19 +58,21 @@ def suite_in_short(suite: Suite) -> list[str]:
     return [*parts, f"seeds {named['Seeds']}", f"commit {named['Commit']}"]
 
 
-def difference_rows(suite: Suite) -> list[Row]:
+def difference_rows(suite: Suite) -> list[Differences]:
     """A row a regime of MEM; where SEMs were trained under that regime too, one more against those."""
     rows = []
     for regime in regimes(suite):
         for against in dict.fromkeys((baseline(suite), regime)):
-            found = differences(suite, regime, against)
-            if found:
-                cells = tuple(signed(found.get(exit_)) for exit_ in local_exits(suite))
-                rows.append(Row(regime, against, cells, f"{min(spread.mean for spread in found.values()):+.2f}"))
+            apart = differences(suite, regime, against)
+            if apart:
+                cells = tuple(signed(apart.get(exit_)) for exit_ in local_exits(suite))
+                rows.append(
+                    Differences(regime, against, cells, f"{min(spread.mean for spread in apart.values()):+.2f}")
+                )
     return rows
 
 
-def suite_finding(suite: Suite) -> str:
+def suite_finding(suite: Suite, beside: Published = NOTHING) -> str:
     """Say what many exits cost under the first regime, and which regime costs least, whichever way it turned out."""
     first = baseline(suite)
     apart = {regime: found for regime in regimes(suite) if (found := differences(suite, regime, first))}
@@ -79,20 +81,20 @@ def suite_finding(suite: Suite) -> str:
     worst = {regime: min(spread.mean for spread in found.values()) for regime, found in apart.items()}
     best = next(regime for regime in ranked(suite) if regime in worst)
     scope = f"{_exits(len(apart[first]))}, {_seeds(max(spread.n for spread in apart[first].values()))}"
-    sentence = f"Trained as in the paper ({first}), many exits cost at worst {_cost(worst[first])} ({scope})"
+    trained = f"Trained as in the paper ({first})" if beside.claims else f"Under {first}"
+    sentence = f"{trained}, many exits cost at worst {_cost(worst[first])} ({scope})"
     if best != first:
         sentence += f"; under {best}, the best of {len(worst)} regimes on the validation samples, at worst "
         sentence += _cost(worst[best])
     elif len(worst) > 1:
         sentence += "; no other regime does better on the validation samples"
-    held = [claim for claim in claims(suite) if claim.regime == first]
+    held = [claim for claim in beside.claims or () if claim.regime == first]
     failing = [claim for claim in held if not claim.holds]
     if failing:
-        settled = sum(claim.settled for claim in failing)
         sentence += (
-            f". Under {first}, {len(failing)} of {len(held)} claims of the paper did not hold here, {settled} of "
+            f". Under {first}, {len(failing)} of {len(held)} claims of the paper did not hold here, "
+            f"{sum(claim.settled for claim in failing)} of them in every one of several seeds"
         )
-        sentence += "them in every one of several seeds"
     return sentence + "."
 
 
@@ -100,20 +102,20 @@ def sampling_sentence(suite: Suite) -> str | None:
     """Say how far the choice of test samples alone may move a difference at one exit."""
     first = baseline(suite)
     one, other = sem_edge(suite, first), mem_edge(suite, first)
-    pairs = [(one[k].mean / 100, other[k].mean / 100) for k in one if k in other]
-    if not pairs or not suite.test_samples:
+    pairs, n = [(one[k].mean / 100, other[k].mean / 100) for k in one if k in other], suite.test_samples
+    if not pairs or not n:
         return None
-    error = max(100 * sampling_error([pair], suite.test_samples) for pair in pairs)
+    error = max(100 * difference_error(mine, n, against, n) for mine, against in pairs)
     return (
-        f"Two standard errors of a difference at one exit over {suite.test_samples:,} samples are at most {error:.2f} "
+        f"Two standard errors of a difference at one exit over {n:,} samples are at most {error:.2f} "
         "points in one seed, the two models taken as independent."
     )
 
 
 def standard_sentence(suite: Suite) -> str | None:
     """Say what the network without local exits reaches."""
-    found = standard_accuracy(suite)
-    return None if found is None else f"The standard network, without local exits, reaches {percents(found)}."
+    spread = standard_accuracy(suite)
+    return None if spread is None else f"The standard network, without local exits, reaches {percents(spread)}."
 
 
 def signed(spread: Spread | None) -> str:
