@@ -19,19 +19,24 @@ ONE = np.arange(1)
 class Simulated:
     """A server that takes one query after another, `service` seconds each; nobody is served while it stalls."""
 
-    def __init__(self, service: float, stall: tuple[float, float] = (0.0, 0.0)) -> None:
-        self.service, self.stall = service, stall
+    def __init__(self, service: float, stall: tuple[float, float] = (0.0, 0.0), sending: float = 0.0) -> None:
+        self.service, self.stall, self.sending = service, stall, sending
+        self.waiting: dict[int, int] = {}  # query: its client
         self.now = self.free = 0.0
         self.done: list[tuple[float, int]] = []
         self.clients: list[int] = []
         self.under_way = self.most = 0
+        self.one_each = False
 
     def clock(self) -> float:
         """The time."""
         return self.now
 
     def send(self, client: int, query: int, rows: Rows) -> None:
-        """Take a query on."""
+        """Take a query on, which may take its sender a while."""
+        assert not self.one_each or client not in self.waiting.values(), "a client waits, and sends all the same"
+        self.waiting[query] = client
+        self.now += self.sending
         begin = max(self.now, self.free)
         if self.stall[0] <= begin < self.stall[1]:
             begin = self.stall[1]
@@ -49,6 +54,7 @@ class Simulated:
             return None
         self.now, query = heapq.heappop(self.done)
         self.under_way -= 1
+        del self.waiting[query]
         return query, self.now, query
 
 
@@ -90,6 +96,12 @@ def test_latency_counts_from_when_a_query_was_due() -> None:
     assert late == pytest.approx(0.02 + 0.01 * np.arange(100))
 
 
+def test_a_sender_that_is_late_hides_nothing() -> None:
+    """Sending takes 20 ms and a query is due every 10 ms: each counts from when it was due, not from when it left."""
+    late = latencies(run(Simulated(0.0, sending=0.02), uniform(100), count=50))
+    assert (late >= 0.02 + 0.01 * np.arange(50) - 1e-9).all()
+
+
 def test_an_open_load_waits_for_nobody() -> None:
     """Every query is sent when it is due, however many are under way."""
     server = Simulated(10.0)
@@ -101,6 +113,7 @@ def test_an_open_load_waits_for_nobody() -> None:
 def test_so_many_clients_wait_each_for_its_own_answer(clients: int) -> None:
     """Never more queries under way than clients, and everybody has a part in it."""
     server = Simulated(0.01)
+    server.one_each = True
     answered = run(server, repeat(Query(ONE, None)), clients=clients, count=12)
     assert server.most == clients
     assert sorted(set(server.clients)) == list(range(clients))

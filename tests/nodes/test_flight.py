@@ -14,12 +14,13 @@ from offramp.data.image_set import Splits
 from offramp.errors import InputError, UnreachableError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.exits.evaluation import route
+from offramp.nodes.contract import Reply
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.route import Course
 from offramp.nodes.upstream import Finished, at_once
-from offramp.protocol.served import Array, Call, Pending, Reply, Result
+from offramp.protocol.served import Array, Call, Pending, Result
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
 

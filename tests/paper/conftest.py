@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html.parser import HTMLParser
 
 import pytest
+from offramp.paper.experiment import Experiment
 
 from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
 from offramp.artifacts.model_result import ModelResult, TrainingPoint
@@ -15,7 +16,6 @@ from offramp.artifacts.outcome import Outcome
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.suite import RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.data.parquet import CIFAR10_CLASSES
-from offramp.paper.experiment import Experiment
 from offramp.paper.reproduction import Agreed, Repeat, Reproduction, Row, Setup, Trained
 
 LAST = 9

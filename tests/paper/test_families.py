@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-
 from offramp.paper.experiment import Experiment
+
 from offramp.paper.families import Family, label, local_exits, main_threshold, measured, models, thresholds
 
 Build = Callable[..., Experiment]

@@ -8,13 +8,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from offramp.paper.experiment import Experiment
 
 from offramp.artifacts.measurement import Measurement
 from offramp.artifacts.outcome import Over
 from offramp.charts.palette import light
 from offramp.charts.sheet import as_svg
 from offramp.paper import figures
-from offramp.paper.experiment import Experiment
 from offramp.paper.figures import FIGURES
 
 Build = Callable[..., Experiment]

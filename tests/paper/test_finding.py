@@ -4,9 +4,9 @@ from collections.abc import Callable
 from math import sqrt
 
 import pytest
+from offramp.paper.experiment import Experiment
 
 from offramp.artifacts.measurement import Latency
-from offramp.paper.experiment import Experiment
 from offramp.paper.finding import finding, noise, sampling_error
 
 Build = Callable[..., Experiment]

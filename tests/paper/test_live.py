@@ -7,11 +7,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from offramp.paper.experiment import Experiment
 
 from offramp.charts.live import Live, live
 from offramp.charts.svg import inline
 from offramp.paper import figures, open_figures
-from offramp.paper.experiment import Experiment
 from offramp.paper.reproduction import Reproduction
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -13,7 +13,7 @@ from offramp.protocol.served import Call
 @pytest.fixture
 def plane(double: Any) -> DataPlane:
     """Of one model."""
-    return DataPlane([double], max_batch=4)
+    return DataPlane([double], max_batch=4, consumed=["secret"])
 
 
 def call(rows: int = 2, **parameters: Any) -> Call:
@@ -80,7 +80,7 @@ def test_what_the_answer_says_goes_before_what_was_asked(plane: DataPlane, doubl
 
 def test_parameters_that_the_protocol_consumes_do_not_come_back(plane: DataPlane, double: Any) -> None:
     """A secret token least of all."""
-    consumed: dict[str, Any] = dict.fromkeys(CONSUMED, "x") | {"timeout": 1_000_000}
+    consumed: dict[str, Any] = dict.fromkeys([*CONSUMED, "secret"], "x") | {"timeout": 1_000_000}
     assert plane.infer(double, Call(call().inputs, consumed)).parameters == {"rows": 2}
 
 

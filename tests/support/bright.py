@@ -8,7 +8,7 @@ import numpy as np
 
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError, OverloadedError
-from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, DIRECT, REPLY_AS, ROW
+from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, DIRECT, REPLY_AS, ROW, Reply
 from offramp.nodes.replies import Replies
 from offramp.protocol.served import Call, Result, TensorSpec
 
@@ -51,7 +51,7 @@ class Bright:
         threshold = call.number("threshold", float)
         if threshold == 1:
             raise OverloadedError("too much to do.")
-        image = call.input("image")
+        (image,) = call.tensors("image")
         if image.dtype != np.float32:
             raise InputError(f"image: expected float32, got {image.dtype}.")
         here = image[:, 0, 0, 0] > (0.5 if threshold is None else threshold)
@@ -60,13 +60,12 @@ class Bright:
             return
         assert self.cloud_opened.wait(WAIT)
         rows = np.flatnonzero(~here)
-        if call.reply is None:
+        to = Reply.of(call)
+        if to is None:
             yield Result(_answers(rows, b"cloud", 0), {BYTES_TO_CLOUD: 7})
             return
         logits = np.tile(np.array([[4.0, 0.0]], np.float32), (len(rows), 1))
-        self.replies.send(
-            call.reply.token, Result({"logits_9": logits, ROW: rows}, {REPLY_AS: call.reply.request}, last=False)
-        )
+        self.replies.send(to.token, Result({"logits_9": logits, ROW: rows}, {REPLY_AS: to.request}, last=False))
         yield Result({ROW: rows}, {BYTES_TO_CLOUD: 9, DIRECT: True})
 
 

@@ -14,7 +14,7 @@ from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.codec import Codec
 from offramp.errors import InputError
 from offramp.nodes.batching import Batcher
-from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, tail_name
+from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, tail_name
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
 from offramp.protocol.served import Array, Call, Result, TensorSpec
@@ -73,7 +73,7 @@ class Tail:
 
     def infer(self, call: Call) -> Result:
         """Finish a batch of features; where the call names a client's stream, the logits go there, and none back."""
-        reply = call.reply
+        reply = Reply.of(call)
         if reply is None:
             return Result({self.target: self.finish(*call.tensors(*self.sources), timeout=call.timeout)})
         features, rows = call.tensors(*self.sources, beside=(ROW,)), call.inputs.get(ROW)

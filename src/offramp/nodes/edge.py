@@ -19,13 +19,14 @@ from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError, LinkError
 from offramp.exits.answers import Answers, Tier, merge
+from offramp.nodes.contract import Reply
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
 from offramp.nodes.route import Course, part_of
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
-from offramp.protocol.served import Call, Reply
+from offramp.protocol.served import Call
 from offramp.runtime.choice import Choice, choose
 from offramp.runtime.open import warm_up
 from offramp.runtime.span import SpanSpec, Tensors

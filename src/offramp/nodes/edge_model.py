@@ -11,7 +11,7 @@ from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Answers
-from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, CLOUD_VERSION, DIRECT, PLAN, ROW, TIERS
+from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, CLOUD_VERSION, DIRECT, PLAN, ROW, TIERS, Reply
 from offramp.nodes.edge import Edge, deadline, landed
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
@@ -55,7 +55,7 @@ class EdgeModel:
 
     def infer(self, call: Call) -> Result | Pending:
         """Answer a batch whole, in the caller's order."""
-        if call.reply is not None:
+        if Reply.of(call) is not None:
             raise InputError(
                 "parameter 'reply_to': a whole answer leaves no rows out. Use the streaming call (ModelStreamInfer)."
             )
@@ -72,7 +72,7 @@ class EdgeModel:
         end = deadline(call.timeout)
         for part in self.edge.parts(image, plan=self._plan(call), cloud_version=version):
             if isinstance(part, Flight):
-                answer = self.edge.send(part, end, call.reply, version)
+                answer = self.edge.send(part, end, Reply.of(call), version)
                 yield Pending(answer, partial(_landed, part, answer))
             else:
                 yield _result(part)

@@ -16,10 +16,10 @@ from offramp.errors import InputError
 from offramp.link.shaper_process import child_link
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
-from offramp.nodes.contract import tail_name
+from offramp.nodes.contract import CONSUMED, tail_name
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
-from offramp.nodes.replies import STREAMS, Replies
+from offramp.nodes.replies import Replies
 from offramp.nodes.settings import CloudSettings, EdgeSettings, Settings, from_json, to_json
 from offramp.nodes.upstream import RemoteCloud
 from offramp.nodes.workers import supervise
@@ -99,7 +99,7 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice)
     for model in models:
         model.replies = replies[0] if replies else None
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
-    calls = settings.limits.calls + STREAMS + CALLS
+    calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
     _serve([*models, *replies], settings, title, calls=calls, shared=settings.shared)
     batcher.close()
@@ -165,7 +165,14 @@ def _by(plan: Plan) -> str:
 
 def _serve(models: Iterable[Served], told: Settings, title: str, *, calls: int = CALLS, shared: bool = False) -> None:
     server = Server(
-        models, told.host, told.port, max_batch=told.max_batch, calls=calls, shared=shared, http_port=told.http_port
+        models,
+        told.host,
+        told.port,
+        max_batch=told.max_batch,
+        calls=calls,
+        shared=shared,
+        http_port=told.http_port,
+        consumed=CONSUMED,
     )
     stop = threading.Event()
     at_stop(stop.set)

@@ -4,19 +4,19 @@ A client asks the cloud's model `replies` with a `token` of its own and keeps th
 that token; the tail's logits go out on the stream, with the rows they belong to, and the edge gets an empty answer.
 """
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 
 from offramp.errors import InputError, OverloadedError
 from offramp.nodes.contract import REPLIES, ROW, TOKEN
-from offramp.protocol.served import Call, Result, TensorSpec
+from offramp.protocol.served import Call, Pending, Result, TensorSpec
 
 TOKEN_LEAST = 16  # characters: a token is a secret between client, edge and cloud
-STREAMS = 32  # open at once; each holds a thread
+STREAMS = 32  # open at once
 HELD = 1_000  # results that a client has not taken yet, before it is given up
-LOOK = 0.5  # seconds between looks at whether the client is still there
 
 
 class Replies:
@@ -27,7 +27,7 @@ class Replies:
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs = (TensorSpec(ROW, "INT64", (-1,)),)
         self.config = {"kind": "direct replies"}
-        self.streams: dict[str, queue.Queue[Result]] = {}
+        self.streams: dict[str, deque[Future[Result]]] = {}  # what is untaken, and the next, which is awaited
         self.changing = threading.Lock()
 
     def prepare(self) -> None:
@@ -37,7 +37,7 @@ class Replies:
         """Refuse: a reply that nobody waits for cannot be sent later."""
         raise InputError("replies: open it with the streaming call (ModelStreamInfer), and keep the stream open.")
 
-    def stream(self, call: Call) -> Iterator[Result]:
+    def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Give what comes for the client's token until it goes; first an empty result that says the stream is open."""
         token = call.parameters.get(TOKEN)
         if not isinstance(token, str) or len(token) < TOKEN_LEAST:
@@ -49,27 +49,25 @@ class Replies:
                 raise InputError("parameter 'token': a stream is open under it already. Choose a random one.")
             if len(self.streams) >= STREAMS:
                 raise OverloadedError(f"replies: {STREAMS} streams are open, the most there can be. Come back later.")
-            waiting = self.streams[token] = queue.Queue(HELD)
+            answers = self.streams[token] = deque([Future()])
         try:
             yield Result({}, {"open": True}, last=False)
-            while not call.cancelled.is_set():
-                try:
-                    yield replace(waiting.get(timeout=LOOK), last=False)  # of this stream: another may always come
-                except queue.Empty:
-                    continue
+            while True:  # until the client goes, and this is closed; another may always come
+                yield Pending(answers[0], lambda: replace(answers.popleft().result(), last=False))
         finally:
             with self.changing:
                 del self.streams[token]
 
     def send(self, token: str, result: Result) -> None:
         """Give a result to the client of a token; InputError where there is none, or it takes nothing any more."""
-        waiting = self.streams.get(token)
-        if waiting is None:
-            raise InputError(
-                "parameter 'reply_to': no stream is open here under this token. Open one to the cloud's model "
-                "'replies' first; a cloud with several workers offers none."
-            )
-        try:
-            waiting.put_nowait(result)
-        except queue.Full:
-            raise OverloadedError(f"replies: the client has left {HELD} results untaken.") from None
+        with self.changing:
+            answers = self.streams.get(token)
+            if answers is None:
+                raise InputError(
+                    "parameter 'reply_to': no stream is open here under this token. Open one to the cloud's model "
+                    "'replies' first; a cloud with several workers offers none."
+                )
+            if len(answers) > HELD:
+                raise OverloadedError(f"replies: the client has left {HELD} results untaken.")
+            answers.append(Future())
+            answers[-2].set_result(result)

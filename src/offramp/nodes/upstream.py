@@ -14,11 +14,11 @@ from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.cloud import Tail
-from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, tail_name
+from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, Reply, tail_name
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Array, Reply, Result
+from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request
 from offramp.runtime.choice import Choice
 

@@ -15,7 +15,7 @@ from offramp.protocol.statistics import Statistics
 
 FOREVER = 1e8  # seconds, three years: grpc gives the end of its calendar to who sets no deadline
 TIMEOUT = "timeout"  # Triton's name of the parameter by which a request states its deadline, in microseconds
-# What the protocol or a direct reply consumes; every other parameter of a request comes back with its answer.
+# What the protocol consumes, as its models may; every other parameter of a request comes back with its answer.
 CONSUMED = frozenset(
     {
         TIMEOUT,
@@ -25,9 +25,6 @@ CONSUMED = frozenset(
         "sequence_end",
         "triton_enable_empty_final_response",
         "binary_data_output",
-        "reply_to",
-        "reply_as",
-        "token",
     }
 )
 
@@ -35,8 +32,8 @@ CONSUMED = frozenset(
 class DataPlane:
     """Models behind one set of bounds and one set of counts: MLServer's and KServe's name for it."""
 
-    def __init__(self, models: Iterable[Served], max_batch: int) -> None:
-        self.catalog = Catalog(models)
+    def __init__(self, models: Iterable[Served], max_batch: int, consumed: Iterable[str] = ()) -> None:
+        self.catalog, self.consumed = Catalog(models), CONSUMED.union(consumed)
         self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics()
 
@@ -48,14 +45,14 @@ class DataPlane:
         """
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
-            return _chosen(call, _finished(call, model.infer(call)), asked)
+            return self._chosen(call, _finished(call, model.infer(call)), asked)
 
     def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Iterator[Result]:
         """Answer a request in parts, as `infer` does."""
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
             for part in model.stream(call):
-                yield _chosen(call, _finished(call, part), asked)
+                yield self._chosen(call, _finished(call, part), asked)
 
     def _admitted(self, model: Served, call: Call, asked: Collection[str]) -> Call:
         known = [spec.name for spec in model.outputs]
@@ -63,6 +60,12 @@ class DataPlane:
             raise InputError(f"output {unknown[0]!r}: {model.name} gives {', '.join(known)}.")
         self.bounds.check(model, call.inputs)
         return replace(call, timeout=_timeout(call))
+
+    def _chosen(self, call: Call, result: Result, asked: Collection[str]) -> Result:
+        """The outputs asked for, and the request's own parameters beside the answer's."""
+        outputs = {name: result.outputs[name] for name in asked if name in result.outputs} if asked else result.outputs
+        echoed: Parameters = {name: value for name, value in call.parameters.items() if name not in self.consumed}
+        return Result(outputs, {**echoed, **result.parameters}, result.last)
 
 
 def _timeout(call: Call) -> float | None:
@@ -81,10 +84,3 @@ def _finished(call: Call, found: Result | Pending) -> Result:
         return found
     wait(found.answer, call.cancelled)
     return found.finish()
-
-
-def _chosen(call: Call, result: Result, asked: Collection[str]) -> Result:
-    """The outputs asked for, and the request's own parameters beside the answer's."""
-    outputs = {name: result.outputs[name] for name in asked if name in result.outputs} if asked else result.outputs
-    echoed: Parameters = {name: value for name, value in call.parameters.items() if name not in CONSUMED}
-    return Result(outputs, {**echoed, **result.parameters}, result.last)

@@ -47,11 +47,10 @@ class ModelMetadata:
 class ModelStatistics:
     """What a model has answered.
 
-    The time of a request is the node's own, from its decoded message to its last result. It has the check of the batch,
-    the opening of a span that nobody asked for before, the wait for a turn among other requests, and the computing; it
-    has neither the network nor the decoding of messages. Of a tail that is asked one request at a time this is its
-    computing. The classifier's has the decoding of encoded images and the wait for the cloud; asked on a stream, the
-    sending of all parts but the last.
+    The time of a request is the node's own, from its decoded message to its last result. It has all that the model
+    does for it, the wait for its turn and for what it asks of other nodes, and on a stream the sending of its parts; it
+    has neither the network nor the decoding of messages. Of a model that is asked one request at a time and asks nobody
+    else this is its computing.
     """
 
     samples: int

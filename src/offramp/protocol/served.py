@@ -24,14 +24,6 @@ class TensorSpec:
     forms: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Reply:
-    """Whom the cloud answers directly: the stream's token, and the client's own name for its request."""
-
-    token: str
-    request: str
-
-
 class Gone:
     """Whether a caller has gone. `told` is called when it goes: a new one takes the place of the one before."""
 
@@ -71,12 +63,6 @@ class Call:
             expected = f"exactly one, {expected}" if len(names) == 1 else f"exactly {len(names)}, {expected}"
             raise InputError(f"inputs: expected {expected}, got {sent}.")
         return [self.inputs[name] for name in names]
-
-    @property
-    def reply(self) -> "Reply | None":
-        """Where the cloud's answer shall go instead of back the way; None: back the way."""
-        token = self.text("reply_to")
-        return None if token is None else Reply(token, self.text("reply_as") or "")
 
     def text(self, name: str) -> str | None:
         """A string parameter; None where it was not sent."""

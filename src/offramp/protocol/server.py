@@ -23,7 +23,8 @@ class Server:
 
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side. `shared` lets other processes of this user listen on the
-    ports too. Without an `http_port` there is no HTTP.
+    ports too. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an
+    answer.
     """
 
     def __init__(
@@ -36,8 +37,9 @@ class Server:
         calls: int = CALLS,
         shared: bool = False,
         http_port: int | None = None,
+        consumed: Iterable[str] = (),
     ) -> None:
-        self.plane = DataPlane(models, max_batch)
+        self.plane = DataPlane(models, max_batch, consumed)
         self.pools = [Pool(calls, side) for side in ("grpc", "http")]
         self.server = grpc.server(
             self.pools[0],
