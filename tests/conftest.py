@@ -52,7 +52,8 @@ def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Chec
 @pytest.fixture(scope="session")
 def bundle(checkpoint: Checkpoint, digits: Splits) -> Bundle:
     """The network as nodes run it."""
-    return export(checkpoint, checkpoint.path / "bundle", digits.calibration)
+    folder = checkpoint.path / "bundle"
+    return Bundle.open(folder) if folder.exists() else export(checkpoint, folder, digits.calibration)
 
 
 @pytest.fixture(scope="session")
