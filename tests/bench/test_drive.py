@@ -1,11 +1,12 @@
 """Driving an edge in memory by each scenario."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bright import Bright
+from bright import WAIT, Bright
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load
@@ -73,11 +74,24 @@ def test_without_a_scenario_it_is_the_papers_test_node(edge: Peer, bright: Brigh
     assert driven.bytes_to_cloud == 7  # of the one batch that has dark images
 
 
+def connections(port: int) -> int:
+    """Open ones to a port of this machine, as the system counts them."""
+    lines = [line for kind in ("tcp", "tcp6") for line in Path(f"/proc/self/net/{kind}").read_text().splitlines()[1:]]
+    rows = [line.split() for line in lines]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
 def test_clients_have_connections_of_their_own(edge: Peer) -> None:
     """A node of several workers gives each connection to one of them."""
-    with edge.again() as other:
-        assert other.address == edge.address
-        assert other.channel is not edge.channel
+    port = int(edge.address.split(":")[1])
+    edge.wait_ready(WAIT)
+    before = connections(port)
+    assert before >= 1
+    with Peer(edge.address) as same, edge.again() as other:
+        same.wait_ready(WAIT)
+        assert connections(port) == before
+        other.wait_ready(WAIT)
+        assert connections(port) == before + 1
 
 
 def test_a_percentile_is_held_against_its_bound(edge: Peer) -> None:

@@ -190,7 +190,7 @@ def test_an_edge_uses_a_cloud_of_workers(bundle: Bundle, digits: Splits) -> None
     expected = Edge(bundle, plan, LocalCloud(bundle)).infer(pixels)
     with running("cloud", str(bundle.path), *SETTINGS, "--workers", "2") as cloud:
         upstream = RemoteCloud(bundle, cloud.address())
-        upstream.check(plan, WAIT)
+        upstream.check(Course(plan), WAIT)
         np.testing.assert_array_equal(Edge(bundle, plan, upstream).infer(pixels).label, expected.label)
         upstream.close()
 

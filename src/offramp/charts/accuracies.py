@@ -7,18 +7,8 @@ they are nor where they were kept.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from offramp.charts.panels import (
-    Curve,
-    bars,
-    line,
-    marks,
-    over_epochs,
-    over_exits,
-    percentages,
-    whiskers,
-    write_in,
-    write_values,
-)
+from offramp.charts import panels as draw
+from offramp.charts.panels import Curve
 from offramp.charts.sheet import Figure, legend, sheet
 
 PANELS = 4  # in a row
@@ -82,12 +72,12 @@ def while_training(
             panel.set_xlabel("epoch" if number >= len(exits) - columns else "")
             drawn = [(family, values) for family in families if (values := family.curves.get(exit_))]
             for family, values in drawn:
-                over_epochs(panel, values, color=family.color, label=family.label, dotted=family.dotted)
-                write_in(panel, family.form.format(list(values.values())[-1]), family.color, family.height)
+                draw.over_epochs(panel, values, color=family.color, label=family.label, dotted=family.dotted)
+                draw.write_in(panel, family.form.format(list(values.values())[-1]), family.color, family.height)
             end = max((max(values) for _, values in drawn), default=1)
             for known in published:
                 at_end = {end: known.values[exit_]} if exit_ in known.values else {}
-                marks(panel, **known._replace(values=at_end)._asdict())
+                draw.marks(panel, **known._replace(values=at_end)._asdict())
         legend(figure, panels, names)
     return figure
 
@@ -109,19 +99,19 @@ def over_all_samples(
     title = "Accuracy if every test sample were answered at one exit"
     with sheet(conditions, title, 1, 1, size, legend_rows=lines, note=note) as (figure, (panel,)):
         shown = [curve for family in families for curve in (family.local, family.last)]
-        start = percentages(panel, [*shown, *(known.values for known in published if known.marker != "_")])
-        over_exits(panel, exits, what + (f"; the axis starts at {start:.0f}" if start else ""))
+        start = draw.percentages(panel, [*shown, *(known.values for known in published if known.marker != "_")])
+        draw.over_exits(panel, exits, what + (f"; the axis starts at {start:.0f}" if start else ""))
         for family in families:
             color, shift = family.color, family.shift
-            bars(panel, family.local, color=color, label=family.bars, shift=shift, width=width, alpha=0.45)
+            draw.bars(panel, family.local, color=color, label=family.bars, shift=shift, width=width, alpha=0.45)
             if width >= 0.4:
-                write_values(panel, family.local, "{:.1f}", shift=shift, at=start)
-            whiskers(panel, family.ranges or {}, color=color, label=family.label, shift=shift)
-            line(
+                draw.write_values(panel, family.local, "{:.1f}", shift=shift, at=start)
+            draw.whiskers(panel, family.ranges or {}, color=color, label=family.label, shift=shift)
+            draw.line(
                 panel, exits, family.last, color=color, label=family.label, marker=family.marker, dotted=family.dotted
             )  # fmt: skip
         for known in published:
-            marks(panel, **known._asdict())
+            draw.marks(panel, **known._asdict())
         legend(figure, [panel], names)
     return figure
 

@@ -2,9 +2,8 @@
 
 from offramp.paper.comparison import time, times
 from offramp.paper.contest import at_rates
-from offramp.paper.reproduced import bytes_a_sample, cloud_ms, fastest_first, links, name
+from offramp.paper.reproduced import bytes_a_sample, cloud_ms, fastest_first, links, name, percent
 from offramp.paper.reproduction import Reproduction, Row
-from offramp.paper.values import percent
 
 
 def baselines(of: Reproduction) -> list[str]:

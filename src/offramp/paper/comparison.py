@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from offramp.artifacts.outcome import Over
 from offramp.exits.sampling import difference_error
+from offramp.paper.reproduced import FEW
 from offramp.paper.reproduction import Row
-from offramp.paper.values import FEW
 
 Outcome = Literal["for", "against", "within noise"]
 Verdict = Literal["holds", "does not hold", "depends", "not measured"]

@@ -1,35 +1,27 @@
 """What exits cost, as the text of a table."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from offramp.artifacts.model_result import ModelResult
 
 NONE = "–"
 
 
-class ExitCost(NamedTuple):
-    """What it takes to leave at an exit, or to go on from there."""
+def costs(models: Iterable[ModelResult], image: int) -> list[tuple[str, ...]]:
+    """Give a row an exit, MACs and features as such and as shares: of the whole network's, of an image's `image` bytes.
 
-    exit: int
-    macs: str
-    share: str  # of the whole network's
-    features: str  # bytes
-    against_image: str
-
-
-def costs(models: Iterable[ModelResult], image: int) -> list[ExitCost]:
-    """Give a row an exit; `image`: bytes of one. An exit costs the same in every model, as only its head is active."""
+    An exit costs the same in every model, as only its head is active.
+    """
     macs: dict[int, int] = {}
     features: dict[int, int] = {}
     for model in models:
         macs |= model.macs
         features |= model.feature_bytes
     last = max(macs, default=0)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for exit_, count in sorted(macs.items()):
         size = features.get(exit_) if exit_ < last else None  # from the last exit nothing goes on
         share = f"{100 * count / macs[last]:.0f} %" if macs[last] else NONE
         crosses = (NONE, NONE) if size is None else (f"{size:,}", f"{size / image:.1f} ×")
-        rows.append(ExitCost(exit_, f"{count:,}", share, *crosses))
+        rows.append((str(exit_), f"{count:,}", share, *crosses))
     return rows

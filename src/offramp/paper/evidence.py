@@ -21,6 +21,7 @@ BETTER_FROM, CLOSE_FROM, LARGEST_AT = 6, 7, 2  # the exits at which section 4.5 
 Compared = Iterable[Comparison | None]
 Number = TypeVar("Number", Share, Time)
 Of = Callable[[str, Row], Number | None]
+Compare = Callable[[str, Number | None, Number | None], Comparison | None]
 
 
 class Measured:
@@ -82,7 +83,11 @@ class Measured:
         return None if value is None or not n else Share(shown, value, n)
 
 
-def trend(tier: Over, *, rising: bool) -> Callable[[Measured], Compared]:
+Claimed = Callable[[Measured], Compared]
+AtExit = Callable[[Measured, Family, int], Share | None]
+
+
+def trend(tier: Over, *, rising: bool) -> Claimed:
     """Of a tier's accuracy: the last SEM against the first at each threshold; and neighbours that go the other way."""
 
     def compare(at: Measured) -> Compared:
@@ -108,18 +113,15 @@ def took(tier: Over) -> Of[Time]:
     return lambda shown, row: time(shown, row, tier)
 
 
-def first_exits_fewest(at: Measured) -> Compared:
-    """SEM-1 against the SEM that exits the next fewest, at each threshold."""
-    for where, numbers in at.sems_over_exits(exited):
-        first, others = _first(numbers)
-        yield shares(where, _least(others), first)
+def first_least(compare: Compare[Number], number: Of[Number]) -> Claimed:
+    """SEM-1 against the SEM of the next least number, at each threshold."""
 
+    def compared(at: Measured) -> Compared:
+        for where, numbers in at.sems_over_exits(number):
+            first, others = _first(numbers)
+            yield compare(where, _least(others), first)
 
-def first_edge_shortest(at: Measured) -> Compared:
-    """SEM-1 against the SEM with the next shortest edge latency, at each threshold."""
-    for where, numbers in at.sems_over_exits(took("edge")):
-        first, others = _first(numbers)
-        yield times(where, _least(others), first)
+    return compared
 
 
 def first_overall_longest(at: Measured) -> Compared:
@@ -165,15 +167,9 @@ def best_changes(at: Measured) -> Compared:
             yield times(where, numbers[here], _least(known for exit_, known in numbers.items() if exit_ != here))
 
 
-def mem_exits_fewer(at: Measured) -> Compared:
+def sem_larger(compare: Compare[Number], number: Of[Number]) -> Claimed:
     """SEM against MEM at each exit and threshold."""
-    return [shares(where, exited("SEM", sem), exited("MEM", mem)) for where, sem, mem in at.pairs()]
-
-
-def mem_less_accurate(at: Measured) -> Compared:
-    """SEM against MEM at each exit and threshold."""
-    of = right("overall")
-    return [shares(where, of("SEM", sem), of("MEM", mem)) for where, sem, mem in at.pairs()]
+    return lambda at: [compare(where, number("SEM", sem), number("MEM", mem)) for where, sem, mem in at.pairs()]
 
 
 def mem_slower(at: Measured) -> Compared:
@@ -193,7 +189,7 @@ def higher_faster(at: Measured) -> Compared:
     return [times(where, overall_time("low T", low), overall_time("high T", high)) for where, low, high in ends]
 
 
-def higher_less_accurate(tier: Over) -> Callable[[Measured], Compared]:
+def higher_less_accurate(tier: Over) -> Claimed:
     """The lowest threshold against the highest, by a tier's accuracy."""
 
     def compare(at: Measured) -> Compared:
@@ -204,33 +200,25 @@ def higher_less_accurate(tier: Over) -> Callable[[Measured], Compared]:
     return compare
 
 
-def same_local(at: Measured) -> Compared:
-    """SEM against MEM at each exit, all samples answered there."""
-    return [shares(f"exit {k}", at.local(Family.SEM, k), at.local(Family.MEM, k)) for k in at.sems]
-
-
-def same_last(at: Measured) -> Compared:
-    """Each SEM's last exit against MEM's, all samples answered there."""
-    return [shares(f"exit {k}", at.last(Family.SEM, k), at.last(Family.MEM, k)) for k in at.sems]
+def over_all(one: AtExit, other: AtExit, *, first: int = 1, later: int = 0) -> Claimed:
+    """Each SEM from `first` on against MEM so many exits later, all samples answered at one exit."""
+    return lambda at: [
+        shares(
+            f"exits {k} and {k + later}" if later else f"exit {k}",
+            one(at, Family.SEM, k),
+            other(at, Family.MEM, k + later),
+        )
+        for k in at.sems
+        if k >= first
+    ]
 
 
 def largest_gap(at: Measured) -> Compared:
     """The gap between SEM and MEM at one exit against the largest elsewhere."""
-    apart = {gap.where: gap for gap in same_local(at) if gap is not None}
+    apart = {gap.where: gap for gap in over_all(Measured.local, Measured.local)(at) if gap is not None}
     named = apart.pop(f"exit {LARGEST_AT}", None)
     if named is not None and apart:
         yield gaps("all samples", named, max(apart.values(), key=_difference))
-
-
-def earlier_against_later(at: Measured) -> Compared:
-    """Each SEM against MEM one exit later, all samples answered there."""
-    return [shares(f"exits {k} and {k + 1}", at.local(Family.SEM, k), at.local(Family.MEM, k + 1)) for k in at.sems]
-
-
-def local_beats_last(at: Measured) -> Compared:
-    """The later SEMs' local exits against MEM's last one."""
-    later = [k for k in at.sems if k >= BETTER_FROM]
-    return [shares(f"exit {k}", at.local(Family.SEM, k), at.last(Family.MEM, k)) for k in later]
 
 
 def close_to_last(at: Measured) -> Compared:

@@ -6,6 +6,7 @@ paper states stand hollow beside ours: of the same data, that is, and of accurac
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from offramp.artifacts.model_result import ModelResult
@@ -27,9 +28,8 @@ from offramp.charts.sheet import Figure, legend, sheet
 from offramp.paper import stated as paper
 from offramp.paper.conditions import of_paper
 from offramp.paper.families import Family
-from offramp.paper.reproduced import bytes_a_sample
+from offramp.paper.reproduced import FEW, TIERS, bytes_a_sample, percent
 from offramp.paper.reproduction import Row
-from offramp.paper.values import FEW, TIERS, percent
 from offramp.paper.view import View, by_exit
 
 IN_PAPER = "stated in the paper"  # in a legend
@@ -85,24 +85,65 @@ def _exited_share(title: str) -> Quantity:
     return Quantity(title, share, top=100, in_paper=_stated_exited)
 
 
-def figure_5(view: View, *, beside: bool = False) -> Figure:
-    """SEM at T = 0.3 over exits: samples exited locally; accuracy and latency of edge, cloud and all."""
-    return _tiers(view, Family.SEM, beside=beside)
+def tiers(view: View, *, family: Family, beside: bool = False) -> Figure:
+    """A family at T = 0.3 over exits: samples exited locally; accuracy and latency of edge, cloud and all."""
+    threshold, exits, samples = view.main_threshold, view.local_exits, view.reproduction.test_samples
+    rows = by_exit(view, family, threshold)
+    every = [by_exit(view, each, threshold) for each in Family]
+    compared = beside and threshold == paper.THRESHOLD
+    title = f"{family} at T = {threshold:g}: what exits, how right it is, how long it takes"
+    with sheet(of_paper(view), title, 1, 3, (9.6, 3.9), note=HOLLOW) as (figure, panels):
+        exited = {k: row.outcome.local for k, row in rows.items()}
+        over_exits(panels[0], exits, f"(A) exited locally, of {samples:,}")
+        bars(panels[0], exited, color="edge", label="_exited")
+        write_values(panels[0], exited, "{:,.0f}")
+        from_zero(panels[0], [exited], top=1.08 * samples)
+        if compared:
+            left = {exit_: share * samples / 100 for exit_, share in _stated_exited(family).items()}
+            marks(panels[0], left, color="edge", label=IN_PAPER, marker="*")
+        for panel, quantity, what in ((panels[1], _accuracy, "(B) accuracy (%)"), (panels[2], _latency, LATENCY)):
+            over_exits(panel, exits, what)
+            by_tier = {tier: quantity(tier, what) for tier in TIERS}
+            for tier, one in by_tier.items():
+                line(
+                    panel, exits, one.values(rows), color=tier, label=tier, marker=TIER_MARKER[tier],
+                    behind=tier == "overall", few=one.few(rows),
+                )  # fmt: skip
+            for tier, one in by_tier.items():
+                marks(panel, one.in_paper(family) if compared else {}, color=tier, label=IN_PAPER, marker="*")
+            _scale(panel, list(by_tier.values()), [rows], every, Family if compared else ())
+        legend(figure, panels)
+    return figure
 
 
-def figure_6(view: View, *, beside: bool = False) -> Figure:
-    """MEM at T = 0.3 over exits: samples exited locally; accuracy and latency of edge, cloud and all."""
-    return _tiers(view, Family.MEM, beside=beside)
+def every_threshold(view: View, *, family: Family, beside: bool = False) -> Figure:
+    """A family at every threshold over exits: samples exited locally, accuracies, overall latency, traffic."""
+    own = {step: by_exit(view, family, step) for step in view.thresholds}
+    every = [by_exit(view, each, step) for each in Family for step in view.thresholds]
+    quantities = (
+        _exited_share("samples exited locally (%)"),
+        _latency("overall", "overall latency, p50 (ms)"),
+        Quantity("bytes to the cloud, a sample", bytes_a_sample),
+        *(_accuracy(tier, f"{tier} accuracy (%)") for tier in TIERS),
+    )
+    with sheet(of_paper(view), f"{family} at every threshold T", 2, 3, (9.6, 6), note=HOLLOW) as (figure, panels):
+        for panel, quantity in zip(panels, quantities, strict=True):
+            over_exits(panel, view.local_exits, quantity.title)
+            for number, (step, rows) in enumerate(own.items()):
+                color, marker = STEPS[number % len(STEPS)], STEP_MARKERS[number % len(STEP_MARKERS)]
+                line(
+                    panel, view.local_exits, quantity.values(rows), color=color, label=f"T = {step:g}", marker=marker,
+                    few=quantity.few(rows),
+                )  # fmt: skip
+                if beside and step == paper.THRESHOLD:
+                    marks(panel, quantity.in_paper(family), color=color, label=IN_PAPER, marker="*")
+            _scale(panel, [quantity], list(own.values()), every, Family if beside else ())
+        legend(figure, panels)
+    return figure
 
 
-def figure_7(view: View, *, beside: bool = False) -> Figure:
-    """SEM at every threshold over exits: samples exited locally, accuracies, overall latency, traffic."""
-    return _thresholds(view, Family.SEM, beside=beside)
-
-
-def figure_8(view: View, *, beside: bool = False) -> Figure:
-    """MEM at every threshold over exits: samples exited locally, accuracies, overall latency, traffic."""
-    return _thresholds(view, Family.MEM, beside=beside)
+figure_5, figure_6 = (partial(tiers, family=family) for family in Family)
+figure_7, figure_8 = (partial(every_threshold, family=family) for family in Family)
 
 
 def figure_9(view: View, *, beside: bool = False) -> Figure:
@@ -187,61 +228,6 @@ def training_curves(models: dict[int, ModelResult]) -> dict[int, dict[int, float
         for exit_, model in models.items()
     }
     return {exit_: curve for exit_, curve in curves.items() if curve}
-
-
-def _tiers(view: View, family: Family, *, beside: bool) -> Figure:
-    threshold, exits, samples = view.main_threshold, view.local_exits, view.reproduction.test_samples
-    rows = by_exit(view, family, threshold)
-    every = [by_exit(view, each, threshold) for each in Family]
-    compared = beside and threshold == paper.THRESHOLD
-    title = f"{family} at T = {threshold:g}: what exits, how right it is, how long it takes"
-    with sheet(of_paper(view), title, 1, 3, (9.6, 3.9), note=HOLLOW) as (figure, panels):
-        exited = {k: row.outcome.local for k, row in rows.items()}
-        over_exits(panels[0], exits, f"(A) exited locally, of {samples:,}")
-        bars(panels[0], exited, color="edge", label="_exited")
-        write_values(panels[0], exited, "{:,.0f}")
-        from_zero(panels[0], [exited], top=1.08 * samples)
-        if compared:
-            left = {exit_: share * samples / 100 for exit_, share in _stated_exited(family).items()}
-            marks(panels[0], left, color="edge", label=IN_PAPER, marker="*")
-        for panel, quantity, what in ((panels[1], _accuracy, "(B) accuracy (%)"), (panels[2], _latency, LATENCY)):
-            over_exits(panel, exits, what)
-            by_tier = {tier: quantity(tier, what) for tier in TIERS}
-            for tier, one in by_tier.items():
-                line(
-                    panel, exits, one.values(rows), color=tier, label=tier, marker=TIER_MARKER[tier],
-                    behind=tier == "overall", few=one.few(rows),
-                )  # fmt: skip
-            for tier, one in by_tier.items():
-                marks(panel, one.in_paper(family) if compared else {}, color=tier, label=IN_PAPER, marker="*")
-            _scale(panel, list(by_tier.values()), [rows], every, Family if compared else ())
-        legend(figure, panels)
-    return figure
-
-
-def _thresholds(view: View, family: Family, *, beside: bool) -> Figure:
-    own = {step: by_exit(view, family, step) for step in view.thresholds}
-    every = [by_exit(view, each, step) for each in Family for step in view.thresholds]
-    quantities = (
-        _exited_share("samples exited locally (%)"),
-        _latency("overall", "overall latency, p50 (ms)"),
-        Quantity("bytes to the cloud, a sample", bytes_a_sample),
-        *(_accuracy(tier, f"{tier} accuracy (%)") for tier in TIERS),
-    )
-    with sheet(of_paper(view), f"{family} at every threshold T", 2, 3, (9.6, 6), note=HOLLOW) as (figure, panels):
-        for panel, quantity in zip(panels, quantities, strict=True):
-            over_exits(panel, view.local_exits, quantity.title)
-            for number, (step, rows) in enumerate(own.items()):
-                color, marker = STEPS[number % len(STEPS)], STEP_MARKERS[number % len(STEP_MARKERS)]
-                line(
-                    panel, view.local_exits, quantity.values(rows), color=color, label=f"T = {step:g}", marker=marker,
-                    few=quantity.few(rows),
-                )  # fmt: skip
-                if beside and step == paper.THRESHOLD:
-                    marks(panel, quantity.in_paper(family), color=color, label=IN_PAPER, marker="*")
-            _scale(panel, [quantity], list(own.values()), every, Family if beside else ())
-        legend(figure, panels)
-    return figure
 
 
 def _scale(

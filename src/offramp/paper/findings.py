@@ -3,12 +3,12 @@
 What a finding compares stands in its `rule`; how a verdict comes from comparisons, in `offramp.paper.comparison`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from offramp.paper import evidence
-from offramp.paper.comparison import Comparison, Verdict, verdict
-from offramp.paper.evidence import BETTER_FROM, CLOSE_FROM, LARGEST_AT, SIMILAR, Compared, Measured
+from offramp.paper.comparison import Comparison, Verdict, exited, shares, times, verdict
+from offramp.paper.evidence import BETTER_FROM, CLOSE_FROM, LARGEST_AT, SIMILAR, Claimed, Measured
 from offramp.paper.reproduction import Reproduction
 
 
@@ -56,78 +56,41 @@ def findings(reproduction: Reproduction) -> list[Finding]:
 _TREND = "the first and the last SEM at each T; and any neighbours that go the other way"
 _PAIRS = "SEM and MEM at each exit and T"
 _ENDS = "the lowest and the highest T, each model at each exit"
-_FINDINGS: Sequence[tuple[str, str, str, Callable[[Measured], Compared]]] = (
+_MIDDLE = "the best of the middle exits, and the better of the first and the last, at each T and at each rate"
+_LONGEST = f"the longest, and {100 * SIMILAR:.0f} % more than the shortest, at each T"
+_CHANGES = "the exit that is best at the lowest rate and the one at the highest, at both"
+_LOCAL, _LAST = Measured.local, Measured.last
+_FINDINGS: Sequence[tuple[str, str, str, Claimed]] = (
     ("Later exits give higher edge accuracy", "4.2", _TREND, evidence.trend("edge", rising=True)),
     ("Later exits give lower cloud accuracy", "4.2", _TREND, evidence.trend("cloud", rising=False)),
     ("Later exits tend to give higher overall accuracy", "4.2", _TREND, evidence.trend("overall", rising=True)),
-    ("SEM-1 exits the fewest samples", "4.2", "the next fewest, at each T", evidence.first_exits_fewest),
-    ("SEM-1 has the shortest edge latency", "4.2", "the next shortest, at each T", evidence.first_edge_shortest),
-    (
-        "SEM-1 has the longest overall latency",
-        "4.2",
-        "the next longest, at each T and at each rate of the link",
-        evidence.first_overall_longest,
-    ),
-    (
-        "The best overall latency lies at a middle exit",
-        "4.2, 4.3",
-        "the best of the middle exits, and the better of the first and the last, at each T and at each rate",
-        evidence.middle_best,
-    ),
-    (
-        "Cloud latency is similar at all exits",
-        "4.2",
-        f"the longest, and {100 * SIMILAR:.0f} % more than the shortest, at each T",
-        evidence.cloud_similar,
-    ),
-    (
-        "The best exit changes with the bandwidth",
-        "4.2",
-        "the exit that is best at the lowest rate and the one at the highest, at both",
-        evidence.best_changes,
-    ),
-    ("The MEM exits fewer samples than the SEM at the same exit", "4.3", _PAIRS, evidence.mem_exits_fewer),
-    ("The MEM is less accurate overall than the SEM at the same exit", "4.3", _PAIRS, evidence.mem_less_accurate),
+    ("SEM-1 exits the fewest samples", "4.2", "the next fewest, at each T", evidence.first_least(shares, exited)),
+    ("SEM-1 has the shortest edge latency", "4.2",
+     "the next shortest, at each T", evidence.first_least(times, evidence.took("edge"))),
+    ("SEM-1 has the longest overall latency", "4.2",
+     "the next longest, at each T and at each rate of the link", evidence.first_overall_longest),
+    ("The best overall latency lies at a middle exit", "4.2, 4.3", _MIDDLE, evidence.middle_best),
+    ("Cloud latency is similar at all exits", "4.2", _LONGEST, evidence.cloud_similar),
+    ("The best exit changes with the bandwidth", "4.2", _CHANGES, evidence.best_changes),
+    ("The MEM exits fewer samples than the SEM at the same exit", "4.3", _PAIRS, evidence.sem_larger(shares, exited)),
+    ("The MEM is less accurate overall than the SEM at the same exit", "4.3",
+     _PAIRS, evidence.sem_larger(shares, evidence.right("overall"))),
     ("The MEM is slower overall than the SEM at the same exit", "4.3", _PAIRS, evidence.mem_slower),
     ("A higher T exits more samples", "4.4", _ENDS, evidence.higher_exits_more),
     ("A higher T answers faster", "4.4", f"overall latency: {_ENDS}", evidence.higher_faster),
     ("A higher T gives lower edge accuracy", "4.4", _ENDS, evidence.higher_less_accurate("edge")),
     ("A higher T gives lower cloud accuracy", "4.4", _ENDS, evidence.higher_less_accurate("cloud")),
     ("A higher T gives lower overall accuracy", "4.4", _ENDS, evidence.higher_less_accurate("overall")),
-    (
-        "Over all samples the SEM is more accurate than the MEM at the same local exit",
-        "4.5",
-        "SEM and MEM at each exit",
-        evidence.same_local,
-    ),
-    (
-        "Over all samples the SEM is more accurate than the MEM at the last exit",
-        "4.5",
-        "each SEM and the MEM",
-        evidence.same_last,
-    ),
-    (
-        f"SEM and MEM differ most at exit {LARGEST_AT}",
-        "4.5",
-        "the difference there, and the largest elsewhere",
-        evidence.largest_gap,
-    ),
-    (
-        "A SEM is more accurate than the MEM one exit later",
-        "4.5",
-        "each SEM, and the MEM's next exit",
-        evidence.earlier_against_later,
-    ),
-    (
-        f"From exit {BETTER_FROM} on, a SEM's local exit is more accurate than the MEM's last",
-        "4.5",
-        f"each SEM from {BETTER_FROM} on, and the MEM",
-        evidence.local_beats_last,
-    ),
-    (
-        f"From SEM-{CLOSE_FROM} on, the local exit comes closer to the last",
-        "4.5",
-        f"how far the last exit is ahead, and the least before exit {CLOSE_FROM}",
-        evidence.close_to_last,
-    ),
-)
+    ("Over all samples the SEM is more accurate than the MEM at the same local exit", "4.5",
+     "SEM and MEM at each exit", evidence.over_all(_LOCAL, _LOCAL)),
+    ("Over all samples the SEM is more accurate than the MEM at the last exit", "4.5",
+     "each SEM and the MEM", evidence.over_all(_LAST, _LAST)),
+    (f"SEM and MEM differ most at exit {LARGEST_AT}", "4.5",
+     "the difference there, and the largest elsewhere", evidence.largest_gap),
+    ("A SEM is more accurate than the MEM one exit later", "4.5",
+     "each SEM, and the MEM's next exit", evidence.over_all(_LOCAL, _LOCAL, later=1)),
+    (f"From exit {BETTER_FROM} on, a SEM's local exit is more accurate than the MEM's last", "4.5",
+     f"each SEM from {BETTER_FROM} on, and the MEM", evidence.over_all(_LOCAL, _LAST, first=BETTER_FROM)),
+    (f"From SEM-{CLOSE_FROM} on, the local exit comes closer to the last", "4.5",
+     f"how far the last exit is ahead, and the least before exit {CLOSE_FROM}", evidence.close_to_last),
+)  # fmt: skip

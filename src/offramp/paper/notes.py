@@ -1,7 +1,7 @@
 """What a reader must know to take a reproduction's numbers for what they are, in plain sentences."""
 
+from offramp.paper.reproduced import FEW
 from offramp.paper.reproduction import Reproduction
-from offramp.paper.values import FEW
 
 LOOPBACK = (
     "Over loopback the nodes are on one machine: the cloud is as near as it can be and shares the edge's cores. Over a "

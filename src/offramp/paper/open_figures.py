@@ -13,9 +13,8 @@ from offramp.charts.panels import OVER_EDGE, Place, bars, from_zero, line, logar
 from offramp.charts.sheet import Figure, legend, sheet
 from offramp.paper.conditions import of_rows
 from offramp.paper.contest import at_rates
-from offramp.paper.reproduced import by_rate, bytes_a_sample, cloud_ms, kind, links, name
+from offramp.paper.reproduced import by_rate, bytes_a_sample, cloud_ms, kind, links, name, percent
 from offramp.paper.reproduction import Reproduction, Row, Setup
-from offramp.paper.values import percent
 from offramp.paper.view import View
 
 KINDS = {  # colour and marker

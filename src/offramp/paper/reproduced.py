@@ -6,11 +6,20 @@ Takes a reproduction, whole or partial. Knows nothing of how it is shown.
 import statistics
 from collections.abc import Iterable
 
+from offramp.artifacts.outcome import Over
 from offramp.artifacts.suite import Suite
 from offramp.data.parquet import CIFAR10_CLASSES
 from offramp.link.shape import LinkShape
 from offramp.paper.families import label
 from offramp.paper.reproduction import Reproduction, Row, Section, Setup
+
+TIERS: tuple[Over, ...] = ("edge", "cloud", "overall")
+FEW = 30  # an accuracy over fewer samples than this may well be chance
+
+
+def percent(share: float | None) -> float | None:
+    """A share as a percentage; None, where no sample was answered, stays None: it is not zero."""
+    return None if share is None else 100 * share
 
 
 def comparable(of: Reproduction | Suite) -> bool:

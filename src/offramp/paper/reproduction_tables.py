@@ -6,9 +6,8 @@ from offramp.artifacts.outcome import Over
 from offramp.paper import stated as paper
 from offramp.paper.contest import at_rates
 from offramp.paper.families import Family
-from offramp.paper.reproduced import bytes_a_sample, cloud_ms, name
+from offramp.paper.reproduced import TIERS, bytes_a_sample, cloud_ms, name, percent
 from offramp.paper.reproduction import Reproduction, Row, Section
-from offramp.paper.values import TIERS, percent
 from offramp.paper.view import Point, View
 
 NONE = "–"

@@ -8,8 +8,8 @@ from operator import attrgetter
 from typing import Any
 
 from offramp.artifacts.measurement import Latency
+from offramp.paper.reproduced import TIERS
 from offramp.paper.reproduction import Reproduction, Row, Setup
-from offramp.paper.values import TIERS
 
 _SETUP: dict[str, Callable[[Setup], Any]] = {
     **{name: attrgetter(name) for name in ("section", "contender", "model", "cloud_model", "exit")},

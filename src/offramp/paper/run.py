@@ -52,14 +52,9 @@ class Settings:
     varied: Varied = Varied()  # noqa: RUF009 - it is frozen
 
     @property
-    def fixed(self) -> bool:
-        """Whether the nodes are somebody else's."""
-        return self.edge is not None
-
-    @property
     def topology(self) -> Topology:
-        """Where the nodes run."""
-        return "containers" if self.fixed else "processes"
+        """Where the nodes run; in containers they are somebody else's."""
+        return "processes" if self.edge is None else "containers"
 
 
 def reproduce(settings: Settings, console: Console, stage: Stage | None = None) -> Reproduction:
@@ -78,10 +73,14 @@ def reproduce(settings: Settings, console: Console, stage: Stage | None = None) 
         Scope(len(splits.test), settings.batch_size, settings.samples, varied=settings.varied),
         sections=settings.sections,
         link=settings.link,
-        fixed=settings.fixed,
+        fixed=settings.topology == "containers",
     )
-    bundles = {name: network.bundle.id for name, network in ready.items()}
-    head = Head(bundles=bundles, batch_size=settings.batch_size, topology=settings.topology, hardware=processor())
+    head = Head(
+        bundles={name: network.bundle.id for name, network in ready.items()},
+        batch_size=settings.batch_size,
+        topology=settings.topology,
+        hardware=processor(),
+    )
     journal = Journal.open(settings.out, head, resume=settings.resume)
     predictions = {
         name: predictions_of(network, splits.test, settings.out / PREDICTIONS / f"{name}.parquet")
@@ -168,7 +167,15 @@ class _Run:
                 samples=train_samples,
                 hardware=", ".join(sorted({run.hardware for run in runs})),
             ),
-            models=tuple(_result(network) for network in self.networks.values()),
+            models=tuple(
+                ModelResult.of(
+                    network.bundle,
+                    test_accuracy=network.run.test_accuracy,
+                    training=network.run.training,
+                    training_seconds=network.run.seconds,
+                )
+                for network in self.networks.values()
+            ),
             rows=tuple(row for setup in planned if (row := self.journal.row(setup)) is not None),
             left=tuple(setup for setup in planned if self.journal.count(setup) < settings.repeats),
             repeats=settings.repeats,
@@ -194,10 +201,3 @@ def _rotated(members: list[Setup], turn: int) -> Iterable[Setup]:
     """Begin each turn at another place: nobody is always first after the nodes' start."""
     shift = turn * len(members) // 3 % max(1, len(members))
     return members[shift:] + members[:shift]
-
-
-def _result(network: Network) -> ModelResult:
-    run = network.run
-    return ModelResult.of(
-        network.bundle, test_accuracy=run.test_accuracy, training=run.training, training_seconds=run.seconds
-    )

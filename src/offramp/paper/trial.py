@@ -80,14 +80,15 @@ class Trials:
     def _options(self, setup: Setup) -> Parameters:
         """The plan as parameters of each request."""
         plan = setup.plan
-        options: dict[str, bool | int | float | str] = {"cut": plan.cut, "codec": plan.codec, "exit": NO_EXIT}
-        if plan.active:
-            options |= {"exit": plan.exit, "threshold": plan.threshold}
-        if plan.drop_threshold is not None:
-            options["drop_threshold"] = plan.drop_threshold
-        if setup.cloud_model is not None:
-            options["cloud_version"] = self.networks[setup.cloud_model].bundle.id
-        return options
+        options = {
+            "cut": plan.cut,
+            "codec": plan.codec,
+            "exit": plan.exit if plan.active else NO_EXIT,
+            "threshold": plan.threshold if plan.active else None,
+            "drop_threshold": plan.drop_threshold,
+            "cloud_version": setup.cloud_model and self.networks[setup.cloud_model].bundle.id,
+        }
+        return {name: value for name, value in options.items() if value is not None}
 
     def _held(self, setup: Setup, driven: Drive) -> tuple[int, int, int]:
         """Answers compared, differing and tied, where the offline evaluation says what they must be: fp32, one network.

@@ -84,8 +84,6 @@ def _models(results: tuple[ModelResult, ...], family: Family) -> dict[int, Model
     if family is Family.SEM:
         single = [model for model in results if len(model.exits) == 2]
         return dict(sorted({model.exits[0]: model for model in reversed(single)}.items()))
-    multiple = [model for model in results if len(model.exits) > 2]
-    if not multiple:
-        return {}
-    mem = max(multiple, key=lambda model: len(model.exits))
-    return dict.fromkeys(mem.exits[:-1], mem)
+    multiple = (model for model in results if len(model.exits) > 2)
+    mem = max(multiple, key=lambda model: len(model.exits), default=None)
+    return dict.fromkeys(mem.exits[:-1], mem) if mem else {}

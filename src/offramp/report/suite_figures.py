@@ -12,21 +12,9 @@ from offramp.charts.palette import STEPS, light
 from offramp.charts.panels import HOLLOW, OVER_EDGE
 from offramp.charts.sheet import Figure, legend, sheet
 from offramp.exits.frontier import Point
+from offramp.report import seeds
 from offramp.report.published import NOTHING, Published
-from offramp.report.seeds import (
-    Spreads,
-    baseline,
-    curves,
-    local_exits,
-    many,
-    mem_edge,
-    regimes,
-    runs,
-    sem,
-    sem_cloud,
-    sem_edge,
-    shown,
-)
+from offramp.report.seeds import Spreads
 from offramp.report.suite_words import suite_in_short
 
 COLUMNS = 4  # of the legend
@@ -35,12 +23,13 @@ MARKERS = ("s", "^", "D", "v", "P", "X")
 
 def figure_9(suite: Suite, beside: Published = NOTHING) -> Figure:
     """Validation accuracy of each exit over epochs, a panel an exit: SEM solid, MEM dotted, a colour a regime."""
-    exits, first = local_exits(suite), baseline(suite)
-    by_exit = {k: curves(suite, sem(k), first, k) for k in exits}
-    families = [Learning("SEM", "sem", by_exit, 0.06 + 0.11 * len(shown(suite)), dotted=False)]
-    for color, regime in _colors(suite).items():
-        by_exit = {k: curves(suite, many(suite), regime, k) for k in exits}
-        families.append(Learning(f"MEM {regime}", color, by_exit, 0.06 + 0.11 * (len(shown(suite)) - len(families))))
+    exits, colors = seeds.local_exits(suite), _colors(suite)
+    top = 0.06 + 0.11 * len(colors)
+    by_exit = {k: seeds.curves(suite, seeds.sem(k), seeds.baseline(suite), k) for k in exits}
+    families = [Learning("SEM", "sem", by_exit, top, dotted=False)]
+    for color, regime in colors.items():
+        by_exit = {k: seeds.curves(suite, seeds.many(suite), regime, k) for k in exits}
+        families.append(Learning(f"MEM {regime}", color, by_exit, top - 0.11 * len(families)))
     published = [Marks(beside.sem, "sem", "SEM, paper")] if beside.sem else []
     published += [Marks(beside.mem, "mem", "MEM, paper")] if beside.mem else []
     title = "Accuracy of each exit while training (%, validation samples, mean over seeds)"
@@ -51,10 +40,10 @@ def figure_9(suite: Suite, beside: Published = NOTHING) -> Figure:
 
 def figure_10(suite: Suite, beside: Published = NOTHING) -> Figure:
     """Accuracy over all test samples: local exits as bars, cloud exits as lines, published ones as hollow marks."""
-    exits, first = local_exits(suite), baseline(suite)
-    of = [("SEM", "sem", sem_edge(suite, first), _means(sem_cloud(suite, first)), "o")]
+    exits, first = seeds.local_exits(suite), seeds.baseline(suite)
+    of = [("SEM", "sem", seeds.sem_edge(suite, first), _means(seeds.sem_cloud(suite, first)), "o")]
     for (color, regime), marker in zip(_colors(suite).items(), MARKERS, strict=False):
-        at = mem_edge(suite, regime)
+        at = seeds.mem_edge(suite, regime)
         last = dict.fromkeys(exits, at[max(at)].mean) if at else {}
         of.append((f"MEM {regime}", color, {k: at[k] for k in exits if k in at}, last, marker))
     width = 0.8 / len(of)
@@ -83,10 +72,10 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]], beside: P
     note = " · ".join(filter(None, (note, _note(suite))))
     alone = [
         (macs_until(k, run.stage_macs, run.head_macs), spread.mean)
-        for k, spread in sem_edge(suite, baseline(suite)).items()
-        for run in [next(iter(runs(suite, sem(k), baseline(suite)).values()))]
+        for k, spread in seeds.sem_edge(suite, seeds.baseline(suite)).items()
+        for run in [next(iter(seeds.runs(suite, seeds.sem(k), seeds.baseline(suite)).values()))]
     ]
-    rows = legend_rows(len(shown(suite)) + bool(alone) + bool(beside.frontier), COLUMNS)
+    rows = legend_rows(len(seeds.shown(suite)) + bool(alone) + bool(beside.frontier), COLUMNS)
     size = (9.6, 4.3 + 0.34 * rows)
     with sheet(suite_in_short(suite), title, 1, 1, size, note=note, legend_rows=rows) as (figure, (panel,)):
         for color, regime in _colors(suite).items():
@@ -116,11 +105,11 @@ SUITE_FIGURES: dict[str, Callable[[Suite, Published], Figure]] = {"figure-9": fi
 
 def _colors(suite: Suite) -> dict[str, str]:
     """The regimes shown, by colour: MEM's own for the first, and others for the others."""
-    return dict(zip(["mem", *STEPS], shown(suite), strict=False))
+    return dict(zip(["mem", *STEPS], seeds.shown(suite), strict=False))
 
 
 def _note(suite: Suite) -> str:
-    left_out = len(regimes(suite)) - len(shown(suite))
+    left_out = len(seeds.regimes(suite)) - len(seeds.shown(suite))
     return f"{left_out} other regimes, worse on the validation samples, are in the table" if left_out else ""
 
 

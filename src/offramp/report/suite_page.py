@@ -13,8 +13,8 @@ from offramp.charts.sheet import Figure, as_png, as_svg
 from offramp.charts.svg import inline
 from offramp.errors import ArtifactMissingError, InputError
 from offramp.exits.frontier import Point, frontier
+from offramp.report import seeds
 from offramp.report.published import NOTHING, Published
-from offramp.report.seeds import baseline, local_exits, many, mem_edge, regimes, runs, sem_cloud, sem_edge
 from offramp.report.suite_figures import SUITE_FIGURES, frontier_figure
 from offramp.report.suite_words import (
     difference_rows,
@@ -69,8 +69,9 @@ def suite_frontier(suite: Suite, folder: Path) -> dict[str, tuple[Point, ...]]:
     A run whose predictions are not there, as in a copy that left them out, is not in it.
     """
     points = {}
-    for regime in regimes(suite):
-        files = {folder / run.key.folder / PREDICTIONS: run for run in runs(suite, many(suite), regime).values()}
+    for regime in seeds.regimes(suite):
+        mems = seeds.runs(suite, seeds.many(suite), regime).values()
+        files = {folder / run.key.folder / PREDICTIONS: run for run in mems}
         by_seed = [
             frontier(Predictions.read(file), run.stage_macs, run.head_macs, run.exits[:-1], THRESHOLDS)
             for file, run in files.items()
@@ -83,10 +84,10 @@ def suite_frontier(suite: Suite, folder: Path) -> dict[str, tuple[Point, ...]]:
 
 def suite_page(suite: Suite, figures: dict[str, Figure], beside: Published = NOTHING) -> str:
     """Give the report as HTML text."""
-    first, trained = baseline(suite), regimes(suite)
-    sems, clouds = sem_edge(suite, first), sem_cloud(suite, first)
-    mems = {regime: mem_edge(suite, regime) for regime in trained}
-    exits = local_exits(suite)
+    first, trained = seeds.baseline(suite), seeds.regimes(suite)
+    sems, clouds = seeds.sem_edge(suite, first), seeds.sem_cloud(suite, first)
+    mems = {regime: seeds.mem_edge(suite, regime) for regime in trained}
+    exits = seeds.local_exits(suite)
     last = max((max(run.exits) for run in suite.runs), default=0)
     captions = {name: text + (beside.captions or {}).get(name, ".") for name, text in CAPTIONS.items()}
     return render(

@@ -5,18 +5,9 @@ from typing import NamedTuple
 
 from offramp.artifacts.suite import Suite
 from offramp.exits.sampling import difference_error
+from offramp.report import seeds
 from offramp.report.published import NOTHING, Published
-from offramp.report.seeds import (
-    Spread,
-    baseline,
-    differences,
-    local_exits,
-    mem_edge,
-    ranked,
-    regimes,
-    sem_edge,
-    standard_accuracy,
-)
+from offramp.report.seeds import Spread
 
 NONE = "–"
 
@@ -33,7 +24,6 @@ class Differences(NamedTuple):
 def suite_conditions(suite: Suite) -> dict[str, str]:
     """Name every condition of the trainings."""
     settings, recipe = suite.settings, suite.settings.recipe
-    seeds = sorted({run.key.seed for run in suite.runs})
     hours = sum(run.seconds for run in suite.runs) / 3600
     rates = [run.images_per_second for run in suite.runs]
     return {
@@ -42,8 +32,8 @@ def suite_conditions(suite: Suite) -> dict[str, str]:
         + "".join(f", {width} channels at boundary {at}" for at, width in settings.bottlenecks.items()),
         "Recipe": f"{recipe['name']}, {recipe['epochs']} epochs, batches of {recipe['batch_size']}, learning rate "
         f"{recipe['learning_rate']:g}, {recipe['schedule']}",
-        "Seeds": ", ".join(map(str, seeds)) or NONE,
-        "Regimes": ", ".join(settings.regimes) + ("" if settings.cross else f"; SEMs under {baseline(suite)} alone"),
+        "Seeds": ", ".join(map(str, sorted({run.key.seed for run in suite.runs}))) or NONE,
+        "Regimes": ", ".join(settings.regimes) + f"; SEMs under {seeds.baseline(suite)} alone" * (not settings.cross),
         "Hardware": ", ".join(sorted({run.hardware for run in suite.runs})) or NONE,
         "Training": f"{hours:.2f} h, {min(rates):,.0f} to {max(rates):,.0f} images/s" if rates else NONE,
         "Commit": ", ".join(sorted({run.commit for run in suite.runs})) or NONE,
@@ -61,11 +51,11 @@ def suite_in_short(suite: Suite) -> list[str]:
 def difference_rows(suite: Suite) -> list[Differences]:
     """A row a regime of MEM; where SEMs were trained under that regime too, one more against those."""
     rows = []
-    for regime in regimes(suite):
-        for against in dict.fromkeys((baseline(suite), regime)):
-            apart = differences(suite, regime, against)
+    for regime in seeds.regimes(suite):
+        for against in dict.fromkeys((seeds.baseline(suite), regime)):
+            apart = seeds.differences(suite, regime, against)
             if apart:
-                cells = tuple(signed(apart.get(exit_)) for exit_ in local_exits(suite))
+                cells = tuple(signed(apart.get(exit_)) for exit_ in seeds.local_exits(suite))
                 rows.append(
                     Differences(regime, against, cells, f"{min(spread.mean for spread in apart.values()):+.2f}")
                 )
@@ -74,12 +64,12 @@ def difference_rows(suite: Suite) -> list[Differences]:
 
 def suite_finding(suite: Suite, beside: Published = NOTHING) -> str:
     """Say what many exits cost under the first regime, and which regime costs least, whichever way it turned out."""
-    first = baseline(suite)
-    apart = {regime: found for regime in regimes(suite) if (found := differences(suite, regime, first))}
+    first = seeds.baseline(suite)
+    apart = {regime: found for regime in seeds.regimes(suite) if (found := seeds.differences(suite, regime, first))}
     if first not in apart:
         return "Nothing was trained that could be compared."
     worst = {regime: min(spread.mean for spread in found.values()) for regime, found in apart.items()}
-    best = next(regime for regime in ranked(suite) if regime in worst)
+    best = next(regime for regime in seeds.ranked(suite) if regime in worst)
     scope = f"{_exits(len(apart[first]))}, {_seeds(max(spread.n for spread in apart[first].values()))}"
     trained = f"Trained as in the paper ({first})" if beside.claims else f"Under {first}"
     sentence = f"{trained}, many exits cost at worst {_cost(worst[first])} ({scope})"
@@ -100,8 +90,8 @@ def suite_finding(suite: Suite, beside: Published = NOTHING) -> str:
 
 def sampling_sentence(suite: Suite) -> str | None:
     """Say how far the choice of test samples alone may move a difference at one exit."""
-    first = baseline(suite)
-    one, other = sem_edge(suite, first), mem_edge(suite, first)
+    first = seeds.baseline(suite)
+    one, other = seeds.sem_edge(suite, first), seeds.mem_edge(suite, first)
     pairs, n = [(one[k].mean / 100, other[k].mean / 100) for k in one if k in other], suite.test_samples
     if not pairs or not n:
         return None
@@ -114,7 +104,7 @@ def sampling_sentence(suite: Suite) -> str | None:
 
 def standard_sentence(suite: Suite) -> str | None:
     """Say what the network without local exits reaches."""
-    spread = standard_accuracy(suite)
+    spread = seeds.standard_accuracy(suite)
     return None if spread is None else f"The standard network, without local exits, reaches {percents(spread)}."
 
 
