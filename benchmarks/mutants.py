@@ -10,7 +10,7 @@ under a time limit. A first run of the tests records which of them reach which l
 all are run anew, and whole nodes besides.
 
 Prints what survives as it is found, and a JSON line at the end. A mutant that changes nothing is listed with the reason
-in `tests/equivalent_mutants.txt`; these and those that do not come to an end count neither as killed nor as survived.
+in `tests/equivalent_mutants.jsonl`; these and those that do not come to an end count neither as killed nor as survived.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from hypothesis import Phase, settings
 from mutmut.mutation.file_mutation import create_mutations, deep_replace
 
 ROOT = Path(__file__).parents[1]
-EQUIVALENT = ROOT / "tests" / "equivalent_mutants.txt"
+EQUIVALENT = ROOT / "tests" / "equivalent_mutants.jsonl"
 TESTS = {
     "exits": ("tests/exits",),
     "nodes": ("tests/nodes", "tests/client", "tests/test_children.py"),
@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--tree", type=Path, default=ROOT, help="of another build")
     parser.add_argument("--files", nargs="*", help="instead of the room's")
     options = parser.parse_args()
-    known = {" | ".join(line.split(" | ")[:3]) for line in EQUIVALENT.read_text().splitlines() if " | " in line}
+    known = {(one["file"], one["before"], one["after"]) for one in map(json.loads, EQUIVALENT.read_text().splitlines())}
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
@@ -243,7 +243,7 @@ def main() -> None:
 
         def judge() -> None:
             for mutant in every:
-                key = f"{mutant.file} | {mutant.before} | {mutant.after}"
+                key = (mutant.file, mutant.before, mutant.after)
                 tests = reached.get(mutant.file, {}).get(mutant.line, [])
                 verdict = "equivalent" if key in known else bench.judge(mutant, tests)
                 counts[verdict] += 1
