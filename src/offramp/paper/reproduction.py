@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import model_validator
 
 from offramp.artifacts.document import Document, Frozen
-from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement, latencies_of_v1
+from offramp.artifacts.measurement import Conditions, Latencies, Latency, latencies_of_v1
 from offramp.artifacts.model_result import ModelResult
 from offramp.artifacts.outcome import Outcome, Over, outcome_of_v1
 from offramp.artifacts.plan import Plan, plan_of_v1
@@ -104,23 +104,6 @@ class Row(Frozen):
 
     def _medians(self, over: Over) -> list[float]:
         return [repeat.latency_ms[over].p50 for repeat in self.repeats if over in repeat.latency_ms]
-
-    def measurement(self, conditions: Conditions) -> Measurement:
-        """The row as `offramp bench` would have written it, with the times of the repeat in the middle."""
-
-        def overall(repeat: Repeat) -> float:
-            return repeat.latency_ms["overall"].p50 if "overall" in repeat.latency_ms else 0
-
-        middle = sorted(self.repeats, key=overall)[(len(self.repeats) - 1) // 2]
-        return Measurement(
-            model=self.setup.model,
-            plan=self.setup.plan,
-            outcome=self.outcome,
-            latency_ms=middle.latency_ms,
-            batch_ms=middle.batch_ms,
-            bytes_to_cloud=self.bytes_to_cloud,
-            conditions=conditions,
-        )
 
 
 class Trained(Frozen):
