@@ -15,7 +15,15 @@ import orjson
 from offramp.errors import InputError
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters
-from offramp.protocol.tensors import decode, encode, extents_of, refuse_classification, refuse_shared_memory, shaped
+from offramp.protocol.tensors import (
+    decode,
+    encode,
+    extents_of,
+    objects,
+    refuse_classification,
+    refuse_shared_memory,
+    shaped,
+)
 
 Json = dict[str, Any]
 BASE64 = "base64"  # a tensor's content type in MLServer's words: how bytes that are no text stand in JSON
@@ -201,9 +209,7 @@ _TAKES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, 
 
 def _array(name: str, datatype: str, dtype: np.dtype[Any], data: list[Any]) -> Array:
     if dtype == np.object_:
-        strings = np.empty(len(data), np.object_)
-        strings[:] = [value.encode() for value in data]
-        return strings
+        return objects([value.encode() for value in data])
     try:
         with np.errstate(over="raise"):
             return np.array(data, dtype)
