@@ -82,7 +82,9 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
         )
     parameters = read_parameters(header.get("parameters"))
     binary = parameters.pop("binary_data_output", False) is True
-    return Asked(_id(header), inputs, parameters, _outputs(header, binary), binary)
+    if not isinstance(name := header.get("id", ""), str):
+        raise InputError(f"id: expected a string, got {_short(name)}.")
+    return Asked(name, inputs, parameters, _outputs(header, binary), binary)
 
 
 def write_response(
@@ -148,13 +150,6 @@ def _tensors(header: Json, key: str) -> list[Json]:
         if not isinstance(_object(tensor, key).get("name"), str):
             raise InputError(f"{key}: expected a name for each tensor, got {_short(tensor.get('name'))}.")
     return tensors
-
-
-def _id(header: Json) -> str:
-    found = header.get("id", "")
-    if not isinstance(found, str):
-        raise InputError(f"id: expected a string, got {_short(found)}.")
-    return found
 
 
 def _datatype(tensor: Json) -> str:
