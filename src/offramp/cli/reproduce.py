@@ -7,6 +7,7 @@ import typer
 
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import Out, Seed
+from offramp.errors import InputError
 
 if TYPE_CHECKING:
     from offramp.paper.run import Settings
@@ -67,7 +68,6 @@ def reproduce(
 ) -> None:
     """Measure the paper's whole evaluation on running nodes, and write the report."""
     from offramp.artifacts.suite import open_suite
-    from offramp.errors import InputError
     from offramp.paper.networks import networks
     from offramp.paper.run import Settings
     from offramp.paper.setups import SECTIONS

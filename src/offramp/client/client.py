@@ -7,7 +7,6 @@ with offramp.Client("10.0.0.7:8001") as client:
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -54,9 +53,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
