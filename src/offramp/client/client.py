@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.client.conversation import BATCH_TIMEOUT, Conversation, Part
+from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
@@ -84,7 +84,7 @@ class Client:
         result = self.edge.infer(CLASSIFIER, inputs, timeout=seconds, version=self.version, parameters=options)
         return read_answers(result.outputs)
 
-    def stream(self, images: Images, timeout: float | None = None, **plan: float | str) -> Iterator[Part]:
+    def stream(self, images: Images, timeout: float | None = None, **plan: float | str) -> Iterator[Arrival]:
         """Answer a batch in parts, each as soon as it is known: who leaves at the edge does not wait for the cloud.
 
         The answers of all parts together are one a row. Nothing is sent before the first part is asked for.
