@@ -8,7 +8,7 @@ import pytest
 
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
-from offramp.exits.agreement import SCORE_TOLERANCE, TIE, Agreement, compare, ties
+from offramp.exits.agreement import SCORE_TOLERANCE, TIE, TOLERANCES, Agreement, Tolerance, compare, ties
 from offramp.exits.answers import Answers, Judged, Tier
 
 Table = Callable[..., Predictions]
@@ -67,6 +67,7 @@ def test_a_tie_is_left_out_and_counted(offline: Answers) -> None:
     running = changed(changed(changed(offline, "label", 1, 9), "exit", 1, 9), "score", 1, 0.9)
     found = compare(running, offline, np.array([False, True, False]))
     assert found == Agreement(n=3, ties=1, labels=0, exits=0, scores=0, first=None)
+    assert found.compared == 2
 
 
 @pytest.mark.parametrize(("share", "differs"), [(0.9, 0), (1.1, 1)])
@@ -74,6 +75,14 @@ def test_scores_may_differ_by_their_tolerance(offline: Answers, share: float, di
     """Rounding between two runtimes is no difference, and more than that is."""
     running = changed(offline, "score", 0, offline.score[0] + share * SCORE_TOLERANCE)
     assert compare(running, offline, NO_TIE).scores == differs
+
+
+def test_equal_scores_agree_without_any_tolerance(offline: Answers) -> None:
+    """And others do not."""
+    exact = Tolerance(tie=0.0, score=0.0)
+    assert compare(offline, offline, NO_TIE, exact).scores == 0
+    other = changed(offline, "score", 0, np.nextafter(offline.score[0], np.float32(1)))
+    assert compare(other, offline, NO_TIE, exact).scores == 1
 
 
 @pytest.mark.parametrize(("distance", "tie"), [(-0.9, True), (0.9, True), (-1.1, False), (1.1, False)])
@@ -111,3 +120,44 @@ def test_the_score_of_the_plan_makes_the_ties(table: Table) -> None:
     predictions = table({1: [[1.0, 0.0]], 5: [[1.0, 0.0]]}, [0])
     assert ties(predictions, Plan.of(1, threshold, "margin")).tolist() == [True]
     assert ties(predictions, Plan.of(1, threshold, "entropy")).tolist() == [False]
+
+
+THREE = ("no", "yes", "perhaps")
+SURE, UNSURE = [9.0, 0.0, 0.0], [1.0, 0.99, -3.0]
+
+
+def test_below_fp32_two_classes_as_good_as_equal_are_a_tie(table: Table) -> None:
+    """At an exit that is active or at the last; three classes or two; in fp32 a label is a label."""
+    predictions = table({1: [UNSURE, SURE, SURE], 5: [SURE, UNSURE, SURE]}, [0, 0, 0], classes=THREE)
+    plan = Plan.of(1, 0.5)
+    for precision in ("bf16", "int8"):
+        gap = TOLERANCES[precision].gap  # type: ignore[index]
+        assert gap >= 2e-3
+    assert ties(predictions, plan, TOLERANCES["bf16"]).tolist() == [True, True, False]
+    assert ties(predictions, plan).tolist() == [False, False, False]
+    two = table({1: [UNSURE[:2], SURE[:2]], 5: [SURE[:2], SURE[:2]]}, [0, 0])
+    assert ties(two, plan, TOLERANCES["bf16"]).tolist() == [True, False]
+
+
+def test_classes_change_places_up_to_the_gap_and_no_further(table: Table) -> None:
+    """The two most likely, whatever comes behind them."""
+    predictions = table({1: [UNSURE], 5: [SURE]}, [0], classes=THREE)
+    second, first = np.sort(Judged.of(predictions.at(1)).probabilities[0])[-2:]
+    gap = first - second
+    for allowed, tie in ((gap, True), (np.nextafter(gap, 0), False)):
+        assert ties(predictions, Plan.of(1, 0.5), Tolerance(tie=0.0, score=0.0, gap=allowed)).tolist() == [tie]
+
+
+def test_one_class_has_none_to_change_places_with(table: Table) -> None:
+    """However wide the gap."""
+    predictions = table({1: [[1.0]], 5: [[2.0]]}, [0], classes=("only",))
+    assert ties(predictions, Plan.of(1, 0.5), Tolerance(tie=0.0, score=0.0, gap=1.0)).tolist() == [False]
+
+
+def test_a_score_on_the_threshold_is_a_tie_where_nothing_else_is(table: Table) -> None:
+    """With no tolerance at all; at the drop threshold of an only exit too."""
+    predictions = table({1: LOGITS[:1], 5: LOGITS[:1]}, [0])
+    on, none = float(Judged.of(LOGITS[:1]).scores[0]), Tolerance(tie=0.0, score=0.0)
+    assert ties(predictions, Plan.of(1, on), none).tolist() == [True]
+    assert ties(predictions, Plan.of(1, on / 2, drop_threshold=on), none).tolist() == [True]
+    assert ties(predictions, Plan.of(1, on / 2), none).tolist() == [False]

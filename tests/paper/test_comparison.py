@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from offramp.paper.comparison import Comparison, Share, Time, gaps, shares, time, times, verdict
+from offramp.paper.reproduced import FEW
 from offramp.paper.reproduction import Reproduction
-from offramp.paper.values import FEW
 
 FOR = Comparison("here", "", 2.0, 1.0, "ms")
 AGAINST = Comparison("there", "", -2.0, 1.0, "ms")

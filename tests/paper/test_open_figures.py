@@ -1,21 +1,11 @@
 """The figures of the open questions show the rows' numbers."""
 
-from math import isnan
-from typing import Any
-
 import pytest
 
 from offramp.paper import open_figures
 from offramp.paper.reproduced import bytes_a_sample, cloud_ms
 from offramp.paper.reproduction import Reproduction
-
-
-def lines(panel: Any) -> dict[str, tuple[list[float], list[float | None]]]:
-    """A panel's lines by name."""
-    return {
-        line.get_label(): (list(line.get_xdata()), [None if isnan(y) else float(y) for y in line.get_ydata()])
-        for line in panel.get_lines()
-    }
+from panels import lines
 
 
 def test_baselines_stand_at_their_latency_by_link(reproduction: Reproduction) -> None:

@@ -1,47 +1,25 @@
-"""A reproduction as an experiment, and what its setups are called."""
+"""What a reproduction's setups are called, and what is computed of its rows."""
 
 from collections.abc import Callable
 
 import pytest
 
 from offramp.artifacts.plan import Plan
-from offramp.paper.families import Family, measured
+from offramp.paper.families import Family
 from offramp.paper.reproduced import (
-    as_experiment,
     by_rate,
     bytes_a_sample,
     cloud_ms,
     comparable,
     kind,
     name,
-    points,
     rate,
     widest,
 )
 from offramp.paper.reproduction import Reproduction, Setup
-from offramp.paper.values import TIERS
-from offramp.paper.view import Point
+from offramp.paper.view import Point, View
 
 Build = Callable[..., Reproduction]
-
-
-def test_the_papers_part_is_an_experiment(reproduction: Reproduction) -> None:
-    """Every row of it a measurement, of every threshold."""
-    experiment = as_experiment(reproduction)
-    assert len(experiment.measurements) == 16 * 4
-    assert list(measured(experiment, Family.SEM, 0.3)) == list(measured(experiment, Family.MEM, 0.3)) == [*range(1, 9)]
-    assert (experiment.recipe, experiment.epochs, experiment.seed) == ("modern", 5, 7)
-    assert experiment.agreement == reproduction.agreement
-
-
-def test_its_medians_are_over_the_repeats(reproduce: Build) -> None:
-    """Of each tier by itself, the even number of repeats too."""
-    for repeats in (1, 2, 3):
-        reproduction = reproduce(side=0, repeats=repeats, sections=("paper",), exits=(4,), mem=False)
-        for row, found in zip(reproduction.rows, as_experiment(reproduction).measurements, strict=True):
-            for tier in TIERS:
-                latency = found.latency_ms.get(tier)
-                assert (latency and latency.p50) == row.p50(tier)
 
 
 def test_the_papers_data_is_told_by_its_classes(reproduction: Reproduction) -> None:
@@ -88,7 +66,7 @@ def test_setups_are_named_by_what_is_deployed(update: dict[str, str], expected: 
 
 def test_bytes_and_cloud_time_are_spread_over_all_samples(reproduction: Reproduction) -> None:
     """SEM-5 at T = 0.3 keeps 5,600 of 10,000; the cloud's time is the middle repeat's."""
-    row = points(reproduction)[Point(Family.SEM, 5, 0.3)]
+    row = View.of(reproduction).rows[Point(Family.SEM, 5, 0.3)]
     assert (row.outcome.count("cloud"), bytes_a_sample(row)) == (4_400, 4_400 * (819 + 17) / 10_000)
     assert cloud_ms(row) == pytest.approx((0.1 * 4_400 + 1) / 10_000)
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from offramp.charts.live import Live, live
+from offramp.charts.live import Drawing, live
 from offramp.paper.figures import FIGURES
 from offramp.paper.findings import findings
 from offramp.paper.open_figures import bandwidth
 from offramp.paper.reproduction import Agreed, Reproduction
 from offramp.paper.reproduction_page import draw_reproduction, reproduction_page, write_reproduction
 from offramp.paper.rows_csv import rows_csv
+from reader import Reader
 
 Build = Callable[..., Reproduction]
-Read = Callable[[str], Any]
 OPEN = ["baselines", "drop", "cores", "bandwidth", "reply"]
 
 
@@ -33,9 +33,9 @@ def text(written: list[Path]) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(text: str, read: Read) -> Any:
+def page(text: str) -> Reader:
     """The same, read."""
-    return read(text)
+    return Reader(text)
 
 
 def test_everything_is_written(written: list[Path], reproduction: Reproduction) -> None:
@@ -48,14 +48,14 @@ def test_everything_is_written(written: list[Path], reproduction: Reproduction) 
     assert all(path.read_bytes().startswith(b"\x89PNG\r\n") for path in written if path.suffix == ".png")
 
 
-def test_the_page_is_well_formed(page: Any, text: str) -> None:
+def test_the_page_is_well_formed(page: Reader, text: str) -> None:
     """Every element closed, no id twice, a drawing with its points for each figure."""
     assert page.open == []
     assert len(set(page.ids)) == len(page.ids)
     assert text.count("<svg") == text.count('<script type="application/json">') == len(FIGURES) + len(OPEN)
 
 
-def test_the_page_loads_nothing(page: Any, text: str) -> None:
+def test_the_page_loads_nothing(page: Reader, text: str) -> None:
     """Style, drawings and script are inside it, and its links lead to its own sections."""
     assert "http://" not in text
     assert "https://" not in text
@@ -66,7 +66,7 @@ def test_the_page_loads_nothing(page: Any, text: str) -> None:
     assert set(re.findall(r'<a href="#([^"]+)"', text)) <= set(page.ids)
 
 
-def test_findings_stand_near_the_top_with_their_numbers(page: Any, text: str, reproduction: Reproduction) -> None:
+def test_findings_stand_near_the_top_with_their_numbers(page: Reader, text: str, reproduction: Reproduction) -> None:
     """Each with its verdict, and below it what was compared; before the conditions and the figures."""
     for finding in findings(reproduction):
         assert page.says(finding.says)
@@ -76,14 +76,14 @@ def test_findings_stand_near_the_top_with_their_numbers(page: Any, text: str, re
     assert text.index('id="findings"') < text.index('id="conditions"') < text.index('id="figure-5-plate"')
 
 
-def test_all_verdicts_are_counted(reproduce: Build, read: Read) -> None:
+def test_all_verdicts_are_counted(reproduce: Build) -> None:
     """In the order in which one asks."""
     for side, said in ((-1, "Of 23, 23 do not hold."), (0, "Of 23, 23 depend.")):
-        assert read(reproduction_page(reproduce(side=side), {})).says(said)
-    assert read(reproduction_page(reproduce(sections=()), {})).says("Of 23, 6 hold, 17 were not measured.")
+        assert Reader(reproduction_page(reproduce(side=side), {})).says(said)
+    assert Reader(reproduction_page(reproduce(sections=()), {})).says("Of 23, 6 hold, 17 were not measured.")
 
 
-def test_every_condition_is_stated(page: Any) -> None:
+def test_every_condition_is_stated(page: Reader) -> None:
     """Of training, machine, nodes, link and repeats; and how far the repeats lie apart."""
     for condition in (
         "cifar10, 10,000 test samples",
@@ -99,28 +99,28 @@ def test_every_condition_is_stated(page: Any) -> None:
         assert page.says(condition), condition
 
 
-def test_one_repeat_has_no_spread(reproduce: Build, read: Read) -> None:
+def test_one_repeat_has_no_spread(reproduce: Build) -> None:
     """And the page says so."""
-    assert read(reproduction_page(reproduce(repeats=1), {})).says(
+    assert Reader(reproduction_page(reproduce(repeats=1), {})).says(
         "One repeat: how far the medians would spread is not known."
     )
 
 
-def test_an_unfinished_run_says_what_is_left(reproduction: Reproduction, read: Read) -> None:
+def test_an_unfinished_run_says_what_is_left(reproduction: Reproduction) -> None:
     """Before any number."""
     left = tuple(row.setup for row in reproduction.section("reply"))
     rows = tuple(row for row in reproduction.rows if row.setup.section != "reply")
-    found = read(reproduction_page(reproduction.model_copy(update={"left": left, "rows": rows}), {}))
+    found = Reader(reproduction_page(reproduction.model_copy(update={"left": left, "rows": rows}), {}))
     assert found.says(f"Not finished: 8 of {len(reproduction.rows)} setups were not reached (reply 8).")
 
 
-def test_disagreement_is_an_alarm(reproduction: Reproduction, read: Read) -> None:
+def test_disagreement_is_an_alarm(reproduction: Reproduction) -> None:
     """As in every report."""
     bad = reproduction.model_copy(update={"agreement": Agreed(compared=22_976, differing=1_234, ties=0)})
-    assert read(reproduction_page(bad, {})).says("1,234 of 22,976 answers of the running nodes differ")
+    assert Reader(reproduction_page(bad, {})).says("1,234 of 22,976 answers of the running nodes differ")
 
 
-def test_other_data_than_the_papers_stands_alone(reproduce: Build, read: Read) -> None:
+def test_other_data_than_the_papers_stands_alone(reproduce: Build) -> None:
     """Its numbers are in the table, with a warning, and not in the figures."""
     parts = {"exits": (3, 8), "sections": ("paper",), "thresholds": (0.3,)}
     for classes, marked in ((None, True), (tuple("0123456789"), False)):
@@ -129,7 +129,7 @@ def test_other_data_than_the_papers_stands_alone(reproduce: Build, read: Read) -
         for name in ("summary", "figure-5", "figure-6", "figure-7", "figure-9", "figure-10"):
             labels = [line.get_label() for panel in figures[name].axes for line in panel.get_lines()]
             assert ("stated in the paper" in labels) is marked, name
-        found = read(reproduction_page(reproduction, {}))
+        found = Reader(reproduction_page(reproduction, {}))
         assert found.says("the numbers are not comparable") is not marked
         assert any(row[2] == "58.07 %" for table in found.tables for row in table if len(row) == 6)
 
@@ -166,19 +166,17 @@ def test_stated_numbers_are_drawn_where_they_belong(reproduce: Build) -> None:
         ),
     ],
 )
-def test_a_partial_reproduction_is_reported(
-    reproduce: Build, read: Read, partial: dict[str, object], drawn: list[str]
-) -> None:
+def test_a_partial_reproduction_is_reported(reproduce: Build, partial: dict[str, object], drawn: list[str]) -> None:
     """What there is, is drawn; the rest has no section."""
     reproduction = reproduce(**partial)
     figures = draw_reproduction(reproduction)
     assert list(figures) == drawn
     text = reproduction_page(reproduction, {})
-    assert read(text).open == []
+    assert Reader(text).open == []
     assert [name for name in OPEN if f'<h2 id="{name}">' in text] == [name for name in OPEN if name in drawn]
 
 
-def test_answers_of_nobody_are_gaps(reproduction: Reproduction, read: Read) -> None:
+def test_answers_of_nobody_are_gaps(reproduction: Reproduction) -> None:
     """None of the rows has an accuracy: the page is written, with dashes."""
     bare = [
         row.model_copy(update={"outcome": row.outcome.model_copy(update={"accuracy": {}, "overall": None})})
@@ -187,10 +185,10 @@ def test_answers_of_nobody_are_gaps(reproduction: Reproduction, read: Read) -> N
     ]
     changed = reproduction.model_copy(update={"rows": tuple(bare), "models": ()})
     assert list(draw_reproduction(changed)) == OPEN
-    assert read(reproduction_page(changed, {})).open == []
+    assert Reader(reproduction_page(changed, {})).open == []
 
 
-def test_hostile_names_stay_text(reproduce: Build, read: Read) -> None:
+def test_hostile_names_stay_text(reproduce: Build) -> None:
     """Whatever a document says becomes no element of the page, nor the end of its script."""
     evil = '</script><img src=x onerror="alert(1)">'
     reproduction = reproduce(exits=(2,), mem=False, sections=("paper", "baselines"), thresholds=(0.3,))
@@ -202,9 +200,9 @@ def test_hostile_names_stay_text(reproduce: Build, read: Read) -> None:
     changed = reproduction.model_copy(
         update={"rows": rows, "trained": trained, "name": evil, "data": evil, "left": (rows[0].setup,)}
     )
-    figures = {name: Live("<svg viewBox='0 0 1 1' xmlns='http://www.w3.org/2000/svg'/>", "[]") for name in OPEN[:1]}
+    figures = {name: Drawing("<svg viewBox='0 0 1 1' xmlns='http://www.w3.org/2000/svg'/>", "[]") for name in OPEN[:1]}
     text = reproduction_page(changed, figures)
-    found = read(text)
+    found = Reader(text)
     assert "<img" not in text
     assert "img" not in found.tags
     assert found.open == []
@@ -214,3 +212,22 @@ def test_hostile_names_stay_text(reproduce: Build, read: Read) -> None:
 def test_the_same_reproduction_gives_the_same_drawing(reproduction: Reproduction, written: list[Path]) -> None:
     """Figures under version control change only when the numbers do."""
     assert live(bandwidth(reproduction)).svg == (written[0].parent / "figures" / "bandwidth.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("update", "said", "unsaid"),
+    [
+        ({"data": "digits"}, "The digits are far easier than CIFAR-10", "compare directions with it, not numbers"),
+        ({"data": "cifar10"}, "compare directions with it, not numbers", "The digits are far easier"),
+        ({"sections": ("bandwidth",)}, "it is not a radio", "Over loopback the nodes are on one machine"),
+        ({"sections": ("paper",)}, "Over loopback the nodes are on one machine", "nothing of this"),
+    ],
+)
+def test_the_reader_is_told_what_the_numbers_are_and_are_not(
+    reproduce: Build, update: dict[str, object], said: str, unsaid: str
+) -> None:
+    """By data and link."""
+    page = Reader(reproduction_page(reproduce(**{"exits": (3,), "mem": False} | update), {}))
+    assert page.says(said)
+    assert not page.says(unsaid)
+    assert page.says("Over fewer than 30 samples (hollow markers) an accuracy may be chance.")

@@ -4,22 +4,21 @@ from collections.abc import Callable
 
 from offramp.paper import stated as paper
 from offramp.paper.families import Family
-from offramp.paper.reproduced import points
 from offramp.paper.reproduction import Reproduction
 from offramp.paper.reproduction_tables import COLUMNS, beside, lines, pays, table_1
-from offramp.paper.view import Point
+from offramp.paper.view import Point, View
 
 Build = Callable[..., Reproduction]
 
 
 def test_every_stated_number_stands_beside_ours(reproduction: Reproduction) -> None:
     """In the paper's order, with the section that it is from."""
-    found = beside(reproduction)
+    found = beside(View.of(reproduction))
     assert [(row.section, row.paper.split()[0]) for row in found] == [
         (s.section, f"{s.value:.{3 if s.quantity == 'overall latency' else 2}f}") for s in paper.STATED
     ]
     by_name = {row.what: row for row in found}
-    rows = points(reproduction)
+    rows = View.of(reproduction).rows
     sem_8 = rows[Point(Family.SEM, 8, 0.3)]
     assert by_name["SEM exit 8, T = 0.3: forwarded"].ours == f"{sem_8.outcome.count('cloud') / 100:.2f} %"
     assert by_name["SEM exit 8, T = 0.3: edge accuracy"].ours == f"{100 * (sem_8.outcome.right('edge') or 0):.2f} %"
@@ -35,7 +34,7 @@ def test_every_stated_number_stands_beside_ours(reproduction: Reproduction) -> N
 
 def test_what_was_not_measured_is_a_dash(reproduce: Build) -> None:
     """The paper's number stands alone."""
-    found = beside(reproduce(exits=(), mem=False, sections=()))
+    found = beside(View.of(reproduce(exits=(), mem=False, sections=())))
     assert len(found) == len(paper.STATED)
     assert {(row.ours, row.difference, row.spread) for row in found} == {("–", "–", "")}
 

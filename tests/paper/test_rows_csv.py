@@ -4,9 +4,9 @@ import csv
 import io
 from collections.abc import Callable
 
+from offramp.paper.reproduced import TIERS
 from offramp.paper.reproduction import Reproduction
 from offramp.paper.rows_csv import columns, rows_csv
-from offramp.paper.values import TIERS
 
 
 def test_every_row_is_there_as_it_was(reproduction: Reproduction) -> None:

@@ -54,3 +54,24 @@ def test_the_main_threshold_is_the_measured_one_nearest_to_the_papers(reproduce:
     assert View.of(reproduce(sections=("paper",), thresholds=(0.1, 0.5))).main_threshold == 0.1
     assert View.of(reproduce(sections=("paper",), thresholds=(0.5, 0.8))).main_threshold == 0.5
     assert View.of(reproduce(sections=())).main_threshold == 0.3
+
+
+def test_models_are_told_apart_by_their_exits(reproduction: Reproduction) -> None:
+    """SEM-k stands at its exit, MEM at all of its own, whatever they are called."""
+    renamed = tuple(m.model_copy(update={"model": f"x{i}"}) for i, m in enumerate(reproduction.models))
+    models = View.of(reproduction.model_copy(update={"models": renamed})).models
+    assert {k: m.model for k, m in models[Family.SEM].items()} == {k: f"x{k - 1}" for k in range(1, 9)}
+    assert {k: m.model for k, m in models[Family.MEM].items()} == dict.fromkeys(range(1, 9), "x8")
+
+
+def test_the_standard_network_belongs_to_neither(reproduction: Reproduction) -> None:
+    """A network without local exits has no place on an axis of exits."""
+    standard = reproduction.models[0].model_copy(update={"model": "standard", "exits": (9,)})
+    models = View.of(reproduction.model_copy(update={"models": (standard,)})).models
+    assert not models[Family.SEM]
+    assert not models[Family.MEM]
+
+
+def test_the_axis_holds_exits_that_were_not_measured(reproduce: Build) -> None:
+    """Of a nine-stage network every local exit has its place, so that a gap can be seen."""
+    assert View.of(reproduce(exits=(3,), mem=False)).local_exits == tuple(range(1, 9))

@@ -6,6 +6,7 @@ Lines and bars are means over seeds; whiskers reach from the lowest seed to the 
 from collections.abc import Callable
 
 from offramp.artifacts.macs import macs_until
+from offramp.artifacts.names import SEM
 from offramp.artifacts.suite import Suite
 from offramp.charts.accuracies import Learning, Marks, Reached, legend_rows, over_all_samples, while_training
 from offramp.charts.palette import STEPS, light
@@ -25,7 +26,7 @@ def figure_9(suite: Suite, beside: Published = NOTHING) -> Figure:
     """Validation accuracy of each exit over epochs, a panel an exit: SEM solid, MEM dotted, a colour a regime."""
     exits, colors = seeds.local_exits(suite), _colors(suite)
     top = 0.06 + 0.11 * len(colors)
-    by_exit = {k: seeds.curves(suite, seeds.sem(k), seeds.baseline(suite), k) for k in exits}
+    by_exit = {k: seeds.curves(suite, f"{SEM}{k}", seeds.baseline(suite), k) for k in exits}
     families = [Learning("SEM", "sem", by_exit, top, dotted=False)]
     for color, regime in colors.items():
         by_exit = {k: seeds.curves(suite, seeds.many(suite), regime, k) for k in exits}
@@ -73,7 +74,7 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]], beside: P
     alone = [
         (macs_until(k, run.stage_macs, run.head_macs), spread.mean)
         for k, spread in seeds.sem_edge(suite, seeds.baseline(suite)).items()
-        for run in [next(iter(seeds.runs(suite, seeds.sem(k), seeds.baseline(suite)).values()))]
+        for run in [next(iter(seeds.runs(suite, f"{SEM}{k}", seeds.baseline(suite)).values()))]
     ]
     rows = legend_rows(len(seeds.shown(suite)) + bool(alone) + bool(beside.frontier), COLUMNS)
     size = (9.6, 4.3 + 0.34 * rows)

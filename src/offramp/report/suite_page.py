@@ -8,10 +8,9 @@ import numpy as np
 from offramp._version import __version__
 from offramp.artifacts.document import write_bytes
 from offramp.artifacts.predictions import Predictions
-from offramp.artifacts.suite import PREDICTIONS, SUITE, Suite
+from offramp.artifacts.suite import PREDICTIONS, Suite, open_suite
 from offramp.charts.sheet import Figure, as_png, as_svg
 from offramp.charts.svg import inline
-from offramp.errors import ArtifactMissingError, InputError
 from offramp.exits.frontier import Point, frontier
 from offramp.report import seeds
 from offramp.report.published import NOTHING, Published
@@ -42,13 +41,8 @@ def write_suite_report(folder: Path, out: Path, known: Callable[[Suite], Publish
 
     `known`: gives what others state of networks like the suite's; without it the report stands alone.
     """
-    if not (folder / SUITE).is_file():
-        raise ArtifactMissingError(
-            f"{folder}: no suite and no reproduction. Write one with: offramp suite SOURCE --out {folder}"
-        )
-    suite = Suite.read(folder / SUITE)
-    if not suite.runs:
-        raise InputError(f"{folder}: none of the suite's {len(suite.left)} runs is finished. Go on with: offramp suite")
+    absent = f"no suite and no reproduction. Write one with: offramp suite SOURCE --out {folder}"
+    suite = open_suite(folder, absent)
     beside = NOTHING if known is None else known(suite)
     figures = {name: draw(suite, beside) for name, draw in SUITE_FIGURES.items()}
     points = suite_frontier(suite, folder)

@@ -7,16 +7,14 @@ from xml.etree import ElementTree
 import pytest
 
 from offramp.charts.palette import PALETTE
-from offramp.charts.sheet import as_svg
+from offramp.charts.sheet import Figure, as_svg
 from offramp.charts.svg import inline
-from offramp.paper import figures
-from offramp.paper.experiment import Experiment
 
 
 @pytest.fixture(scope="module")
-def drawing(experiment: Experiment) -> str:
+def drawing(figure: Figure) -> str:
     """A figure with everything in it that needs rewriting: markers used by reference, clipping, all kinds of text."""
-    return inline(as_svg(figures.figure_5(experiment)), "five", 'Says "what" is <seen>')
+    return inline(as_svg(figure), "five", 'Says "what" is <seen>')
 
 
 def test_nothing_points_outside(drawing: str) -> None:
