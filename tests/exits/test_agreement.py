@@ -67,6 +67,7 @@ def test_a_tie_is_left_out_and_counted(offline: Answers) -> None:
     running = changed(changed(changed(offline, "label", 1, 9), "exit", 1, 9), "score", 1, 0.9)
     found = compare(running, offline, np.array([False, True, False]))
     assert found == Agreement(n=3, ties=1, labels=0, exits=0, scores=0, first=None)
+    assert found.compared == 2
 
 
 @pytest.mark.parametrize(("share", "differs"), [(0.9, 0), (1.1, 1)])
