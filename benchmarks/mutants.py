@@ -244,7 +244,9 @@ def main() -> None:
         def judge() -> None:
             for mutant in every:
                 key = (mutant.file, mutant.before, mutant.after)
-                tests = reached.get(mutant.file, {}).get(mutant.line, [])
+                lines = reached.get(mutant.file, {})
+                # A line that is run on import only, as a parameter's default, is the next line's that a test reaches.
+                tests = next((lines[line] for line in sorted(lines) if line >= mutant.line and lines[line]), [])
                 verdict = "equivalent" if key in known else bench.judge(mutant, tests)
                 counts[verdict] += 1
                 if verdict in ("survived", "timeouts"):
