@@ -39,9 +39,10 @@ def predict(
     predictor = open_predictor(source, cut, codec_of(codec), runtime, precision)
     predictions = predictor.predict(load(data, predictor.shape, seed=predictor.seed).part(split), split)
     predictions.write(out)
+    about = predictor.about
     print(
-        f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, predictor.exits))}, "
-        f"{predictor.runtime} {predictor.precision}"
+        f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, about.exits))}, "
+        f"{about.runtime} {about.precision}"
     )
 
 

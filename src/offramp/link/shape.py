@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from offramp.artifacts.document import Frozen
 from offramp.errors import InputError
@@ -18,6 +18,7 @@ from offramp.errors import InputError
 LEAST_RATE, MOST_RATE = 1_000, 100_000_000_000  # bits/s
 MOST_TIME = 10.0  # seconds of delay, and of jitter
 MOST_LOSS = 0.5
+RANGES = {"rate": "1 kbit/s to 100 Gbit/s", "delay": "0 to 10 s", "jitter": "0 to 10 s", "loss": "0 to 50 %"}
 
 RATES = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}  # bits/s
 TIMES = {"us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}  # seconds
@@ -81,16 +82,12 @@ class LinkShape(Frozen):
                 word = re.fullmatch(r"[a-z][\w-]*", parts)
                 raise _refusal(text, "no preset of that name" if word else f"cannot read {part!r} there")
         delay, jitter = (*times, 0.0, 0.0)[:2]
-        for what, got, least, most, said in (
-            ("rate", up, LEAST_RATE, MOST_RATE, "1 kbit/s to 100 Gbit/s"),
-            ("rate", down, LEAST_RATE, MOST_RATE, "1 kbit/s to 100 Gbit/s"),
-            ("delay", delay, 0, MOST_TIME, "0 to 10 s"),
-            ("jitter", jitter, 0, MOST_TIME, "0 to 10 s"),
-            ("loss", loss, 0, MOST_LOSS, "0 to 50 %"),
-        ):
-            if got is not None and not least <= got <= most:
-                raise InputError(f"link {text!r}: the {what} is out of range. Expected {said}.")
-        return cls(up=up, down=down, delay=delay, jitter=jitter, loss=loss or 0.0)
+        try:
+            return cls(up=up, down=down, delay=delay, jitter=jitter, loss=loss or 0.0)
+        except ValidationError as error:
+            what = str(error.errors()[0]["loc"][0])
+            what = what if what in RANGES else "rate"
+            raise InputError(f"link {text!r}: the {what} is out of range. Expected {RANGES[what]}.") from error
 
     @property
     def unshaped(self) -> bool:

@@ -12,7 +12,7 @@ from offramp.charts.accuracies import Learning, Marks, Reached, legend_rows, ove
 from offramp.charts.palette import STEPS, light
 from offramp.charts.panels import HOLLOW, OVER_EDGE
 from offramp.charts.sheet import Figure, legend, sheet
-from offramp.exits.frontier import Point
+from offramp.exits.frontier import FrontierPoint
 from offramp.report import seeds
 from offramp.report.published import NOTHING, Published
 from offramp.report.seeds import Spreads
@@ -66,7 +66,7 @@ def figure_10(suite: Suite, beside: Published = NOTHING) -> Figure:
     )
 
 
-def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]], beside: Published = NOTHING) -> Figure:
+def frontier_figure(suite: Suite, found: dict[str, tuple[FrontierPoint, ...]], beside: Published = NOTHING) -> Figure:
     """Average multiply-adds against accuracy: MEM under each regime, all its exits active; and single points beside."""
     title = "What accuracy costs: average multiply-adds a sample, all local exits active"
     note = "one threshold at every exit, swept; no point was chosen by the test set"
