@@ -44,12 +44,9 @@ def rate(link: str) -> float | None:
 
 def by_rate(reproduction: Reproduction) -> dict[float, list[Row]]:
     """The section on bandwidth by rate in Mbit/s, rising."""
-    rows: dict[float, list[Row]] = {}
-    for row in reproduction.section("bandwidth"):
-        at = rate(row.setup.link)
-        if at is not None:
-            rows.setdefault(at, []).append(row)
-    return dict(sorted(rows.items()))
+    rates = [(rate(row.setup.link), row) for row in reproduction.section("bandwidth")]
+    rising = sorted({at for at, _ in rates if at is not None})
+    return {at: [row for its, row in rates if its == at] for at in rising}
 
 
 def fastest_first(rows: Iterable[Row]) -> list[Row]:

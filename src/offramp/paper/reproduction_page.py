@@ -110,11 +110,8 @@ def _plate(view: View, name: str, drawn: Drawing) -> dict[str, Any]:
 def _verdicts(held: list[Finding]) -> str:
     counted = Counter(each.verdict for each in held)
     words: dict[Verdict, str] = {
-        "holds": "hold",
-        "does not hold": "do not hold",
-        "depends": "depend",
-        "not measured": "were not measured",
-    }
+        "holds": "hold", "does not hold": "do not hold", "depends": "depend", "not measured": "were not measured",
+    }  # fmt: skip
     said = ", ".join(f"{counted[verdict]} {word}" for verdict, word in words.items() if counted[verdict])
     return f"Of {len(held)}, {said}."
 
