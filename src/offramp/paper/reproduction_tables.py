@@ -123,14 +123,11 @@ def table_1(reproduction: Reproduction) -> list[Parameter]:
 
 def lines(reproduction: Reproduction, section: Section) -> list[TableRow]:
     """Every row of a section."""
-    rows: list[TableRow] = []
-    before = None
-    for row in reproduction.section(section):
-        setup = row.setup
-        group = (setup.contender, setup.link, setup.edge_cores, setup.model if section == "drop" else None)
-        rows.append(TableRow(_cells(row), before is not None and group != before))
-        before = group
-    return rows
+    rows = reproduction.section(section)
+    setups = [row.setup for row in rows]
+    groups = [(s.contender, s.link, s.edge_cores, s.model if section == "drop" else None) for s in setups]
+    starts = (one != before for one, before in zip(groups, groups[:1] + groups, strict=False))
+    return [TableRow(_cells(row), new) for row, new in zip(rows, starts, strict=True)]
 
 
 def pays(reproduction: Reproduction) -> list[Rate]:
