@@ -67,6 +67,7 @@ def test_a_tie_is_left_out_and_counted(offline: Answers) -> None:
     running = changed(changed(changed(offline, "label", 1, 9), "exit", 1, 9), "score", 1, 0.9)
     found = compare(running, offline, np.array([False, True, False]))
     assert found == Agreement(n=3, ties=1, labels=0, exits=0, scores=0, first=None)
+    assert found.compared == 2
 
 
 @pytest.mark.parametrize(("share", "differs"), [(0.9, 0), (1.1, 1)])
@@ -74,6 +75,14 @@ def test_scores_may_differ_by_their_tolerance(offline: Answers, share: float, di
     """Rounding between two runtimes is no difference, and more than that is."""
     running = changed(offline, "score", 0, offline.score[0] + share * SCORE_TOLERANCE)
     assert compare(running, offline, NO_TIE).scores == differs
+
+
+def test_equal_scores_agree_without_any_tolerance(offline: Answers) -> None:
+    """And others do not."""
+    exact = Tolerance(tie=0.0, score=0.0)
+    assert compare(offline, offline, NO_TIE, exact).scores == 0
+    other = changed(offline, "score", 0, np.nextafter(offline.score[0], np.float32(1)))
+    assert compare(other, offline, NO_TIE, exact).scores == 1
 
 
 @pytest.mark.parametrize(("distance", "tie"), [(-0.9, True), (0.9, True), (-1.1, False), (1.1, False)])

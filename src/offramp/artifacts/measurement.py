@@ -1,9 +1,10 @@
 """What a measurement of running nodes gives: the document that `offramp bench` writes, with its conditions."""
 
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BeforeValidator
 
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.outcome import Outcome, Over, outcome_of_v1
@@ -28,7 +29,13 @@ class Latency(Frozen):
         return cls(mean=round(float(milliseconds.mean()), 4), p50=round(p50, 4), p95=round(p95, 4), p99=round(p99, 4))
 
 
-Latencies = dict[Over, Latency]  # by the tier that answered, and over all; one that answered nothing is absent
+def _without_nulls(values: Any) -> Any:
+    """Version 1 had null for who answered nothing."""
+    return {over: one for over, one in values.items() if one is not None} if isinstance(values, dict) else values
+
+
+# By the tier that answered, and over all; one that answered nothing is absent.
+Latencies = Annotated[dict[Over, Latency], BeforeValidator(_without_nulls)]
 
 
 class Conditions(Frozen):
@@ -71,11 +78,5 @@ class Measurement(Document):
         return {
             "plan": plan_of_v1(values),
             "outcome": outcome_of_v1(values, values.pop("n")),
-            "latency_ms": latencies_of_v1(values.pop("latency_ms")),
             **values,
         }
-
-
-def latencies_of_v1(values: dict[str, Any]) -> dict[str, Any]:
-    """Version 1 had null for who answered nothing."""
-    return {over: latency for over, latency in values.items() if latency is not None}

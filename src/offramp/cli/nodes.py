@@ -19,6 +19,7 @@ from offramp.cli.options import (
     Score,
     Threads,
 )
+from offramp.errors import InputError
 
 if TYPE_CHECKING:
     from offramp.artifacts.plan import Plan
@@ -102,7 +103,6 @@ def serve_edge(
     precision: PrecisionName = "auto",
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
-    from offramp.errors import InputError
     from offramp.link.shape import LinkShape
     from offramp.nodes.process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings
@@ -144,7 +144,6 @@ def link(
     ),
 ) -> None:
     """Be a link: forward what comes to a port, with the link's rate, delay, jitter and loss."""
-    from offramp.errors import InputError
     from offramp.link.kernel import run_shaped
     from offramp.link.shape import LinkShape
     from offramp.link.shaper_process import run_link
@@ -182,7 +181,6 @@ def _plan(
 ) -> "Plan | AtLastExit":
     """The same plan for all bundles, or by a threshold alone, one for each: its last local exit."""
     from offramp.artifacts.plan import Plan
-    from offramp.errors import InputError
     from offramp.nodes.settings import AtLastExit
 
     if plan is not None:

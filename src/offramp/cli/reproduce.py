@@ -7,9 +7,9 @@ import typer
 
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import Out, Seed
+from offramp.errors import InputError
 
 if TYPE_CHECKING:
-    from offramp.paper.reproduction import Reproduction
     from offramp.paper.run import Settings
 
 NINE = ",".join([*(f"sem-{k}" for k in range(1, 9)), "mem"])  # the paper's models
@@ -28,19 +28,13 @@ def demo(
 
 def measure_digits(out: Path, models: str, *, epochs: int | None = None, seed: int = 0) -> None:
     """Train models on the digits where they are not, measure the paper's section of them, print a row a setup."""
-    from offramp.bench.table import Line, measurements_table
     from offramp.paper.reproduction import ROWS
     from offramp.paper.run import Settings
-    from offramp.paper.view import as_in_the_paper
 
     suite = out / "suite"
     _train_digits(suite, models, epochs=epochs, seed=seed)
     (out / ROWS).unlink(missing_ok=True)  # it is short: it measures anew each time
-    document, report = _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)))
-    rows = as_in_the_paper(document)
-    lines = (Line(row.setup.model, row.setup.plan, row.outcome, row.p50, row.bytes_to_cloud) for row in rows)
-    console.print(measurements_table(lines, "edge and cloud processes on this machine"))
-    _summarize(document, report)
+    _measure(Settings(suite=suite, out=out, seed=seed, sections=("paper",)), table=True)
 
 
 @app.command()
@@ -74,7 +68,6 @@ def reproduce(
 ) -> None:
     """Measure the paper's whole evaluation on running nodes, and write the report."""
     from offramp.artifacts.suite import open_suite
-    from offramp.errors import InputError
     from offramp.paper.networks import networks
     from offramp.paper.run import Settings
     from offramp.paper.setups import SECTIONS
@@ -90,12 +83,13 @@ def reproduce(
         ready = networks(folder, open_suite(folder), seed=seed, data=data)
         console.print(f"{folder}: {len(ready)} bundles ready: {', '.join(ready)}", highlight=False)
         return
+    wanted = SECTIONS if sections == "all" else tuple(name.strip() for name in sections.split(","))
     settings = Settings(
         suite=folder,
         out=out,
         data=data,
         seed=seed,
-        sections=SECTIONS if sections == "all" else tuple(name.strip() for name in sections.split(",")),
+        sections=wanted,
         link=link,
         repeats=repeats,
         samples=samples,
@@ -104,22 +98,22 @@ def reproduce(
         edge=edge,
         cloud=cloud,
     )
-    _summarize(*_measure(settings))
+    _measure(settings)
 
 
-def _measure(settings: "Settings") -> "tuple[Reproduction, Path]":
+def _measure(settings: "Settings", *, table: bool = False) -> None:
+    from offramp.bench.table import Line, measurements_table
+    from offramp.paper.finding import finding
     from offramp.paper.reproduction_page import write_reproduction
     from offramp.paper.run import reproduce as run
+    from offramp.paper.view import View, as_in_the_paper
 
     document = run(settings, console)
-    return document, write_reproduction(document, settings.out)[0]
-
-
-def _summarize(document: "Reproduction", report: Path) -> None:
-    from offramp.paper.finding import finding
-    from offramp.paper.view import View
-
-    agreed = document.agreement
+    report, agreed = write_reproduction(document, settings.out)[0], document.agreement
+    if table:
+        rows = as_in_the_paper(document)
+        lines = (Line(row.setup.model, row.setup.plan, row.outcome, row.p50, row.bytes_to_cloud) for row in rows)
+        console.print(measurements_table(lines, "edge and cloud processes on this machine"))
     console.print(finding(View.of(document)), highlight=False)
     console.print(
         f"{len(document.rows)} setups measured, {len(document.left)} left; {agreed.compared:,} answers held against "

@@ -44,6 +44,11 @@ class Agreement:
     first: int | None  # row of the first that differs
 
     @property
+    def compared(self) -> int:
+        """Samples that are no tie: rounding may send a tie either way."""
+        return self.n - self.ties
+
+    @property
     def holds(self) -> bool:
         """Nothing differs."""
         return self.first is None

@@ -7,6 +7,7 @@ of latencies how far the repeats' medians lie apart.
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from math import hypot
 from typing import Literal, NamedTuple
 
@@ -15,16 +16,8 @@ from offramp.exits.sampling import difference_error
 from offramp.paper.reproduced import FEW
 from offramp.paper.reproduction import Row
 
-Outcome = Literal["for", "against", "within noise"]
+Side = Literal["for", "against", "within noise"]
 Verdict = Literal["holds", "does not hold", "depends", "not measured"]
-
-RULE = (
-    "A claim holds where no comparison speaks against it and more than half speak for it; it does not hold where none "
-    "speaks for it and more than half speak against it; else it depends. A difference within the noise speaks for "
-    "neither side: of accuracies, two standard errors of sampling; of latencies, the distance between the lowest and "
-    "the highest of the repeats' medians, the larger of both sides'. Of one repeat the noise is not known, and its "
-    f"latencies speak for neither side, nor do accuracies over fewer than {FEW} samples."
-)
 
 
 class Share(NamedTuple):
@@ -53,7 +46,7 @@ class Comparison(NamedTuple):
     unit: str
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Side:
         """What it says on the claim."""
         if self.noise is None or abs(self.difference) <= self.noise:
             return "within noise"
@@ -61,7 +54,7 @@ class Comparison(NamedTuple):
 
 
 def verdict(comparisons: Sequence[Comparison]) -> Verdict:
-    """Whether a claim holds, by `RULE`."""
+    """Whether a claim holds: none against and more than half for it; or does not: the other way round; or depends."""
     if not comparisons:
         return "not measured"
     counted = Counter(comparison.outcome for comparison in comparisons)
@@ -128,9 +121,7 @@ def time(name: str, row: Row, tier: Over) -> Time | None:
     return Time(name, middle, ends[1] - ends[0] if len(row.repeats) > 1 else None)
 
 
-def overall_time(name: str, row: Row) -> Time | None:
-    """A row's median latency over all samples."""
-    return time(name, row, "overall")
+overall_time = partial(time, tier="overall")
 
 
 def exited(name: str, row: Row) -> Share | None:

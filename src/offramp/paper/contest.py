@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from offramp.paper.comparison import Outcome, overall_time, times
+from offramp.paper.comparison import Side, overall_time, times
 from offramp.paper.reproduced import by_rate, fastest_first
 from offramp.paper.reproduction import Reproduction, Row
 
@@ -17,7 +17,7 @@ class Contest(NamedTuple):
     other: Row | None  # the fastest that has none
 
     @property
-    def pays(self) -> Outcome | None:
+    def pays(self) -> Side | None:
         """Whether the fastest local exit is faster than whatever has none; None where one of them was not measured."""
         return None if self.local is None or self.other is None else _outcome(self.other, self.local)
 
@@ -36,6 +36,6 @@ def at_rates(reproduction: Reproduction) -> list[Contest]:
     return contests
 
 
-def _outcome(longer: Row, shorter: Row) -> Outcome | None:
+def _outcome(longer: Row, shorter: Row) -> Side | None:
     pair = times("", overall_time("", longer), overall_time("", shorter))
     return None if pair is None else pair.outcome

@@ -5,7 +5,9 @@ stands for one of which a side was not measured.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
+from operator import attrgetter
 from typing import TypeVar
 
 from offramp.artifacts.outcome import Over
@@ -18,6 +20,7 @@ from offramp.paper.view import Point, View, by_exit
 SIMILAR = 0.10  # cloud latencies this close to each other, as a share, are called similar
 BETTER_FROM, CLOSE_FROM, LARGEST_AT = 6, 7, 2  # the exits at which section 4.5 says so
 
+VALUE, DIFFERENCE = attrgetter("value"), attrgetter("difference")
 Compared = Iterable[Comparison | None]
 Number = TypeVar("Number", Share, Time)
 Of = Callable[[str, Row], Number | None]
@@ -91,7 +94,7 @@ def trend(tier: Over, *, rising: bool) -> Claimed:
     """Of a tier's accuracy: the last SEM against the first at each threshold; and neighbours that go the other way."""
 
     def compare(at: Measured) -> Compared:
-        for where, by_exit_ in at.sems_over_exits(right(tier)):
+        for where, by_exit_ in at.sems_over_exits(partial(accuracy, tier=tier)):
             numbers = list(by_exit_.values())[:: 1 if rising else -1]
             if len(numbers) > 1:
                 yield shares(f"{where}, first and last exit", numbers[-1], numbers[0])
@@ -101,16 +104,6 @@ def trend(tier: Over, *, rising: bool) -> Claimed:
                     yield pair
 
     return compare
-
-
-def right(tier: Over) -> Of[Share]:
-    """A row's accuracy of a tier."""
-    return lambda shown, row: accuracy(shown, row, tier)
-
-
-def took(tier: Over) -> Of[Time]:
-    """A row's median latency of a tier."""
-    return lambda shown, row: time(shown, row, tier)
 
 
 def first_least(compare: Compare[Number], number: Of[Number]) -> Claimed:
@@ -129,7 +122,7 @@ def first_overall_longest(at: Measured) -> Compared:
     for where, family, numbers in at.latencies():
         first, others = _first(numbers)
         if family is Family.SEM:
-            yield times(where, first, max(others, key=_value, default=None))
+            yield times(where, first, max(others, key=VALUE, default=None))
 
 
 def middle_best(at: Measured) -> Compared:
@@ -142,9 +135,9 @@ def middle_best(at: Measured) -> Compared:
 
 def cloud_similar(at: Measured) -> Compared:
     """The longest cloud latency of the SEMs against a little more than the shortest, at each threshold."""
-    for where, numbers in at.sems_over_exits(took("cloud")):
+    for where, numbers in at.sems_over_exits(partial(time, tier="cloud")):
         if len(numbers) > 1:
-            low, high = min(numbers.values(), key=_value), max(numbers.values(), key=_value)
+            low, high = min(numbers.values(), key=VALUE), max(numbers.values(), key=VALUE)
             allowed = Time(f"{100 * SIMILAR:.0f} % above {low.name}", (1 + SIMILAR) * low.value, low.apart)
             yield times(where, allowed, high)
 
@@ -218,7 +211,7 @@ def largest_gap(at: Measured) -> Compared:
     apart = {gap.where: gap for gap in over_all(Measured.local, Measured.local)(at) if gap is not None}
     named = apart.pop(f"exit {LARGEST_AT}", None)
     if named is not None and apart:
-        yield gaps("all samples", named, max(apart.values(), key=_difference))
+        yield gaps("all samples", named, max(apart.values(), key=DIFFERENCE))
 
 
 def close_to_last(at: Measured) -> Compared:
@@ -227,7 +220,7 @@ def close_to_last(at: Measured) -> Compared:
     earlier = [gap for k, gap in ahead.items() if k < CLOSE_FROM and gap is not None]
     for k, gap in ahead.items():
         if k >= CLOSE_FROM and gap is not None and earlier:
-            yield gaps(f"exit {k}", min(earlier, key=_difference), gap)
+            yield gaps(f"exit {k}", min(earlier, key=DIFFERENCE), gap)
 
 
 def _known(rows: dict[int, Row], number: Of[Number]) -> dict[int, Number]:
@@ -240,12 +233,4 @@ def _first(numbers: dict[int, Number]) -> tuple[Number | None, list[Number]]:
 
 
 def _least(numbers: Iterable[Number]) -> Number | None:
-    return min(numbers, key=_value, default=None)
-
-
-def _value(number: Share | Time) -> float:
-    return number.value
-
-
-def _difference(comparison: Comparison) -> float:
-    return comparison.difference
+    return min(numbers, key=VALUE, default=None)

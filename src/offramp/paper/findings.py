@@ -4,10 +4,11 @@ What a finding compares stands in its `rule`; how a verdict comes from compariso
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from offramp.paper import evidence
-from offramp.paper.comparison import Comparison, Verdict, exited, shares, times, verdict
+from offramp.paper.comparison import Comparison, Verdict, accuracy, exited, shares, time, times, verdict
 from offramp.paper.evidence import BETTER_FROM, CLOSE_FROM, LARGEST_AT, SIMILAR, Claimed, Measured
 from offramp.paper.reproduction import Reproduction
 
@@ -66,7 +67,7 @@ _FINDINGS: Sequence[tuple[str, str, str, Claimed]] = (
     ("Later exits tend to give higher overall accuracy", "4.2", _TREND, evidence.trend("overall", rising=True)),
     ("SEM-1 exits the fewest samples", "4.2", "the next fewest, at each T", evidence.first_least(shares, exited)),
     ("SEM-1 has the shortest edge latency", "4.2",
-     "the next shortest, at each T", evidence.first_least(times, evidence.took("edge"))),
+     "the next shortest, at each T", evidence.first_least(times, partial(time, tier="edge"))),
     ("SEM-1 has the longest overall latency", "4.2",
      "the next longest, at each T and at each rate of the link", evidence.first_overall_longest),
     ("The best overall latency lies at a middle exit", "4.2, 4.3", _MIDDLE, evidence.middle_best),
@@ -74,7 +75,7 @@ _FINDINGS: Sequence[tuple[str, str, str, Claimed]] = (
     ("The best exit changes with the bandwidth", "4.2", _CHANGES, evidence.best_changes),
     ("The MEM exits fewer samples than the SEM at the same exit", "4.3", _PAIRS, evidence.sem_larger(shares, exited)),
     ("The MEM is less accurate overall than the SEM at the same exit", "4.3",
-     _PAIRS, evidence.sem_larger(shares, evidence.right("overall"))),
+     _PAIRS, evidence.sem_larger(shares, partial(accuracy, tier="overall"))),
     ("The MEM is slower overall than the SEM at the same exit", "4.3", _PAIRS, evidence.mem_slower),
     ("A higher T exits more samples", "4.4", _ENDS, evidence.higher_exits_more),
     ("A higher T answers faster", "4.4", f"overall latency: {_ENDS}", evidence.higher_faster),

@@ -9,7 +9,7 @@ from pydantic import ValidationError, model_validator
 from offramp.artifacts.document import Frozen, write_bytes
 from offramp.artifacts.outcome import Outcome, outcome_of_v1
 from offramp.errors import InputError, OfframpError
-from offramp.paper.reproduction import ROWS, Repeat, Row, Setup, Topology
+from offramp.paper.reproduction import ROWS, Agreed, Repeat, Row, Setup, Topology
 
 
 class Head(Frozen):
@@ -21,15 +21,12 @@ class Head(Frozen):
     hardware: str
 
 
-class Entry(Frozen):
-    """One repeat of one setup."""
+class Entry(Agreed):
+    """One repeat of one setup, and how its answers were held against the offline evaluation."""
 
     setup: Setup
     outcome: Outcome
     bytes_to_cloud: int
-    compared: int  # answers held against the offline evaluation, ties left out
-    differing: int
-    ties: int
     repeat: Repeat
 
     @model_validator(mode="before")

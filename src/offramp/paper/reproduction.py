@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import model_validator
 
 from offramp.artifacts.document import Document, Frozen
-from offramp.artifacts.measurement import Conditions, Latencies, Latency, latencies_of_v1
+from offramp.artifacts.measurement import Conditions, Latencies, Latency
 from offramp.artifacts.model_result import ModelResult
 from offramp.artifacts.outcome import Outcome, Over, outcome_of_v1
 from offramp.artifacts.plan import Plan, plan_of_v1
@@ -47,10 +47,9 @@ class Setup(Frozen):
     @classmethod
     def _upgraded(cls, values: Any) -> Any:
         """In version 1 the parts of an edge's plan stood here, and an exit that was none."""
-        if not isinstance(values, dict) or "plan" in values or "exit" not in values:
-            return values
-        fields = dict(values)
-        return {"plan": plan_of_v1(fields), **fields}
+        if isinstance(values, dict) and "exit" in values and "plan" not in values:
+            values = {"plan": plan_of_v1(fields := dict(values)), **fields}
+        return values
 
     @property
     def exit(self) -> int | None:
@@ -70,11 +69,6 @@ class Repeat(Frozen):
     batch_ms: Latency | None
     cloud_ms: float  # of the cloud's computing, over all samples together, as its own statistics say
 
-    @model_validator(mode="before")
-    @classmethod
-    def _upgraded(cls, values: Any) -> Any:
-        return values | {"latency_ms": latencies_of_v1(values["latency_ms"])} if isinstance(values, dict) else values
-
 
 class Row(Frozen):
     """What was found under one setup. Accuracies and bytes are the same in every repeat; times are not."""
@@ -87,10 +81,9 @@ class Row(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _upgraded(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "exited_locally" not in values:
-            return values
-        fields = dict(values)
-        return {"outcome": outcome_of_v1(fields, fields["setup"]["samples"]), **fields}
+        if isinstance(values, dict) and "exited_locally" in values:
+            values = {"outcome": outcome_of_v1(fields := dict(values), values["setup"]["samples"]), **fields}
+        return values
 
     def p50(self, over: Over) -> float | None:
         """Median latency of a tier in ms: the median over repeats."""
@@ -120,7 +113,7 @@ class Trained(Frozen):
 
 
 class Agreed(Frozen):
-    """How the running nodes' answers were held against the offline evaluation, over all setups."""
+    """How the running nodes' answers were held against the offline evaluation, in one repeat or over all."""
 
     compared: int  # answers, ties left out
     differing: int

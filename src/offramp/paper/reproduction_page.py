@@ -14,15 +14,14 @@ from offramp.charts.sheet import Figure, as_png
 from offramp.charts.svg import inline
 from offramp.paper.answers import ANSWERS
 from offramp.paper.captions import OPEN_CAPTIONS, STATED, caption
-from offramp.paper.comparison import RULE, Verdict
+from offramp.paper.comparison import Verdict
 from offramp.paper.conditions import conditions
 from offramp.paper.costs import costs
 from offramp.paper.figures import FIGURES
 from offramp.paper.finding import finding
 from offramp.paper.findings import Finding, findings, signed
-from offramp.paper.notes import notes
 from offramp.paper.open_figures import OPEN_FIGURES
-from offramp.paper.reproduced import comparable, widest
+from offramp.paper.reproduced import FEW, comparable, widest
 from offramp.paper.reproduction import Reproduction, Section
 from offramp.paper.reproduction_tables import COLUMNS, TITLES, beside, lines, pays, table_1
 from offramp.paper.rows_csv import rows_csv
@@ -30,17 +29,6 @@ from offramp.paper.view import View
 from offramp.report.template import Markup, render, unbroken
 
 ROWS_CSV = "rows.csv"
-QUESTIONS: dict[Section, str] = {
-    "baselines": "What else one could deploy, by the same client over the same link: everything at the edge; "
-    "everything in the cloud, the image sent as 8-bit pixels and as JPEG; a split with no exit; a cascade of the local "
-    "exit's small network at the edge and the whole network in the cloud, which is sent the image.",
-    "drop": "The paper proposes to give up on samples whose score is above a drop threshold. What does it save in "
-    "bytes and in the cloud's time, and what does it cost in accuracy?",
-    "cores": "The paper leaves edges of restricted computing resources to later work. What if the edge has one "
-    "core, half of one, a quarter?",
-    "bandwidth": "Which exit is best at which rate, and where does a local exit stop paying at all?",
-    "reply": "In the paper the cloud answers the client itself. What is that worth against an answer through the edge?",
-}
 
 
 def write_reproduction(reproduction: Reproduction, folder: Path) -> list[Path]:
@@ -71,10 +59,10 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing]) -> 
     """Give the report as HTML text. Every value is escaped; only our own drawings and their points are not."""
     view = View.of(reproduction)
     held = findings(reproduction)
-    measured = [section for section in QUESTIONS if reproduction.section(section)]
+    sections = {name: title for name, title in TITLES.items() if name != "paper" and reproduction.section(name)}
     contents = [
         ("findings", "Findings"), ("conditions", "Conditions"), ("table-1", "Table 1"), ("paper", "Figures 5 to 10"),
-        ("beside", "Beside the paper"), *((section, TITLES[section]) for section in measured),
+        ("beside", "Beside the paper"), *sections.items(),
         ("reading", "How to read"),
     ]  # fmt: skip
     return render(
@@ -87,14 +75,13 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing]) -> 
         findings=held,
         signed=signed,
         verdicts=_verdicts(held),
-        rule=RULE,
         contents=contents,
         left=", ".join(f"{section} {n}" for section, n in Counter(s.section for s in reproduction.left).items()),
         conditions=conditions(reproduction),
         table_1=table_1(reproduction),
         beside=beside(view),
         figures={name: _plate(view, name, figure) for name, figure in drawn.items()},
-        sections=[{"name": section, "title": TITLES[section], "question": QUESTIONS[section]} for section in measured],
+        sections=sections,
         answers={"paper": []} | {name: [unbroken(s) for s in answer(reproduction)] for name, answer in ANSWERS.items()},
         spreads={section: _spread(reproduction, section) for section in TITLES},
         rows={section: lines(reproduction, section) for section in TITLES},
@@ -102,7 +89,8 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing]) -> 
         pays=pays(reproduction),
         costs=costs(reproduction.models, reproduction.image_bytes),
         image_bytes=reproduction.image_bytes,
-        notes=[unbroken(note) for note in notes(reproduction)],
+        few=FEW,
+        loopback=any(row.setup.link.startswith("loopback") for row in reproduction.rows),
     )
 
 

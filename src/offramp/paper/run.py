@@ -183,11 +183,7 @@ class _Run:
                 batch_size=settings.batch_size, link=settings.link, runtime=self.runtime, dtype="fp32", **here()
             ),
             topology=settings.topology,
-            agreement=Agreed(
-                compared=sum(entry.compared for entry in entries),
-                differing=sum(entry.differing for entry in entries),
-                ties=sum(entry.ties for entry in entries),
-            ),
+            agreement=Agreed(**{name: sum(getattr(one, name) for one in entries) for name in Agreed.model_fields}),
             seconds=round(seconds, 1),
         )
 

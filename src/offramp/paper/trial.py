@@ -24,7 +24,7 @@ from offramp.exits.evaluation import evaluate
 from offramp.nodes.contract import CLASSIFIER
 from offramp.paper.journal import Entry
 from offramp.paper.networks import Network
-from offramp.paper.reproduction import Form, Repeat, Setup
+from offramp.paper.reproduction import Agreed, Form, Repeat, Setup
 from offramp.paper.stage import Nodes
 from offramp.protocol.served import Parameters
 from offramp.protocol.tensors import write_request
@@ -64,14 +64,11 @@ class Trials:
                 direct=nodes.cloud if setup.reply == "direct" else None,
             )
         cloud_ms = 1000 * (nodes.cloud_seconds() - before)
-        compared, differing, ties = self._held(setup, driven)
         return Entry(
             setup=setup,
             outcome=evaluate(driven.answers, self.test.labels[: setup.samples]),
             bytes_to_cloud=driven.bytes_to_cloud,
-            compared=compared,
-            differing=differing,
-            ties=ties,
+            **self._held(setup, driven).model_dump(),
             repeat=Repeat(
                 latency_ms=driven.latencies(), batch_ms=Latency.of(driven.batch_ms), cloud_ms=round(cloud_ms, 3)
             ),
@@ -90,13 +87,10 @@ class Trials:
         }
         return {name: value for name, value in options.items() if value is not None}
 
-    def _held(self, setup: Setup, driven: Drive) -> tuple[int, int, int]:
-        """Answers compared, differing and tied, where the offline evaluation says what they must be: fp32, one network.
-
-        Ties are not compared: rounding may send them either way.
-        """
+    def _held(self, setup: Setup, driven: Drive) -> Agreed:
+        """Compare answers where the offline evaluation says what they must be: of fp32, of one network."""
         if setup.plan.codec != "fp32" or setup.form != "fp32" or setup.cloud_model is not None:
-            return 0, 0, 0
+            return Agreed(compared=0, differing=0, ties=0)
         rows = slice(0, setup.samples)
         agreement = check(
             driven.answers,
@@ -106,7 +100,7 @@ class Trials:
             plan=setup.plan,
         )
         differing = max(agreement.labels, agreement.exits, agreement.scores)
-        return agreement.n - agreement.ties, differing, agreement.ties
+        return Agreed(compared=agreement.compared, differing=differing, ties=agreement.ties)
 
 
 def _as_cloud(driven: Drive, sent: int) -> Drive:

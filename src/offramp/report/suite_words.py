@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from offramp.artifacts.names import STANDARD
 from offramp.artifacts.suite import Suite
 from offramp.exits.sampling import difference_error
 from offramp.report import seeds
@@ -70,7 +71,8 @@ def suite_finding(suite: Suite, beside: Published = NOTHING) -> str:
         return "Nothing was trained that could be compared."
     worst = {regime: min(spread.mean for spread in found.values()) for regime, found in apart.items()}
     best = next(regime for regime in seeds.ranked(suite) if regime in worst)
-    scope = f"{_exits(len(apart[first]))}, {_seeds(max(spread.n for spread in apart[first].values()))}"
+    exits, n = len(apart[first]), max(spread.n for spread in apart[first].values())
+    scope = f"{exits} exit{'s' * (exits != 1)}, {f'{n} seeds, mean' if n > 1 else 'one seed'}"
     trained = f"Trained as in the paper ({first})" if beside.claims else f"Under {first}"
     sentence = f"{trained}, many exits cost at worst {_cost(worst[first])} ({scope})"
     if best != first:
@@ -104,7 +106,7 @@ def sampling_sentence(suite: Suite) -> str | None:
 
 def standard_sentence(suite: Suite) -> str | None:
     """Say what the network without local exits reaches."""
-    spread = seeds.standard_accuracy(suite)
+    spread = Spread.of(list(seeds.edge(suite, STANDARD, seeds.baseline(suite), None).values()))
     return None if spread is None else f"The standard network, without local exits, reaches {percents(spread)}."
 
 
@@ -124,11 +126,3 @@ def percents(spread: Spread | None) -> str:
 
 def _cost(worst: float) -> str:
     return f"{-worst:.2f} points at an exit" if worst < 0 else f"nothing ({worst:+.2f} points at the least)"
-
-
-def _exits(count: int) -> str:
-    return f"{count} exit{'s' * (count != 1)}"
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seeds, mean" if count > 1 else "one seed"
