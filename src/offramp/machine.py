@@ -33,17 +33,14 @@ def cores() -> int:
 def commit() -> str:
     """Give the commit this program runs from, with `+` where files differ from it; `unknown` outside a checkout."""
     root = Path(__file__).parents[2]
-    git = ["git", "-C", str(root)]
+    # The name is the commit's own, whatever its tags.
+    git = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     if not (root / ".git").exists():
         return "unknown"
     try:
-        name = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, timeout=10)
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return "unknown"
-    if name.returncode:
-        return "unknown"
-    return name.stdout.strip() + ("+" if dirty.stdout.strip() else "")
 
 
 def here() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offramp.bench.load import Answered, Calls, load
+from offramp.bench.load import Calls, Completed, load
 from offramp.bench.scenario import Query, Rows, queries, scenario
 from offramp.errors import DeadlineError, LinkError
 
@@ -63,12 +63,12 @@ def uniform(rate: float) -> Iterator[Query]:
     return (Query(ONE, number / rate) for number in iter(range(10**9)))
 
 
-def latencies(answered: list[Answered[Any]]) -> Any:
+def latencies(answered: list[Completed[Any]]) -> Any:
     """Seconds of each query."""
     return np.array([one.end - one.start for one in answered])
 
 
-def run(server: Simulated, schedule: Iterator[Query], **options: Any) -> list[Answered[int]]:
+def run(server: Simulated, schedule: Iterator[Query], **options: Any) -> list[Completed[int]]:
     """Load it."""
     return load(schedule, server, clock=server.clock, **({"clients": 0} | options))
 

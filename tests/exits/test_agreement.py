@@ -77,6 +77,14 @@ def test_scores_may_differ_by_their_tolerance(offline: Answers, share: float, di
     assert compare(running, offline, NO_TIE).scores == differs
 
 
+def test_equal_scores_agree_without_any_tolerance(offline: Answers) -> None:
+    """And others do not."""
+    exact = Tolerance(tie=0.0, score=0.0)
+    assert compare(offline, offline, NO_TIE, exact).scores == 0
+    other = changed(offline, "score", 0, np.nextafter(offline.score[0], np.float32(1)))
+    assert compare(other, offline, NO_TIE, exact).scores == 1
+
+
 @pytest.mark.parametrize(("distance", "tie"), [(-0.9, True), (0.9, True), (-1.1, False), (1.1, False)])
 def test_a_score_near_the_threshold_is_a_tie(table: Table, distance: float, tie: bool) -> None:
     """Within 1e-5 of it on either side."""

@@ -96,6 +96,14 @@ def test_equal_probabilities_give_the_first_class() -> None:
     assert Judged.of([[2.0, 2.0]]).answers(1, Tier.EDGE).label.tolist() == [0]
 
 
+def test_some_rows_of_what_was_judged_are_those_rows() -> None:
+    """Of the probabilities and of the scores, in the order asked for."""
+    judged = Judged.of([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0]])
+    found = judged.at(np.array([2, 0]))
+    assert found.probabilities.tolist() == judged.probabilities[[2, 0]].tolist()
+    assert found.scores.tolist() == judged.scores[[2, 0]].tolist()
+
+
 def test_a_batch_is_judged_by_the_named_score() -> None:
     """The score's name reaches the score."""
     logits = np.log([[0.75, 0.25]])

@@ -50,6 +50,30 @@ def test_neighbouring_numbers_are_divided() -> None:
     assert ([low, high] < np.array(found)).tolist() == [True, False]
 
 
+BEFORE, AFTER = np.array([0.1, 0.2, 0.6, 0.9]), np.array([0.7, 0.2, 0.8, 0.45])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [
+        (0.3, 0.575),  # two leave: half-way between the second and the third
+        (0.15, 0.325),
+        (0.05, 0.05),  # nobody leaves by it as before
+        (0.95, 0.95),  # and everybody
+        (0.85, 0.75),
+    ],
+)
+def test_the_threshold_is_half_way_between_the_two_that_it_divides(threshold: float, expected: float) -> None:
+    """And the old one where it does."""
+    assert same_share(BEFORE, AFTER, threshold) == pytest.approx(expected, abs=1e-12)
+
+
+def test_where_nobody_left_the_surest_stays_and_where_all_did_the_least_sure_leaves() -> None:
+    """By the nearest number there is."""
+    assert same_share(BEFORE + 0.5, AFTER, 0.5) == 0.2
+    assert same_share(BEFORE, AFTER + 1, 0.95) == np.nextafter(1.8, 2)
+
+
 def test_the_two_must_be_of_the_same_samples() -> None:
     """Other numbers of samples cannot be compared, and none say nothing."""
     with pytest.raises(InputError) as caught:
@@ -57,3 +81,5 @@ def test_the_two_must_be_of_the_same_samples() -> None:
     assert str(caught.value) == "scores: expected two equal numbers of them and at least one, got (3,), (2,)."
     with pytest.raises(InputError, match=r"at least one, got \(0,\), \(0,\)\.$"):
         same_share(np.zeros(0), np.zeros(0), 0.5)
+    with pytest.raises(InputError, match=r"got \(2, 2\), \(2, 2\)\.$"):
+        same_share(np.zeros((2, 2)), np.zeros((2, 2)), 0.5)

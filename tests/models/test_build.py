@@ -15,7 +15,7 @@ from offramp.errors import InputError
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle, of_checkpoint
 from offramp.models.architecture import Architecture, StandardCnn
-from offramp.models.build import FAMILIES, Family, build, describe
+from offramp.models.build import FAMILIES, NetworkFamily, build, describe
 from offramp.models.checkpoint import CARD, Checkpoint
 from offramp.models.exit_net import ExitNet, Statistics
 from offramp.runtime.open import open_span
@@ -42,7 +42,7 @@ def perceptron(architecture: Perceptron, statistics: Statistics | None, seed: in
     return ExitNet(stages, {k: nn.Linear(width, len(architecture.classes)) for k in architecture.exits})
 
 
-TWO = FAMILIES | {"perceptron": Family(Perceptron, perceptron)}  # type: ignore[operator]
+TWO = FAMILIES | {"perceptron": NetworkFamily(Perceptron, perceptron)}  # type: ignore[operator]
 NET = Perceptron(channels=1, height=8, width=8, classes=tuple("0123456789"), exits=(1, 3), width_of_layers=16)
 CNN = StandardCnn(channels=1, height=8, width=8, classes=("a",), exits=(2,), widths=(4, 4), pool_after=())
 

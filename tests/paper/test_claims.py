@@ -1,6 +1,6 @@
 """The paper's claims against suites in which they hold, and in which they do not."""
 
-from offramp.paper.claims import claims
+from offramp.paper.claims import claims, published
 from suites import build_suite
 
 
@@ -50,3 +50,13 @@ def test_seeds_that_do_not_agree_leave_a_claim_open() -> None:
     assert "(-0.10 to +0.10 over 2 seeds)" in every.found
     assert claims(suite)[0].settled
     assert not claims(build_suite(seeds=(0,)))[0].settled
+
+
+def test_numbers_stand_beside_those_of_the_same_data_alone() -> None:
+    """The claims are held against any."""
+    suite = build_suite()
+    same, other = published(suite), published(suite.model_copy(update={"classes": ("cat", "dog")}))
+    assert (same.comparable, same.mem_last) == (True, 88.58)
+    assert (same.sem, same.mem) == ({2: 72.65, 3: 77.76, 6: 88.92, 7: 90.98}, {2: 64.59, 4: 76.06})
+    assert (other.comparable, other.sem, other.mem, other.mem_last, other.frontier) == (False, None, None, None, None)
+    assert other.claims == same.claims == tuple(claims(suite))

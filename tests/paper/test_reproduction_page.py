@@ -212,3 +212,22 @@ def test_hostile_names_stay_text(reproduce: Build) -> None:
 def test_the_same_reproduction_gives_the_same_drawing(reproduction: Reproduction, written: list[Path]) -> None:
     """Figures under version control change only when the numbers do."""
     assert live(bandwidth(reproduction)).svg == (written[0].parent / "figures" / "bandwidth.svg").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("update", "said", "unsaid"),
+    [
+        ({"data": "digits"}, "The digits are far easier than CIFAR-10", "compare directions with it, not numbers"),
+        ({"data": "cifar10"}, "compare directions with it, not numbers", "The digits are far easier"),
+        ({"sections": ("bandwidth",)}, "it is not a radio", "Over loopback the nodes are on one machine"),
+        ({"sections": ("paper",)}, "Over loopback the nodes are on one machine", "nothing of this"),
+    ],
+)
+def test_the_reader_is_told_what_the_numbers_are_and_are_not(
+    reproduce: Build, update: dict[str, object], said: str, unsaid: str
+) -> None:
+    """By data and link."""
+    page = Reader(reproduction_page(reproduce(**{"exits": (3,), "mem": False} | update), {}))
+    assert page.says(said)
+    assert not page.says(unsaid)
+    assert page.says("Over fewer than 30 samples (hollow markers) an accuracy may be chance.")

@@ -163,3 +163,15 @@ def test_a_suite_without_a_finished_run_is_refused(suite: Suite, tmp_path: Path)
     with pytest.raises(InputError) as caught:
         write_suite_report(tmp_path, tmp_path)
     assert str(caught.value) == (f"{tmp_path}: none of the suite's 14 runs is finished. Go on with: offramp suite")
+
+
+def test_a_report_stands_alone(folder: Path, suite: Suite, tmp_path: Path) -> None:
+    """Where nobody handed in what a paper states, no word, mark or point is a paper's."""
+    page = Text(write_suite_report(folder, tmp_path)[0].read_text()).text
+    assert "Under joint, many exits cost at worst 3.00 points at an exit (4 exits, 2 seeds, mean)" in page
+    assert "the paper" not in page.lower()
+    assert "published" not in page
+    for figure in (figure_9(suite), figure_10(suite), frontier_figure(suite, suite_frontier(suite, folder))):
+        labels = [str(line.get_label()) for panel in figure.axes for line in panel.get_lines()]
+        assert labels
+        assert not [label for label in labels if "paper" in label or "published" in label]

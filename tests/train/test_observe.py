@@ -69,7 +69,6 @@ def test_a_log_has_one_line_an_epoch(tmp_path: Path) -> None:
     """Each line is the record as JSON, there as soon as the epoch is over."""
     log = JsonLog(tmp_path / "log.jsonl", 0)
     for epoch in (1, 2, 3):
-        log.step(epoch, 5, 0.1)
         log.epoch(record(epoch))
         assert epochs(log.path) == list(range(1, epoch + 1))
     lines = log.path.read_text().splitlines()
@@ -109,7 +108,6 @@ def test_events_hold_every_scalar_over_epochs(tmp_path: Path) -> None:
     """Loss, learning rate, speed and the validation accuracy of every exit, in the format that TensorBoard reads."""
     board = TensorBoardLog(tmp_path, 0)
     for epoch in (1, 2):
-        board.step(epoch, 5, 0.1)
         board.epoch(record(epoch, loss=1.0 / epoch))
     board.close()
     assert scalars(tmp_path) == {

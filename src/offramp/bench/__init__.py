@@ -1,1 +1,1 @@
-"""The paper's test node, and the experiments made with it."""
+"""Load on running nodes by scenarios, what came back, and whether it is what it must be."""

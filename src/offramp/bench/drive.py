@@ -14,10 +14,10 @@ from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measur
 from offramp.artifacts.outcome import TIER_NAMES, Over
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load, Scenario
-from offramp.bench.load import Answered, Ask, Calls, load
+from offramp.bench.load import Ask, Calls, Completed, load
 from offramp.bench.scenario import Query, Rows, percentile_ms, queries, scenario
 from offramp.client.client import Images, as_batch
-from offramp.client.conversation import BATCH_TIMEOUT, Conversation, Part
+from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
 from offramp.client.describe import read_answers
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
@@ -77,7 +77,7 @@ def drive(
         raise InputError("images: there is nothing to send.")
     batch = as_batch(images)
 
-    def send(ask: Ask[T]) -> list[Answered[T]]:
+    def send(ask: Ask[T]) -> list[Completed[T]]:
         early = (Query(query.rows, None) for query in queries(by, len(batch)))
         clients = by.clients or 1
         if warm_up:
@@ -94,7 +94,7 @@ def drive(
         talks = [stack.enter_context(Conversation(edge, direct, version)) for edge in edges]
         pool = stack.enter_context(ThreadPoolExecutor(by.clients))
 
-        def talk(number: int, query: int, rows: Rows) -> tuple[float, list[Part]]:
+        def talk(number: int, query: int, rows: Rows) -> tuple[float, list[Arrival]]:
             some = batch[rows]
             start = time.perf_counter()
             return start, list(talks[number].ask(some, options or {}, query))
@@ -102,12 +102,12 @@ def drive(
         return _driven([(one.rows, *one.answer) for one in send(Calls(lambda *query: pool.submit(talk, *query)))])
 
 
-def _part(result: Result, at: float) -> Part:
+def _part(result: Result, at: float) -> Arrival:
     sent = int(result.parameters.get(BYTES_TO_CLOUD, 0))
-    return Part(at, result.outputs[ROW], read_answers(result.outputs), sent)
+    return Arrival(at, result.outputs[ROW], read_answers(result.outputs), sent)
 
 
-def _driven(turns: list[tuple[Rows, float, list[Part]]]) -> Drive:
+def _driven(turns: list[tuple[Rows, float, list[Arrival]]]) -> Drive:
     """Put together what came: of each query its rows, its start, and its parts."""
     rows = np.concatenate([rows for rows, _, _ in turns])
     latency, batch_ms, offset = np.full(len(rows), np.nan), np.zeros(len(turns)), 0

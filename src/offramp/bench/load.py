@@ -21,7 +21,7 @@ PATIENCE = 90.0  # seconds without any answer: whoever is asked gives up before,
 
 
 @dataclass(frozen=True)
-class Answered(Generic[T]):
+class Completed(Generic[T]):
     """A query, and what came of it. Times are the clock's."""
 
     rows: Rows
@@ -70,7 +70,7 @@ def load(
     count: int = 1,
     first: int = 0,
     clock: Callable[[], float] = time.perf_counter,
-) -> list[Answered[T]]:
+) -> list[Completed[T]]:
     """Send until both `duration`, in seconds, and `count` are met; give every query answered, in the order of sending.
 
     Queries without a time go as one of the `clients` is idle. They are numbered from `first`. Raises what `ask` raises,
@@ -78,7 +78,7 @@ def load(
     """
     begun, idle = clock(), deque(range(clients))
     sent: dict[int, tuple[int, Rows, float]] = {}  # by number: client, rows, start
-    answered: dict[int, Answered[T]] = {}
+    answered: dict[int, Completed[T]] = {}
     query = next(schedule, None)
     while query is not None or len(answered) < len(sent):
         now = clock()
@@ -93,7 +93,7 @@ def load(
         elif came := ask.wait(min(left, PATIENCE)):
             number, end, answer = came
             client, rows, start = sent[number]
-            answered[number] = Answered(rows, start, end, answer)
+            answered[number] = Completed(rows, start, end, answer)
             idle.append(client)
         elif left >= PATIENCE and len(answered) < len(sent):
             waiting = len(sent) - len(answered)

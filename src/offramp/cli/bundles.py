@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from offramp.cli.frame import app, codec_of, console, needs_torch
+from offramp.errors import InputError
 
 
 @app.command()
@@ -22,7 +23,6 @@ def export(
     """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ."""
     needs_torch("export")
     from offramp.data.load import load
-    from offramp.errors import InputError
     from offramp.export.write import export as run
     from offramp.models.checkpoint import Checkpoint
 

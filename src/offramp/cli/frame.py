@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from offramp.errors import MissingExtraError
+from offramp.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from offramp.artifacts.codec import Codec
@@ -36,7 +36,6 @@ def needs_torch(verb: str) -> None:
 def codec_of(name: str) -> "Codec":
     """The codec of a name; an InputError where there is none."""
     from offramp.artifacts.codec import CODECS
-    from offramp.errors import InputError
 
     for codec in CODECS:
         if codec == name:

@@ -1,14 +1,19 @@
 """The verbs that make networks: train, show, and the suite of many with its report. They need torch."""
 
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.table import Table
 
 from offramp.cli.frame import app, console, needs_torch
-from offramp.cli.options import Bottleneck, Compile, Data, HeadKind, Out, Seed
+from offramp.cli.options import Bottleneck, Compile, Data, HeadKind, Out, Preset, RecipeName, Seed
+from offramp.errors import InputError
+
+T = TypeVar("T")
+LOSS_WEIGHTS = "EXIT:WEIGHT pairs like 1:1.0,9:0.5"
 
 
 @app.command()
@@ -16,12 +21,8 @@ def train(
     model: Annotated[str, typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
     data: Data = "digits",
-    preset: Annotated[
-        str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
-    ] = None,
+    preset: Preset = None,
+    recipe: RecipeName = None,
     regime: Annotated[
         str | None, typer.Option(help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.")
     ] = None,
@@ -59,7 +60,7 @@ def train(
         learning_rate=learning_rate,
         regime=regime,
         compile=compile_,
-        loss_weights=None if loss_weights is None else _loss_weights(loss_weights),
+        loss_weights=None if loss_weights is None else _pairs("loss weights", loss_weights, float, LOSS_WEIGHTS),
     )
     splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)
     architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))
@@ -127,16 +128,12 @@ def show(
 def suite(
     source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
     out: Out = Path("suite-results"),
-    preset: Annotated[
-        str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")
-    ] = None,
+    preset: Preset = None,
     models: Annotated[str, typer.Option(help="all, or a list like standard,sem-2,mem,2+5.")] = "all",
     regimes: Annotated[str, typer.Option(help="The first is what the others are compared with.")] = "joint",
     seeds: Annotated[str, typer.Option(help="A list like 0,1,2.")] = "0",
     budget: Annotated[str | None, typer.Option(help="Stop in time, like 9m; the same command goes on.")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
-    ] = None,
+    recipe: RecipeName = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -189,20 +186,11 @@ def report(
 
 
 def _bottlenecks(text: str | None) -> dict[int, int]:
-    from offramp.errors import InputError
+    return {} if text is None else _pairs("bottleneck", text, int, "BOUNDARY:CHANNELS pairs like 1:3,6:4")
 
-    if text is None:
-        return {}
+
+def _pairs(what: str, text: str, kind: Callable[[str], T], expected: str) -> dict[int, T]:
     try:
-        return {int(at): int(channels) for at, channels in (part.split(":") for part in text.split(","))}
+        return {int(at): kind(value) for at, value in (part.split(":") for part in text.split(","))}
     except ValueError as error:
-        raise InputError(f"bottleneck {text!r}: expected BOUNDARY:CHANNELS pairs like 1:3,6:4.") from error
-
-
-def _loss_weights(text: str) -> dict[int, float]:
-    from offramp.errors import InputError
-
-    try:
-        return {int(exit_): float(weight) for exit_, weight in (part.split(":") for part in text.split(","))}
-    except ValueError as error:
-        raise InputError(f"loss weights {text!r}: expected EXIT:WEIGHT pairs like 1:1.0,9:0.5.") from error
+        raise InputError(f"{what} {text!r}: expected {expected}.") from error

@@ -32,6 +32,10 @@ Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="torch.compile. Default: what the recipe says."),
 ]
+Preset = Annotated[str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")]
+RecipeName = Annotated[
+    str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
+]
 HeadKind = Annotated[str, typer.Option(help="Of local exits: linear (the paper's), or conv, a convolution before it.")]
 Bottleneck = Annotated[
     str | None, typer.Option(help="Few channels where features may cross, BOUNDARY:CHANNELS like 1:3,6:4.")

@@ -7,14 +7,13 @@ with offramp.Client("10.0.0.7:8001") as client:
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.client.conversation import BATCH_TIMEOUT, Conversation, Part
+from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
@@ -54,9 +53,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -87,7 +84,7 @@ class Client:
         result = self.edge.infer(CLASSIFIER, inputs, timeout=seconds, version=self.version, parameters=options)
         return read_answers(result.outputs)
 
-    def stream(self, images: Images, timeout: float | None = None, **plan: float | str) -> Iterator[Part]:
+    def stream(self, images: Images, timeout: float | None = None, **plan: float | str) -> Iterator[Arrival]:
         """Answer a batch in parts, each as soon as it is known: who leaves at the edge does not wait for the cloud.
 
         The answers of all parts together are one a row. Nothing is sent before the first part is asked for.

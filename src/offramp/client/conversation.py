@@ -10,7 +10,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -32,7 +31,7 @@ Requests = queue.SimpleQueue[tuple[dict[str, npt.NDArray[Any]], Parameters] | No
 
 
 @dataclass(frozen=True)
-class Part:
+class Arrival:
     """Answers to some rows of a batch; to none where the edge only says that the cloud has answered directly."""
 
     time: float  # at which it came, by time.perf_counter()
@@ -71,9 +70,7 @@ class Conversation:
                 raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -88,7 +85,7 @@ class Conversation:
 
     def ask(
         self, batch: npt.NDArray[Any], options: Parameters, name: int = 0, timeout: float = BATCH_TIMEOUT
-    ) -> Iterator[Part]:
+    ) -> Iterator[Arrival]:
         """Send a batch, in a form that the classifier takes, and give what comes back, until every row is answered.
 
         Raises DeadlineError where nothing comes for `timeout` seconds.
@@ -109,7 +106,7 @@ class Conversation:
             answered += len(rows)
             if edge_is_done and self.cloud is None and answered != len(batch):
                 raise LinkError(f"{self.edge.address}: answered {answered} of the {len(batch)} samples of a batch.")
-            yield Part(arrived, rows, answers, int(result.parameters.get(BYTES_TO_CLOUD, 0)))
+            yield Arrival(arrived, rows, answers, int(result.parameters.get(BYTES_TO_CLOUD, 0)))
 
     def _judge(self, result: Result) -> Answers:
         """The cloud gives logits to whom it answers directly, as it gives them to the edge."""

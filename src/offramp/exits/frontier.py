@@ -11,7 +11,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.exits.evaluation import route
 
 
-class Point(NamedTuple):
+class FrontierPoint(NamedTuple):
     """Every sample leaves at the first active exit whose score is below `threshold`, or at the last."""
 
     threshold: float
@@ -26,7 +26,7 @@ def frontier(
     active: tuple[int, ...],
     thresholds: Iterable[float],
     score: str = "entropy",
-) -> tuple[Point, ...]:
+) -> tuple[FrontierPoint, ...]:
     """Give a point a threshold, the same at every active exit. No label takes part but in the accuracy.
 
     `stage_macs` counts every stage of the network, `head_macs` the head of every exit; `active` are local exits.
@@ -37,5 +37,5 @@ def frontier(
         answers = route(predictions, Plan.checked(active=exits, cut=predictions.last, score=score))
         left = {int(k): int((answers.exit == k).sum()) for k in np.unique(answers.exit)}
         macs = sum(n * macs_until(k, stage_macs, head_macs, active) for k, n in left.items()) / len(answers)
-        points.append(Point(float(threshold), macs, float((answers.label == predictions.labels).mean())))
+        points.append(FrontierPoint(float(threshold), macs, float((answers.label == predictions.labels).mean())))
     return tuple(points)

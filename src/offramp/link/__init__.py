@@ -1,1 +1,1 @@
-"""The Open Inference Protocol (KServe v2) over gRPC, as client and server. Knows tensors and models, not exits."""
+"""A shaped link between two nodes: its rate, delay, jitter and loss, in user space or in the kernel."""

@@ -15,7 +15,7 @@ from offramp.models.exit_net import ExitNet, Statistics
 
 
 @dataclass(frozen=True)
-class Family:
+class NetworkFamily:
     """Networks of one kind: the document that describes one, and what builds it.
 
     The builder takes the document, the training images' statistics or None, and the seed of the weights it draws.
@@ -25,8 +25,8 @@ class Family:
     builder: Callable[[Any, Statistics | None, int], ExitNet]
 
 
-Families = Mapping[str, Family]  # by what their documents call them
-FAMILIES: Families = {"standard-cnn": Family(StandardCnn, standard_cnn)}
+Families = Mapping[str, NetworkFamily]  # by what their documents call them
+FAMILIES: Families = {"standard-cnn": NetworkFamily(StandardCnn, standard_cnn)}
 
 
 def describe(fields: Mapping[str, Any], families: Families = FAMILIES) -> Architecture:
@@ -44,7 +44,7 @@ def build(
     return _family(architecture.family, families).builder(architecture, statistics, seed)
 
 
-def _family(name: str, families: Families) -> Family:
+def _family(name: str, families: Families) -> NetworkFamily:
     if name not in families:
         raise InputError(f"family {name!r}: unknown, expected one of {', '.join(families)}.")
     return families[name]

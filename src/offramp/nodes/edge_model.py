@@ -10,13 +10,12 @@ import numpy as np
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
-from offramp.exits.answers import Answers
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, CLOUD_VERSION, DIRECT, PLAN, ROW, TIERS, Reply
 from offramp.nodes.edge import Edge, deadline, landed
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
 from offramp.nodes.upstream import Finished
-from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
+from offramp.protocol.served import Call, Pending, Result, TensorSpec
 
 
 class EdgeModel:
@@ -82,17 +81,12 @@ class EdgeModel:
         if PLAN.isdisjoint(call.parameters):
             return None
         return self.edge.course.but(
-            exit_=_integer(call, "exit"),
+            exit_=call.number("exit", int),
             threshold=call.number("threshold", float),
-            cut=_integer(call, "cut"),
+            cut=call.number("cut", int),
             codec=call.text("codec"),
             drop_threshold=call.number("drop_threshold", float),
         )
-
-
-def _integer(call: Call, name: str) -> int | None:
-    value = call.number(name, int)
-    return None if value is None else int(value)
 
 
 def _landed(flight: Flight, answer: Future[Finished]) -> Result:
@@ -104,7 +98,7 @@ def _result(part: Answered) -> Result:
     sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
     if part.answers is None:  # the cloud has answered these rows to the client itself
         return Result(rows, sent | {DIRECT: True}, part.last)
-    return Result(_outputs(part.answers) | rows, sent, part.last)
+    return Result(vars(part.answers) | {"tier": TIERS[part.answers.tier]} | rows, sent, part.last)
 
 
 def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
@@ -116,15 +110,3 @@ def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
     order = np.argsort(joined[ROW])
     sent = sum(int(part.parameters[BYTES_TO_CLOUD]) for part in parts)
     return Result({name: array[order] for name, array in joined.items()}, {BYTES_TO_CLOUD: sent})
-
-
-def _outputs(answers: Answers) -> dict[str, Array]:
-    return {
-        "probabilities": answers.probabilities,
-        "label": answers.label,
-        "exit": answers.exit,
-        "score": answers.score,
-        "tier": TIERS[answers.tier],
-        "degraded": answers.degraded,
-        "dropped": answers.dropped,
-    }

@@ -21,22 +21,15 @@ PIXELS = 1 << 26  # of one encoded image: a few bytes can claim to be gigabytes
 
 def read_images(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Give the batch as the network takes it; InputError says what is wrong with it."""
-    if batch.dtype == np.float32:
+    if batch.dtype not in (np.uint8, np.object_):
         return preprocessing.check(batch)
-    if batch.dtype == np.uint8:
-        _check_some(batch)
-        return preprocessing.from_uint8(batch)
-    if batch.dtype == np.object_:
-        _check_some(batch)
-        if batch.ndim != 1:
-            raise InputError(f"image: expected encoded images of shape (N,), got {batch.shape}.")
-        return preprocessing.from_uint8(_decoded(preprocessing, batch))
-    return preprocessing.check(batch)
-
-
-def _check_some(batch: npt.NDArray[Any]) -> None:
     if batch.ndim and not len(batch):
         raise InputError("image: the batch is empty (N = 0). Send at least one sample.")
+    if batch.dtype == np.object_:
+        if batch.ndim != 1:
+            raise InputError(f"image: expected encoded images of shape (N,), got {batch.shape}.")
+        batch = _decoded(preprocessing, batch)
+    return preprocessing.from_uint8(batch)
 
 
 def _decoded(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

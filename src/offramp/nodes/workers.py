@@ -86,10 +86,10 @@ def _watch(workers: list[Worker], events: "queue.SimpleQueue[Worker | None]", li
 
 
 def _drain(children: list[Child], grace: float) -> None:
-    end = time.monotonic() + grace
+    end = time.monotonic() + max(grace, CLOSING)
     for child in children:
         child.ask_to_stop()
     for child in children:
-        code = child.stop(max(CLOSING, end - time.monotonic()))
+        code = child.stop(max(0.0, end - time.monotonic()))
         if code not in (0, -signal.SIGTERM):  # killed by SIGTERM: before it could answer anything
             log.warning("%s ended with exit code %d", child.name, code)

@@ -6,11 +6,12 @@ seeds or more all say so, or all say the contrary.
 
 from collections.abc import Iterator
 
+from offramp.artifacts.names import SEM
 from offramp.artifacts.suite import Suite
 from offramp.paper import stated as paper
 from offramp.paper.reproduced import comparable
 from offramp.report.published import Claim, Published
-from offramp.report.seeds import Spread, baseline, differences, edge, many, overall, paired, sem
+from offramp.report.seeds import Spread, baseline, differences, edge, many, overall, paired
 
 CAPTIONS = {
     "figure-9": "; hollow marks at the end are the paper's.",
@@ -62,17 +63,17 @@ def _some(suite: Suite, regime: str) -> Iterator[Claim]:
         (
             "SEM-3 is more accurate than the MEM's later exit 4",
             f"{paper.SEM_EDGE[3]:.2f} against {paper.MEM_EDGE[4]:.2f} %",
-            "SEM-3 − MEM", edge(suite, sem(3), first, 3), edge(suite, mem, regime, 4), 1,
+            "SEM-3 − MEM", edge(suite, f"{SEM}3", first, 3), edge(suite, mem, regime, 4), 1,
         ),
         (
             "SEM-6 is more accurate at its local exit than the MEM at its last",
             f"{paper.SEM_EDGE[6]:.2f} against {paper.MEM_CLOUD:.2f} %",
-            "SEM-6 − MEM", edge(suite, sem(6), first, 6), edge(suite, mem, regime, None), 1,
+            "SEM-6 − MEM", edge(suite, f"{SEM}6", first, 6), edge(suite, mem, regime, None), 1,
         ),
         (
             f"At exit 8 and T = {threshold:g} eight exits cost overall accuracy",
             f"{mem_8:.2f} against {sem_8:.2f} %, {mem_8 - sem_8:+.2f} points",
-            "MEM − SEM", overall(suite, mem, regime, 8, threshold), overall(suite, sem(8), first, 8, threshold), -1,
+            "MEM − SEM", overall(suite, mem, regime, 8, threshold), overall(suite, f"{SEM}8", first, 8, threshold), -1,
         ),
     ):  # fmt: skip
         apart = paired(one, other)

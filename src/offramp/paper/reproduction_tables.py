@@ -40,7 +40,7 @@ class Parameter(NamedTuple):
     ours: str
 
 
-class Line(NamedTuple):
+class TableRow(NamedTuple):
     """One row."""
 
     cells: tuple[str, ...]
@@ -121,14 +121,14 @@ def table_1(reproduction: Reproduction) -> list[Parameter]:
     return rows + [Parameter(key.replace("_", " "), NONE, _said(value)) for key, value in rest.items()]
 
 
-def lines(reproduction: Reproduction, section: Section) -> list[Line]:
+def lines(reproduction: Reproduction, section: Section) -> list[TableRow]:
     """Every row of a section."""
-    rows: list[Line] = []
+    rows: list[TableRow] = []
     before = None
     for row in reproduction.section(section):
         setup = row.setup
         group = (setup.contender, setup.link, setup.edge_cores, setup.model if section == "drop" else None)
-        rows.append(Line(_cells(row), before is not None and group != before))
+        rows.append(TableRow(_cells(row), before is not None and group != before))
         before = group
     return rows
 

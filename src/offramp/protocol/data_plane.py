@@ -5,6 +5,7 @@ Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither m
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from offramp.errors import InputError
 from offramp.protocol.catalog import Catalog
@@ -53,6 +54,10 @@ class DataPlane:
             call = self._admitted(model, call, asked)
             for part in model.stream(call):
                 yield self._chosen(call, _finished(call, part), asked)
+
+    def told(self, name: str, version: str) -> dict[str, Any]:
+        """Triton's statistics of every model, of one of them, or of one version, in their JSON form."""
+        return {"model_stats": [self.statistics.of(model) for model in self.catalog.matching(name, version)]}
 
     def _admitted(self, model: Served, call: Call, asked: Collection[str]) -> Call:
         known = [spec.name for spec in model.outputs]

@@ -26,21 +26,24 @@ from offramp.protocol.tensors import (
 
 log = logging.getLogger("offramp")
 
-SERVICE: str = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+SERVICE: str = DESCRIBED.full_name
 FAILED = "the node failed; its log has the details."
-# Calls of Triton's own that make no sense here: models are fixed when a node starts, and tensors travel in messages.
-NOT_OFFERED = (
-    "RepositoryModelLoad",
-    "RepositoryModelUnload",
-    "SystemSharedMemoryStatus",
-    "SystemSharedMemoryRegister",
-    "SystemSharedMemoryUnregister",
-    "CudaSharedMemoryStatus",
-    "CudaSharedMemoryRegister",
-    "CudaSharedMemoryUnregister",
-    "TraceSetting",
-    "LogSettings",
-)
+Tell = Callable[[DataPlane, Any], dict[str, Any]]
+
+
+def _telling(message: Any, tell: Tell) -> Any:
+    """The call that answers with what a node tells of itself, in a message of its own."""
+
+    def answer(self: "_Service", request: Any, context: grpc.ServicerContext) -> Any:
+        return _answered(context, lambda: json_format.ParseDict(tell(self.plane, request), message()))
+
+    return answer
+
+
+def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
+    plane.catalog.find(asked.name, asked.version).prepare()
+    return {"ready": True}
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
@@ -48,50 +51,24 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def __init__(self, plane: DataPlane) -> None:
         self.plane = plane
-        for name in NOT_OFFERED:
+        # The others are Triton's own and make no sense here: models are fixed when a node starts, and tensors travel in
+        # messages.
+        for name in set(DESCRIBED.methods_by_name) - set(vars(_Service)):
             setattr(self, name, _not_offered(name))
 
-    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return pb.ServerLiveResponse(live=True)
-
-    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return pb.ServerReadyResponse(ready=True)
-
-    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            self.plane.catalog.find(request.name, request.version).prepare()
-            return pb.ModelReadyResponse(ready=True)
-
-        return _answered(context, answer)
-
-    def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return json_format.ParseDict(server_metadata(), pb.ServerMetadataResponse())
-
-    def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            catalog = self.plane.catalog
-            metadata = catalog.metadata(catalog.find(request.name, request.version))
-            return json_format.ParseDict(metadata, pb.ModelMetadataResponse())
-
-        return _answered(context, answer)
-
-    def ModelConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            found = config(self.plane.catalog.find(request.name, request.version))
-            return json_format.ParseDict({"config": found}, pb.ModelConfigResponse())
-
-        return _answered(context, answer)
-
-    def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        def answer() -> Any:
-            models = self.plane.catalog.matching(request.name, request.version)
-            found = {"model_stats": [self.plane.statistics.of(model) for model in models]}
-            return json_format.ParseDict(found, pb.ModelStatisticsResponse())
-
-        return _answered(context, answer)
-
-    def RepositoryIndex(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return json_format.ParseDict({"models": self.plane.catalog.index()}, pb.RepositoryIndexResponse())
+    ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
+    ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": True})
+    ModelReady = _telling(pb.ModelReadyResponse, _ready)
+    ServerMetadata = _telling(pb.ServerMetadataResponse, lambda plane, asked: server_metadata())
+    ModelMetadata = _telling(
+        pb.ModelMetadataResponse,
+        lambda plane, asked: plane.catalog.metadata(plane.catalog.find(asked.name, asked.version)),
+    )
+    ModelConfig = _telling(
+        pb.ModelConfigResponse, lambda plane, asked: {"config": config(plane.catalog.find(asked.name, asked.version))}
+    )
+    ModelStatistics = _telling(pb.ModelStatisticsResponse, lambda plane, asked: plane.told(asked.name, asked.version))
+    RepositoryIndex = _telling(pb.RepositoryIndexResponse, lambda plane, asked: {"models": plane.catalog.index()})
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:

@@ -100,7 +100,7 @@ class HttpServer:
                 timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
             )
         )
-        self.thread = threading.Thread(target=self._serve, name="http", daemon=True)
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), name="http", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -113,6 +113,3 @@ class HttpServer:
         if self.thread.ident is not None:
             self.thread.join(grace + START)
         self.socket.close()
-
-    def _serve(self) -> None:
-        self.server.run(sockets=[self.socket])

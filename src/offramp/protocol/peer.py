@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import grpc
@@ -77,9 +76,7 @@ class Peer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -112,32 +109,21 @@ class Peer:
 
         Raises UnknownModelError where the node does not serve it, UnreachableError where it says that it is not ready.
         """
-        try:
-            answer = self.stub.ModelReady(pb.ModelReadyRequest(name=model, version=version), timeout=timeout)
-        except grpc.RpcError as error:
-            raise error_of(error, self.address) from error
-        if not answer.ready:
+        if not self._told(self.stub.ModelReady, pb.ModelReadyRequest(name=model, version=version), timeout).ready:
             raise UnreachableError(f"{self.address} answers that model {model!r} is not ready. Look at its log.")
 
     def metadata(self, model: str, timeout: float, version: str = "") -> ModelMetadata:
         """Ask what a model takes and gives, and in which versions."""
-        try:
-            answer = self.stub.ModelMetadata(pb.ModelMetadataRequest(name=model, version=version), timeout=timeout)
-        except grpc.RpcError as error:
-            raise error_of(error, self.address) from error
-        return ModelMetadata(
-            answer.name,
-            tuple(answer.versions),
-            {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in answer.inputs},
-            {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in answer.outputs},
+        answer = self._told(self.stub.ModelMetadata, pb.ModelMetadataRequest(name=model, version=version), timeout)
+        inputs, outputs = (
+            {tensor.name: (tensor.datatype, tuple(tensor.shape)) for tensor in tensors}
+            for tensors in (answer.inputs, answer.outputs)
         )
+        return ModelMetadata(answer.name, tuple(answer.versions), inputs, outputs)
 
     def config(self, model: str, timeout: float, version: str = "") -> dict[str, str]:
         """Ask what else there is to know of a model."""
-        try:
-            answer = self.stub.ModelConfig(pb.ModelConfigRequest(name=model, version=version), timeout=timeout)
-        except grpc.RpcError as error:
-            raise error_of(error, self.address) from error
+        answer = self._told(self.stub.ModelConfig, pb.ModelConfigRequest(name=model, version=version), timeout)
         return {name: value.string_value for name, value in answer.config.parameters.items()}
 
     def statistics(self, model: str = "", timeout: float = 10.0) -> dict[tuple[str, str], ModelStatistics]:
@@ -145,10 +131,7 @@ class Peer:
 
         The difference of two askings is what was answered between them. A node of several workers answers for one.
         """
-        try:
-            answer = self.stub.ModelStatistics(pb.ModelStatisticsRequest(name=model), timeout=timeout)
-        except grpc.RpcError as error:
-            raise error_of(error, self.address) from error
+        answer = self._told(self.stub.ModelStatistics, pb.ModelStatisticsRequest(name=model), timeout)
         return {
             (found.name, found.version): ModelStatistics(found.inference_count, found.inference_stats.success.ns / 1e9)
             for found in answer.model_stats
@@ -177,11 +160,7 @@ class Peer:
 
     def send(self, request: pb.ModelInferRequest, timeout: float) -> Result:
         """Send a request and wait for its whole answer."""
-        try:
-            response = self.stub.ModelInfer(request, timeout=timeout)
-        except grpc.RpcError as error:
-            raise error_of(error, self.address) from error
-        return _result(response, self.address)
+        return _result(self._told(self.stub.ModelInfer, request, timeout), self.address)
 
     def infer(
         self,
@@ -209,6 +188,12 @@ class Peer:
         """
         messages = (write_request(model, version, inputs, parameters) for inputs, parameters in requests)
         return ResultStream(self.stub.ModelStreamInfer(messages, timeout=timeout), self.address)
+
+    def _told(self, call: Any, request: Any, timeout: float) -> Any:
+        try:
+            return call(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise error_of(error, self.address) from error
 
 
 class ResultStream:

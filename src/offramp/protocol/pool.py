@@ -28,8 +28,8 @@ def wait(answer: Future[Any], gone: Gone) -> None:
 
     Raises GoneError where whoever asked goes before that, or the pool is shut down.
     """
-    here = getcurrent()
-    wake, sleep = here.parking() if isinstance(here, _Stack) else _blocking()
+    here, woken = getcurrent(), threading.Event()
+    wake, sleep = here.parking() if isinstance(here, _Stack) else (woken.set, woken.wait)
     gone.told = wake
     answer.add_done_callback(lambda _: wake())
     if gone.is_set():
@@ -38,11 +38,6 @@ def wait(answer: Future[Any], gone: Gone) -> None:
     gone.told = None
     if not answer.done():
         raise GoneError
-
-
-def _blocking() -> tuple[Callable[[], object], Callable[[], object]]:
-    woken = threading.Event()
-    return woken.set, woken.wait
 
 
 class Pool(Executor):

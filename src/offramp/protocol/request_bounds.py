@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from offramp.errors import TooLargeError
-from offramp.protocol.served import Array, Served, TensorSpec
+from offramp.protocol.served import Array, Served
 
 SLACK = 1 << 16  # bytes of a request beside its tensors
 ENCODED = 1 << 24  # bytes of a request of encoded images: a camera's are far larger than a network's input
@@ -28,7 +28,8 @@ class RequestBounds:
     def of(cls, models: Iterable[Served], max_batch: int) -> Self:
         """The bounds for batches of up to `max_batch` samples of any of these models' inputs."""
         inputs = [model.inputs for model in models]
-        tensors = max_batch * max((sum(_sample_elements(spec) * 8 for spec in specs) for specs in inputs), default=0)
+        elements = (sum(math.prod(max(extent, 1) for extent in spec.shape) for spec in specs) for specs in inputs)
+        tensors = max_batch * 8 * max(elements, default=0)
         encoded = ENCODED if any("BYTES" in spec.forms for specs in inputs for spec in specs) else 0
         return cls(max_batch, max(tensors + SLACK, encoded), max(TEXT * tensors + SLACK, encoded))
 
@@ -49,7 +50,3 @@ class RequestBounds:
                 f"body: {size} bytes, and this node takes at most {self.body} in one request. Send smaller batches, or "
                 "start the node with a larger --max-batch."
             )
-
-
-def _sample_elements(spec: TensorSpec) -> int:
-    return math.prod(max(extent, 1) for extent in spec.shape)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from offramp.errors import InputError, OfframpError, OverloadedError, TooLargeError
 from offramp.protocol.catalog import config, server_metadata
@@ -23,6 +23,7 @@ from offramp.protocol.status import http_status_of
 
 log = logging.getLogger("offramp")
 
+T = TypeVar("T")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -94,15 +95,13 @@ class Application:
         except GoneError:
             return _error("the client has gone.", 400)
         except _SilentError:
-            response = _error(f"body: nothing more of it came for {self.silence:g} s.", 408)
-            return Response(response.body, 408, (*JSON, (b"connection", b"close")))
+            return _error(f"body: nothing more of it came for {self.silence:g} s.", 408, (b"connection", b"close"))
         except Exception:
             log.exception("a defect while answering %s", scope["path"])
             return _error("the node failed; its log has the details.", 500)
 
     async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
         """What the node tells of itself; None for an address that there is not."""
-        catalog = self.plane.catalog
         match path:
             case []:
                 return _json(server_metadata())
@@ -111,33 +110,28 @@ class Application:
             case ["health", "ready"]:
                 return _stopping() if self.stopping else _json({"ready": True})
             case ["models", "stats"]:
-                return self._statistics()
-            case ["models", name, "stats"]:
-                return self._statistics(name)
-            case ["models", name, "versions", version, "stats"]:
-                return self._statistics(name, version)
+                return _json(self.plane.told("", ""))
             case ["models", name, "versions", version, *what]:
-                return await self._told_of(catalog.find(name, version), what)
+                return await self._told_of(name, version, what)
             case ["models", name, *what]:
-                return await self._told_of(catalog.find(name), what)
+                return await self._told_of(name, "", what)
         return None
 
-    async def _told_of(self, model: Served, what: list[str]) -> Response | None:
+    async def _told_of(self, name: str, version: str, what: list[str]) -> Response | None:
+        model = self.plane.catalog.find(name, version)
         match what:
             case []:
                 return _json(self.plane.catalog.metadata(model))
             case ["config"]:
                 return _json(config(model))
+            case ["stats"]:
+                return _json(self.plane.told(name, version))
+            case ["ready"] if self.stopping:
+                return _stopping()
             case ["ready"]:
-                if self.stopping:
-                    return _stopping()
                 await self._run(model.prepare)
                 return _json({"name": model.name, "ready": True})
         return None
-
-    def _statistics(self, name: str = "", version: str = "") -> Response:
-        models = self.plane.catalog.matching(name, version)
-        return _json({"model_stats": [self.plane.statistics.of(model) for model in models]})
 
     async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
@@ -148,8 +142,7 @@ class Application:
         self._check_room(expected)
         body = await self._body(receive)
         try:
-            answer: Response = await self._run(partial(self._infer, model, found, body))
-            return answer
+            return await self._run(partial(self._infer, model, found, body))
         finally:
             self.in_hand -= len(body)
 
@@ -178,11 +171,10 @@ class Application:
                 self.plane.bounds.check_body(size)
                 if not message.get("more_body"):
                     return b"".join(parts)
-        except TimeoutError:
+        except BaseException as error:
             self.in_hand -= size
-            raise _SilentError from None
-        except BaseException:
-            self.in_hand -= size
+            if isinstance(error, TimeoutError):
+                raise _SilentError from None
             raise
 
     def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
@@ -194,7 +186,7 @@ class Application:
             return Response(content)
         return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
 
-    async def _run(self, work: Callable[[], Any]) -> Any:
+    async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
 
 
@@ -228,12 +220,12 @@ def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
     return int(value)
 
 
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(to_json(value), status)
+def _json(value: Any) -> Response:
+    return Response(to_json(value))
 
 
-def _error(message: str, status: int) -> Response:
-    return _json({"error": message}, status)
+def _error(message: str, status: int, *headers: tuple[bytes, bytes]) -> Response:
+    return Response(to_json({"error": message}), status, (*JSON, *headers))
 
 
 def _stopping() -> Response:
@@ -248,5 +240,4 @@ def _only(method: str, *methods: str) -> Response | None:
     """A refusal where the method is none of these."""
     if method in methods:
         return None
-    response = _error(f"method {method}: expected {' or '.join(methods)}.", 405)
-    return Response(response.body, 405, (*JSON, (b"allow", ", ".join(methods).encode())))
+    return _error(f"method {method}: expected {' or '.join(methods)}.", 405, (b"allow", ", ".join(methods).encode()))

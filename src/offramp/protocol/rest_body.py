@@ -15,7 +15,15 @@ import orjson
 from offramp.errors import InputError
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters
-from offramp.protocol.tensors import decode, encode, extents_of, refuse_classification, refuse_shared_memory, shaped
+from offramp.protocol.tensors import (
+    decode,
+    encode,
+    extents_of,
+    objects,
+    refuse_classification,
+    refuse_shared_memory,
+    shaped,
+)
 
 Json = dict[str, Any]
 BASE64 = "base64"  # a tensor's content type in MLServer's words: how bytes that are no text stand in JSON
@@ -74,7 +82,9 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
         )
     parameters = read_parameters(header.get("parameters"))
     binary = parameters.pop("binary_data_output", False) is True
-    return Asked(_id(header), inputs, parameters, _outputs(header, binary), binary)
+    if not isinstance(name := header.get("id", ""), str):
+        raise InputError(f"id: expected a string, got {_short(name)}.")
+    return Asked(name, inputs, parameters, _outputs(header, binary), binary)
 
 
 def write_response(
@@ -142,13 +152,6 @@ def _tensors(header: Json, key: str) -> list[Json]:
     return tensors
 
 
-def _id(header: Json) -> str:
-    found = header.get("id", "")
-    if not isinstance(found, str):
-        raise InputError(f"id: expected a string, got {_short(found)}.")
-    return found
-
-
 def _datatype(tensor: Json) -> str:
     datatype = tensor.get("datatype")
     if not isinstance(datatype, str) or datatype not in DTYPES:
@@ -201,9 +204,7 @@ _TAKES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, 
 
 def _array(name: str, datatype: str, dtype: np.dtype[Any], data: list[Any]) -> Array:
     if dtype == np.object_:
-        strings = np.empty(len(data), np.object_)
-        strings[:] = [value.encode() for value in data]
-        return strings
+        return objects([value.encode() for value in data])
     try:
         with np.errstate(over="raise"):
             return np.array(data, dtype)

@@ -2,32 +2,20 @@
 
 import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from offramp.protocol.pool import GoneError
 from offramp.protocol.served import Call, Served
 
 
-@dataclass
-class Tally:
-    """Of one model. A request counts once; its samples are the rows of its first input."""
-
-    samples: int = 0
-    succeeded: int = 0
-    succeeded_ns: int = 0
-    failed: int = 0
-    failed_ns: int = 0
-    last_ms: int = 0  # when the last answer was given, since 1970
-
-
 class Statistics:
-    """Tallies by model and version."""
+    """Tallies by model and version. A request counts once; its samples are the rows of its first input."""
 
     def __init__(self) -> None:
-        self.tallies: dict[tuple[str, str], Tally] = {}
+        self.tallies: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.changing = threading.Lock()
 
     @contextmanager
@@ -47,22 +35,21 @@ class Statistics:
 
     def _add(self, model: Served, **counts: int) -> None:
         with self.changing:
-            tally = self.tallies.setdefault((model.name, model.version), Tally())
-            for name, count in counts.items():
-                setattr(tally, name, getattr(tally, name) + count)
-            tally.last_ms = time.time_ns() // 1_000_000
+            tally = self.tallies[model.name, model.version]
+            tally.update(counts)
+            tally["last_ms"] = time.time_ns() // 1_000_000  # since 1970
 
     def of(self, model: Served) -> dict[str, Any]:
         """Triton's statistics of a model, in their JSON form: what is not measured here is left out."""
         with self.changing:
-            tally = self.tallies.get((model.name, model.version), Tally())
+            tally = self.tallies[model.name, model.version]
             return {
                 "name": model.name,
                 "version": model.version,
-                "last_inference": tally.last_ms,
-                "inference_count": tally.samples,
+                "last_inference": tally["last_ms"],
+                "inference_count": tally["samples"],
                 "inference_stats": {
-                    "success": {"count": tally.succeeded, "ns": tally.succeeded_ns},
-                    "fail": {"count": tally.failed, "ns": tally.failed_ns},
+                    "success": {"count": tally["succeeded"], "ns": tally["succeeded_ns"]},
+                    "fail": {"count": tally["failed"], "ns": tally["failed_ns"]},
                 },
             }

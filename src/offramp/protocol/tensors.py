@@ -2,7 +2,7 @@
 
 import math
 import struct
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,11 @@ def decode_bytes(raw: Raw, name: str) -> Array:
             )
         values.append(bytes(raw[end : end + size]))
         position = end + size
+    return objects(values)
+
+
+def objects(values: Sequence[Any]) -> Array:
+    """An array of objects as they are, which numpy would make into something of its own."""
     array = np.empty(len(values), np.object_)
     array[:] = values
     return array
@@ -117,9 +122,7 @@ def _typed(tensor: Any) -> Array:
             f"{tensor.name}: shape {list(extents)} holds {math.prod(extents)} elements, got {len(values)} in {field}."
         )
     if dtype == np.object_:
-        array = np.empty(len(values), np.object_)
-        array[:] = list(values)
-        return shaped(tensor.name, array, extents)
+        return shaped(tensor.name, objects(list(values)), extents)
     wide = np.array(values, DTYPES[held])
     narrow = wide.astype(dtype, copy=False)
     if narrow is not wide and (wide != narrow).any():
@@ -166,9 +169,7 @@ def write_request(
 ) -> pb.ModelInferRequest:
     """Make a request with raw contents."""
     request = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
-    for name, array in inputs.items():
-        request.inputs.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
-        request.raw_input_contents.append(encode(array))
+    _write(request.inputs, request.raw_input_contents, inputs)
     _write_parameters(request.parameters, parameters or {})
     return request
 
@@ -178,11 +179,15 @@ def write_response(
 ) -> pb.ModelInferResponse:
     """Make a response with raw contents."""
     response = pb.ModelInferResponse(model_name=model, model_version=version, id=request_id)
-    for name, array in outputs.items():
-        response.outputs.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
-        response.raw_output_contents.append(encode(array))
+    _write(response.outputs, response.raw_output_contents, outputs)
     _write_parameters(response.parameters, parameters)
     return response
+
+
+def _write(tensors: Any, raws: Any, arrays: dict[str, Array]) -> None:
+    for name, array in arrays.items():
+        tensors.add(name=name, datatype=NAMES[array.dtype], shape=array.shape)
+        raws.append(encode(array))
 
 
 def _write_parameters(target: Any, parameters: Parameters) -> None:

@@ -1,1 +1,1 @@
-"""What a reproduction or a suite shows: one sentence, the paper's figures, and a page."""
+"""The report of one's own suite, and the templates that all pages share."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from statistics import mean
 from typing import Literal, NamedTuple
 
-from offramp.artifacts.names import single
+from offramp.artifacts.names import SEM, single
 from offramp.artifacts.suite import Suite, SuiteRun
 
 Part = Literal["test", "validation"]
@@ -26,11 +26,6 @@ class Spread(NamedTuple):
 
 
 Spreads = dict[int, Spread]
-
-
-def sem(exit_: int) -> str:
-    """Name of the single-exit model of an exit."""
-    return f"sem-{exit_}"
 
 
 def runs(suite: Suite, model: str | None, regime: str) -> dict[int, SuiteRun]:
@@ -80,12 +75,12 @@ def paired(one: BySeed, other: BySeed) -> Spread | None:
 
 def sem_edge(suite: Suite, regime: str) -> Spreads:
     """Of the SEMs, each at its own exit."""
-    return _spreads({k: edge(suite, sem(k), regime, k) for k in local_exits(suite)})
+    return _spreads({k: edge(suite, f"{SEM}{k}", regime, k) for k in local_exits(suite)})
 
 
 def sem_cloud(suite: Suite, regime: str) -> Spreads:
     """Of the SEMs, each at its last exit."""
-    return _spreads({k: edge(suite, sem(k), regime, None) for k in local_exits(suite)})
+    return _spreads({k: edge(suite, f"{SEM}{k}", regime, None) for k in local_exits(suite)})
 
 
 def mem_edge(suite: Suite, regime: str) -> Spreads:
@@ -97,7 +92,7 @@ def mem_edge(suite: Suite, regime: str) -> Spreads:
 def differences(suite: Suite, regime: str, against: str, part: Part = "test") -> Spreads:
     """MEM under a regime minus SEM under another (or the same), at each exit over all samples, seed by seed."""
     apart = {
-        k: paired(edge(suite, many(suite), regime, k, part), edge(suite, sem(k), against, k, part))
+        k: paired(edge(suite, many(suite), regime, k, part), edge(suite, f"{SEM}{k}", against, k, part))
         for k in local_exits(suite)
     }
     return {exit_: spread for exit_, spread in apart.items() if spread is not None}
@@ -121,11 +116,6 @@ def shown(suite: Suite, most: int = 4) -> tuple[str, ...]:
     best = [regime for regime in ranked(suite) if regime != baseline(suite)]
     kept = {baseline(suite), *best[: most - 1]}
     return tuple(regime for regime in regimes(suite) if regime in kept)
-
-
-def standard_accuracy(suite: Suite) -> Spread | None:
-    """Of the standard network, without local exits."""
-    return Spread.of(list(edge(suite, "standard", baseline(suite), None).values()))
 
 
 def overall(suite: Suite, model: str | None, regime: str, exit_: int, threshold: float) -> BySeed:

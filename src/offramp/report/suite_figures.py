@@ -6,12 +6,13 @@ Lines and bars are means over seeds; whiskers reach from the lowest seed to the 
 from collections.abc import Callable
 
 from offramp.artifacts.macs import macs_until
+from offramp.artifacts.names import SEM
 from offramp.artifacts.suite import Suite
 from offramp.charts.accuracies import Learning, Marks, Reached, legend_rows, over_all_samples, while_training
 from offramp.charts.palette import STEPS, light
 from offramp.charts.panels import HOLLOW, OVER_EDGE
 from offramp.charts.sheet import Figure, legend, sheet
-from offramp.exits.frontier import Point
+from offramp.exits.frontier import FrontierPoint
 from offramp.report import seeds
 from offramp.report.published import NOTHING, Published
 from offramp.report.seeds import Spreads
@@ -25,7 +26,7 @@ def figure_9(suite: Suite, beside: Published = NOTHING) -> Figure:
     """Validation accuracy of each exit over epochs, a panel an exit: SEM solid, MEM dotted, a colour a regime."""
     exits, colors = seeds.local_exits(suite), _colors(suite)
     top = 0.06 + 0.11 * len(colors)
-    by_exit = {k: seeds.curves(suite, seeds.sem(k), seeds.baseline(suite), k) for k in exits}
+    by_exit = {k: seeds.curves(suite, f"{SEM}{k}", seeds.baseline(suite), k) for k in exits}
     families = [Learning("SEM", "sem", by_exit, top, dotted=False)]
     for color, regime in colors.items():
         by_exit = {k: seeds.curves(suite, seeds.many(suite), regime, k) for k in exits}
@@ -65,7 +66,7 @@ def figure_10(suite: Suite, beside: Published = NOTHING) -> Figure:
     )
 
 
-def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]], beside: Published = NOTHING) -> Figure:
+def frontier_figure(suite: Suite, found: dict[str, tuple[FrontierPoint, ...]], beside: Published = NOTHING) -> Figure:
     """Average multiply-adds against accuracy: MEM under each regime, all its exits active; and single points beside."""
     title = "What accuracy costs: average multiply-adds a sample, all local exits active"
     note = "one threshold at every exit, swept; no point was chosen by the test set"
@@ -73,7 +74,7 @@ def frontier_figure(suite: Suite, found: dict[str, tuple[Point, ...]], beside: P
     alone = [
         (macs_until(k, run.stage_macs, run.head_macs), spread.mean)
         for k, spread in seeds.sem_edge(suite, seeds.baseline(suite)).items()
-        for run in [next(iter(seeds.runs(suite, seeds.sem(k), seeds.baseline(suite)).values()))]
+        for run in [next(iter(seeds.runs(suite, f"{SEM}{k}", seeds.baseline(suite)).values()))]
     ]
     rows = legend_rows(len(seeds.shown(suite)) + bool(alone) + bool(beside.frontier), COLUMNS)
     size = (9.6, 4.3 + 0.34 * rows)

@@ -11,7 +11,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, Suite, open_suite
 from offramp.charts.sheet import Figure, as_png, as_svg
 from offramp.charts.svg import inline
-from offramp.exits.frontier import Point, frontier
+from offramp.exits.frontier import FrontierPoint, frontier
 from offramp.report import seeds
 from offramp.report.published import NOTHING, Published
 from offramp.report.suite_figures import SUITE_FIGURES, frontier_figure
@@ -57,7 +57,7 @@ def write_suite_report(folder: Path, out: Path, known: Callable[[Suite], Publish
     return written
 
 
-def suite_frontier(suite: Suite, folder: Path) -> dict[str, tuple[Point, ...]]:
+def suite_frontier(suite: Suite, folder: Path) -> dict[str, tuple[FrontierPoint, ...]]:
     """MEM's frontier under each regime, mean over seeds at each threshold, from the predictions in the folder.
 
     A run whose predictions are not there, as in a copy that left them out, is not in it.
@@ -72,7 +72,7 @@ def suite_frontier(suite: Suite, folder: Path) -> dict[str, tuple[Point, ...]]:
             if file.exists()
         ]
         if by_seed:
-            points[regime] = tuple(Point(*map(float, row)) for row in np.array(by_seed).mean(axis=0))
+            points[regime] = tuple(FrontierPoint(*map(float, row)) for row in np.array(by_seed).mean(axis=0))
     return points
 
 

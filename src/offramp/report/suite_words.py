@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from offramp.artifacts.names import STANDARD
 from offramp.artifacts.suite import Suite
 from offramp.exits.sampling import difference_error
 from offramp.report import seeds
@@ -105,7 +106,7 @@ def sampling_sentence(suite: Suite) -> str | None:
 
 def standard_sentence(suite: Suite) -> str | None:
     """Say what the network without local exits reaches."""
-    spread = seeds.standard_accuracy(suite)
+    spread = Spread.of(list(seeds.edge(suite, STANDARD, seeds.baseline(suite), None).values()))
     return None if spread is None else f"The standard network, without local exits, reaches {percents(spread)}."
 
 

@@ -1,5 +1,7 @@
 """Flip and crop a whole batch at once, on the device, while it is gathered from the set in memory."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,60 +51,39 @@ class Batches:
         # The last, smaller batch is left out: its batch statistics would be noisy, and the next epoch shuffles anew.
         return len(self.labels) // self.batch_size
 
-    def epoch(self, number: int) -> "Epoch":
-        """Give the batches of one epoch."""
-        return Epoch(self, number)
+    def epoch(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Give one epoch's batches: float32 images `(B, C, H, W)` in [0, 1], stored channels last, and labels `(B,)`.
 
+        What is drawn at random for the whole epoch goes to the device at its start: a copy at each step would make the
+        device wait for the host.
+        """
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        device, size = self.labels.device, self.batch_size
+        order = torch.randperm(len(self.labels), generator=generator).to(device)
+        drawn, flips = [], []
+        for _ in range(len(self) if self.crop or self.flip else 0):
+            drawn.append(torch.randint(2 * self.crop + 1, (2, size, 1), generator=generator))
+            if self.flip:
+                flips.append(torch.rand(size, 1, generator=generator) < 0.5)
+        corners = torch.cat(drawn, dim=1).to(device) if drawn else None
+        mirrored = torch.cat(flips).to(device) if flips else None
+        for start in range(self.workers.rank * self.part, len(self) * size, size):
+            part = slice(start, start + self.part)
+            rows = order[part]
+            if corners is None:
+                window = self.pixels[rows]
+            else:
+                window = self._window(rows, corners[:, part], None if mirrored is None else mirrored[part])
+            yield window.permute(0, 3, 1, 2).float().div_(255), self.labels[rows]
 
-class Epoch:
-    """The batches of one epoch: float32 images `(B, C, H, W)` in [0, 1], stored channels last, and labels `(B,)`.
-
-    What is drawn at random for the whole epoch goes to the device at its start: a copy at each step would make the
-    device wait for the host.
-    """
-
-    def __init__(self, batches: Batches, number: int) -> None:
-        self.batches = batches
-        self.generator = torch.Generator().manual_seed(batches.seed * 1_000_003 + number)
-
-    def __iter__(self) -> "Epoch":
-        batches, size = self.batches, self.batches.batch_size
-        device = batches.labels.device
-        self.order = torch.randperm(len(batches.labels), generator=self.generator).to(device)
-        if batches.crop or batches.flip:
-            corners, mirrored = [], []
-            for _ in range(len(batches)):
-                corners.append(torch.randint(2 * batches.crop + 1, (2, size, 1), generator=self.generator))
-                if batches.flip:
-                    mirrored.append(torch.rand(size, 1, generator=self.generator) < 0.5)
-            self.corners = torch.cat(corners, dim=1).to(device)
-            self.mirrored = torch.cat(mirrored).to(device) if batches.flip else None
-        self.step = 0
-        return self
-
-    def __next__(self) -> tuple[Tensor, Tensor]:
-        batches, size = self.batches, self.batches.batch_size
-        if self.step == len(batches):
-            raise StopIteration
-        first = self.step * size + batches.workers.rank * batches.part
-        part = slice(first, first + batches.part)
-        self.step += 1
-        rows = self.order[part]
-        return self._images(rows, part), batches.labels[rows]
-
-    def _images(self, rows: Tensor, part: slice) -> Tensor:
-        batches, (height, width) = self.batches, self.batches.size
-        if not batches.crop and not batches.flip:
-            window = batches.pixels[rows]
-        else:
-            top, left = self.corners[:, part]
-            across = torch.arange(width, device=rows.device).repeat(len(rows), 1)
-            if self.mirrored is not None:
-                across = torch.where(self.mirrored[part], width - 1 - across, across)
-            padded_height, padded_width, channels = batches.pixels.shape[1:]
-            lines = rows[:, None] * padded_height + torch.arange(height, device=rows.device) + top
-            places = lines[:, :, None] * padded_width + (across + left)[:, None, :]
-            # One number a pixel: on a CPU this takes a third of the time of an index by row, line and column.
-            pixels = batches.pixels.view(-1, channels).index_select(0, places.view(-1))
-            window = pixels.view(len(rows), height, width, channels)
-        return window.permute(0, 3, 1, 2).float().div_(255)
+    def _window(self, rows: Tensor, corners: Tensor, mirrored: Tensor | None) -> Tensor:
+        (top, left), (height, width) = corners, self.size
+        across = torch.arange(width, device=rows.device).repeat(len(rows), 1)
+        if mirrored is not None:
+            across = torch.where(mirrored, width - 1 - across, across)
+        padded_height, padded_width, channels = self.pixels.shape[1:]
+        lines = rows[:, None] * padded_height + torch.arange(height, device=rows.device) + top
+        places = lines[:, :, None] * padded_width + (across + left)[:, None, :]
+        # One number a pixel: on a CPU this takes a third of the time of an index by row, line and column.
+        pixels = self.pixels.view(-1, channels).index_select(0, places.view(-1))
+        return pixels.view(len(rows), height, width, channels)

@@ -88,23 +88,14 @@ def train(
             raise TrainingError(f"{out}: holds a run already. Go on with it by --resume, or choose another folder.")
         if not (out / STATE).exists():
             return _finished(run, out)
-
     with _threads(threads):
-        return _train(run, splits, out, observers, target, team, key)
+        return _train(run, out, observers, Trainer(run, splits, target, team), key)
 
 
-def _train(
-    run: Run,
-    splits: Splits,
-    out: Path,
-    observers: Sequence[Observer],
-    target: torch.device,
-    team: Workers,
-    key: str,
-) -> Checkpoint:
-    trainer = Trainer(run, splits, target, team)
+def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer", key: str) -> Checkpoint:
+    team, target = trainer.team, trainer.device
     if (out / STATE).exists():
-        trainer.load_state(out / STATE, key)
+        load_state(out / STATE, key, trainer)
     team.wait()  # nobody writes before all have read
     if team.rank:
         while trainer.epochs_done < run.recipe.epochs:
@@ -113,19 +104,18 @@ def _train(
         return Checkpoint.open(out, run.families)
     out.mkdir(parents=True, exist_ok=True)
     board = TensorBoardLog(out, trainer.epochs_done)
-    logs: list[Observer] = [JsonLog(out / LOG, trainer.epochs_done), board]
+    log = JsonLog(out / LOG, trainer.epochs_done)
     try:
         while trainer.epochs_done < run.recipe.epochs:
-            record = trainer.epoch([*logs, *observers])
-            for log in logs:  # before the state: what is logged and not kept is taken out on resuming, not the reverse
-                log.epoch(record)
-            trainer.save_state(out / STATE, key)
+            record = trainer.epoch(observers)
+            log.epoch(record)  # before the state: what is logged and not kept is taken out on resuming, not the reverse
+            board.epoch(record)
+            save_state(out / STATE, key, trainer)
             for observer in observers:
                 observer.epoch(record)
     finally:
         board.close()
-    weights = trainer.weights()
-    accuracy = accuracies(trainer.net, splits.validation, trainer.autocast)
+    weights: bytes = safetensors.torch.save(plain(trainer.net.state_dict()))
     card = ModelCard(
         architecture=run.architecture,
         recipe=run.recipe.model_dump(mode="json"),
@@ -135,7 +125,7 @@ def _train(
         hardware=processor() if target.type == "cpu" else torch.cuda.get_device_name(target),
         epochs=run.recipe.epochs,
         seconds=round(trainer.seconds, 3),
-        validation_accuracy=accuracy,
+        validation_accuracy=accuracies(trainer.net, trainer.splits.validation, trainer.autocast),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
     write_checkpoint(out, card, weights)
@@ -243,19 +233,6 @@ class Trainer:
             seconds=round(seconds, 3),
             images_per_second=round(steps * self.batches.batch_size / seconds, 1),
         )
-
-    def weights(self) -> bytes:
-        """Weights and buffers as a safetensors file's bytes."""
-        content: bytes = safetensors.torch.save(plain(self.net.state_dict()))
-        return content
-
-    def save_state(self, path: Path, key: str) -> None:
-        """Write all that is needed to go on after this epoch."""
-        save_state(path, key, self.net, self.optimizer, self.parameters, epochs=self.epochs_done, seconds=self.seconds)
-
-    def load_state(self, path: Path, key: str) -> None:
-        """Go back to where a state was written."""
-        self.epochs_done, self.seconds = load_state(path, key, self.net, self.optimizer, self.parameters)
 
 
 def sgd(net: ExitNet, recipe: Recipe, *, fused: bool) -> tuple[torch.optim.SGD, list[nn.Parameter]]:

@@ -3,8 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from rich import get_console
 from rich.console import Console, RenderableType
@@ -52,9 +51,6 @@ class JsonLog:
                 kept.append(line)
         write_bytes(path, "".join(line + "\n" for line in kept).encode())
 
-    def step(self, done: int, total: int, loss: float) -> None:
-        """Keep nothing of single steps."""
-
     def epoch(self, record: EpochRecord) -> None:
         """Append the record."""
         with self.path.open("a") as file:
@@ -75,9 +71,6 @@ class TensorBoardLog:
             filename_suffix=f".from-epoch-{keep_epochs + 1:05d}",
         )
 
-    def step(self, done: int, total: int, loss: float) -> None:
-        """Keep nothing of single steps."""
-
     def epoch(self, record: EpochRecord) -> None:
         """Write the record as scalars over epochs."""
         self.writer.add_scalar("train/loss", record.loss, record.epoch)
@@ -92,23 +85,14 @@ class TensorBoardLog:
         self.writer.close()
 
 
-class _TwoLines(Progress):
-    """A bar, and under it what would make its line too long for a terminal of 80 columns."""
-
-    below = ""
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        yield from super().get_renderables()
-        if self.below:
-            yield Text(self.below)
-
-
-class ProgressBar:
+class ProgressBar(Progress):
     """A bar with loss and time left, below it every exit's validation accuracy; of the first process alone."""
+
+    below = ""  # what would make the bar's line too long for a terminal of 80 columns
 
     def __init__(self, title: str, console: Console | None = None) -> None:
         console = console or get_console()
-        self.progress = _TwoLines(
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
@@ -118,27 +102,23 @@ class ProgressBar:
             refresh_per_second=4,
             disable=not (first() and console.is_terminal),
         )
-        self.title = title
-        self.task = self.progress.add_task(title, total=None, state="")
+        self.title, self.task = title, self.add_task(title, total=None, state="")
 
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bar, and the line under it."""
+        yield from super().get_renderables()
+        if self.below:
+            yield Text(self.below)
 
     def step(self, done: int, total: int, loss: float) -> None:
         """Move the bar."""
-        self.progress.update(self.task, completed=done, total=total, state=f"loss {loss:.3f}")
+        self.update(self.task, completed=done, total=total, state=f"loss {loss:.3f}")
 
     def epoch(self, record: EpochRecord) -> None:
         """Show the new accuracies; where there is no terminal to draw on, print a line instead."""
         shown = " ".join(f"{exit_}:{100 * value:.1f}" for exit_, value in record.validation_accuracy.items())
-        self.progress.below = f"exits %  {shown}"
-        if self.progress.disable:
+        self.below = f"exits %  {shown}"
+        if self.disable:
             print(
                 f"{self.title} epoch {record.epoch}/{record.of} loss {record.loss:.3f}  exits % {shown} "
                 f"{record.images_per_second:.0f} images/s",
