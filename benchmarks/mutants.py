@@ -135,7 +135,7 @@ class Bench:
                 code = self._ended(self._fork(mutant, [self.items[test] for test in reached]))
                 if code != UNCHANGED:
                     return VERDICTS.get(code, "killed")
-            tests = reached or self.there(TESTS[self.room] + WHOLE[self.room])
+            tests = self.there(TESTS[self.room] + (() if reached else WHOLE[self.room]))
             command = [sys.executable, "-m", "pytest", *PYTEST, *tests]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]

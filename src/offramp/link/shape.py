@@ -96,12 +96,8 @@ class LinkShape(Frozen):
 
     def __str__(self) -> str:
         name = next((name for name, preset in PRESETS.items() if preset == self), None)
-        said = []
-        if self.up == self.down:
-            said += [_rate(self.up)] if self.up is not None else []
-        else:
-            said += [f"{_rate(self.up)} up"] if self.up is not None else []
-            said += [f"{_rate(self.down)} down"] if self.down is not None else []
+        rates = {"": self.up} if self.up == self.down else {" up": self.up, " down": self.down}
+        said = [_rate(bits) + way for way, bits in rates.items() if bits is not None]
         said += [_time(self.delay)] if self.delay else []
         said += [f"jitter {_time(self.jitter)}"] if self.jitter else []
         said += [f"loss {_plain(Decimal(repr(self.loss)) * 100)} %"] if self.loss else []
@@ -146,8 +142,7 @@ def _bits(rate: re.Match[str]) -> int:
     return int(Decimal(rate[1]) * RATES[rate[2]])
 
 
-def _rate(bits: int | None) -> str:
-    assert bits is not None
+def _rate(bits: int) -> str:
     unit, size = max((unit for unit in RATES.items() if unit[1] <= bits), key=lambda unit: unit[1])
     return f"{_plain(Decimal(bits) / size)} {unit.capitalize().replace('Kbit', 'kbit')}/s"
 

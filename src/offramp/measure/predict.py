@@ -71,7 +71,14 @@ def open_predictor(
             raise InputError(f"{path}: a checkpoint has no codec {codec}. Export it, and predict the bundle.")
         if runtime == "openvino" or precision not in ("auto", "fp32"):
             raise InputError(f"{path}: a checkpoint runs on torch in fp32. Export it, and predict the bundle.")
-        return _of_checkpoint(path)
+        try:
+            from offramp.models.checkpoint import Checkpoint
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{path}: a checkpoint runs on torch. Install it with: pip install 'offramp[train]', or predict its "
+                "bundle."
+            ) from error
+        return of_checkpoint(Checkpoint.open(path), "cpu")
     raise ArtifactMissingError(
         f"{path}: neither a checkpoint (model.json) nor a bundle ({MANIFEST}). "
         "Write one with: offramp train, then offramp export"
@@ -113,16 +120,6 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engin
         precision=engine.precision,
     )
     return Predictor(about, manifest.preprocessing.shape, manifest.origin.seed, run)
-
-
-def _of_checkpoint(path: Path) -> Predictor:
-    try:
-        from offramp.models.checkpoint import Checkpoint
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{path}: a checkpoint runs on torch. Install it with: pip install 'offramp[train]', or predict its bundle."
-        ) from error
-    return of_checkpoint(Checkpoint.open(path), "cpu")
 
 
 def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predictor:
