@@ -33,16 +33,8 @@ def cores() -> int:
 def commit() -> str:
     """Give the commit this program runs from, with `+` where files differ from it; `unknown` outside a checkout."""
     root = Path(__file__).parents[2]
-    git = [
-        "git",
-        "-C",
-        str(root),
-        "describe",
-        "--always",
-        "--exclude=*",
-        "--abbrev=12",
-        "--dirty=+",
-    ]  # whatever its tags
+    # The name is the commit's own, whatever its tags.
+    git = ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     if not (root / ".git").exists():
         return "unknown"
     try:

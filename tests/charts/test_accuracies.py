@@ -5,7 +5,7 @@ import pytest
 from offramp.charts.accuracies import Learning, Marks, Reached, over_all_samples, while_training
 from panels import bars, lines
 
-PUBLISHED = [Marks({2: 72.0}, "sem", "stated", "*", -0.2), Marks({1: 88.0, 2: 88.0}, "mem", "stated, last", "_")]
+PUBLISHED = [Marks({2: 72.0}, "sem", "stated", "*", -0.2), Marks({1: 55.0, 2: 55.0}, "mem", "stated, last", "_")]
 
 
 def reached(width: float) -> list[Reached]:
@@ -35,7 +35,7 @@ def test_local_exits_are_bars_and_last_exits_lines_from_a_round_number_below_the
     assert bars(panel) == {"one, local": {0.8: 70.0, 1.8: 74.0}, "_many": {1.2: 66.0}}
     drawn = lines(panel)
     assert (drawn["one"], drawn["many"]) == (([1.0, 2.0], [88.0, 87.0]), ([1.0, 2.0], [85.0, 85.0]))
-    assert (drawn["stated"], drawn["stated, last"]) == (([1.8], [72.0]), ([1.0, 2.0], [88.0, 88.0]))
+    assert (drawn["stated"], drawn["stated, last"]) == (([1.8], [72.0]), ([1.0, 2.0], [55.0, 55.0]))
     assert [segment.tolist() for segment in panel.collections[0].get_segments()] == [[[1.2, 65.5], [1.2, 67.0]]]
     assert (panel.get_title(loc="left"), panel.get_ylim()) == ("accuracy; the axis starts at 60", (60.0, 100.0))
 

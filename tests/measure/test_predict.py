@@ -68,8 +68,8 @@ def test_a_folder_is_opened_as_what_it_is(checkpoint: Checkpoint, bundle: Bundle
     """Both give the shape and the seed that the data must be loaded with."""
     for path, kind in ((checkpoint.path, "checkpoint"), (bundle.path, "bundle")):
         predictor = open_predictor(path)
-        assert predictor.source.startswith(f"{kind}:")
-        assert (predictor.shape, predictor.seed, predictor.exits) == ((1, 16, 16), 0, tuple(range(1, 10)))
+        assert predictor.about.source.startswith(f"{kind}:")
+        assert (predictor.shape, predictor.seed, predictor.about.exits) == ((1, 16, 16), 0, tuple(range(1, 10)))
 
 
 @pytest.mark.parametrize("codec", CODECS)

@@ -62,20 +62,31 @@ def test_an_exit_that_makes_most_of_the_difference_is_named(look: Look) -> None:
     ) in finding(view)
 
 
-def test_latencies_that_equal_work_cannot_tell_apart_are_counted(look: Look) -> None:
-    """SEM and MEM compute the same up to an exit: what is between their edge latencies there is the machine's noise."""
-    whole = look().reproduction
+def with_edge_of_mem_5(view: View, latency: Latency | None) -> View:
+    """With another edge latency of MEM at exit 5 and T = 0.3, or none."""
     rows = []
-    for row in whole.rows:
+    for row in view.reproduction.rows:
         (repeat,) = row.repeats
         if (row.setup.model, row.setup.place, row.setup.plan.threshold) == ("mem", 5, 0.3):
-            slow = repeat.latency_ms | {"edge": Latency(mean=9, p50=9, p95=9, p99=9)}
-            repeat = repeat.model_copy(update={"latency_ms": slow})
+            others = {over: known for over, known in repeat.latency_ms.items() if over != "edge"}
+            latencies = others | ({} if latency is None else {"edge": latency})
+            repeat = repeat.model_copy(update={"latency_ms": latencies})
         rows.append(row.model_copy(update={"repeats": (repeat,)}))
-    noisy = View.of(whole.model_copy(update={"rows": tuple(rows)}))
+    return View.of(view.reproduction.model_copy(update={"rows": tuple(rows)}))
+
+
+def test_latencies_that_equal_work_cannot_tell_apart_are_counted(look: Look) -> None:
+    """SEM and MEM compute the same up to an exit: what is between their edge latencies there is the machine's noise."""
+    noisy = with_edge_of_mem_5(look(), Latency(mean=9, p50=9, p95=9, p99=9))
     assert noise(noisy) == pytest.approx(9 / (1.0 + 0.21 * 5.3) - 1)
     assert finding(noisy).endswith("; 15 of the 15 others are within the noise of 326 %.")
     assert noise(look(mem=())) is None
+
+
+def test_an_exit_where_one_answered_nobody_tells_no_noise(look: Look) -> None:
+    """The other exits do."""
+    assert noise(with_edge_of_mem_5(look(), None)) == noise(look())
+    assert noise(with_edge_of_mem_5(look(mem=(5,), sems=(5,)), None)) is None
 
 
 def test_without_a_mem_only_latency_is_told(look: Look) -> None:

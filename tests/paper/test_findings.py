@@ -119,3 +119,12 @@ def test_tiers_that_answered_nothing_are_left_out(reproduction: Reproduction) ->
     )
     (first,) = [c for c in found.comparisons if c.where == "T = 0.1, first and last exit"]
     assert first.found == "SEM-7 89.50 %, SEM-1 80.50 %"
+
+
+def test_what_all_samples_say_is_compared_exit_by_exit(reproduction: Reproduction) -> None:
+    """A SEM with the MEM at the next exit; and from exit 6 on, with the MEM's last."""
+    later = named(reproduction, "A SEM is more accurate than the MEM one exit later").comparisons
+    assert [c.where for c in later] == [f"exits {k} and {k + 1}" for k in range(1, 8)]
+    assert later[2].found == "SEM exit 3 76.00 %, MEM exit 4 73.00 %"
+    last = named(reproduction, "From exit 6 on, a SEM's local exit is more accurate than the MEM's last").comparisons
+    assert [c.found for c in last] == [f"SEM exit {k} {70 + 2 * k}.00 %, MEM's last 78.00 %" for k in (6, 7, 8)]

@@ -1,6 +1,6 @@
 """A trained network as reports know it: what it costs, and what came of its training."""
 
-from typing import Self
+from typing import Any, Self
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.document import Frozen
@@ -26,15 +26,8 @@ class ModelResult(Frozen):
     training_seconds: float
 
     @classmethod
-    def of(
-        cls,
-        bundle: Bundle,
-        *,
-        test_accuracy: dict[int, float],
-        training: tuple[TrainingPoint, ...],
-        training_seconds: float,
-    ) -> Self:
-        """A network as its bundle describes it, and what came of its training."""
+    def of(cls, bundle: Bundle, **training: Any) -> Self:
+        """A network as its bundle describes it, and the fields that say what came of its `training`."""
         manifest = bundle.manifest
         return cls(
             model=manifest.model,
@@ -42,7 +35,5 @@ class ModelResult(Frozen):
             exits=manifest.exits,
             macs={k: manifest.macs(k) for k in manifest.exits},
             feature_bytes={k: manifest.stages[k - 1].bytes_fp32 for k in manifest.exits},
-            test_accuracy=test_accuracy,
-            training=training,
-            training_seconds=training_seconds,
+            **training,
         )

@@ -167,23 +167,14 @@ class Plan(Document):
         )
 
     @classmethod
-    def at_last_local_exit(
-        cls,
-        manifest: Manifest,
-        threshold: float,
-        score: str = "entropy",
-        *,
-        codec: str = "fp32",
-        drop_threshold: float | None = None,
-    ) -> Self:
+    def at_last_local_exit(cls, manifest: Manifest, threshold: float, score: str = "entropy", **part: Any) -> Self:
         """Make the plan that a threshold alone means for a network: its last local exit is active, and it is cut there.
 
-        A network without a local exit answers everything at its end.
+        A network without a local exit answers everything at its end. `part` is the codec and the drop threshold.
         """
-        local = manifest.exits[:-1]
-        if not local:
-            return cls.checked(active=(), cut=manifest.last, codec=codec, score=score)
-        return cls.of(local[-1], threshold, score, codec=codec, drop_threshold=drop_threshold)
+        if local := manifest.exits[:-1]:
+            return cls.of(local[-1], threshold, score, **part)
+        return cls.checked(active=(), cut=manifest.last, score=score, **part | {"drop_threshold": None})
 
     @classmethod
     def checked(cls, *, score: str = "entropy", **part: object) -> Self:
@@ -196,8 +187,7 @@ class Plan(Document):
             return cls.model_validate({"score": score, "tiers": tiers})
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][-1]) if first["loc"] else "plan"
-            name = "plan" if name in TIER_NAMES else name
+            name = str(first["loc"][-1]) if first["loc"] and first["loc"][-1] not in TIER_NAMES else "plan"
             if name in ("threshold", "drop_threshold"):
                 raise InputError(
                     f"{name.replace('_', ' ')} {first['input']!r}: expected a number in [0, 1]. A sample leaves "

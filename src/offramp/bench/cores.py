@@ -41,7 +41,12 @@ def limited(pid: int, cores: float) -> Iterator[LimitedBy]:
     """
     if not cores >= LEAST:
         raise InputError(f"cores {cores}: expected a share of {LEAST:g} or more, like 0.5.")
-    _signal(pid, 0)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError as error:
+        raise InputError(f"process {pid}: not running. Name one that is.") from error
+    except PermissionError as error:
+        raise InputError(f"process {pid}: another user's. Name one of yours.") from error
     if cores > 1:
         yield LimitedBy("nothing", f"{cores:g} cores are asked for")
         return
@@ -149,12 +154,3 @@ def _take_turns(pid: int, cores: float, done: threading.Event) -> None:
             os.kill(pid, signal.SIGCONT)
     except OSError:  # it has ended: nothing is left to hold back
         return
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError as error:
-        raise InputError(f"process {pid}: not running. Name one that is.") from error
-    except PermissionError as error:
-        raise InputError(f"process {pid}: another user's. Name one of yours.") from error

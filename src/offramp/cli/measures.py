@@ -5,7 +5,7 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,8 +16,14 @@ from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, Runti
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from offramp.artifacts.measurement import Measurement
     from offramp.artifacts.outcome import Outcome
+    from offramp.artifacts.scenario import Scenario
+    from offramp.bench.drive import Drive
+    from offramp.client.client import Client
+    from offramp.data.image_set import ImageSet
     from offramp.exits.agreement import Agreement
 
 
@@ -39,9 +45,10 @@ def predict(
     predictor = open_predictor(source, cut, codec_of(codec), runtime, precision)
     predictions = predictor.predict(load(data, predictor.shape, seed=predictor.seed).part(split), split)
     predictions.write(out)
+    about = predictor.about
     print(
-        f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, predictor.exits))}, "
-        f"{predictor.runtime} {predictor.precision}"
+        f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, about.exits))}, "
+        f"{about.runtime} {about.precision}"
     )
 
 
@@ -117,16 +124,7 @@ def bench(
     sample_seed: Annotated[int | None, typer.Option(help="Of the samples' order.")] = None,
 ) -> None:
     """Send a set to an edge, as the paper's test node or by a scenario; print accuracy and latency as one document."""
-    from offramp.artifacts.measurement import Conditions
-    from offramp.artifacts.predictions import Predictions
-    from offramp.artifacts.preprocessing import Preprocessing
-    from offramp.bench.check import check as hold_against
-    from offramp.bench.drive import drive, measurement
     from offramp.bench.scenario import scenario as scenario_of
-    from offramp.bench.table import Line, measurements_table
-    from offramp.client.client import Client
-    from offramp.data.load import load
-    from offramp.machine import here
 
     said = partial(
         scenario_of, scenario, batch_size=batch_size, clients=clients, rate=rate, count=count, percentile=percentile,
@@ -134,17 +132,38 @@ def bench(
         schedule_seed=schedule_seed, sample_seed=sample_seed, direct=direct is not None,
     )  # fmt: skip
     said(1)  # what does not fit is said before anybody is asked
+    asked = {"exit_": exit_, "threshold": threshold}
+    if not _measure((edge, direct, model), (data, split, seed), said, asked, check, link, out):
+        raise typer.Exit(1)
+
+
+def _measure(
+    nodes: tuple[str, str | None, str | None],
+    test: tuple[str, str, int],
+    said: "Callable[[int], Scenario]",
+    asked: dict[str, Any],
+    check: Path | None,
+    link: str,
+    out: Path | None,
+) -> bool:
+    """Drive an edge, print what came of it, and say whether it is within its bound and as predicted."""
+    from offramp.artifacts.measurement import Conditions
+    from offramp.artifacts.predictions import Predictions
+    from offramp.bench.check import check as hold_against
+    from offramp.bench.drive import measurement
+    from offramp.bench.table import Line, measurements_table
+    from offramp.client.client import Client
+    from offramp.data.load import load
+    from offramp.machine import here
+
     predictions = None if check is None else Predictions.read(check)
-    with Client(edge, direct, model) as client:
+    data, split, seed = test
+    with Client(*nodes) as client:
         served = client.served
-        plan = served.plan.but(exit_=exit_, threshold=threshold)
-        asked = {"exit": exit_, "threshold": threshold}
-        options = {name: value for name, value in asked.items() if value is not None}
+        plan = served.plan.but(**asked)
         images = load(data, served.shape, seed=seed).part(split)
-        channels, height, width = served.shape
-        pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
         by = said(len(images))
-        driven = drive(client.edge, pixels, by=by, options=options, version=served.bundle, direct=client.cloud)
+        driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in asked.items()})
     precision = served.engine.precision
     conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
@@ -160,8 +179,17 @@ def bench(
             rows=driven.rows,
         )  # fmt: skip
         good = _says_held(agreement, check) and good
-    if not good:
-        raise typer.Exit(1)
+    return good
+
+
+def _driven(client: "Client", images: "ImageSet", by: "Scenario", asked: dict[str, Any]) -> "Drive":
+    from offramp.artifacts.preprocessing import Preprocessing
+    from offramp.bench.drive import drive
+
+    options = {name: value for name, value in asked.items() if value is not None}
+    channels, height, width = client.served.shape
+    pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
+    return drive(client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud)
 
 
 def _milliseconds(what: str, text: str | None, unit: float = 1.0) -> float | None:

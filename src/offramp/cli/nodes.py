@@ -23,6 +23,7 @@ from offramp.errors import InputError
 
 if TYPE_CHECKING:
     from offramp.artifacts.plan import Plan
+    from offramp.link.shape import LinkShape
     from offramp.nodes.settings import AtLastExit
 
 
@@ -103,22 +104,16 @@ def serve_edge(
     precision: PrecisionName = "auto",
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
-    from offramp.link.shape import LinkShape
     from offramp.nodes.process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings
 
-    shape = None if link is None else LinkShape.parse(link)
-    if shape is not None and cloud is None:
-        raise InputError(
-            f"link {str(shape)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
-        )
     settings = EdgeSettings(
         bundles=_bundles(bundle),
         plan=_plan(plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
-        link=shape,
+        link=_link(link, cloud),
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),
@@ -161,6 +156,18 @@ def _bundles(folders: list[Path]) -> tuple[str, ...]:
     from offramp.artifacts.suite import bundles_in
 
     return tuple(str(bundle) for folder in folders for bundle in bundles_in(folder))
+
+
+def _link(text: str | None, cloud: str | None) -> "LinkShape | None":
+    """The shape of the link to a cloud, which there has to be."""
+    from offramp.link.shape import LinkShape
+
+    shape = None if text is None else LinkShape.parse(text)
+    if shape is not None and cloud is None:
+        raise InputError(
+            f"link {str(shape)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
+        )
+    return shape
 
 
 def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:

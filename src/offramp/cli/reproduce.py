@@ -67,8 +67,6 @@ def reproduce(
     ] = False,
 ) -> None:
     """Measure the paper's whole evaluation on running nodes, and write the report."""
-    from offramp.artifacts.suite import open_suite
-    from offramp.paper.networks import networks
     from offramp.paper.run import Settings
     from offramp.paper.setups import SECTIONS
 
@@ -80,8 +78,7 @@ def reproduce(
         folder = out / "suite"
         _train_digits(folder)
     if prepare:
-        ready = networks(folder, open_suite(folder), seed=seed, data=data)
-        console.print(f"{folder}: {len(ready)} bundles ready: {', '.join(ready)}", highlight=False)
+        _prepare(folder, seed, data)
         return
     wanted = SECTIONS if sections == "all" else tuple(name.strip() for name in sections.split(","))
     settings = Settings(
@@ -99,6 +96,14 @@ def reproduce(
         cloud=cloud,
     )
     _measure(settings)
+
+
+def _prepare(folder: Path, seed: int | None, data: str | None) -> None:
+    from offramp.artifacts.suite import open_suite
+    from offramp.paper.networks import networks
+
+    ready = networks(folder, open_suite(folder), seed=seed, data=data)
+    console.print(f"{folder}: {len(ready)} bundles ready: {', '.join(ready)}", highlight=False)
 
 
 def _measure(settings: "Settings", *, table: bool = False) -> None:

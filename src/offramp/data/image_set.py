@@ -1,7 +1,7 @@
 """An image set in memory, and its splits."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from offramp.errors import DataError, InputError
 
 SplitName = Literal["train", "validation", "calibration", "test"]
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "calibration", "test")
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 
 @dataclass(frozen=True)

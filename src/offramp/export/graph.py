@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,38 +37,20 @@ def to_onnx(net: ExitNet, shape: tuple[int, int, int], exporter: Exporter = "tor
     The older exporter is the default: 0.25 s where the newer takes 4.8 s on the nine-block network, with the same
     outputs to 1e-7. When torch drops it, `dynamo` is ready.
     """
-    example = torch.zeros(2, *shape)
-    names = output_names(net)
-    buffer = io.BytesIO()
-    module = _Boundaries(net).eval()
+    module, names = _Boundaries(net).eval(), output_names(net)
+    example, buffer = (torch.zeros(2, *shape),), io.BytesIO()
+    also: dict[str, Any] = {"input_names": [IMAGE], "output_names": names, "opset_version": OPSET}
     with torch.no_grad(), warnings.catch_warnings():
         # Both exporters warn of torch's own deprecations at each use.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         if exporter == "torchscript":
             free = {name: {0: "batch"} for name in (IMAGE, *names)}
-            torch.onnx.export(
-                module,
-                (example,),
-                buffer,  # type: ignore[arg-type]  # the annotation forgot what the older exporter takes
-                input_names=[IMAGE],
-                output_names=names,
-                dynamic_axes=free,
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        else:
-            program = torch.onnx.export(
-                module,
-                (example,),
-                input_names=[IMAGE],
-                output_names=names,
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=OPSET,
-                dynamo=True,
-                verbose=False,
-            )
-            assert program is not None
-            graph: bytes = program.model_proto.SerializeToString()
-            return graph
-    return buffer.getvalue()
+            # The annotation forgot what the older exporter takes.
+            torch.onnx.export(module, example, buffer, dynamic_axes=free, dynamo=False, **also)  # type: ignore[arg-type]
+            return buffer.getvalue()
+        batch = ({0: torch.export.Dim("batch")},)
+        program = torch.onnx.export(module, example, dynamic_shapes=batch, dynamo=True, verbose=False, **also)
+        assert program is not None
+        graph: bytes = program.model_proto.SerializeToString()
+        return graph

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from offramp.artifacts.bundle import (
@@ -35,6 +36,7 @@ from offramp.runtime.onnx_span import OnnxSpan
 # in fp32 with sums in another order: 1e-6 is what is seen, 1e-4 is what is still no fault.
 TOLERANCE = 1e-4
 PARITY_SAMPLES = 64
+Array = npt.NDArray[np.float32]
 
 
 def export(
@@ -59,18 +61,36 @@ def export(
         raise ArtifactError(f"{out}: is a file, and a bundle is a folder. Choose an empty or a new one.")
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST).exists():
         raise ArtifactError(f"{out}: holds other files than a bundle. Choose an empty or a new folder.")
-    card, net = checkpoint.card, checkpoint.net
-    architecture = card.architecture
-    channels, height, width = architecture.shape
+    net, shape = checkpoint.net, checkpoint.card.architecture.shape
+    channels, height, width = shape
     preprocessing = Preprocessing(channels=channels, height=height, width=width)
     if not len(calibration):
         raise InputError("calibration: the parity gate needs at least one image to compare on.")
     calibration = calibration.rows(slice(SAMPLES))
     image = preprocessing.from_uint8(calibration.images)
-    graph = to_onnx(net, architecture.shape, exporter)
+    graph = to_onnx(net, shape, exporter)
     parity = check_parity(net, graph, image[:PARITY_SAMPLES], tolerance)
+    manifest = _manifest(checkpoint, preprocessing, graph, parity, image)
+    cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
+    manifest = manifest.model_copy(update={"cuts": cuts_measured})
+    if not int8:
+        return Bundle.write(out, manifest, graph)
+    graph_int8 = quantize(graph, image)
+    spec = measured(Bundle(out, manifest, graph, graph_int8), image, calibration.labels)
+    if not force_int8:
+        check_loss(spec, manifest.last)
+    files = manifest.files | {GRAPH_INT8: digest(graph_int8)}
+    return Bundle.write(out, manifest.model_copy(update={"files": files, "int8": spec}), graph, graph_int8)
+
+
+def _manifest(
+    checkpoint: Checkpoint, preprocessing: Preprocessing, graph: bytes, parity: Parity, image: Array
+) -> Manifest:
+    """Describe a network and its graph; what the codecs cost is not measured yet."""
+    card, net = checkpoint.card, checkpoint.net
+    architecture = card.architecture
     stages, heads = count(net, architecture.shape)
-    manifest = Manifest(
+    return Manifest(
         model=architecture.name,
         classes=architecture.classes,
         preprocessing=preprocessing,
@@ -91,21 +111,9 @@ def export(
         ),
         files={GRAPH: digest(graph)},
     )
-    cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
-    manifest = manifest.model_copy(update={"cuts": cuts_measured})
-    if not int8:
-        return Bundle.write(out, manifest, graph)
-    graph_int8 = quantize(graph, image)
-    spec = measured(Bundle(out, manifest, graph, graph_int8), image, calibration.labels)
-    if not force_int8:
-        check_loss(spec, manifest.last)
-    files = manifest.files | {GRAPH_INT8: digest(graph_int8)}
-    return Bundle.write(out, manifest.model_copy(update={"files": files, "int8": spec}), graph, graph_int8)
 
 
-def check_parity(
-    net: ExitNet, graph: bytes, image: np.ndarray[tuple[int, ...], np.dtype[np.float32]], tolerance: float
-) -> Parity:
+def check_parity(net: ExitNet, graph: bytes, image: Array, tolerance: float) -> Parity:
     """Compare the graph with the network at every boundary and exit; raise ParityError beyond the tolerance."""
     names = output_names(net)
     found = OnnxSpan(graph, (IMAGE,), {name: name for name in names}).run(image)

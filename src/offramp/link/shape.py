@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from offramp.artifacts.document import Frozen
 from offramp.errors import InputError
@@ -18,6 +18,7 @@ from offramp.errors import InputError
 LEAST_RATE, MOST_RATE = 1_000, 100_000_000_000  # bits/s
 MOST_TIME = 10.0  # seconds of delay, and of jitter
 MOST_LOSS = 0.5
+RANGES = {"rate": "1 kbit/s to 100 Gbit/s", "delay": "0 to 10 s", "jitter": "0 to 10 s", "loss": "0 to 50 %"}
 
 RATES = {"kbit": 10**3, "mbit": 10**6, "gbit": 10**9}  # bits/s
 TIMES = {"us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": Decimal(1)}  # seconds
@@ -81,16 +82,12 @@ class LinkShape(Frozen):
                 word = re.fullmatch(r"[a-z][\w-]*", parts)
                 raise _refusal(text, "no preset of that name" if word else f"cannot read {part!r} there")
         delay, jitter = (*times, 0.0, 0.0)[:2]
-        for what, got, least, most, said in (
-            ("rate", up, LEAST_RATE, MOST_RATE, "1 kbit/s to 100 Gbit/s"),
-            ("rate", down, LEAST_RATE, MOST_RATE, "1 kbit/s to 100 Gbit/s"),
-            ("delay", delay, 0, MOST_TIME, "0 to 10 s"),
-            ("jitter", jitter, 0, MOST_TIME, "0 to 10 s"),
-            ("loss", loss, 0, MOST_LOSS, "0 to 50 %"),
-        ):
-            if got is not None and not least <= got <= most:
-                raise InputError(f"link {text!r}: the {what} is out of range. Expected {said}.")
-        return cls(up=up, down=down, delay=delay, jitter=jitter, loss=loss or 0.0)
+        try:
+            return cls(up=up, down=down, delay=delay, jitter=jitter, loss=loss or 0.0)
+        except ValidationError as error:
+            what = str(error.errors()[0]["loc"][0])
+            what = what if what in RANGES else "rate"
+            raise InputError(f"link {text!r}: the {what} is out of range. Expected {RANGES[what]}.") from error
 
     @property
     def unshaped(self) -> bool:
@@ -99,12 +96,8 @@ class LinkShape(Frozen):
 
     def __str__(self) -> str:
         name = next((name for name, preset in PRESETS.items() if preset == self), None)
-        said = []
-        if self.up == self.down:
-            said += [_rate(self.up)] if self.up is not None else []
-        else:
-            said += [f"{_rate(self.up)} up"] if self.up is not None else []
-            said += [f"{_rate(self.down)} down"] if self.down is not None else []
+        rates = {"": self.up} if self.up == self.down else {" up": self.up, " down": self.down}
+        said = [_rate(bits) + way for way, bits in rates.items() if bits is not None]
         said += [_time(self.delay)] if self.delay else []
         said += [f"jitter {_time(self.jitter)}"] if self.jitter else []
         said += [f"loss {_plain(Decimal(repr(self.loss)) * 100)} %"] if self.loss else []
@@ -149,8 +142,7 @@ def _bits(rate: re.Match[str]) -> int:
     return int(Decimal(rate[1]) * RATES[rate[2]])
 
 
-def _rate(bits: int | None) -> str:
-    assert bits is not None
+def _rate(bits: int) -> str:
     unit, size = max((unit for unit in RATES.items() if unit[1] <= bits), key=lambda unit: unit[1])
     return f"{_plain(Decimal(bits) / size)} {unit.capitalize().replace('Kbit', 'kbit')}/s"
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
 from offramp.artifacts.codec import Codec, encode_image
-from offramp.artifacts.engine import PORTABLE, Engine, Precision
+from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
@@ -31,24 +31,18 @@ Pass = Callable[[npt.NDArray[np.float32]], dict[int, npt.NDArray[np.float32]]]
 class Predictor:
     """A checkpoint or a bundle, ready to classify batches at every exit."""
 
-    model: str
-    source: str
-    classes: tuple[str, ...]
-    exits: tuple[int, ...]
+    about: PredictionsHeader  # of what it will measure, but for the data and the split
     shape: tuple[int, int, int]  # of one image (C, H, W)
     seed: int  # of the training, and so of its splits
     run: Pass
-    cut: int = 0  # where the last exit's features crossed from one node to another, and how
-    codec: Codec = "fp32"
-    runtime: str = "onnxruntime"
-    precision: Precision = "fp32"
 
     def predict(self, images: ImageSet, split: str) -> Predictions:
         """Classify every image at every exit."""
-        if images.classes != self.classes:
+        classes, exits = self.about.classes, self.about.exits
+        if images.classes != classes:
             raise DataError(
                 f"{images.name}: its classes are {', '.join(images.classes[:5])}… ({len(images.classes)}), the model's "
-                f"{', '.join(self.classes[:5])}… ({len(self.classes)}). Expected the data that it was trained on."
+                f"{', '.join(classes[:5])}… ({len(classes)}). Expected the data that it was trained on."
             )
         channels, height, width = self.shape
         preprocessing = Preprocessing(channels=channels, height=height, width=width)
@@ -56,19 +50,8 @@ class Predictor:
             self.run(preprocessing.from_uint8(images.images[start : start + BATCH]))
             for start in range(0, len(images), BATCH)
         ]
-        header = PredictionsHeader(
-            model=self.model,
-            source=self.source,
-            data=images.name,
-            split=split,
-            classes=self.classes,
-            exits=self.exits,
-            cut=self.cut,
-            codec=self.codec,
-            runtime=self.runtime,
-            precision=self.precision,
-        )
-        logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in self.exits}
+        header = self.about.model_copy(update={"data": images.name, "split": split})
+        logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in exits}
         return Predictions(header, images.index, images.labels, logits)
 
 
@@ -88,7 +71,14 @@ def open_predictor(
             raise InputError(f"{path}: a checkpoint has no codec {codec}. Export it, and predict the bundle.")
         if runtime == "openvino" or precision not in ("auto", "fp32"):
             raise InputError(f"{path}: a checkpoint runs on torch in fp32. Export it, and predict the bundle.")
-        return _of_checkpoint(path)
+        try:
+            from offramp.models.checkpoint import Checkpoint
+        except ImportError as error:
+            raise MissingExtraError(
+                f"{path}: a checkpoint runs on torch. Install it with: pip install 'offramp[train]', or predict its "
+                "bundle."
+            ) from error
+        return of_checkpoint(Checkpoint.open(path), "cpu")
     raise ArtifactMissingError(
         f"{path}: neither a checkpoint (model.json) nor a bundle ({MANIFEST}). "
         "Write one with: offramp train, then offramp export"
@@ -117,29 +107,19 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engin
             outputs |= there.run(*sent)
         return {exit_: outputs[logits_name(exit_)] for exit_ in manifest.exits}
 
-    return Predictor(
-        manifest.model,
-        f"bundle:{bundle.id}",
-        manifest.classes,
-        manifest.exits,
-        manifest.preprocessing.shape,
-        manifest.origin.seed,
-        run,
-        cut,
-        codec,
-        engine.runtime,
-        engine.precision,
+    about = PredictionsHeader(
+        model=manifest.model,
+        source=f"bundle:{bundle.id}",
+        data="",
+        split="",
+        classes=manifest.classes,
+        exits=manifest.exits,
+        cut=cut,
+        codec=codec,
+        runtime=engine.runtime,
+        precision=engine.precision,
     )
-
-
-def _of_checkpoint(path: Path) -> Predictor:
-    try:
-        from offramp.models.checkpoint import Checkpoint
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{path}: a checkpoint runs on torch. Install it with: pip install 'offramp[train]', or predict its bundle."
-        ) from error
-    return of_checkpoint(Checkpoint.open(path), "cpu")
+    return Predictor(about, manifest.preprocessing.shape, manifest.origin.seed, run)
 
 
 def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predictor:
@@ -157,13 +137,13 @@ def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predic
             return {exit_: logits.cpu().numpy() for exit_, logits in net(torch.from_numpy(image).to(target)).items()}
 
     architecture = card.architecture
-    return Predictor(
-        architecture.name,
-        f"checkpoint:{card.weights_sha256}",
-        architecture.classes,
-        net.exits,
-        architecture.shape,
-        card.seed,
-        run,
+    about = PredictionsHeader(
+        model=architecture.name,
+        source=f"checkpoint:{card.weights_sha256}",
+        data="",
+        split="",
+        classes=architecture.classes,
+        exits=net.exits,
         runtime="torch",
     )
+    return Predictor(about, architecture.shape, card.seed, run)

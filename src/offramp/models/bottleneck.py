@@ -9,6 +9,8 @@ of it: the uint8 codec sends a byte a channel and place.
 import torch
 from torch import Tensor, nn
 
+from offramp.models.heads import convolved
+
 LEVELS = 255  # steps of the uint8 codec
 
 
@@ -31,13 +33,9 @@ class FakeQuantize(nn.Module):
 
 def squeeze(width: int, channels: int) -> list[nn.Module]:
     """From a stage's channels to the few that cross: what ends the stage before the cut."""
-    return [*_pointwise(width, channels), FakeQuantize()]
+    return [*convolved(width, channels, 1), FakeQuantize()]
 
 
 def expand(channels: int, width: int) -> list[nn.Module]:
     """And back: what begins the stage after the cut, and the head at it."""
-    return _pointwise(channels, width)
-
-
-def _pointwise(before: int, after: int) -> list[nn.Module]:
-    return [nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+    return convolved(channels, width, 1)

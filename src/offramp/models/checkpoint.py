@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Self
 import safetensors
 import safetensors.torch
 from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo
-from torch import Tensor
 
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError
@@ -77,7 +76,7 @@ class Checkpoint:
                 f"({len(content)} bytes). The file was changed or cut short: copy it again or train again."
             )
         net = build(card.architecture, families=families)
-        load_weights(net, _tensors(content, path / WEIGHTS), path / WEIGHTS)
+        _load_weights(net, content, path / WEIGHTS)
         return cls(path, card, net.eval())
 
 
@@ -88,17 +87,10 @@ def write_checkpoint(path: Path, card: ModelCard, weights: bytes) -> None:
     card.write(path / CARD)
 
 
-def _tensors(content: bytes, origin: Path) -> dict[str, Tensor]:
+def _load_weights(net: ExitNet, content: bytes, origin: Path) -> None:
     try:
-        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+        net.load_state_dict(safetensors.torch.load(content))
     except (safetensors.SafetensorError, ValueError) as error:
         raise ArtifactDamagedError(f"{origin}: not a safetensors file, or cut short ({error}).") from error
-    return tensors
-
-
-def load_weights(net: ExitNet, tensors: dict[str, Tensor], origin: Path) -> None:
-    """Put tensors into a network of the same architecture."""
-    try:
-        net.load_state_dict(tensors)
     except RuntimeError as error:
         raise ArtifactDamagedError(f"{origin}: does not fit the architecture of its {CARD}: {error}") from error

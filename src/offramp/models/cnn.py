@@ -1,24 +1,12 @@
 """The standard CNN of the paper's Figure 1, as stages and heads; with richer heads and bottlenecks where wanted."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from offramp.models.architecture import StandardCnn
 from offramp.models.bottleneck import expand, squeeze
 from offramp.models.exit_net import ExitNet, Standardize, Statistics, unit_statistics
-from offramp.models.heads import convolutional, pooled_linear
-
-
-def block(before: int, width: int) -> list[nn.Module]:
-    """Twice: 3x3 convolution, batch normalization, ReLU."""
-    layers: list[nn.Module] = []
-    for channels in (before, width):
-        layers += [
-            nn.Conv2d(channels, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(inplace=True),
-        ]
-    return layers
+from offramp.models.heads import convolutional, convolved, pooled_linear
 
 
 def standard_cnn(architecture: StandardCnn, statistics: Statistics | None = None, seed: int = 0) -> ExitNet:
@@ -32,7 +20,8 @@ def standard_cnn(architecture: StandardCnn, statistics: Statistics | None = None
     mean, std = statistics or unit_statistics(architecture.channels)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        stages = _blocks(architecture, mean, std)
+        stages = _blocks(architecture)
+        stages[0].insert(0, Standardize(mean, std))
         for boundary, channels in sorted(architecture.bottlenecks.items()):
             torch.manual_seed(seed * 1_000 + 100 + boundary)
             width = architecture.widths[boundary - 1]
@@ -45,30 +34,21 @@ def standard_cnn(architecture: StandardCnn, statistics: Statistics | None = None
     return ExitNet([nn.Sequential(*layers) for layers in stages], heads)
 
 
-def _blocks(architecture: StandardCnn, mean: Tensor, std: Tensor) -> list[list[nn.Module]]:
-    stages = []
-    before = architecture.channels
+def _blocks(architecture: StandardCnn) -> list[list[nn.Module]]:
+    """Each twice a 3x3 convolution, batch normalization, ReLU. All are made before any is drawn."""
+    stages, before = [], architecture.channels
     for index, width in enumerate(architecture.widths, start=1):
-        layers = block(before, width)
-        if index == 1:
-            layers.insert(0, Standardize(mean, std))
-        if index in architecture.pool_after:
-            layers.append(nn.AvgPool2d(2))
-        stages.append(layers)
+        pool = [nn.AvgPool2d(2)] if index in architecture.pool_after else []
+        stages.append([*convolved(before, width), *convolved(width, width), *pool])
         before = width
-    for layers in stages:
-        _drawn(layers)
-    return stages
+    return [_drawn(layers) for layers in stages]
 
 
 def _head(architecture: StandardCnn, exit_: int) -> nn.Sequential:
     """The last exit's head is the paper's always: what is before it has seen the whole network."""
     width, classes = architecture.widths[exit_ - 1], len(architecture.classes)
-    if architecture.head == "conv" and exit_ != architecture.last:
-        layers = convolutional(width, classes)
-        _drawn(layers)
-    else:
-        layers = pooled_linear(width, classes)
+    rich = architecture.head == "conv" and exit_ != architecture.last
+    layers = _drawn((convolutional if rich else pooled_linear)(width, classes))
     if exit_ in architecture.bottlenecks:
         layers = [*_drawn(expand(architecture.bottlenecks[exit_], width)), *layers]
     return nn.Sequential(*layers)

@@ -14,9 +14,10 @@ def convolutional(width: int, classes: int) -> list[nn.Module]:
     An average over a low stage's map keeps how often an edge occurs and not where: early exits starve on it. MSDNet
     (Huang et al., ICLR 2018, arXiv 1703.09844) puts two such convolutions into each classifier; this is one of them.
     """
-    return [
-        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(2 * width),
-        nn.ReLU(inplace=True),
-        *pooled_linear(2 * width, classes),
-    ]
+    return [*convolved(width, 2 * width, stride=2), *pooled_linear(2 * width, classes)]
+
+
+def convolved(before: int, width: int, size: int = 3, stride: int = 1) -> list[nn.Module]:
+    """A convolution that keeps the map's size at a stride of 1, batch normalization, ReLU."""
+    convolution = nn.Conv2d(before, width, size, stride, padding=size // 2, bias=False)
+    return [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]

@@ -81,17 +81,12 @@ class EdgeModel:
         if PLAN.isdisjoint(call.parameters):
             return None
         return self.edge.course.but(
-            exit_=_integer(call, "exit"),
+            exit_=call.number("exit", int),
             threshold=call.number("threshold", float),
-            cut=_integer(call, "cut"),
+            cut=call.number("cut", int),
             codec=call.text("codec"),
             drop_threshold=call.number("drop_threshold", float),
         )
-
-
-def _integer(call: Call, name: str) -> int | None:
-    value = call.number(name, int)
-    return None if value is None else int(value)
 
 
 def _landed(flight: Flight, answer: Future[Finished]) -> Result:

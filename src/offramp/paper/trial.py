@@ -15,6 +15,7 @@ from PIL import Image
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Latency
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive
@@ -59,8 +60,8 @@ class Trials:
                 nodes.edge,
                 images,
                 batch_size=batch_size,
-                version=self.networks[setup.model].bundle.id,
-                options=self._options(setup),
+                version=self._version(setup.model),
+                options=parameters(setup.plan, self._version(setup.cloud_model)),
                 direct=nodes.cloud if setup.reply == "direct" else None,
             )
         cloud_ms = 1000 * (nodes.cloud_seconds() - before)
@@ -74,18 +75,8 @@ class Trials:
             ),
         )
 
-    def _options(self, setup: Setup) -> Parameters:
-        """The plan as parameters of each request."""
-        plan = setup.plan
-        options = {
-            "cut": plan.cut,
-            "codec": plan.codec,
-            "exit": plan.exit if plan.active else NO_EXIT,
-            "threshold": plan.threshold if plan.active else None,
-            "drop_threshold": plan.drop_threshold,
-            "cloud_version": setup.cloud_model and self.networks[setup.cloud_model].bundle.id,
-        }
-        return {name: value for name, value in options.items() if value is not None}
+    def _version(self, model: str | None) -> str:
+        return "" if model is None else self.networks[model].bundle.id
 
     def _held(self, setup: Setup, driven: Drive) -> Agreed:
         """Compare answers where the offline evaluation says what they must be: of fp32, of one network."""
@@ -96,11 +87,24 @@ class Trials:
             driven.answers,
             self.test.rows(rows),
             self.predictions[setup.model].rows(rows),
-            bundle_id=self.networks[setup.model].bundle.id,
+            bundle_id=self._version(setup.model),
             plan=setup.plan,
         )
         differing = max(agreement.labels, agreement.exits, agreement.scores)
         return Agreed(compared=agreement.compared, differing=differing, ties=agreement.ties)
+
+
+def parameters(plan: Plan, cloud_version: str = "") -> Parameters:
+    """A plan as parameters of each request; `cloud_version` is the bundle that is asked in the cloud, if another."""
+    options = {
+        "cut": plan.cut,
+        "codec": plan.codec,
+        "exit": plan.exit if plan.active else NO_EXIT,
+        "threshold": plan.threshold if plan.active else None,
+        "drop_threshold": plan.drop_threshold,
+        "cloud_version": cloud_version or None,
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _as_cloud(driven: Drive, sent: int) -> Drive:

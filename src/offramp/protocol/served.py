@@ -4,12 +4,13 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy.typing as npt
 
 from offramp.errors import InputError
 
+Number = TypeVar("Number", int, float)
 Array = npt.NDArray[Any]
 Parameters = Mapping[str, bool | int | float | str]
 
@@ -71,7 +72,7 @@ class Call:
             raise InputError(f"parameter {name!r}: expected a string, got {value!r}.")
         return value
 
-    def number(self, name: str, kind: type[int] | type[float]) -> int | float | None:
+    def number(self, name: str, kind: type[Number]) -> Number | None:
         """A numeric parameter; numbers written as strings are numbers too. None where it was not sent."""
         value = self.parameters.get(name)
         if value is None:

@@ -50,12 +50,10 @@ def error_of(error: Any, peer: str) -> OfframpError:
     kind = next((kind for kind, status, _ in reversed(STATUS) if status == code), LinkError)
     if kind is OverloadedError and MESSAGE_BOUND in detail:  # later would not help: less at a time would
         kind = TooLargeError
-    if kind is MissingExtraError:  # the other node's, not ours
-        kind = LinkError
     if kind is UnreachableError:
         return UnreachableError(f"{peer} does not answer ({detail}). Start it, or check the address and the network.")
     if kind is DeadlineError:
         return DeadlineError(f"{peer} did not answer within the deadline ({detail}).")
-    if kind is LinkError:
+    if kind in (LinkError, MissingExtraError):  # the other node lacks the extra, not we
         return LinkError(f"{peer} failed with {code.name}: {detail}")
     return kind(f"{peer}: {detail}")

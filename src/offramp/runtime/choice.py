@@ -95,7 +95,10 @@ def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str =
             "pip install 'offramp[openvino]', or choose --runtime onnxruntime --precision fp32."
         )
     if asked_precision == "bf16":
-        _check_bf16()
+        from offramp.runtime.openvino_span import multiplies_bf16
+
+        if not multiplies_bf16():
+            raise InputError("precision bf16: this processor does not multiply in bf16. Choose --precision fp32.")
     matrix_units = asked_precision is None and installed and has_bf16_matrix_units()
     there = Engine("openvino", asked_precision or ("bf16" if matrix_units else "fp32"), threads)
     here = Engine("onnxruntime", asked_precision or "fp32", threads)
@@ -139,13 +142,6 @@ def has_bf16_matrix_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return "amx_bf16" in cpuinfo.read_text().split()
     except OSError:
         return False
-
-
-def _check_bf16() -> None:
-    from offramp.runtime.openvino_span import multiplies_bf16
-
-    if not multiplies_bf16():
-        raise InputError("precision bf16: this processor does not multiply in bf16. Choose --precision fp32.")
 
 
 def _known(value: str, names: tuple[Name, ...], what: str) -> Name | None:

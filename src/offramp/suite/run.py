@@ -171,15 +171,14 @@ def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions, thres
         head_macs={exit_: cost.macs for exit_, cost in heads.items()},
         feature_bytes={k: 4 * prod(stages[k].shape) for k in net.exits},
         test_accuracy={k: accuracy_at(predictions, k) or 0.0 for k in net.exits},
-        tiered=tuple(_tiered(predictions, k, threshold) for k in net.exits[:-1] for threshold in thresholds),
+        tiered=tuple(
+            Tiered(exit=k, threshold=t, outcome=evaluate(route(predictions, Plan.of(k, t)), predictions.labels))
+            for k in net.exits[:-1]
+            for t in thresholds
+        ),
         training=tuple(TrainingPoint(epoch=r.epoch, validation_accuracy=r.validation_accuracy) for r in records),
         seconds=card.seconds,
         images_per_second=statistics.median(record.images_per_second for record in records),
         hardware=card.hardware,
         commit=card.commit,
     )
-
-
-def _tiered(predictions: Predictions, exit_: int, threshold: float) -> Tiered:
-    outcome = evaluate(route(predictions, Plan.of(exit_, threshold)), predictions.labels)
-    return Tiered(exit=exit_, threshold=threshold, outcome=outcome)

@@ -95,7 +95,7 @@ def train(
 def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer", key: str) -> Checkpoint:
     team, target = trainer.team, trainer.device
     if (out / STATE).exists():
-        trainer.load_state(out / STATE, key)
+        load_state(out / STATE, key, trainer)
     team.wait()  # nobody writes before all have read
     if team.rank:
         while trainer.epochs_done < run.recipe.epochs:
@@ -110,7 +110,7 @@ def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer
             record = trainer.epoch(observers)
             log.epoch(record)  # before the state: what is logged and not kept is taken out on resuming, not the reverse
             board.epoch(record)
-            trainer.save_state(out / STATE, key)
+            save_state(out / STATE, key, trainer)
             for observer in observers:
                 observer.epoch(record)
     finally:
@@ -233,14 +233,6 @@ class Trainer:
             seconds=round(seconds, 3),
             images_per_second=round(steps * self.batches.batch_size / seconds, 1),
         )
-
-    def save_state(self, path: Path, key: str) -> None:
-        """Write all that is needed to go on after this epoch."""
-        save_state(path, key, self.net, self.optimizer, self.parameters, epochs=self.epochs_done, seconds=self.seconds)
-
-    def load_state(self, path: Path, key: str) -> None:
-        """Go back to where a state was written."""
-        self.epochs_done, self.seconds = load_state(path, key, self.net, self.optimizer, self.parameters)
 
 
 def sgd(net: ExitNet, recipe: Recipe, *, fused: bool) -> tuple[torch.optim.SGD, list[nn.Parameter]]:

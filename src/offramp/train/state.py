@@ -6,6 +6,7 @@ The order of samples, the augmentation and the regime follow from the epoch's nu
 import hashlib
 import json
 from pathlib import Path
+from typing import Protocol
 
 import safetensors
 import safetensors.torch
@@ -17,32 +18,31 @@ from offramp.errors import ArtifactDamagedError, TrainingError
 from offramp.models.exit_net import ExitNet
 
 
-def save_state(
-    path: Path,
-    key: str,
-    net: ExitNet,
-    optimizer: torch.optim.Optimizer,
-    parameters: list[nn.Parameter],
-    *,
-    epochs: int,
-    seconds: float,
-) -> None:
-    """Write the state after `epochs` of the run that `key` names. `parameters` fixes the order of the momenta."""
-    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    for position, parameter in enumerate(parameters):
-        momentum = optimizer.state[parameter].get("momentum_buffer")
+class Progress(Protocol):
+    """What a training has come to. `parameters` fixes the order of the momenta."""
+
+    net: ExitNet
+    optimizer: torch.optim.SGD
+    parameters: list[nn.Parameter]
+    epochs_done: int
+    seconds: float
+
+
+def save_state(path: Path, key: str, of: Progress) -> None:
+    """Write the state of the run that `key` names, after an epoch."""
+    tensors = {f"net.{name}": tensor for name, tensor in of.net.state_dict().items()}
+    for position, parameter in enumerate(of.parameters):
+        momentum = of.optimizer.state[parameter].get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum.{position}"] = momentum
     tensors = plain(tensors)
-    metadata = {"run": key, "epochs": str(epochs), "seconds": json.dumps(seconds)}
+    metadata = {"run": key, "epochs": str(of.epochs_done), "seconds": json.dumps(of.seconds)}
     metadata["sha256"] = _digest(tensors, metadata)
     write_bytes(path, safetensors.torch.save(tensors, metadata))
 
 
-def load_state(
-    path: Path, key: str, net: ExitNet, optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]
-) -> tuple[int, float]:
-    """Go back to where a state was written; give the epochs and the seconds behind it.
+def load_state(path: Path, key: str, of: Progress) -> None:
+    """Go back to where a state was written.
 
     Raises ArtifactDamagedError for a file that is not what was written, TrainingError for another run's.
     """
@@ -58,13 +58,13 @@ def load_state(
         )
     if metadata.pop("sha256", None) != _digest(tensors, metadata):
         raise ArtifactDamagedError(f"{path}: cannot be resumed from (it was changed). Remove it to start anew.")
-    net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
-    for position, parameter in enumerate(parameters):
+    of.net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
+    for position, parameter in enumerate(of.parameters):
         momentum = tensors.get(f"momentum.{position}")
         if momentum is not None:
             # The layout must be the parameter's own, or sums would round in another order.
-            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
-    return int(metadata["epochs"]), json.loads(metadata["seconds"])
+            of.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+    of.epochs_done, of.seconds = int(metadata["epochs"]), json.loads(metadata["seconds"])
 
 
 def plain(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

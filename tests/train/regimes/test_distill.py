@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from offramp.train.loss import joint_loss
 from offramp.train.regimes.distill import Distilled, Teacher, divergence
-from offramp.train.regimes.joint import Joint
+from offramp.train.regimes.joint import Joint, joint_loss
 
 LABELS = torch.tensor([0, 1, 2, 1, 0])
 

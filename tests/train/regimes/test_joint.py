@@ -2,8 +2,7 @@
 
 import torch
 
-from offramp.train.loss import joint_loss
-from offramp.train.regimes.joint import Joint
+from offramp.train.regimes.joint import Joint, joint_loss
 from offramp.train.regimes.regime import Phase
 
 

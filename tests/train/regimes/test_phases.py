@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from offramp.train.loss import joint_loss
-from offramp.train.regimes.joint import Joint
+from offramp.train.regimes.joint import Joint, joint_loss
 from offramp.train.regimes.phases import BackboneFirst
 from offramp.train.regimes.regime import Phase
 

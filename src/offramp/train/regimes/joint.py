@@ -2,11 +2,23 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from offramp.train.loss import joint_loss
 from offramp.train.regimes.balance import Balance, factors
 from offramp.train.regimes.regime import Phase
+
+
+def joint_loss(
+    logits: dict[int, Tensor], labels: Tensor, weights: dict[int, float], label_smoothing: float = 0.0
+) -> Tensor:
+    """Weighted sum over exits of the mean cross-entropy of `(N, classes)` logits: the paper's section 3.2."""
+    losses = [
+        weights[exit_] * F.cross_entropy(at_exit.float(), labels, label_smoothing=label_smoothing)
+        for exit_, at_exit in logits.items()
+    ]
+    return torch.stack(losses).sum()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from offramp.train.loss import joint_loss
+from offramp.train.regimes.joint import joint_loss
 
 WEIGHTS = st.dictionaries(st.integers(1, 9), st.floats(0, 10), min_size=1, max_size=9)
 
