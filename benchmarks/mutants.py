@@ -244,9 +244,11 @@ def main() -> None:
         def judge() -> None:
             for mutant in every:
                 key = (mutant.file, mutant.before, mutant.after)
-                lines = reached.get(mutant.file, {})
-                # A line that is run on import only, as a parameter's default, is the next line's that a test reaches.
-                tests = next((lines[line] for line in sorted(lines) if line >= mutant.line and lines[line]), [])
+                lines = {line: tests for line, tests in reached.get(mutant.file, {}).items() if tests}
+                # A line without code of its own, as one of a message or a default, is its neighbours'.
+                near = [max((n for n in lines if n < mutant.line), default=0), mutant.line]
+                near.append(min((n for n in lines if n > mutant.line), default=0))
+                tests = lines.get(mutant.line) or sorted({test for n in near for test in lines.get(n, [])})
                 verdict = "equivalent" if key in known else bench.judge(mutant, tests)
                 counts[verdict] += 1
                 if verdict in ("survived", "timeouts"):

@@ -59,3 +59,15 @@ def test_the_threshold_trades_cost_for_accuracy() -> None:
     macs = [point.macs for point in frontier(some(50, 1), STAGES, HEADS, (1, 2), np.linspace(0, 1, 11))]
     assert macs == sorted(macs, reverse=True)
     assert macs[0] > macs[-1]
+
+
+def test_samples_leave_by_the_score_that_is_asked_for() -> None:
+    """A margin of 0.5 leaves below 0.6, and the entropy of the same answer, 0.81, does not."""
+    header = PredictionsHeader(
+        model="mem", source="checkpoint:0", data="hand", split="test", classes=("a", "b"), exits=(1, 2, 3)
+    )
+    logits = {k: np.log(np.array([[0.75, 0.25]], np.float32)) for k in (1, 2, 3)}
+    predictions = Predictions(header, np.arange(1), np.zeros(1, np.int64), logits)
+    (by_margin,) = frontier(predictions, STAGES, HEADS, (1,), (0.6,), "margin")
+    (by_entropy,) = frontier(predictions, STAGES, HEADS, (1,), (0.6,))
+    assert (by_margin.macs, by_entropy.macs) == (100 + 1, 700 + 1 + 4)
