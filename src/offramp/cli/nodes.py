@@ -108,12 +108,12 @@ def serve_edge(
     from offramp.nodes.settings import EdgeSettings
 
     settings = EdgeSettings(
+        link=_link(link, cloud),  # refused before a bundle is looked for
         bundles=_bundles(bundle),
         plan=_plan(plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
-        link=_link(link, cloud),
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),
