@@ -26,7 +26,7 @@ from offramp.machine import here
 
 ROOT = Path(__file__).parents[1]
 BATCHES = (1, 32)
-SIZE = {1: 200, 32: 12}  # calls of a round, of which the median is taken
+SIZE = {1: 400, 32: 24}  # calls of a round, of which the median is taken
 SHAPE = (3, 32, 32)
 # What a build's own interpreter does as a library: a line with how many calls of how large a batch, a line when done.
 LIBRARY = """
