@@ -139,7 +139,8 @@ class Bench:
             command = [sys.executable, "-m", "pytest", *PYTEST, *tests]
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             process = subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
-            process.returncode = code = self._ended(process.pid)
+            code = self._ended(process.pid)
+            process.returncode = -signal.SIGKILL if code is None else code  # waited for here, and not by itself
             return VERDICTS.get(code, "killed")
         finally:
             path.write_text(original)
@@ -254,9 +255,12 @@ def main() -> None:
                 if verdict in ("survived", "timeouts"):
                     print(f"{verdict}: {mutant}", file=out, flush=True)
 
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 1)
+        log = Path(folder) / "log"
+        with log.open("w") as said:
+            os.dup2(said.fileno(), 1)
         pytest.main([*PYTEST, *HERE, *bench.there(TESTS[options.room])], plugins=[Judging(bench, judge)])
+        if counts.total() < len(every):
+            sys.exit(f"{counts.total()} of {len(every)} were judged, then:\n{log.read_text()[-3000:]}")
         told = counts["killed"] + counts["survived"]
         figures = {name: counts[name] for name in ("killed", "survived", "timeouts", "equivalent")}
         share = round(counts["killed"] / told, 4) if told else None
