@@ -60,3 +60,20 @@ def test_one_version_is_one_network_s() -> None:
     assert str(caught.value) == (
         "cloud version '1': it is one network's, and this edge has 2. Leave it out, or run an edge for each."
     )
+
+
+def test_what_is_not_asked_for_is_as_the_command_line_says() -> None:
+    """A cloud gets ten seconds to answer; everything else is chosen by the node."""
+    edge = EdgeSettings(bundles=("a",), plan=AtLastExit(threshold=0.3))
+    assert (edge.node, edge.cloud, edge.cloud_version, edge.cloud_wait, edge.link) == ("edge", None, None, 10.0, None)
+    cloud = CloudSettings(bundles=("a",))
+    assert (cloud.node, cloud.limits, cloud.workers, cloud.shared, cloud.why) == (
+        "cloud",
+        Limits(),
+        1,
+        False,
+        "as asked",
+    )
+    for node in (edge, cloud):
+        assert (node.host, node.port, node.http_port, node.threads, node.max_batch) == ("127.0.0.1", 0, None, 0, 256)
+        assert (node.runtime, node.precision) == ("auto", "auto")

@@ -1,0 +1,66 @@
+"""The forms in which an edge takes images."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from offramp.artifacts.preprocessing import Preprocessing
+from offramp.errors import InputError
+from offramp.nodes.images import read_images
+
+COLOUR = Preprocessing(channels=3, height=4, width=6)
+GREY = Preprocessing(channels=1, height=4, width=6)
+
+
+def png(array: np.ndarray) -> bytes:
+    """An image as a file holds it."""
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+def files(*arrays: np.ndarray) -> np.ndarray:
+    """A batch of encoded images."""
+    batch = np.empty(len(arrays), np.object_)
+    batch[:] = [png(array) for array in arrays]
+    return batch
+
+
+def some(seed: int, *shape: int) -> np.ndarray:
+    """Random 8-bit values."""
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_pixels_in_8_bits_and_in_files_are_the_same_batch() -> None:
+    """Channels first, in [0, 1]."""
+    images = some(0, 2, 4, 6, 3)
+    expected = COLOUR.from_uint8(images)
+    np.testing.assert_allclose(expected, images.transpose(0, 3, 1, 2) / 255, atol=1e-6)
+    np.testing.assert_array_equal(read_images(COLOUR, images), expected)
+    np.testing.assert_array_equal(read_images(COLOUR, files(*images)), expected)
+    np.testing.assert_array_equal(read_images(COLOUR, expected), expected)
+
+
+def test_a_file_of_another_size_or_in_colour_becomes_the_networks() -> None:
+    """As Pillow resizes and greys it."""
+    image = some(1, 9, 11, 3)
+    frame = Image.fromarray(image).convert("L").resize((6, 4), Image.Resampling.BILINEAR)
+    expected = np.asarray(frame)[None, None] / np.float32(255)
+    np.testing.assert_allclose(read_images(GREY, files(image)), expected, atol=1e-6)
+
+
+def test_what_is_no_batch_of_images_is_refused() -> None:
+    """By the row that is wrong."""
+    for empty in (np.zeros((0, 4, 6, 3), np.uint8), np.zeros(0, np.object_)):
+        with pytest.raises(InputError) as caught:
+            read_images(COLOUR, empty)
+        assert str(caught.value) == "image: the batch is empty (N = 0). Send at least one sample."
+    with pytest.raises(InputError) as caught:
+        read_images(COLOUR, files(some(2, 4, 6, 3), some(3, 4, 6, 3)).reshape(2, 1))
+    assert str(caught.value) == "image: expected encoded images of shape (N,), got (2, 1)."
+    broken = files(some(4, 4, 6, 3), some(5, 4, 6, 3))
+    broken[1] = broken[1][:40]
+    with pytest.raises(InputError, match=r"^image: sample 1"):
+        read_images(COLOUR, broken)
