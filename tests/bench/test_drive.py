@@ -10,11 +10,12 @@ from bright import WAIT, Bright
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load
-from offramp.bench.drive import drive, measurement
+from offramp.bench.drive import Drive, drive, measurement
 from offramp.bench.scenario import scenario
+from offramp.client.conversation import Arrival
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
-from offramp.exits.answers import Tier
+from offramp.exits.answers import Answers, Tier
 from offramp.machine import here
 from offramp.nodes.replies import Replies
 from offramp.protocol.peer import Peer
@@ -119,3 +120,13 @@ def test_nothing_to_send_is_said(edge: Peer) -> None:
     """An empty set has no measures."""
     with pytest.raises(InputError, match=r"images: there is nothing to send\."):
         drive(edge, IMAGES[:0])
+
+
+def test_a_run_begins_with_whoever_sends_first() -> None:
+    """Of two clients, the one that was given the later query may have sent its before the other did."""
+    answers = Answers(*(np.zeros((1, 2) if name == "probabilities" else 1) for name in vars(Answers)["__match_args__"]))
+    one = [Arrival(time=12.0, rows=np.array([0]), answers=answers, bytes_to_cloud=3)]
+    driven = Drive.of([(np.array([4]), 10.0, one), (np.array([7]), 9.0, one)])
+    assert driven.seconds == 3.0
+    assert driven.batch_ms.tolist() == [2000.0, 3000.0]
+    assert (driven.rows.tolist(), driven.bytes_to_cloud) == ([4, 7], 6)

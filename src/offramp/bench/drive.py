@@ -4,7 +4,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,24 @@ class Drive:
     batch_ms: npt.NDArray[np.float64]  # of each query: until its last answer
     bytes_to_cloud: int
     seconds: float  # from the first query's start to the last answer
+
+    @classmethod
+    def of(cls, turns: list[tuple[Rows, float, list[Arrival]]]) -> Self:
+        """Put together what came: of each query its rows, its start, and its parts."""
+        rows = np.concatenate([rows for rows, _, _ in turns])
+        latency, batch_ms, offset = np.full(len(rows), np.nan), np.zeros(len(turns)), 0
+        parts: list[tuple[Rows, Answers]] = []
+        for number, (some, start, came) in enumerate(turns):
+            for part in filter(len, came):
+                at = part.rows + offset
+                parts.append((at, part.answers))
+                latency[at] = batch_ms[number] = (part.time - start) * 1000
+            offset += len(some)
+        every = [part for _, _, came in turns for part in came]
+        # Of several clients, the first to be given a query need not be the first to send its.
+        seconds = max(part.time for part in every) - min(start for _, start, _ in turns)
+        sent = sum(part.bytes_to_cloud for part in every)
+        return cls(rows, merge(parts, len(rows)), latency, batch_ms, sent, seconds)
 
     def latencies(self) -> Latencies:
         """Latency over the samples that each tier answered, and over all."""
@@ -88,7 +106,7 @@ def drive(
         return client.begin(write_request(CLASSIFIER, version, {IMAGE: batch[rows]}, options), BATCH_TIMEOUT)
 
     if not by.clients:
-        return _driven([(one.rows, one.start, [_part(one.answer, one.end)]) for one in send(Calls(begin))])
+        return Drive.of([(one.rows, one.start, [_part(one.answer, one.end)]) for one in send(Calls(begin))])
     with ExitStack() as stack:
         edges = [client, *(stack.enter_context(client.again()) for _ in range(by.clients - 1))]
         talks = [stack.enter_context(Conversation(edge, direct, version)) for edge in edges]
@@ -99,29 +117,12 @@ def drive(
             start = time.perf_counter()
             return start, list(talks[number].ask(some, options or {}, query))
 
-        return _driven([(one.rows, *one.answer) for one in send(Calls(lambda *query: pool.submit(talk, *query)))])
+        return Drive.of([(one.rows, *one.answer) for one in send(Calls(lambda *query: pool.submit(talk, *query)))])
 
 
 def _part(result: Result, at: float) -> Arrival:
     sent = int(result.parameters.get(BYTES_TO_CLOUD, 0))
     return Arrival(at, result.outputs[ROW], read_answers(result.outputs), sent)
-
-
-def _driven(turns: list[tuple[Rows, float, list[Arrival]]]) -> Drive:
-    """Put together what came: of each query its rows, its start, and its parts."""
-    rows = np.concatenate([rows for rows, _, _ in turns])
-    latency, batch_ms, offset = np.full(len(rows), np.nan), np.zeros(len(turns)), 0
-    parts: list[tuple[Rows, Answers]] = []
-    for number, (some, start, came) in enumerate(turns):
-        for part in filter(len, came):
-            at = part.rows + offset
-            parts.append((at, part.answers))
-            latency[at] = batch_ms[number] = (part.time - start) * 1000
-        offset += len(some)
-    every = [part for _, _, came in turns for part in came]
-    seconds = max(part.time for part in every) - turns[0][1]
-    sent = sum(part.bytes_to_cloud for part in every)
-    return Drive(rows, merge(parts, len(rows)), latency, batch_ms, sent, seconds)
 
 
 def measurement(
