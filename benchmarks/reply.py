@@ -59,9 +59,9 @@ def main() -> None:
             ):
                 # All go on: their scores at the last exit.
                 every = drive(client, pixels, batch_size=32, options={"threshold": 0.0})
-                here = drive(client, pixels, batch_size=32, options={"threshold": 1.0})
-                assert len(every.answers) == len(here.answers)
-                threshold = float(np.median(here.answers.score))  # half of the samples leave, whatever was not learnt
+                local = drive(client, pixels, batch_size=32, options={"threshold": 1.0})
+                assert len(every.answers) == len(local.answers)
+                threshold = float(np.median(local.answers.score))  # half of the samples leave, whatever was not learnt
                 found: dict[str, dict[str, list[float]]] = {way: {c: [] for c in COLUMNS} for way in WAYS}
                 for position in range(-1, rounds):
                     driven = {
