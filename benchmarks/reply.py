@@ -18,6 +18,7 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.drive import Drive, drive
 from offramp.exits.answers import Tier
 from offramp.export.write import export
+from offramp.machine import here
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings, EdgeSettings
 from offramp.protocol.peer import Peer
