@@ -1,6 +1,10 @@
 """What the system tells of processes: whom one has started, and whether one has ended."""
 
+import os
+import signal
 from pathlib import Path
+
+from until import until
 
 
 def children(pid: int) -> set[int]:
@@ -21,3 +25,16 @@ def _words(file: Path) -> list[str]:
         return file.read_text().split()
     except (FileNotFoundError, ProcessLookupError):  # the thread's end
         return []
+
+
+def stop(pid: int) -> None:
+    """Stop a process, and return once each of its threads stands: the signal is sent before it is obeyed."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: all(_state(task) == "T" for task in Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _state(task: Path) -> str:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):  # the thread's end
+        return "T"

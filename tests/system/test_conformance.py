@@ -29,6 +29,7 @@ from offramp.exits.evaluation import route
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.protocol.tensors import read_parameters
+from processes import stop
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 ROWS = 24  # of the test set
@@ -335,7 +336,7 @@ def test_a_stream_answers_local_exits_while_the_cloud_is_away(edge: Side, cloud:
     tensor = inputs_of(edge)
     with InferenceServerClient(edge.node.address()) as client:
         client.start_stream(lambda result, error: parts.put((result, error)), stream_timeout=2 * WAIT)
-        os.kill(cloud.node.process.pid, signal.SIGSTOP)
+        stop(cloud.node.process.pid)
         try:
             client.async_stream_infer(edge.model, tensor, request_id="mine", enable_empty_final_response=True)
             first, error = parts.get(timeout=WAIT)
@@ -406,7 +407,7 @@ def test_a_stream_is_answered_in_asyncio_too(side: Side, read: Read) -> None:
 def test_a_client_that_does_not_wait_is_told_and_the_next_request_is_answered(client: Triton, side: Side) -> None:
     """Its own deadline, over gRPC, at a node that is held up for longer."""
     asked, process = ("infer", client.request(side)), side.node.process.pid
-    os.kill(process, signal.SIGSTOP)
+    stop(process)
     try:
         late, answer = client.all(
             (*asked, {"client_timeout": 0.2}), (lambda: os.kill(process, signal.SIGCONT), (), {}), (*asked, {})
