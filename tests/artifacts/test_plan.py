@@ -229,7 +229,7 @@ def test_a_threshold_alone_lets_a_network_without_a_local_exit_answer_everything
     fields = {"heads": manifest.heads[-1:], "cuts": manifest.cuts[:1]}
     plan = Plan.at_last_local_exit(manifest.model_copy(update=fields), 0.4, drop_threshold=0.8)
     assert plan == Plan.checked(active=(), cut=2)
-    assert not plan.hands_on(2)
+    assert not plan.first.hands_on(2)
 
 
 def test_a_changed_threshold_is_checked() -> None:
@@ -301,9 +301,9 @@ TIERS = {"device": {"active": [{"exit": 1, "threshold": 0.2}], "cut": 2}, "edge"
 
 
 def test_each_tier_starts_where_the_one_before_was_cut() -> None:
-    """The first takes the image; a tier that the plan does not name comes behind its last."""
+    """The first has none before it: it takes the image."""
     plan = Plan.model_validate({"tiers": TIERS})
-    assert (plan.start("device"), plan.start("edge"), plan.start("cloud")) == (0, 2, 5)
+    assert [plan.before(tier) for tier in plan.tiers] == [None, plan.tiers["device"]]
     assert (plan.exit, plan.cut, plan.threshold) == (1, 2, 0.2)
 
 

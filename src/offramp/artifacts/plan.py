@@ -136,15 +136,11 @@ class Plan(Document):
         """The first tier's last threshold."""
         return self.first.threshold
 
-    def hands_on(self, last: int) -> bool:
-        """Whether the first tier may leave any sample of a network of `last` stages to the next."""
-        return self.first.hands_on(last)
-
-    def start(self, tier: TierName) -> int:
-        """The boundary whose features a tier takes: the cut of the one before it; 0, the image, for the first."""
+    def before(self, tier: TierName) -> Part | None:
+        """What the tier before one of its tiers does, whose features that one takes; None for the first."""
         names = list(self.tiers)
-        position = names.index(tier) if tier in names else len(names)
-        return self.tiers[names[position - 1]].cut if position else 0
+        position = names.index(tier)
+        return self.tiers[names[position - 1]] if position else None
 
     @classmethod
     def of(

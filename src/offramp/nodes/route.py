@@ -90,10 +90,8 @@ def part_of(plan: Plan, tier: Tier) -> tuple[Part, int, Codec | None]:
     names, name = list(plan.tiers), TIER_NAMES[tier]
     if name not in names:
         raise InputError(f"plan: it is for {' and '.join(names)}, and this node is the {name}. Give it a plan for it.")
-    if name == names[0]:
-        return plan.first, 0, None
-    before = plan.tiers[names[names.index(name) - 1]]
-    return plan.tiers[name], before.cut, before.codec
+    before = plan.before(name)
+    return plan.tiers[name], *((0, None) if before is None else (before.cut, before.codec))
 
 
 def _specs(part: Part, last: int, start: int, takes: Codec | None) -> tuple[list[SpanSpec], SpanSpec | None, bool]:
