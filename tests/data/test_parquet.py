@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from offramp.data.listing import list_files
 from offramp.data.parquet import CIFAR10_CLASSES, hub, parquet_files, parquet_folder
+from offramp.data.split_names import EXPECTED as SPLITS_EXPECTED
 from offramp.errors import DataError, MissingExtraError
 
 Write = Callable[..., Path]
@@ -27,7 +29,9 @@ def refused(folder: Path, message: str) -> None:
 def test_images_and_labels_are_read_in_order(tmp_path: Path, write_parquet: Write) -> None:
     """Over row groups, every image keeps its label and its place."""
     write_parquet(tmp_path / "train.parquet", [2, 0, 1, 2, 0], row_group_size=2)
-    pool, test = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path)
+    pool = parts.train
+    test = parts.test
     assert test is None
     assert pool.images.shape == (5, 4, 6, 3)
     assert pool.images[:, 3, 5, 0].tolist() == [0, 10, 20, 30, 40]
@@ -43,39 +47,45 @@ def test_files_are_read_by_name_wherever_they_lie(tmp_path: Path, write_parquet:
     write_parquet(tmp_path / "a" / "train-1.parquet", [1])
     write_parquet(tmp_path / "b" / "train-0.parquet", [0, 0])
     (tmp_path / "train-2.csv").write_text("no parquet")
-    assert [path.name for path in parquet_files(tmp_path)] == ["train-0.parquet", "train-1.parquet"]
-    assert parquet_folder(tmp_path)[0].labels.tolist() == [0, 0, 1]
+    assert [path.name for path in parquet_files(list_files(tmp_path))] == ["train-1.parquet", "train-0.parquet"]
+    assert parquet_folder(tmp_path).train.labels.tolist() == [0, 0, 1]
 
 
 def test_a_file_named_test_is_the_test_set(tmp_path: Path, write_parquet: Write) -> None:
     """It goes on counting where the training set ends, and has its classes."""
     write_parquet(tmp_path / "train.parquet", [0, 1, 2])
     write_parquet(tmp_path / "test.parquet", [1, 0])
-    pool, test = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path)
+    pool = parts.train
+    test = parts.test
     assert test is not None
     assert (len(pool), test.index.tolist(), test.labels.tolist()) == (3, [3, 4], [1, 0])
     assert test.classes == pool.classes == ("0", "1", "2")
 
 
 def test_only_files_named_train_are_training_files_where_there_are_any(tmp_path: Path, write_parquet: Write) -> None:
-    """A third split beside train and test is left alone."""
+    """A part that is known to be none of the three is left alone, and named."""
     for name, label in (("train", 0), ("test", 0), ("extra", 1)):
         write_parquet(tmp_path / f"{name}.parquet", [label])
-    assert parquet_folder(tmp_path)[0].labels.tolist() == [0]
+    parts = parquet_folder(tmp_path)
+    assert parts.train.labels.tolist() == [0]
+    assert parts.passed == {"extra.parquet": "an extra part, neither training, validation nor test"}
 
 
 def test_without_a_file_named_train_every_other_file_is_one(tmp_path: Path, write_parquet: Write) -> None:
     """Files that nobody named are the training set."""
     for name in ("one", "two", "test"):
         write_parquet(tmp_path / f"{name}.parquet", [0])
-    pool, test = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path)
+    pool = parts.train
+    test = parts.test
     assert (len(pool), test is not None and len(test)) == (2, 1)
 
 
 def test_a_test_file_alone_is_refused(tmp_path: Path, write_parquet: Write) -> None:
     """Nothing can be trained on it, and it is never trained on by mistake."""
     write_parquet(tmp_path / "test.parquet", [0])
-    refused(tmp_path, "no training file. Expected names that start with 'train' beside test.parquet.")
+    refused(tmp_path, f"test.parquet and no training file beside it. {SPLITS_EXPECTED}")
 
 
 @pytest.mark.parametrize("image", ["img", "image"])
@@ -83,20 +93,20 @@ def test_a_test_file_alone_is_refused(tmp_path: Path, write_parquet: Write) -> N
 def test_the_hubs_column_names_are_known(tmp_path: Path, write_parquet: Write, image: str, label: str) -> None:
     """Images and labels under any of the names that the well-known sets use."""
     write_parquet(tmp_path / "train.parquet", [1, 0], image=image, label=label)
-    assert parquet_folder(tmp_path)[0].labels.tolist() == [1, 0]
+    assert parquet_folder(tmp_path).train.labels.tolist() == [1, 0]
 
 
 def test_classes_have_the_names_in_the_metadata(tmp_path: Path, write_parquet: Write) -> None:
     """As `datasets` writes them, for classes too that no sample has."""
     write_parquet(tmp_path / "train.parquet", [0, 0], names={"label": ["cat", "owl"]})
-    assert parquet_folder(tmp_path)[0].classes == ("cat", "owl")
+    assert parquet_folder(tmp_path).train.classes == ("cat", "owl")
 
 
 def test_classes_are_named_after_their_own_column(tmp_path: Path, write_parquet: Write) -> None:
     """Where another column of labels comes first, its names are not taken."""
     names = {"coarse": ["plant", "animal"], "fine_label": ["cat", "owl"]}
     write_parquet(tmp_path / "train.parquet", [1, 0], label="fine_label", names=names)
-    assert parquet_folder(tmp_path)[0].classes == ("cat", "owl")
+    assert parquet_folder(tmp_path).train.classes == ("cat", "owl")
 
 
 @pytest.mark.parametrize("content", [b"no JSON", b"[]", b'{"info": null}', b'{"info": {"features": {"label": 3}}}'])
@@ -104,13 +114,13 @@ def test_metadata_that_cannot_be_read_names_no_class(tmp_path: Path, write_parqu
     """Then classes are called by their numbers."""
     path = write_parquet(tmp_path / "train.parquet", [0, 1])
     parquet.write_table(parquet.read_table(path).replace_schema_metadata({b"huggingface": content}), path)
-    assert parquet_folder(tmp_path)[0].classes == ("0", "1")
+    assert parquet_folder(tmp_path).train.classes == ("0", "1")
 
 
 def test_ten_unnamed_classes_in_a_folder_called_cifar10_have_its_names(tmp_path: Path, write_parquet: Write) -> None:
     """A copy of CIFAR-10 that lost its metadata is still known."""
     write_parquet(tmp_path / "cifar10" / "train.parquet", list(range(10)))
-    assert parquet_folder(tmp_path / "cifar10")[0].classes == CIFAR10_CLASSES
+    assert parquet_folder(tmp_path / "cifar10").train.classes == CIFAR10_CLASSES
 
 
 def test_images_of_different_sizes_are_refused(tmp_path: Path, write_parquet: Write, png: Png) -> None:
@@ -228,7 +238,7 @@ def test_an_empty_shard_among_others_is_passed_over(tmp_path: Path, write_parque
     """Only the whole has to hold something."""
     write_parquet(tmp_path / "train-0.parquet", [])
     write_parquet(tmp_path / "train-1.parquet", [0, 1])
-    assert parquet_folder(tmp_path)[0].labels.tolist() == [0, 1]
+    assert parquet_folder(tmp_path).train.labels.tolist() == [0, 1]
 
 
 def test_the_real_cifar10_is_read(tmp_path: Path) -> None:
@@ -237,7 +247,8 @@ def test_the_real_cifar10_is_read(tmp_path: Path) -> None:
     if not files:
         pytest.skip(f"no CIFAR-10 at {CIFAR10}")
     (tmp_path / "train.parquet").symlink_to(files[0])
-    found, _ = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path)
+    found = parts.train
     assert found.images.shape == (10_000, 32, 32, 3)
     assert found.classes == CIFAR10_CLASSES
     assert np.bincount(found.labels).tolist() == [1000] * 10

@@ -1,53 +1,110 @@
-"""A folder of images by class: `folder/class/image.png`, or `folder/train/class/…` beside `folder/test/class/…`."""
+"""A folder of images by class: `folder/class/image.png`, or split as `offramp.data.layout` knows it."""
 
-from pathlib import Path
+from collections import Counter
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from offramp.data.decode import decode
-from offramp.data.image_set import ImageSet
+from offramp.data.image_set import ImageSet, Parts
+from offramp.data.layout import ByClass, image_layout
+from offramp.data.listing import Listing, list_files
+from offramp.data.reading import Reader
 from offramp.data.resize import pillow
+from offramp.data.split_names import PartName
 from offramp.errors import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
+# Images that are not read: a class of nothing else would vanish, and is refused.
+FOREIGN = frozenset(
+    {".jfif", ".jpe", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw", ".raw"}
+)
 
 
-def image_folder(folder: Path, height: int, width: int, channels: int) -> tuple[ImageSet, ImageSet | None]:
-    """Read a folder of images, brought to the network's size: the training pool, and the test set if there is one."""
-    if (folder / "train").is_dir():
-        classes = _classes(folder / "train")
-        pool = _read(folder / "train", classes, height, width, channels, 0)
-        has_test = (folder / "test").is_dir()
-        return pool, _read(folder / "test", classes, height, width, channels, len(pool)) if has_test else None
-    return _read(folder, _classes(folder), height, width, channels, 0), None
-
-
-def _classes(folder: Path) -> tuple[str, ...]:
-    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")))
+def image_folder(
+    folder: Path,
+    height: int,
+    width: int,
+    channels: int,
+    *,
+    without: tuple[Path, ...] = (),
+    skip_bad: bool = False,
+) -> Parts:
+    """Read a folder of images, brought to the network's size: the training pool, and the splits that it names."""
+    listing = list_files(folder, without)
+    pictures, passed = _pictures(listing, skip_bad=skip_bad)
+    layout = image_layout(pictures, str(folder))
+    classes = tuple(sorted(layout.parts["train"]))
     if not classes:
-        raise DataError(f"{folder}: no folders in it. Expected one folder for each class, with its images inside.")
-    return classes
+        raise DataError(_nothing(folder, listing))
+    passed |= layout.passed
+    read: dict[PartName, ImageSet] = {}
+    start = 0
+    for part in ("train", "test", "validation"):  # positions count on in the order of before there was a third
+        if part in layout.parts:
+            read[part], bad = _read(
+                folder, layout.parts[part], classes, (height, width, channels), start, part, skip_bad
+            )
+            start += len(read[part])
+            passed |= bad
+    return Parts(read["train"], read.get("validation"), read.get("test"), layout.origins, passed)
 
 
-def _read(folder: Path, classes: tuple[str, ...], height: int, width: int, channels: int, start: int) -> ImageSet:
-    if unknown := set(_classes(folder)) - set(classes):
+def _pictures(listing: Listing, *, skip_bad: bool) -> tuple[list[PurePosixPath], dict[str, str]]:
+    """The images of a listing, and all that is none of them."""
+    pictures = [path for path in listing.files if path.suffix.lower() in SUFFIXES]
+    held = {folder for path in pictures for folder in path.parents}
+    passed = dict(listing.passed) | {str(path): "an empty folder" for path in listing.empty if path.parts}
+    for path in listing.files:
+        foreign = path.suffix.lower() in FOREIGN
+        if foreign and not skip_bad and path.parent.parts and not held & {path.parent, *path.parent.parents[:-1]}:
+            raise DataError(
+                f"{listing.root}: {path.parent} holds no image but such as {path.name}, and {path.suffix} is not read. "
+                f"Convert them, to .png or .jpg for one; or go on without them: --skip-bad"
+            )
+        if path.suffix.lower() not in SUFFIXES:
+            passed[str(path)] = f"{path.suffix or 'no suffix'} is not read"
+    return pictures, passed
+
+
+def _nothing(folder: Path, listing: Listing) -> str:
+    inside = [path.parts[0] for path in listing.files if len(path.parts) > 1]
+    names = sorted({*inside, *(path.parts[0] for path in listing.empty if path.parts)})
+    if not names:
+        return f"{folder}: no folders in it. Expected one folder for each class, with its images inside."
+    return f"{folder}: no images in its {len(names)} folders. Expected files such as {names[0]}/one.png."
+
+
+def _read(
+    folder: Path,
+    by_class: ByClass,
+    classes: tuple[str, ...],
+    size: tuple[int, int, int],
+    start: int,
+    part: str,
+    skip_bad: bool,
+) -> tuple[ImageSet, dict[str, str]]:
+    if unknown := set(by_class) - set(classes):
         raise DataError(
-            f"{folder}: {sorted(unknown)[0]!r} is not one of the classes {', '.join(classes)}. "
-            "A test set has the classes of its training set."
+            f"{folder}: {sorted(unknown)[0]!r} of its {part} set is not one of the classes {', '.join(classes)}. "
+            f"A {part} set has the classes of its training set."
         )
+    height, width, channels = size
     resampling = pillow().Resampling.BILINEAR
+    reader = Reader(str(folder), "L" if channels == 1 else "RGB", skip_bad=skip_bad)
     frames, labels = [], []
     for label, name in enumerate(classes):
-        for path in sorted((folder / name).rglob("*")):
-            if path.suffix.lower() not in SUFFIXES:
-                continue
-            frame = decode(path, "L" if channels == 1 else "RGB", str(path))
-            frames.append(np.asarray(frame.resize((width, height), resampling)))
-            labels.append(label)
+        for path in by_class.get(name, ()):
+            frame = reader.read(folder / path, str(path), str(folder / path))
+            if frame is not None:
+                frames.append(np.asarray(frame.resize((width, height), resampling)))
+                labels.append(label)
+    bad = reader.finish()
+    counts = Counter(labels)
+    if part == "train" and (lost := [name for label, name in enumerate(classes) if not counts[label]]):
+        raise DataError(f"{folder}: no image of class {lost[0]} can be read. Mend them, or remove its folder.")
     if not frames:
-        raise DataError(
-            f"{folder}: no images in its {len(classes)} folders. Expected files such as {classes[0]}/one.png."
-        )
+        raise DataError(f"{folder}: no image of its {part} set can be read. Mend them, or remove its folder.")
     images = np.stack(frames).reshape(len(frames), height, width, channels)
     index = np.arange(start, start + len(labels), dtype=np.int64)
-    return ImageSet(str(folder), images, np.array(labels, np.int64), classes, index, mirrors=True)
+    digests = np.array(reader.digests, np.uint64)
+    return ImageSet(str(folder), images, np.array(labels, np.int64), classes, index, mirrors=True, digests=digests), bad

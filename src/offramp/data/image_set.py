@@ -1,11 +1,13 @@
 """An image set in memory, and its splits."""
 
-from dataclasses import dataclass, replace
+import hashlib
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from offramp.data.split_names import PartName
 from offramp.errors import DataError, InputError
 
 SplitName = Literal["train", "validation", "calibration", "test"]
@@ -22,6 +24,7 @@ class ImageSet:
     classes: tuple[str, ...]
     index: npt.NDArray[np.int64]  # position of each sample in its source: names a sample across files and processes
     mirrors: bool  # does a mirrored image keep its class? A digit's does not, a horse's does
+    digests: npt.NDArray[np.uint64] | None = None  # (N,) of each image as it was read; None: taken of its pixels
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -45,7 +48,33 @@ class ImageSet:
 
     def rows(self, rows: npt.NDArray[np.intp] | slice) -> Self:
         """Some of the samples."""
-        return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
+        digests = None if self.digests is None else self.digests[rows]
+        return replace(
+            self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows], digests=digests
+        )
+
+    def content(self) -> npt.NDArray[np.uint64]:
+        """64 bits of each image's content `(N,)`: of the encoded image, of its pixels where it never was encoded."""
+        if self.digests is not None:
+            return self.digests
+        found = [
+            int.from_bytes(hashlib.sha256(np.ascontiguousarray(image)).digest()[:8], "big") for image in self.images
+        ]
+        return np.array(found, np.uint64)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A source as it was read: the training pool and the splits that it came with.
+
+    `origins` says where each came from, `passed` names what was passed over, with the reason.
+    """
+
+    train: ImageSet
+    validation: ImageSet | None = None
+    test: ImageSet | None = None
+    origins: dict[PartName, str] = field(default_factory=dict)
+    passed: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,11 +103,11 @@ HELD_OUT_LEAST = 100  # a share of a small set is too few to measure an accuracy
 TEST_SHARE = 0.2  # where a source has no test set of its own
 
 
-def split(pool: ImageSet, test: ImageSet | None, seed: int) -> Splits:
+def split(pool: ImageSet, test: ImageSet | None, seed: int, validation: ImageSet | None = None) -> Splits:
     """Cut a source into its four parts, the same for the same seed.
 
-    A source's own test set stays whole; otherwise a fifth of the pool becomes it. The test set does not depend on the
-    seed, so that models of different seeds are measured on the same samples.
+    A source's own test set stays whole, and so does its validation set; otherwise a fifth of the pool becomes the test
+    set. It does not depend on the seed, so that models of different seeds are measured on the same samples.
     """
     if test is None:
         order = np.random.default_rng(0).permutation(len(pool))
@@ -91,9 +120,11 @@ def split(pool: ImageSet, test: ImageSet | None, seed: int) -> Splits:
             f"{pool.name}: {len(pool) + len(test)} images are too few to split into train, validation, calibration and "
             "test. At least 5 are needed, and some hundreds make sense."
         )
+    own = validation is not None
+    first, second = (0, held) if own else (held, 2 * held)
     return Splits(
-        train=pool.rows(np.sort(order[2 * held :])),
-        validation=pool.rows(np.sort(order[:held])),
-        calibration=pool.rows(np.sort(order[held : 2 * held])),
+        train=pool.rows(np.sort(order[second:])),
+        validation=validation if validation is not None else pool.rows(np.sort(order[:held])),
+        calibration=pool.rows(np.sort(order[first:second])),
         test=test,
     )

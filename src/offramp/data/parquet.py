@@ -1,18 +1,22 @@
 """Image sets as parquet in the Hub's layout: an image column `{bytes, path}` and a label column.
 
-CIFAR-10 comes this way, from a folder of files or from the Hub through `datasets`. A file whose name starts with
-`test` holds test samples, one that starts with `train` training samples.
+CIFAR-10 comes this way, from a folder of files or from the Hub through `datasets`. Which file holds which split is said
+by its folders' names or its own (`offramp.data.layout`).
 """
 
 import json
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from offramp.data.decode import decode
-from offramp.data.image_set import ImageSet
+from offramp.data.image_set import ImageSet, Parts
+from offramp.data.layout import table_layout
+from offramp.data.listing import Listing, list_files
+from offramp.data.reading import Reader
+from offramp.data.split_names import PartName, parts_of
 from offramp.errors import DataError, MissingExtraError
 
 IMAGE_COLUMNS = ("img", "image")
@@ -20,23 +24,29 @@ LABEL_COLUMNS = ("label", "labels", "fine_label")
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-def parquet_files(folder: Path) -> list[Path]:
-    """Every parquet file below a folder, sorted by name."""
-    return sorted(folder.rglob("*.parquet"), key=lambda path: path.name)
+def parquet_files(listing: Listing) -> list[PurePosixPath]:
+    """Every parquet file of a listing."""
+    return [path for path in listing.files if path.suffix == ".parquet"]
 
 
-def parquet_folder(folder: Path) -> tuple[ImageSet, ImageSet | None]:
-    """Read a folder of parquet files: the training pool, and the test set if it has one."""
-    files = parquet_files(folder)
-    tests = [path for path in files if path.name.startswith("test")]
-    train = [path for path in files if path.name.startswith("train")] or [path for path in files if path not in tests]
-    if not train:
-        raise DataError(f"{folder}: no training file. Expected names that start with 'train' beside {tests[0].name}.")
-    pool = _read(train, folder, 0)
-    return pool, (_read(tests, folder, len(pool), pool) if tests else None)
+def parquet_folder(folder: Path, *, without: tuple[Path, ...] = (), skip_bad: bool = False) -> Parts:
+    """Read a folder of parquet files: the training pool, and the splits that it names."""
+    listing = list_files(folder, without)
+    files = parquet_files(listing)
+    layout = table_layout(files, str(folder))
+    passed = listing.passed | {str(path): f"{path.suffix or 'no suffix'} is not read" for path in listing.files
+                               if path not in set(files)} | layout.passed  # fmt: skip
+
+    def part(name: PartName, start: int, pool: ImageSet | None) -> ImageSet:
+        paths = [folder / path for path in layout.parts[name][""]]
+        found, bad = _read(paths, folder, start, pool, name, skip_bad=skip_bad)
+        passed.update(bad)
+        return found
+
+    return _parts(part, set(layout.parts), layout.origins, passed)
 
 
-def hub(name: str) -> tuple[ImageSet, ImageSet | None]:
+def hub(name: str, *, skip_bad: bool = False) -> Parts:
     """Read an image set from the Hugging Face Hub, `uoft-cs/cifar10` for one."""
     try:
         import datasets
@@ -49,18 +59,39 @@ def hub(name: str) -> tuple[ImageSet, ImageSet | None]:
             f"hub:{name}: the Hub did not give it ({type(error).__name__}: {error}). Check the name and the network, "
             "or download its parquet files and pass their folder."
         ) from error
-    if "train" not in source:
+    named = {part: split for split, part in parts_of(source, f"hub:{name}").items()}
+    if "train" not in named:
         raise DataError(f"hub:{name}: no split named 'train', only {', '.join(source)}.")
+    passed = {split: "a split that is none of train, validation and test" for split in source
+              if split not in named.values()}  # fmt: skip
 
-    def part(split: str, start: int, pool: ImageSet | None = None) -> ImageSet:
-        rows = source[split].with_format("arrow")[:]
-        return _image_set([rows], f"hub:{name}", start, _feature_names(source[split].features), pool)
+    def part(which: PartName, start: int, pool: ImageSet | None) -> ImageSet:
+        split = source[named[which]]
+        rows = split.with_format("arrow")[:]
+        found, bad = _image_set([rows], f"hub:{name}", start, _feature_names(split.features), pool, which, skip_bad)
+        passed.update(bad)
+        return found
 
-    pool = part("train", 0)
-    return pool, (part("test", len(pool), pool) if "test" in source else None)
+    return _parts(part, set(named), dict(named), passed)
 
 
-def _read(files: list[Path], folder: Path, start: int, pool: ImageSet | None = None) -> ImageSet:
+def _parts(
+    part: Callable[[PartName, int, ImageSet | None], ImageSet],
+    there: set[PartName],
+    origins: dict[PartName, str],
+    passed: dict[str, str],
+) -> Parts:
+    """Read the splits that are there; positions count on from one to the next."""
+    pool = part("train", 0, None)
+    test = part("test", len(pool), pool) if "test" in there else None
+    start = len(pool) + (len(test) if test else 0)
+    validation = part("validation", start, pool) if "validation" in there else None
+    return Parts(pool, validation, test, origins, passed)
+
+
+def _read(
+    files: list[Path], folder: Path, start: int, pool: ImageSet | None, part: str, *, skip_bad: bool
+) -> tuple[ImageSet, dict[str, str]]:
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -72,12 +103,18 @@ def _read(files: list[Path], folder: Path, start: int, pool: ImageSet | None = N
             tables.append(parquet.read_table(path))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a parquet file, or cut short ({error}). Copy it again.") from error
-    return _image_set(tables, str(folder), start, _hub_names(tables[0].schema.metadata), pool)
+    return _image_set(tables, str(folder), start, _hub_names(tables[0].schema.metadata), pool, part, skip_bad)
 
 
 def _image_set(
-    tables: list[Any], name: str, start: int, names: dict[str, tuple[str, ...]], pool: ImageSet | None = None
-) -> ImageSet:
+    tables: list[Any],
+    name: str,
+    start: int,
+    names: dict[str, tuple[str, ...]],
+    pool: ImageSet | None,
+    part: str,
+    skip_bad: bool,
+) -> tuple[ImageSet, dict[str, str]]:
     columns = [column for column in tables[0].column_names if all(column in table.column_names for table in tables)]
     image_column = next((column for column in IMAGE_COLUMNS if column in columns), None)
     label_column = next((column for column in LABEL_COLUMNS if column in columns), None)
@@ -95,14 +132,18 @@ def _image_set(
         labels.append(table[label_column].to_numpy().astype(np.int64))
     if not encoded:
         raise DataError(f"{name}: no rows. Expected one for each image.")
-    images, label = _decode(encoded, name), np.concatenate(labels)
+    label = np.concatenate(labels)
+    images, kept, reader = _decode(encoded, name, part, skip_bad=skip_bad)
+    bad = reader.finish()
+    label = label[kept]
     classes = names.get(label_column) or (pool.classes if pool else _class_names(int(label.max()) + 1, name))
     if pool and classes != pool.classes:
         raise DataError(
-            f"{name}: the test set's classes are {', '.join(classes)}, and the training set's are "
-            f"{', '.join(pool.classes)}. A test set has the classes of its training set."
+            f"{name}: the {part} set's classes are {', '.join(classes)}, and the training set's are "
+            f"{', '.join(pool.classes)}. A {part} set has the classes of its training set."
         )
-    return ImageSet(name, images, label, classes, np.arange(start, start + len(label), dtype=np.int64), mirrors=True)
+    index, digests = np.arange(start, start + len(label), dtype=np.int64), np.array(reader.digests, np.uint64)
+    return ImageSet(name, images, label, classes, index, mirrors=True, digests=digests), bad
 
 
 def _check_types(table: Any, image_column: str, label_column: str, name: str) -> None:
@@ -124,16 +165,28 @@ def _class_names(count: int, name: str) -> tuple[str, ...]:
     return CIFAR10_CLASSES if count == len(CIFAR10_CLASSES) and "cifar10" in name else tuple(map(str, range(count)))
 
 
-def _decode(encoded: list[bytes | None], name: str) -> npt.NDArray[np.uint8]:
+def _decode(
+    encoded: list[bytes | None], name: str, part: str, *, skip_bad: bool
+) -> tuple[npt.NDArray[np.uint8], list[int], Reader]:
+    """Decode rows: the images that could be read, their positions, and who read them."""
+    reader = Reader(name, "RGB", skip_bad=skip_bad)
     frames: list[npt.NDArray[np.uint8]] = []
+    kept: list[int] = []
     for position, content in enumerate(encoded):
-        frames.append(np.asarray(decode(content, "RGB", f"{name}: row {position}")))
+        frame = reader.read(content, f"row {position} of {part}", f"{name}: row {position}")
+        if frame is None:
+            continue
+        frames.append(np.asarray(frame))
+        kept.append(position)
         if frames[-1].shape != frames[0].shape:
             raise DataError(
-                f"{name}: row {position} is {frames[-1].shape[:2]} and row 0 is {frames[0].shape[:2]}; "
+                f"{name}: row {position} is {frames[-1].shape[:2]} and row {kept[0]} is {frames[0].shape[:2]}; "
                 "expected images of one size."
             )
-    return np.stack(frames)
+    if not frames:
+        reader.skip_bad = False
+        reader.finish()
+    return np.stack(frames), kept, reader
 
 
 def _hub_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:

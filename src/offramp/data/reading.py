@@ -1,0 +1,54 @@
+"""Decode many images of one place: what cannot be read is said all at once, or passed over where that is asked for."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from offramp.data.decode import decode
+from offramp.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SHOWN = 20  # of what cannot be read, one a line
+
+
+class Reader:
+    """Reads images one by one and remembers what was bad. `digests` are of the encoded images that could be read."""
+
+    def __init__(self, place: str, mode: Literal["L", "RGB"], *, skip_bad: bool = False) -> None:
+        self.place, self.mode, self.skip_bad = place, mode, skip_bad
+        self.digests: list[int] = []
+        self.bad: dict[str, str] = {}  # by name, what is wrong with it
+        self.count = 0
+
+    def read(self, source: Path | bytes | None, name: str, shown: str) -> "Image | None":
+        """Decode a file or its bytes; None where it cannot be. Messages call it `shown`, the summary `name`."""
+        self.count += 1
+        try:
+            image = decode(source, self.mode, shown)
+            content = source.read_bytes() if isinstance(source, Path) else source
+        except (DataError, OSError) as error:
+            self.bad[name] = str(error)
+            return None
+        self.digests.append(digest(content or b""))
+        return image
+
+    def finish(self) -> dict[str, str]:
+        """Give what was passed over with the reason, or raise a DataError that lists it."""
+        if not self.bad or self.skip_bad:
+            return {name: f"not read: {why}" for name, why in self.bad.items()}
+        said = list(self.bad.values())
+        if len(said) == 1:
+            raise DataError(f"{said[0]} Or go on without it: --skip-bad")
+        more = f"\n  … and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
+        lines = "".join(f"\n  {one}" for one in said[:SHOWN])
+        raise DataError(
+            f"{self.place}: {len(said)} of {self.count} images cannot be read. Mend or remove them, or go on without "
+            f"them: --skip-bad{lines}{more}"
+        )
+
+
+def digest(content: bytes) -> int:
+    """64 bits of an encoded image's sha256: the same bytes are the same image, wherever they lie."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")
