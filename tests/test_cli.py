@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from offramp.artifacts.bundle import Bundle
@@ -270,3 +271,33 @@ def test_bench_says_that_no_edge_answers(asked_nobody: "subprocess.Popen[str]") 
     assert err == (
         "offramp: error: 127.0.0.1:1 does not answer (waited 10 s). Start it, or check the address and the network.\n"
     )
+
+
+def test_a_folder_is_trained_on_and_predicted_as_it_was_split(tmp_path: Path, offramp: Program) -> None:
+    """The summary is printed and kept; predict finds the data, says what is new, and refuses trained images as test."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 24), ("val", 6), ("test", 8)):
+        for number in range(count):
+            path = tmp_path / "photos" / part / ("cat", "owl")[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 255, (16, 16), np.uint8)).save(path)
+    trained = offramp(
+        "train", "2", "--data", "photos", "--preset", "tiny", "--recipe", "digits", "--epochs", "1",
+        "--batch-size", "4", "--out", "net", cwd=tmp_path,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "  validation: 6 from val\n" in trained.stdout
+    assert "  test: 8 from test\n" in trained.stdout
+    record = json.loads((tmp_path / "net" / "model.json").read_text())["record"]
+    assert record["rule"]["by"] == "content"
+    assert sum(record["parts"]["test"]["classes"].values()) == 8
+    (tmp_path / "photos" / "test" / "owl" / "7.png").unlink()
+    predicted = offramp("predict", "net", cwd=tmp_path)
+    assert predicted.returncode == 0, predicted.stderr
+    assert "7 samples of photos (test)" in predicted.stdout
+    assert "    test: 7 images, -1; other content\n" in predicted.stderr
+    refused = offramp("predict", "net", "--data", "elsewhere", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "elsewhere: no such folder. The network was trained on photos." in refused.stderr

@@ -25,7 +25,7 @@ def test_folders_are_the_classes(tmp_path: Path, write_folder: Write) -> None:
     assert pool.images.shape == (3, 4, 6, 3)
     assert pool.index.tolist() == [0, 1, 2]
     assert pool.name == str(tmp_path)
-    assert pool.mirrors
+    assert not pool.mirrors
 
 
 def test_train_and_test_are_kept_apart(tmp_path: Path, write_folder: Write) -> None:

@@ -39,7 +39,7 @@ def test_images_and_labels_are_read_in_order(tmp_path: Path, write_parquet: Writ
     assert pool.index.tolist() == [0, 1, 2, 3, 4]
     assert pool.classes == ("0", "1", "2")
     assert pool.name == str(tmp_path)
-    assert pool.mirrors
+    assert not pool.mirrors
 
 
 def test_files_are_read_by_name_wherever_they_lie(tmp_path: Path, write_parquet: Write) -> None:

@@ -95,7 +95,7 @@ def test_images_of_other_classes_are_refused(bundle: Bundle, checkpoint: Checkpo
             open_predictor(path).predict(letters, "test")
         assert str(caught.value) == (
             "letters: its classes are a, b, c, d, e… (12), the model's 0, 1, 2, 3, 4… (10). "
-            "Expected the data that it was trained on."
+            "It was trained on digits: give that by --data."
         )
 
 

@@ -15,6 +15,7 @@ from typing import ClassVar, Self
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
 from offramp.artifacts.macs import macs_until
@@ -138,6 +139,13 @@ class Origin(Frozen):
     seed: int
     epochs: int
     commit: str
+    record: DataRecord | None = None  # of the data, without what was passed over; None: split by position
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """What is not there is not written: a bundle of before there were records keeps its id."""
+        fields: dict[str, object] = handler(self)
+        return {name: value for name, value in fields.items() if name != "record" or value is not None}
 
 
 class Manifest(Document):

@@ -1,7 +1,7 @@
 """A suite: the same models trained under several regimes and seeds, with what came out of each. Reports read one."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -45,6 +45,7 @@ class SuiteSettings(Frozen):
     regimes: tuple[str, ...]  # the first is what everything is compared with
     seeds: tuple[int, ...]
     own_regimes: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those that no name stands for, in full
+    split: Literal["position", "content"] = "position"  # how the data were cut; content in suites that begin now
     cross: bool = False  # the models with one local exit or none under every regime too, not under the first alone
 
     def planned(self) -> tuple[RunKey, ...]:

@@ -1,5 +1,6 @@
 """The verbs that make bundles and parts of them, or find one: export, slice, pretrained."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,14 +23,16 @@ def export(
 ) -> None:
     """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ."""
     needs_torch("export")
-    from offramp.data.load import load
+    from offramp.data.recorded import load_as_trained
     from offramp.export.write import export as run
     from offramp.models.checkpoint import Checkpoint
 
     if exporter not in ("torchscript", "dynamo"):
         raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
     trained = Checkpoint.open(checkpoint)
-    splits = load(data or trained.card.data, trained.card.architecture.shape, seed=trained.card.seed)
+    card = trained.card
+    splits, notes = load_as_trained(data, card.data, card.record, card.architecture.shape, seed=card.seed)
+    print("\n".join(notes), file=sys.stderr)
     bundle = run(
         trained,
         out or checkpoint / "bundle",

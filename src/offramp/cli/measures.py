@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offramp.cli.frame import app, codec_of, console
-from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RuntimeName, Score, Seed, Split
+from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RecordedData, RuntimeName, Score, Seed, Split
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def predict(
     source: Annotated[Path, typer.Argument(help="A checkpoint or a bundle.")],
     out: Out = Path("predictions.parquet"),
-    data: Data = "digits",
+    data: RecordedData = None,
     split: Split = "test",
     cut: Annotated[int, typer.Option(help="With a codec: where the last exit's features cross.")] = 0,
     codec: CodecName = "fp32",
@@ -39,15 +39,19 @@ def predict(
     precision: PrecisionName = "auto",
 ) -> None:
     """Classify a split at every exit, once, and write the logits."""
-    from offramp.data.load import load
+    from offramp.data.recorded import load_as_trained
     from offramp.measure.predict import open_predictor
 
     predictor = open_predictor(source, cut, codec_of(codec), runtime, precision)
-    predictions = predictor.predict(load(data, predictor.shape, seed=predictor.seed).part(split), split)
+    splits, notes = load_as_trained(
+        data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split
+    )
+    predictions = predictor.predict(splits.part(split), split)
+    print("\n".join(notes), file=sys.stderr)
     predictions.write(out)
-    about = predictor.about
+    about = predictions.header
     print(
-        f"{out}: {len(predictions)} samples of {data} ({split}) at exits {', '.join(map(str, about.exits))}, "
+        f"{out}: {len(predictions)} samples of {about.data} ({split}) at exits {', '.join(map(str, about.exits))}, "
         f"{about.runtime} {about.precision}"
     )
 

@@ -9,7 +9,20 @@ import typer
 from rich.table import Table
 
 from offramp.cli.frame import app, console, needs_torch
-from offramp.cli.options import Bottleneck, Compile, Data, HeadKind, Out, Preset, RecipeName, Seed
+from offramp.cli.options import (
+    Bottleneck,
+    Compile,
+    Data,
+    HeadKind,
+    Mirror,
+    Out,
+    Preset,
+    RecipeName,
+    Seed,
+    SkipBad,
+    Test,
+    Validation,
+)
 from offramp.errors import InputError
 
 T = TypeVar("T")
@@ -21,6 +34,10 @@ def train(
     model: Annotated[str, typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
     data: Data = "digits",
+    validation: Validation = None,
+    test: Test = None,
+    mirror: Mirror = None,
+    skip_bad: SkipBad = False,
     preset: Preset = None,
     recipe: RecipeName = None,
     regime: Annotated[
@@ -43,6 +60,7 @@ def train(
 ) -> None:
     """Train a network with local exits and write a checkpoint."""
     needs_torch("train")
+    from offramp.artifacts.data_record import DataSource
     from offramp.artifacts.names import parse_exits
     from offramp.data.load import load
     from offramp.models.architecture import preset as find_preset
@@ -62,7 +80,10 @@ def train(
         compile=compile_,
         loss_weights=None if loss_weights is None else _pairs("loss weights", loss_weights, float, LOSS_WEIGHTS),
     )
-    splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)
+    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, skip_bad=skip_bad)
+    splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed)
+    if splits.record is not None and first():
+        print("\n".join(splits.record.lines()))
     architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))
     out = out or Path("runs") / architecture.name
     with ProgressBar(architecture.name) as bar:

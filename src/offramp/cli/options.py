@@ -6,6 +6,18 @@ from typing import Annotated
 import typer
 
 Data = Annotated[str, typer.Option(help="digits, a folder of parquet or of images by class, or hub:NAME.")]
+RecordedData = Annotated[
+    str | None, typer.Option("--data", help="As of train. Default: what the network was trained on.")
+]
+Validation = Annotated[
+    str | None, typer.Option(help="A folder in place of the data's own validation set, or beside it.")
+]
+Test = Annotated[str | None, typer.Option(help="A folder in place of the data's own test set, or of a fifth.")]
+Mirror = Annotated[
+    bool | None,
+    typer.Option("--mirror/--no-mirror", help="Does a mirrored image keep its class? Default: no, unless it is known."),
+]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without images that cannot be read.")]
 Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
 Split = Annotated[str, typer.Option(help="train, validation, calibration or test.")]

@@ -1,5 +1,7 @@
 """The 1,797 handwritten digits that ship with scikit-learn: 8x8, grey, ten classes. The embedded default."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from offramp.data.image_set import ImageSet
@@ -16,7 +18,7 @@ def digits() -> ImageSet:
         ) from error
     source = load_digits()
     levels = 16.0  # the set's own range is 0 to 16
-    return ImageSet(
+    found = ImageSet(
         name="digits",
         images=np.rint(source.images * (255 / levels)).astype(np.uint8)[..., None],
         labels=source.target.astype(np.int64),
@@ -24,3 +26,4 @@ def digits() -> ImageSet:
         index=np.arange(len(source.target), dtype=np.int64),
         mirrors=False,
     )
+    return replace(found, digests=found.content())  # of the pixels as they are, before any network's size

@@ -107,4 +107,6 @@ def _read(
     images = np.stack(frames).reshape(len(frames), height, width, channels)
     index = np.arange(start, start + len(labels), dtype=np.int64)
     digests = np.array(reader.digests, np.uint64)
-    return ImageSet(str(folder), images, np.array(labels, np.int64), classes, index, mirrors=True, digests=digests), bad
+    return ImageSet(
+        str(folder), images, np.array(labels, np.int64), classes, index, mirrors=False, digests=digests
+    ), bad

@@ -7,6 +7,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.data_record import DataRecord
 from offramp.data.split_names import PartName
 from offramp.errors import DataError, InputError
 
@@ -57,9 +58,7 @@ class ImageSet:
         """64 bits of each image's content `(N,)`: of the encoded image, of its pixels where it never was encoded."""
         if self.digests is not None:
             return self.digests
-        found = [
-            int.from_bytes(hashlib.sha256(np.ascontiguousarray(image)).digest()[:8], "big") for image in self.images
-        ]
+        found = [int.from_bytes(hashlib.sha256(image.tobytes()).digest()[:8], "big") for image in self.images]
         return np.array(found, np.uint64)
 
 
@@ -89,6 +88,7 @@ class Splits:
     validation: ImageSet
     calibration: ImageSet
     test: ImageSet
+    record: DataRecord | None = None  # of the load; None where nothing was read
 
     def part(self, name: str) -> ImageSet:
         """Choose a part by its name."""
@@ -116,10 +116,7 @@ def split(pool: ImageSet, test: ImageSet | None, seed: int, validation: ImageSet
     order = np.random.default_rng(seed).permutation(len(pool))
     held = min(max(round(len(pool) * HELD_OUT), HELD_OUT_LEAST), len(pool) // 4)
     if held == 0 or len(test) == 0:
-        raise DataError(
-            f"{pool.name}: {len(pool) + len(test)} images are too few to split into train, validation, calibration and "
-            "test. At least 5 are needed, and some hundreds make sense."
-        )
+        raise too_few(pool, test)
     own = validation is not None
     first, second = (0, held) if own else (held, 2 * held)
     return Splits(
@@ -127,4 +124,12 @@ def split(pool: ImageSet, test: ImageSet | None, seed: int, validation: ImageSet
         validation=validation if validation is not None else pool.rows(np.sort(order[:held])),
         calibration=pool.rows(np.sort(order[first:second])),
         test=test,
+    )
+
+
+def too_few(pool: ImageSet, test: ImageSet) -> DataError:
+    """The error where a part would be empty."""
+    return DataError(
+        f"{pool.name}: {len(pool) + len(test)} images are too few to split into train, validation, calibration and "
+        "test. At least 5 are needed, and some hundreds make sense."
     )

@@ -140,7 +140,8 @@ def table_layout(files: Iterable[PurePosixPath], root: str) -> Layout:
     own = parts_of({path.name for path in ordered}, root)
     by_part: dict[PartName | None, list[PurePosixPath]] = {}
     for path in ordered:
-        found = {folders[name] for name in path.parts[:-1] if name in folders} or {own.get(path.name)}
+        found: set[PartName | None] = {folders[name] for name in path.parts[:-1] if name in folders}
+        found = found or {own.get(path.name)}
         if len(found) > 1 or (path.name in own and own[path.name] not in found):
             raise DataError(f"{root}: {path} names two splits, by its folders and its own name. {EXPECTED}")
         by_part.setdefault(found.pop(), []).append(path)

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from offramp.artifacts.data_record import POSITION, DataSource, SplitRule
+from offramp.data.content_split import split_by_content
 from offramp.data.digits import digits
 from offramp.data.folder import image_folder
 from offramp.data.image_set import ImageSet, Parts, Splits, split
 from offramp.data.listing import list_files
-from offramp.data.parquet import hub, parquet_files, parquet_folder
+from offramp.data.parquet import CIFAR10_CLASSES, hub, parquet_files, parquet_folder
+from offramp.data.record import record
 from offramp.data.resize import resize
 from offramp.data.split_names import PartName
 from offramp.errors import DataError
@@ -18,38 +21,71 @@ HUB = "hub:"
 
 
 def load(
-    source: str,
-    shape: tuple[int, int, int],
-    *,
-    seed: int = 0,
-    validation: str | None = None,
-    test: str | None = None,
-    skip_bad: bool = False,
+    source: str | DataSource, shape: tuple[int, int, int], *, seed: int = 0, rule: SplitRule | None = None
 ) -> Splits:
     """Read `digits`, a folder of parquet, a folder of images by class, or `hub:NAME`; bring it to `shape`; split it.
 
-    `shape` is the network's input `(C, H, W)`. The same seed gives the same splits. `validation` and `test` name other
-    folders in place of the source's own; what they hold is read once, and never trained on. `skip_bad` goes on without
-    images that cannot be read.
+    `shape` is the network's input `(C, H, W)`. The same seed and rule give the same splits. A DataSource may name other
+    folders for validation and test: what they hold is read once, and never trained on. Without a `rule` a source is cut
+    by the content of its images, the digits, which never grow, by position. `record` of the result says what was read.
 
     >>> splits = load("digits", (1, 16, 16))
     >>> splits.test.images.shape
     (359, 16, 16, 1)
     """
+    asked = source if isinstance(source, DataSource) else DataSource(data=source)
     others: dict[PartName, str] = {}
-    if validation is not None:
-        others["validation"] = validation
-    if test is not None:
-        others["test"] = test
+    if asked.validation is not None:
+        others["validation"] = asked.validation
+    if asked.test is not None:
+        others["test"] = asked.test
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
-    found = _read(source, shape, without, skip_bad=skip_bad)
+    found = _read(asked.data, shape, without, skip_bad=asked.skip_bad)
+    _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}
     start = len(found.train) + sum(map(len, filter(None, sets.values())))
+    by_position = rule.by == "position" if rule else asked.data == "digits"
+    origins, passed = dict(found.origins), dict(found.passed)
+    if by_position and sets["validation"] is not None and rule:
+        sets["validation"] = None  # as it was where positions were the rule
+        passed[origins.pop("validation")] = "a validation set that the network's split does not know"
     for part, other in others.items():
-        sets[part] = _other(part, other, found.train, shape, start, skip_bad=skip_bad)
+        sets[part], more = _other(part, other, found.train, shape, start, skip_bad=asked.skip_bad)
         start += len(sets[part] or ())
+        passed |= more
+        origins[part] = other
+    mirrors, because = _mirrors(found.train, asked)
     fitted = {part: None if images is None else _fit(images, *shape) for part, images in sets.items()}
-    return split(_fit(found.train, *shape), fitted["test"], seed, fitted["validation"])
+    pool = replace(_fit(found.train, *shape), mirrors=mirrors)
+    if by_position:
+        splits, used = split(pool, fitted["test"], seed, fitted["validation"]), POSITION
+    else:
+        splits, used = split_by_content(pool, fitted["test"], fitted["validation"], seed, rule.held if rule else None)
+    return replace(splits, record=record(splits, asked, used, origins, passed, because))
+
+
+def _several(found: Parts, source: str) -> None:
+    """One class is no classification: most often the folder is one too high."""
+    classes = found.train.classes
+    if len(classes) > 1:
+        return
+    inner = Path(source) / classes[0]
+    below = sorted(path.name for path in inner.iterdir() if path.is_dir()) if inner.is_dir() else []
+    hint = f" It holds {', '.join(below[:3])}: if these are the classes, give --data {inner}" if below else ""
+    raise DataError(
+        f"{source}: {len(found.train)} images of one class, {classes[0]!r}, and a network tells at least two apart."
+        f"{hint}"
+    )
+
+
+def _mirrors(pool: ImageSet, asked: DataSource) -> tuple[bool, str]:
+    if asked.mirror is not None:
+        return asked.mirror, "as asked for"
+    if asked.data == "digits":
+        return False, "a digit's mirror image is none"
+    if pool.classes == CIFAR10_CLASSES:
+        return True, "as CIFAR-10's classes allow"
+    return False, "since nobody said that a mirrored image keeps its class: --mirror says so"
 
 
 def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = (), *, skip_bad: bool = False) -> Parts:
@@ -71,7 +107,7 @@ def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = 
 
 def _other(
     part: PartName, source: str, pool: ImageSet, shape: tuple[int, int, int], start: int, *, skip_bad: bool
-) -> ImageSet:
+) -> tuple[ImageSet, dict[str, str]]:
     """Read a split from a folder of its own, with the classes of the training set: whatever it holds, if it is one."""
     found = _read(source, shape, skip_bad=skip_bad)
     if (found.validation is not None or found.test is not None) and source != "digits":
@@ -86,7 +122,8 @@ def _other(
         )
     to = np.array([pool.classes.index(name) for name in images.classes], np.int64)
     index = np.arange(start, start + len(images), dtype=np.int64)
-    return replace(images, labels=to[images.labels], classes=pool.classes, index=index)
+    moved = replace(images, labels=to[images.labels], classes=pool.classes, index=index)
+    return moved, {str(Path(source) / name): why for name, why in found.passed.items()}
 
 
 def _fit(images: ImageSet, channels: int, height: int, width: int) -> ImageSet:

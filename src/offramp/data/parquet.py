@@ -143,7 +143,7 @@ def _image_set(
             f"{', '.join(pool.classes)}. A {part} set has the classes of its training set."
         )
     index, digests = np.arange(start, start + len(label), dtype=np.int64), np.array(reader.digests, np.uint64)
-    return ImageSet(name, images, label, classes, index, mirrors=True, digests=digests), bad
+    return ImageSet(name, images, label, classes, index, mirrors=False, digests=digests), bad
 
 
 def _check_types(table: Any, image_column: str, label_column: str, name: str) -> None:

@@ -10,7 +10,7 @@ from offramp.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SHOWN = 20  # of what cannot be read, one a line
+SHOWN = 100  # of the names of what cannot be read
 
 
 class Reader:
@@ -41,11 +41,10 @@ class Reader:
         said = list(self.bad.values())
         if len(said) == 1:
             raise DataError(f"{said[0]} Or go on without it: --skip-bad")
-        more = f"\n  … and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
-        lines = "".join(f"\n  {one}" for one in said[:SHOWN])
+        more = f"; and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
         raise DataError(
             f"{self.place}: {len(said)} of {self.count} images cannot be read. Mend or remove them, or go on without "
-            f"them: --skip-bad{lines}{more}"
+            f"them: --skip-bad. They are {', '.join(list(self.bad)[:SHOWN])}{more}"
         )
 
 

@@ -108,6 +108,7 @@ def _manifest(
             seed=card.seed,
             epochs=card.epochs,
             commit=card.commit,
+            record=card.record and card.record.model_copy(update={"passed": {}, "examples": {}}),
         ),
         files={GRAPH: digest(graph)},
     )

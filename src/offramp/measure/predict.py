@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
 from offramp.artifacts.codec import Codec, encode_image
+from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.artifacts.preprocessing import Preprocessing
@@ -35,6 +36,8 @@ class Predictor:
     shape: tuple[int, int, int]  # of one image (C, H, W)
     seed: int  # of the training, and so of its splits
     run: Pass
+    data: str = "digits"  # that it was trained on
+    record: DataRecord | None = None  # of that data; None: nothing was recorded, and it was split by position
 
     def predict(self, images: ImageSet, split: str) -> Predictions:
         """Classify every image at every exit."""
@@ -42,7 +45,7 @@ class Predictor:
         if images.classes != classes:
             raise DataError(
                 f"{images.name}: its classes are {', '.join(images.classes[:5])}… ({len(images.classes)}), the model's "
-                f"{', '.join(classes[:5])}… ({len(classes)}). Expected the data that it was trained on."
+                f"{', '.join(classes[:5])}… ({len(classes)}). It was trained on {self.data}: give that by --data."
             )
         channels, height, width = self.shape
         preprocessing = Preprocessing(channels=channels, height=height, width=width)
@@ -119,7 +122,8 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engin
         runtime=engine.runtime,
         precision=engine.precision,
     )
-    return Predictor(about, manifest.preprocessing.shape, manifest.origin.seed, run)
+    origin = manifest.origin
+    return Predictor(about, manifest.preprocessing.shape, origin.seed, run, origin.data, origin.record)
 
 
 def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predictor:
@@ -146,4 +150,4 @@ def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predic
         exits=net.exits,
         runtime="torch",
     )
-    return Predictor(about, architecture.shape, card.seed, run)
+    return Predictor(about, architecture.shape, card.seed, run, card.data, card.record)

@@ -9,6 +9,7 @@ import safetensors
 import safetensors.torch
 from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo
 
+from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError
 from offramp.models.architecture import Architecture
@@ -41,6 +42,7 @@ class ModelCard(Document):
     seconds: float
     validation_accuracy: dict[int, float]  # by exit, every sample at every exit
     weights_sha256: str
+    record: DataRecord | None = None  # of what was read; None: written before there was one, and split by position
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:

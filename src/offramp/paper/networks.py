@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offramp.artifacts.bundle import MANIFEST, Bundle
+from offramp.artifacts.data_record import POSITION
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import BUNDLE, SUITE, Suite, SuiteRun
 from offramp.data.image_set import ImageSet, Splits
@@ -54,7 +55,8 @@ def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str |
 def splits_of(suite: Suite, data: str | None, network: Network) -> Splits:
     """The data that a suite was trained on, `data` standing in for where it lay."""
     origin = network.bundle.manifest
-    splits = load(data or suite.settings.data, origin.preprocessing.shape, seed=origin.origin.seed)
+    rule = origin.origin.record.rule if origin.origin.record else POSITION
+    splits = load(data or suite.settings.data, origin.preprocessing.shape, seed=origin.origin.seed, rule=rule)
     if (splits.test.classes, len(splits.test)) != (suite.classes, suite.test_samples):
         raise InputError(
             f"{data or suite.settings.data}: {len(splits.test)} test samples of {len(splits.test.classes)} classes, "
@@ -104,7 +106,8 @@ def _export(folder: Path, suite: Suite, runs: list[SuiteRun], data: str | None) 
         checkpoint = Checkpoint.open(folder / run.key.folder)
         if calibration is None:
             shape = checkpoint.card.architecture.shape
-            calibration = load(data or suite.settings.data, shape, seed=run.key.seed).calibration
+            rule = checkpoint.card.record.rule if checkpoint.card.record else POSITION
+            calibration = load(data or suite.settings.data, shape, seed=run.key.seed, rule=rule).calibration
         export(checkpoint, folder / run.key.folder / BUNDLE, calibration)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from offramp.artifacts.data_record import POSITION
 from offramp.artifacts.model_result import TrainingPoint
 from offramp.artifacts.names import parse_exits, parse_models
 from offramp.artifacts.plan import Plan
@@ -68,6 +69,7 @@ def suite_settings(
         regimes=tuple(dict.fromkeys(name if name in defined else find_regime(name).name for name in named)),
         own_regimes={name: parts for name, parts in defined.items() if name in named},
         seeds=numbers,
+        split="content",
         cross=cross,
     )
 
@@ -92,10 +94,11 @@ def run_suite(
     shape = (sizes.channels, sizes.size, sizes.size)
     suite = _opened(settings, out)
     suite.write(out / SUITE)
+    rule = POSITION if suite.settings.split == "position" else None
     splits: dict[int, Splits] = {}
     for key in suite.left:
         if key.seed not in splits:
-            splits = {key.seed: load(settings.data, shape, seed=key.seed)}
+            splits = {key.seed: load(settings.data, shape, seed=key.seed, rule=rule)}
         at = splits[key.seed]
         try:
             clock.start()
@@ -135,7 +138,7 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
         return Suite(settings=settings)
     suite = Suite.read(out / SUITE)
     begun, lists = suite.settings, ("models", "regimes", "seeds")
-    grows = {*lists, "cross", "own_regimes"}
+    grows = {*lists, "cross", "own_regimes", "split"}  # the split stays what it was when the suite began
     there, wanted = (one.model_dump(mode="json", exclude=grows) for one in (begun, settings))
     for name in wanted:
         has, asked = there[name], wanted[name]

@@ -52,6 +52,7 @@ class Run:
         if workers > 1:
             parts.append(f"{workers} workers")
         digest = hashlib.sha256("\n".join(parts).encode())
+        digest.update(b"mirrors" if train.mirrors else b"")
         digest.update(train.images.tobytes())
         digest.update(train.labels.tobytes())
         return digest.hexdigest()
@@ -127,6 +128,7 @@ def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer
         seconds=round(trainer.seconds, 3),
         validation_accuracy=accuracies(trainer.net, trainer.splits.validation, trainer.autocast),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
+        record=trainer.splits.record,
     )
     write_checkpoint(out, card, weights)
     (out / STATE).unlink()

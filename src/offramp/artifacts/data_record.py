@@ -1,0 +1,80 @@
+"""What was read: source, splits and where each came from, classes, what was passed over. Kept in every checkpoint."""
+
+import hashlib
+from typing import Literal
+
+from pydantic import Field
+
+from offramp.artifacts.document import Frozen
+
+
+class DataSource(Frozen):
+    """What is read: `data` as a user types it, and what stands in for parts of it."""
+
+    data: str
+    validation: str | None = None  # a folder in place of the source's own set
+    test: str | None = None
+    skip_bad: bool = False  # go on without images that cannot be read
+    mirror: bool | None = None  # does a mirrored image keep its class? None: what the data say
+
+
+class SplitRule(Frozen):
+    """How a pool was cut. By position, as checkpoints without a record were, or by each image's content.
+
+    By content a fifth of all images is the test set, whatever else lies beside them; `held` is the share of the rest
+    that is validation, and calibration again.
+    """
+
+    by: Literal["position", "content"]
+    held: float | None = None
+
+
+POSITION = SplitRule(by="position")
+
+
+class PartRecord(Frozen):
+    """One split: where it came from, how many images of each class, and a fingerprint of the images and labels."""
+
+    origin: str
+    classes: dict[str, int]
+    fingerprint: str
+
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return sum(self.classes.values())
+
+
+class DataRecord(Frozen):
+    """A whole load."""
+
+    source: DataSource
+    rule: SplitRule
+    mirrors: bool
+    mirrors_because: str
+    parts: dict[str, PartRecord]
+    repeated: int = 0  # images of validation and test that lie, byte for byte, in what is learnt from as well
+    passed: dict[str, int] = Field(default_factory=dict)  # how many files or folders, by reason
+    examples: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # the first few of them
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over every part's images, labels and class names."""
+        lines = [f"{name} {part.fingerprint} {sorted(part.classes)}" for name, part in sorted(self.parts.items())]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+    def lines(self) -> list[str]:
+        """The summary, for people."""
+        total = sum(part.images for part in self.parts.values())
+        classes = self.parts["train"].classes
+        said = [f"{self.source.data}: {total} images of {len(classes)} classes, fingerprint {self.fingerprint}"]
+        said += [f"  {name}: {part.images} from {part.origin}" for name, part in self.parts.items()]
+        counts = [f"{name} {sum(part.classes.get(name, 0) for part in self.parts.values())}" for name in classes]
+        said.append(f"  classes: {', '.join(counts[:20])}{f' and {len(counts) - 20} more' if len(counts) > 20 else ''}")
+        said.append(f"  mirrored: {'yes' if self.mirrors else 'no'}, {self.mirrors_because}")
+        if self.repeated:
+            said.append(f"  {self.repeated} of validation and test are learnt from as well, byte for byte")
+        for reason, count in self.passed.items():
+            more = ", …" if count > len(self.examples[reason]) else ""
+            said.append(f"  passed over, {reason}: {count} ({', '.join(self.examples[reason])}{more})")
+        return said

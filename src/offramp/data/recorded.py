@@ -1,0 +1,58 @@
+"""Read again what a network was trained on, by the rule that it was split by; and say what is not as it was."""
+
+from pathlib import Path
+
+from offramp.artifacts.data_record import POSITION, DataRecord, DataSource
+from offramp.data.image_set import Splits
+from offramp.data.load import HUB, load
+from offramp.errors import DataError
+
+
+def load_as_trained(
+    data: str | None,
+    trained_on: str,
+    record: DataRecord | None,
+    shape: tuple[int, int, int],
+    *,
+    seed: int,
+    split: str = "calibration",
+) -> tuple[Splits, list[str]]:
+    """Read `data`, or what a network was trained on, split as its record says; and the summary with what is new.
+
+    Raises DataError where the `split` that is asked for would be images that the network learnt from, unless that is
+    what it is called.
+    """
+    source = record.source if record else DataSource(data=trained_on)
+    if data is not None and data != source.data:
+        source = DataSource(data=data, skip_bad=source.skip_bad, mirror=source.mirror)
+    if source.data != "digits" and not source.data.startswith(HUB) and not Path(source.data).is_dir():
+        here = "" if source.data == trained_on else f" The network was trained on {trained_on}."
+        raise DataError(f"{source.data}: no such folder.{here} Say where the data lie: --data FOLDER")
+    rule = record.rule if record else None if source.data == "digits" else POSITION
+    splits = load(source, shape, seed=seed, rule=rule)
+    now = splits.record
+    if now is None:
+        return splits, []
+    if record is not None and split in ("validation", "calibration", "test"):
+        _check_unlearnt(record, now, split)
+    return splits, [*now.lines(), *_changes(record, now)]
+
+
+def _check_unlearnt(record: DataRecord, now: DataRecord, split: str) -> None:
+    if now.parts[split].fingerprint == record.parts["train"].fingerprint:
+        raise DataError(
+            f"{now.source.data}: its {split} images are those that the network was trained on ({record.source.data}). "
+            "Ask for --split train, or give other data."
+        )
+
+
+def _changes(record: DataRecord | None, now: DataRecord) -> list[str]:
+    """What is not as it was trained with, a line each."""
+    if record is None or record.fingerprint == now.fingerprint:
+        return []
+    said = [f"  not as trained with ({record.source.data}, fingerprint {record.fingerprint}):"]
+    for name, part in now.parts.items():
+        was = record.parts[name]
+        if was.fingerprint != part.fingerprint:
+            said.append(f"    {name}: {part.images} images, {part.images - was.images:+d}; other content")
+    return said
