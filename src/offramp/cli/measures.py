@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offramp.cli.frame import app, codec_of, console
-from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RecordedData, RuntimeName, Score, Seed, Split
+from offramp.cli.options import CodecName, Drop, Out, PrecisionName, RecordedData, RuntimeName, Score, Split
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from offramp.artifacts.scenario import Scenario
     from offramp.bench.drive import Drive
     from offramp.client.client import Client
+    from offramp.client.describe import ServedEdge
     from offramp.data.image_set import ImageSet
     from offramp.exits.agreement import Agreement
 
@@ -97,7 +98,7 @@ def evaluate(
 @app.command()
 def bench(
     edge: Annotated[str, typer.Option(help="HOST:PORT of a running edge.")],
-    data: Data = "digits",
+    data: RecordedData = None,
     split: Split = "test",
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Samples a query. Default: 32, multi-stream's 8, else 1.")
@@ -114,7 +115,7 @@ def bench(
     check: Annotated[Path | None, typer.Option(help="Predictions that the answers must agree with.")] = None,
     link: Annotated[str, typer.Option(help="What lies between the nodes, for the record.")] = "loopback, unshaped",
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the splits. Default: the network's own.")] = None,
     scenario: Annotated[
         str, typer.Option(help="clients, single-stream, multi-stream, server or offline: when the next query goes.")
     ] = "clients",
@@ -143,7 +144,7 @@ def bench(
 
 def _measure(
     nodes: tuple[str, str | None, str | None],
-    test: tuple[str, str, int],
+    test: tuple[str | None, str, int | None],
     said: "Callable[[int], Scenario]",
     asked: dict[str, Any],
     check: Path | None,
@@ -157,7 +158,6 @@ def _measure(
     from offramp.bench.drive import measurement
     from offramp.bench.table import Line, measurements_table
     from offramp.client.client import Client
-    from offramp.data.load import load
     from offramp.machine import here
 
     predictions = None if check is None else Predictions.read(check)
@@ -165,7 +165,7 @@ def _measure(
     with Client(*nodes) as client:
         served = client.served
         plan = served.plan.but(**asked)
-        images = load(data, served.shape, seed=seed).part(split)
+        images = _images(served, data, split, seed)
         by = said(len(images))
         driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in asked.items()})
     precision = served.engine.precision
@@ -184,6 +184,30 @@ def _measure(
         )  # fmt: skip
         good = _says_held(agreement, check) and good
     return good
+
+
+def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None) -> "ImageSet":
+    """What is sent: of the data that the served network was trained on, or of others with its classes."""
+    from offramp.client.describe import TrainedOn
+    from offramp.data.recorded import load_as_trained
+    from offramp.errors import DataError
+
+    of = served.trained_on or TrainedOn(data="digits", seed=seed or 0)
+    if seed is not None and seed != of.seed and split != "test":
+        raise InputError(
+            f"--seed {seed} --split {split}: {served.model} was trained with seed {of.seed}, and by another its "
+            f"{split} samples are not those of its training. Leave --seed out, or ask for --split test."
+        )
+    splits, notes = load_as_trained(data, of.data, of.record, served.shape, seed=of.seed, split=split)
+    images = splits.part(split)
+    if served.classes and images.classes != served.classes:
+        raise DataError(
+            f"{images.name}: its classes are {', '.join(images.classes[:5])} ({len(images.classes)}), and "
+            f"{served.model} tells {', '.join(served.classes[:5])} ({len(served.classes)}) apart. "
+            f"It was trained on {of.data}: give that by --data."
+        )
+    print("\n".join(notes), file=sys.stderr)
+    return images
 
 
 def _driven(client: "Client", images: "ImageSet", by: "Scenario", asked: dict[str, Any]) -> "Drive":

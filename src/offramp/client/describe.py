@@ -1,11 +1,14 @@
 """What a client reads of an edge: what it serves, and the answers in its tensors."""
 
+import json
 from dataclasses import dataclass, fields
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.data_record import DataRecord
+from offramp.artifacts.document import Frozen
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, LinkError
@@ -25,6 +28,14 @@ def read_answers(outputs: dict[str, Array]) -> Answers:
         raise LinkError(f"answered, but not as an edge of offramp does: {error} is missing or unknown.") from error
 
 
+class TrainedOn(Frozen):
+    """The data of a served network: as a user typed them, the seed of their splits, and the record."""
+
+    data: str
+    seed: int
+    record: DataRecord | None = None
+
+
 @dataclass(frozen=True)
 class ServedEdge:
     """What a running edge says of itself."""
@@ -35,6 +46,8 @@ class ServedEdge:
     shape: tuple[int, int, int]  # of one image (C, H, W)
     runtime: str  # and its version
     engine: Engine
+    classes: tuple[str, ...] = ()
+    trained_on: TrainedOn | None = None  # None: an edge of before it said so
 
 
 def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> ServedEdge:
@@ -56,6 +69,8 @@ def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> Ser
             TypeAdapter(Engine).validate_python(
                 {"runtime": config["runtime"].split()[0], "precision": config["precision"]}
             ),
+            tuple(json.loads(config.get("classes", "[]"))),
+            TrainedOn.model_validate_json(config["trained_on"]) if "trained_on" in config else None,
         )
     except (KeyError, ValueError, ArtifactError) as error:
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error
