@@ -74,7 +74,9 @@ def test_the_manifest_says_what_the_weights_are_and_how_they_came_about(
         "seed": card.seed,
         "epochs": card.epochs,
         "commit": card.commit,
+        "record": card.record and card.record.model_dump(),
     }
+    assert card.record is not None
 
 
 def test_the_gate_lets_a_real_network_pass_and_writes_down_by_how_much(bundle: Bundle) -> None:
