@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from offramp.exits.agreement import Agreement
 
 
+SHOWN = 20  # rows that a message names
+
+
 @app.command()
 def predict(
     source: Annotated[Path, typer.Argument(help="A checkpoint or a bundle.")],
@@ -150,6 +153,7 @@ def _measure(
     from offramp.artifacts.measurement import Conditions
     from offramp.artifacts.predictions import Predictions
     from offramp.bench.check import check as hold_against
+    from offramp.bench.check import check_fits
     from offramp.bench.drive import measurement
     from offramp.bench.table import Line, measurements_table
     from offramp.client.client import Client
@@ -161,6 +165,8 @@ def _measure(
     with Client(*nodes) as client:
         served = client.served
         plan = served.plan.but(**asked)
+        if predictions is not None:
+            check_fits(predictions, bundle_id=served.bundle, plan=plan, engine=served.engine, places=served.places)
         images = load(data, served.shape, seed=seed).part(split)
         by = said(len(images))
         driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in asked.items()})
@@ -176,7 +182,7 @@ def _measure(
     if predictions is not None:
         agreement = hold_against(
             driven.answers, images, predictions, bundle_id=served.bundle, plan=plan, engine=served.engine,
-            rows=driven.rows,
+            places=served.places, rows=driven.rows,
         )  # fmt: skip
         good = _says_held(agreement, check) and good
     return good
@@ -217,14 +223,22 @@ def _says_passed(document: "Measurement") -> bool:
 
 
 def _says_held(agreement: "Agreement", check: Path | None) -> bool:
-    """Print whether the answers are those of the predictions."""
+    """Print whether the answers are those of the predictions, how closely they were held, and what was left out."""
     verdict = "agree with" if agreement.holds else "DIFFER from"
+    held = f"within {agreement.within:g}" if agreement.within else "to the last bit"
     print(
         f"check: the nodes' answers {verdict} {check}: of {agreement.n} samples {agreement.labels} labels, "
-        f"{agreement.exits} exits and {agreement.scores} scores differ; {agreement.ties} within 1e-5 of the "
-        "threshold left out" + ("" if agreement.holds else f"; first at row {agreement.first}"),
+        f"{agreement.exits} exits and {agreement.scores} scores differ, {held} ({agreement.why})"
+        + ("" if agreement.holds else f"; first at row {agreement.first}"),
         file=sys.stderr,
     )
+    if near := agreement.near:
+        rows = ", ".join(map(str, near[:SHOWN])) + (f" and {len(near) - SHOWN} more" if len(near) > SHOWN else "")
+        print(
+            f"check: {len(near)} left out, {agreement.swayed} of them answered otherwise: a threshold, or two labels, "
+            f"nearer than {agreement.within:g}, so that rounding may decide. Rows {rows}",
+            file=sys.stderr,
+        )
     return agreement.holds
 
 

@@ -6,11 +6,11 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.artifacts.engine import Engine
+from offramp.artifacts.engine import Engine, Place
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers
-from offramp.nodes.contract import CLASSIFIER, TIERS
+from offramp.nodes.contract import CLASSIFIER, CLOUD, TIERS, place_of
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 
@@ -35,6 +35,7 @@ class ServedEdge:
     shape: tuple[int, int, int]  # of one image (C, H, W)
     runtime: str  # and its version
     engine: Engine
+    places: tuple[Place | None, Place | None] = (None, None)  # where the edge computes, and its cloud, if they say so
 
 
 def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> ServedEdge:
@@ -56,6 +57,7 @@ def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> Ser
             TypeAdapter(Engine).validate_python(
                 {"runtime": config["runtime"].split()[0], "precision": config["precision"]}
             ),
+            (place_of(config), place_of(config, CLOUD)),
         )
     except (KeyError, ValueError, ArtifactError) as error:
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error

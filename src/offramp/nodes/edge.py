@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.engine import Place
 from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError, LinkError
 from offramp.exits.answers import Answers, Tier, merge
@@ -63,6 +64,7 @@ class Edge:
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.tier = tier
+        self.beyond: Place | None = None  # what the cloud computes with, once it has said so
         # `auto` times what the edge runs of every sample, and the whole network where it runs nothing by itself.
         part, start, takes = self._check(plan)
         end = max([part.cut, *(active.exit for active in part.active)]) or self.last
@@ -97,7 +99,7 @@ class Edge:
         another bundle.
         """
         if self.cloud is not None and self.course.part.hands_on(self.last):
-            self.cloud.check(self.course, timeout)
+            self.beyond = self.cloud.check(self.course, timeout)
 
     def infer(
         self,

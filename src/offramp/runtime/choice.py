@@ -3,7 +3,6 @@
 The decision is a pure function of the figures; the timing is beside it.
 """
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TypeVar
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Runtime
 from offramp.errors import InputError, MissingExtraError
+from offramp.machine import CPUINFO, instructions, processor_kind
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
 
@@ -55,7 +55,12 @@ class Choice:
     @property
     def config(self) -> dict[str, str]:
         """What a node's models say of it."""
-        return {"runtime": self.engine.release, "precision": self.engine.precision, "runtime_choice": self.why}
+        return {
+            "runtime": self.engine.release,
+            "precision": self.engine.precision,
+            "runtime_choice": self.why,
+            "hardware": processor_kind(),
+        }
 
     def __str__(self) -> str:
         return f"{self.engine.release} {self.engine.precision} ({self.why})"
@@ -134,14 +139,9 @@ def measure(bundle: Bundle, spec: SpanSpec, here: Engine, there: Engine) -> list
     return timings
 
 
-def has_bf16_matrix_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def has_bf16_matrix_units(cpuinfo: Path = CPUINFO) -> bool:
     """Whether the processor multiplies bf16 matrices in units of their own (AMX), where the system tells."""
-    if sys.platform != "linux":
-        return False
-    try:
-        return "amx_bf16" in cpuinfo.read_text().split()
-    except OSError:
-        return False
+    return "amx_bf16" in instructions(cpuinfo)
 
 
 def _known(value: str, names: tuple[Name, ...], what: str) -> Name | None:
