@@ -133,7 +133,10 @@ def test_predict_records_what_it_ran_on(int8_bundle: Bundle, tmp_path: Path, off
         *("predict", str(int8_bundle.path), "--out", str(out), "--runtime", "onnxruntime", "--precision", "int8")
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().endswith("onnxruntime int8")
+    release = Engine("onnxruntime", "int8").release
+    assert done.stdout.endswith(
+        f"onnxruntime int8\nroute: the whole graph in one piece, of UINT8 images, on {release} int8\n"
+    )
     header = Predictions.read(out).header
     assert (header.runtime, header.precision) == ("onnxruntime", "int8")
 

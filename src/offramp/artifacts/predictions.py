@@ -56,7 +56,11 @@ class PredictionsHeader(Document):
     def route(self) -> str:
         """Which part of the network ran where, in words."""
         if self.active is None:
-            through = f"; the last exit by features cut at {self.cut} in {self.codec}" if self.codec != "fp32" else ""
+            through = (
+                f"; the last exit by features cut at {self.cut} in {self.codec}"
+                if self.cut or self.codec != "fp32"
+                else ""
+            )
             return f"the whole graph in one piece{through}"
         exits = f"exit {', '.join(map(str, self.active))}" if self.active else "no local exit"
         return f"{exits}, cut at {self.cut} in {self.codec}" if self.cut != self.exits[-1] else f"{exits}, not cut"

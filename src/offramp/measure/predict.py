@@ -102,13 +102,13 @@ def open_predictor(
 def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engine = PORTABLE) -> Predictor:
     """Predict with a bundle's graph in one piece: every exit in one pass, in fp32 as nodes answer by any plan.
 
-    In bf16 and int8 a network that is cut is another one: see `of_plan`. With a codec, the last exit's logits are those
-    of features that crossed the cut in it; every other exit is of the graph in one piece.
+    In bf16 and int8 a network that is cut is another one: see `of_plan`. With a cut or codec, the last exit's logits are
+    those of features that crossed there; every other exit is of the graph in one piece.
     """
     manifest = bundle.manifest
     last = manifest.last
     manifest.cut(cut)
-    plain = codec == "fp32"
+    plain = codec == "fp32" and not cut
     before = manifest.exits if plain else manifest.exits[:-1]
     span = open_span(bundle, SpanSpec(0, last, before), engine=engine) if before else None
     here = None if plain or not cut else open_span(bundle, SpanSpec(0, cut, gives=codec), engine=engine)
