@@ -92,7 +92,8 @@ def test_a_plan_beside_options_that_it_overrides_is_refused(
     """Even where they would say the same: what is meant is not guessed."""
     subject = predictions_file if verb == "evaluate" else bundle.path
     assert refusal(*verb.split(), str(subject), "--plan", plan_file, *options) == (
-        f"plan {plan_file}: the file says all of a plan, and {named} would say it again. Leave out the one or the other."
+        f"plan {plan_file}: the file says all of a plan, and {named} would say it again. Leave out the one or the "
+        "other."
     )
 
 

@@ -102,8 +102,8 @@ def open_predictor(
 def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engine = PORTABLE) -> Predictor:
     """Predict with a bundle's graph in one piece: every exit in one pass, in fp32 as nodes answer by any plan.
 
-    In bf16 and int8 a network that is cut is another one: see `of_plan`. With a cut or codec, the last exit's logits are
-    those of features that crossed there; every other exit is of the graph in one piece.
+    In bf16 and int8 a network that is cut is another one: see `of_plan`. With a cut or a codec, the last exit's logits
+    are those of features that crossed there; every other exit is of the graph in one piece.
     """
     manifest = bundle.manifest
     last = manifest.last
