@@ -83,7 +83,7 @@ def test_in_fp32_the_runtimes_agree(int8_bundle: Bundle, predictions: Prediction
 
 @needs_openvino
 def test_auto_starts_times_and_says_so(bundle: Bundle, predictions: Predictions, digits: Splits) -> None:
-    """The line that says ready and the models' configuration hold the choice and its figures; workers make one."""
+    """The line that says ready and the models' configuration hold the choice, its figures and where they are kept."""
     with (
         running("cloud", str(bundle.path), "--port", "0", "--workers", "2") as cloud,
         running(
@@ -98,6 +98,7 @@ def test_auto_starts_times_and_says_so(bundle: Bundle, predictions: Predictions,
         assert "ms on openvino" in said["runtime_choice"]
         assert f"{served.runtime} fp32 ({said['runtime_choice']})" in "".join(edge.output)
         assert "ms on openvino" in "".join(cloud.output)
+        assert said["runtime_choice"].endswith(("chosen before", ".json"))
         assert tails.config(tail_name(3, "fp32"), 10)["runtime_choice"] in "".join(cloud.output)
         pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
         driven = drive(client, pixels, batch_size=32, warm_up=0)

@@ -73,8 +73,7 @@ def open_predictor(
     """
     if (path / MANIFEST).exists():
         bundle = Bundle.open(path)
-        whole = SpanSpec(0, bundle.manifest.last, (bundle.manifest.last,))
-        engine = choose(bundle, whole, runtime, precision).engine
+        engine = choose(bundle, runtime, precision).engine
         return of_bundle(bundle, cut, codec, engine) if plan is None else of_plan(bundle, plan, engine)
     if (path / "model.json").exists():
         if plan is not None:
