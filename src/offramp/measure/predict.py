@@ -142,7 +142,8 @@ def of_plan(bundle: Bundle, plan: Plan, engine: Engine = PORTABLE) -> Predictor:
     steps = [(spec, open_span(bundle, spec, engine)) for spec in specs]
 
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
-        logits, at = {}, [image]
+        logits: dict[int, npt.NDArray[np.float32]] = {}
+        at: list[npt.NDArray[Any]] = [image]
         for spec, span in steps:
             if spec.start == 0:  # the first, or what gets the image back
                 at = [encode_image(image, spec.takes)]
