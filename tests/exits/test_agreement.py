@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from offramp.artifacts.engine import Place, Precision
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
+from offramp.cli.measures import _says_held
 from offramp.exits.agreement import WITHIN, WITHIN_CODED, Agreement, compare, ties, tolerance
 from offramp.exits.answers import Answers, Judged, Tier
 
@@ -210,6 +212,24 @@ def test_the_tolerance_is_nothing_where_the_same_spans_ran_alike(
     found, said = tolerance(predictions.header, PLAN, places)
     assert found == within
     assert why in said
+
+
+def test_what_was_left_out_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many, why, how many of them went the other way, and which: twenty rows, and how many more."""
+    near = tuple(range(0, 66, 3))
+    found = Agreement(100, near, 2, labels=0, exits=0, scores=0, first=None, within=2e-3, why="bf16 rounds")
+    assert _says_held(found, Path("p.parquet"))
+    said, left_out = capsys.readouterr().err.splitlines()
+    assert said == (
+        "check: the nodes' answers agree with p.parquet: of 100 samples 0 labels, 0 exits and 0 scores differ, within "
+        "0.002 (bf16 rounds)"
+    )
+    assert left_out == (
+        "check: 22 left out, 2 of them answered otherwise: a threshold, or two labels, nearer than 0.002, so that "
+        f"rounding may decide. Rows {', '.join(map(str, near[:20]))} and 2 more"
+    )
+    assert not _says_held(replace(found, near=(), exits=1, first=7), Path("p.parquet"))
+    assert capsys.readouterr().err.endswith("(bf16 rounds); first at row 7\n")
 
 
 def test_a_codec_widens_the_tolerance_between_runtimes_alone(table: Table) -> None:

@@ -11,7 +11,11 @@ Out = Annotated[Path, typer.Option(help="Where to write.")]
 Split = Annotated[str, typer.Option(help="train, validation, calibration or test.")]
 Drop = Annotated[float | None, typer.Option(help="A score above this is not worth the cloud: answered, and marked.")]
 RuntimeName = Annotated[
-    str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto times both where openvino is installed.")
+    str,
+    typer.Option(
+        "--runtime",
+        help="auto, onnxruntime or openvino; auto times both once where openvino is installed.",
+    ),
 ]
 PrecisionName = Annotated[
     str,
