@@ -65,7 +65,7 @@ def main() -> None:
         spec = SpanSpec(0, last, (last,))
         contenders = [replace(engine, threads=options.threads) for engine in engines(bundle)]
         spans = {str(engine): open_span(bundle, spec, engine) for engine in contenders}
-        chosen = choose(bundle, spec, threads=options.threads)
+        chosen = choose(bundle, threads=options.threads)
         figures: dict[str, Any] = {"chosen": str(chosen.engine), "why": chosen.why}
         for size, repeats in ((1, 50), (32, 5)):
             rows = spec.noise(bundle, size)

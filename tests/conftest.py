@@ -3,7 +3,7 @@
 import io
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -29,6 +29,14 @@ from offramp.train.recipe import recipe
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole nodes first: their files take longest, and what is run last should leave no worker waiting for another."""
     items.sort(key=lambda item: "system" not in item.path.parts)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What nodes choose under test is kept for the tests, and not in the user's own cache."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OFFRAMP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

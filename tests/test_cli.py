@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
 from offramp.machine import here
 from offramp.models.checkpoint import Checkpoint
@@ -64,9 +65,12 @@ def test_train_export_predict_evaluate_from_a_shell(tmp_path: Path, offramp: Pro
     portable = ("--runtime", "onnxruntime", "--precision", "fp32")
     predicted = offramp("predict", "net/bundle", "--out", "p.parquet", *portable, cwd=tmp_path)
     written = "p.parquet: 359 samples of digits (test) at exits 2, 5, 9, onnxruntime fp32\n"
-    assert predicted.stdout == written, predicted.stderr
+    route = f"route: the whole graph in one piece, of UINT8 images, on {Engine().release} fp32\n"
+    assert predicted.stdout == written + route, predicted.stderr
 
-    evaluated = json.loads(offramp("evaluate", "p.parquet", "--threshold", "1", "--json", cwd=tmp_path).stdout)
+    evaluated = json.loads(
+        offramp("evaluate", "p.parquet", "--each", "--threshold", "1", "--json", cwd=tmp_path).stdout
+    )
     assert [(row["exit"], row["answered"], list(row["accuracy"])) for row in evaluated] == [
         (2, {"edge": 359}, ["edge"]),
         (5, {"edge": 359}, ["edge"]),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from offramp.machine import commit, cores_to_use, here, processor
+from offramp.machine import commit, cores_to_use, here, instructions, processor, processor_kind
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -52,3 +52,16 @@ def test_the_commit_is_the_checkouts() -> None:
     head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     assert commit().rstrip("+") == head.stdout[:12]
     assert re.fullmatch(r"[0-9a-f]{12}\+?", commit())
+
+
+def test_a_kind_of_processor_is_its_name_and_what_kernels_are_chosen_by(tmp_path: Path) -> None:
+    """Two virtual machines of one name and other instruction sets are two kinds; an ARM core has no name here."""
+    cpuinfo = tmp_path / "cpuinfo"
+    first, second = "model name\t: AMD EPYC\nflags\t\t: fpu avx2 fma\n", "model name\t: another\nflags\t\t: amx_bf16\n"
+    cpuinfo.write_text(f"{first}\n{second}")
+    assert processor_kind(cpuinfo) == "AMD EPYC avx2 fma"
+    assert instructions(cpuinfo) == {"fpu", "avx2", "fma"}
+    cpuinfo.write_text("processor\t: 0\nFeatures\t: fp asimd asimddp\n")
+    assert processor_kind(cpuinfo).endswith(" asimd asimddp")
+    assert instructions(tmp_path / "missing") == frozenset()
+    assert processor_kind(tmp_path / "missing").strip()

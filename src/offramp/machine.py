@@ -12,6 +12,12 @@ from pathlib import Path
 from typing import Any
 
 CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CPUINFO = Path("/proc/cpuinfo")
+# By which onnxruntime and OpenVINO choose their kernels, and so how sums are rounded: x86's, then ARM's.
+KERNELS = (
+    *("avx", "avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
+    *("asimd", "asimddp", "i8mm", "sve", "sve2", "bf16"),
+)
 
 
 def cores_to_use(threads: int, quota: Path = CGROUP_QUOTA) -> int:
@@ -49,12 +55,31 @@ def here() -> dict[str, Any]:
     return {"commit": commit(), "hardware": processor(), "cores": cores(), "date": date}
 
 
-def processor() -> str:
+def processor(cpuinfo: Path = CPUINFO) -> str:
     """Name the processor as its maker does, where the system tells."""
+    return _told(cpuinfo).get("model name", "") or platform.processor() or platform.machine()
+
+
+def instructions(cpuinfo: Path = CPUINFO) -> frozenset[str]:
+    """The processor's instruction sets by the system's names; none where it does not tell."""
+    told = _told(cpuinfo)
+    return frozenset((told.get("flags") or told.get("Features") or "").split())
+
+
+def processor_kind(cpuinfo: Path = CPUINFO) -> str:
+    """The processor's name and the instruction sets that runtimes choose their kernels by.
+
+    Two of one kind compute the same numbers. A name alone does not say: a virtual machine's is `AMD EPYC` for all.
+    """
+    there = instructions(cpuinfo)
+    return " ".join((processor(cpuinfo), *(name for name in KERNELS if name in there)))
+
+
+def _told(cpuinfo: Path) -> dict[str, str]:
+    """What the system tells of the first core."""
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        lines = cpuinfo.read_text().split("\n\n", 1)[0].splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return {}
+    pairs = (line.split(":", 1) for line in lines if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}

@@ -220,14 +220,14 @@ def test_a_change_that_makes_no_plan_is_refused(change: dict[str, Any], message:
 
 def test_a_threshold_alone_is_of_the_last_local_exit(manifest: Manifest) -> None:
     """Which is where the network is cut."""
-    plan = Plan.at_last_local_exit(manifest, 0.4, "margin", codec="uint8", drop_threshold=0.8)
+    plan = Plan.at_last_local_exit(manifest.exits, 0.4, "margin", codec="uint8", drop_threshold=0.8)
     assert plan == Plan.of(1, 0.4, "margin", codec="uint8", drop_threshold=0.8)
 
 
 def test_a_threshold_alone_lets_a_network_without_a_local_exit_answer_everything(manifest: Manifest) -> None:
     """Nothing of it is handed on."""
     fields = {"heads": manifest.heads[-1:], "cuts": manifest.cuts[:1]}
-    plan = Plan.at_last_local_exit(manifest.model_copy(update=fields), 0.4, drop_threshold=0.8)
+    plan = Plan.at_last_local_exit(manifest.model_copy(update=fields).exits, 0.4, drop_threshold=0.8)
     assert plan == Plan.checked(active=(), cut=2)
     assert not plan.first.hands_on(2)
 

@@ -208,9 +208,9 @@ def test_another_parquet_file_is_told_from_predictions(tmp_path: Path) -> None:
 
 def test_an_unknown_version_is_refused(written: Path) -> None:
     """The header in the file's metadata is a document like the others."""
-    later = header().to_json().replace('"version": 1', '"version": 2').encode()
+    later = header().to_json().replace('"version": 2', '"version": 3').encode()
     rewritten(written, parquet.read_table(written), later)
-    message = f"{written}: offramp.predictions version 2, and this program reads version 1."
+    message = f"{written}: offramp.predictions version 3, and this program reads version 2 and 1."
     with pytest.raises(ArtifactVersionError, match=f"^{re.escape(message)}"):
         Predictions.read(written)
 

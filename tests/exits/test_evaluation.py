@@ -205,11 +205,11 @@ def test_an_exit_that_is_lacking_is_refused(table: Table) -> None:
 
 CROSSINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({}, {"codec": "uint8"}, "fp32 at cut 0, and the plan sends uint8 at cut 1. Measure with: offramp predict "
-     "BUNDLE --cut 1 --codec uint8"),
+     "BUNDLE --exit 1 --cut 1 --codec uint8 --runtime onnxruntime --precision fp32"),
     ({"cut": 1, "codec": "uint8"}, {}, "uint8 at cut 1, and the plan sends fp32 at cut 1. Measure with: offramp "
-     "predict BUNDLE --cut 1 --codec fp32"),
+     "predict BUNDLE --exit 1 --cut 1 --codec fp32 --runtime onnxruntime --precision fp32"),
     ({"cut": 0, "codec": "fp16"}, {"codec": "fp16"}, "fp16 at cut 0, and the plan sends fp16 at cut 1. Measure with: "
-     "offramp predict BUNDLE --cut 1 --codec fp16"),
+     "offramp predict BUNDLE --exit 1 --cut 1 --codec fp16 --runtime onnxruntime --precision fp32"),
 ]  # fmt: skip
 
 
@@ -221,6 +221,21 @@ def test_predictions_of_another_crossing_are_refused(
     message = f"predictions: the last exit's logits were measured with codec {said}"
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         route(table({1: [SURE], LAST: [SURE]}, [0], **header), Plan.of(1, 0.5, **options))
+
+
+def test_below_fp32_a_plan_cut_elsewhere_is_refused(table: Table) -> None:
+    """Its numbers are others. The plan that was measured, at any threshold, and the whole graph give them."""
+    logits = {1: [SURE], 3: [SURE], LAST: [SURE]}
+    by_plan = table(logits, [0], precision="int8", active=(1,), cut=1)
+    assert len(route(by_plan, Plan.of(1, 0.9))) == 1
+    with pytest.raises(InputError) as caught:
+        route(by_plan, Plan.of(1, 0.5, cut=3))
+    assert str(caught.value) == (
+        "predictions: measured in int8 by exit 1, cut at 1 in fp32, and cut elsewhere the numbers are others. Measure "
+        "with: offramp predict BUNDLE --exit 1 --cut 3 --codec fp32 --runtime onnxruntime --precision int8"
+    )
+    assert len(route(table(logits, [0], precision="int8"), Plan.of(1, 0.5, cut=3))) == 1
+    assert len(route(table(logits, [0], active=(1,), cut=1), Plan.of(1, 0.5, cut=3))) == 1  # in fp32 they are the same
 
 
 def test_a_codec_matters_only_where_something_crosses(table: Table) -> None:

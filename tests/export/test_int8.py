@@ -24,7 +24,7 @@ from offramp.errors import ArtifactDamagedError, ParityError
 from offramp.exits.evaluation import accuracy_at, evaluate, route
 from offramp.export.quantize import check_loss, quantize
 from offramp.export.write import export
-from offramp.measure.predict import of_bundle
+from offramp.measure.predict import of_bundle, of_plan
 from offramp.models.checkpoint import Checkpoint
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -91,8 +91,8 @@ def test_accuracy_on_the_test_set_is_within_a_point(int8_bundle: Bundle, digits:
     assert any((plain.at(exit_) != quantized.at(exit_)).any() for exit_ in plain.header.exits)
 
 
-def test_a_cut_changes_nothing(int8_bundle: Bundle, digits: Splits) -> None:
-    """Spans chained at every boundary give what the whole gives, but for a value at the edge between two steps."""
+def test_int8_spans_chained_at_every_boundary_stay_near_the_whole(int8_bundle: Bundle, digits: Splits) -> None:
+    """What onnxruntime fuses moves a few values by a step of 8 bits, and no label here."""
     image = int8_bundle.manifest.preprocessing.from_uint8(digits.test.images[:64])
     whole = open_span(int8_bundle, SpanSpec(0, LAST, (LAST,)), engine=INT8).run(image)[logits_name(LAST)]
     features = image
@@ -100,7 +100,8 @@ def test_a_cut_changes_nothing(int8_bundle: Bundle, digits: Splits) -> None:
         spec = SpanSpec(start, end, gives="fp32")
         features = open_span(int8_bundle, spec, engine=INT8).run(features)[features_name(end)]
     found = open_span(int8_bundle, SpanSpec(LAST - 1, LAST, (LAST,)), engine=INT8).run(features)[logits_name(LAST)]
-    np.testing.assert_allclose(found, whole, rtol=0, atol=5e-3 * np.abs(whole).max())
+    assert np.array_equal(found.argmax(axis=1), whole.argmax(axis=1))
+    assert np.abs(found - whole).max() <= 5e-3 * np.abs(whole).max()
 
 
 def test_the_manifest_says_what_int8_does(int8_bundle: Bundle, digits: Splits) -> None:
@@ -115,13 +116,14 @@ def test_the_manifest_says_what_int8_does(int8_bundle: Bundle, digits: Splits) -
 
 
 def test_thresholds_chosen_again_let_the_same_share_leave(int8_bundle: Bundle, digits: Splits) -> None:
-    """On the calibration samples exactly, up to the six digits that are written down."""
+    """On the calibration samples exactly, as an edge with that exit alone answers them."""
     spec = int8_bundle.manifest.int8
     assert spec is not None
-    predictions = of_bundle(int8_bundle, engine=INT8).predict(digits.calibration, "calibration")
+    plans = {exit_: Plan.of(exit_, 0.5) for exit_ in range(1, LAST)}
+    found = {k: of_plan(int8_bundle, plan, INT8).predict(digits.calibration, "c") for k, plan in plans.items()}
     for one in spec.thresholds:
-        found = evaluate(route(predictions, Plan.of(one.exit, one.int8)), predictions.labels)
-        assert found.local == pytest.approx(one.share * found.n, abs=1e-3), one
+        outcome = evaluate(route(found[one.exit], Plan.of(one.exit, one.int8)), digits.calibration.labels)
+        assert outcome.local == round(one.share * outcome.n), one
 
 
 def test_both_graphs_are_listed_hashed_and_checked(int8_bundle: Bundle, tmp_path: Path) -> None:

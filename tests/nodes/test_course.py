@@ -72,7 +72,7 @@ def device_of(bundle: Bundle, plan: Plan) -> Edge:
     return Edge(bundle, plan, middle, threads=1, tier=Tier.DEVICE)
 
 
-def same(found: Answers, expected: Answers, within: float = 1e-4) -> None:
+def same(found: Answers, expected: Answers, within: float = 0.0) -> None:
     """As one tier after another would answer by predictions alone, in the caller's order."""
     for field in fields(Answers):
         one, other = (getattr(answers, field.name) for answers in (found, expected))

@@ -103,12 +103,12 @@ def test_a_flight_has_the_last_local_answer_of_its_rows(
     assert flight.exit == 5
     assert flight.judged is not None
     expected = Judged.of(predictions.at(5)[flight.rows])
-    np.testing.assert_allclose(flight.judged.probabilities, expected.probabilities, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(flight.judged.scores, expected.scores, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(flight.judged.probabilities, expected.probabilities, rtol=0, atol=0)
+    np.testing.assert_allclose(flight.judged.scores, expected.scores, rtol=0, atol=0)
     expected_features = open_span(bundle, SpanSpec(0, 5, gives="fp32"), ONE_THREAD).run(image[flight.rows])
     assert list(flight.features) == list(expected_features)
     for name, values in flight.features.items():
-        np.testing.assert_allclose(values, expected_features[name], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(values, expected_features[name], rtol=0, atol=0)
 
 
 def test_somebody_can_answer_in_the_cloud_s_place(bundle: Bundle, predictions: Predictions, image: Array) -> None:

@@ -100,7 +100,7 @@ def test_many_clients_get_each_their_own_rows(
     assert len(answered) == 120
     for one in answered:
         found = one.answer.outputs[logits_name(9)]
-        np.testing.assert_allclose(found, logits[one.rows], rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(found, logits[one.rows])
 
 
 def test_a_call_without_a_deadline_is_answered(bundle: Bundle, features: Array, logits: Array) -> None:
@@ -114,7 +114,7 @@ def test_a_call_without_a_deadline_is_answered(bundle: Bundle, features: Array, 
                 return finish(client, features, timeout=None)
 
         for found in clients.map(ask, range(8)):
-            np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-4)
+            np.testing.assert_array_equal(found, logits)
 
 
 def test_a_cloud_with_more_than_it_can_do_sheds_load_and_recovers(
@@ -148,7 +148,7 @@ def test_a_cloud_with_more_than_it_can_do_sheds_load_and_recovers(
                 "--workers, another node beside this one, or a longer --queue."
             )
         with connected(address) as client:
-            np.testing.assert_allclose(finish(client, features[:4]), logits[:4], rtol=1e-4, atol=1e-4)
+            np.testing.assert_array_equal(finish(client, features[:4]), logits[:4])
 
 
 def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
@@ -171,7 +171,7 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
         found.clear()
         until(lambda: found.add(answering(address)) or found == second)  # type: ignore[func-returns-value]
         with connected(address) as client:
-            np.testing.assert_allclose(finish(client, features[:4]), logits[:4], rtol=1e-4, atol=1e-4)
+            np.testing.assert_array_equal(finish(client, features[:4]), logits[:4])
     finally:
         code = cloud.stop()
     assert code == 0

@@ -193,7 +193,7 @@ def test_a_batch_is_answered_as_offline_evaluation_says(
     """Labels, exits, tiers and scores, or logits."""
     found = read(client.infer(side), *outputs_of(side))
     if side.model == "tail-3":
-        np.testing.assert_allclose(found["logits_9"], predictions.at(9)[:ROWS], rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(found["logits_9"], predictions.at(9)[:ROWS])
         return
     answers = read_answers(found)
     assert {*answers.tier} == {Tier.EDGE, Tier.CLOUD}, "the batch is divided"
@@ -299,7 +299,7 @@ def test_http_answers_several_requests_at_once(client: Triton, side: Side, read:
     assert [answer.get_response()["id"] for answer in answers] == [str(number) for number in range(8)]
     for answer in answers:
         found = read(answer, side.output)[side.output]
-        np.testing.assert_allclose(found, expected[side.output], rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(found, expected[side.output])
 
 
 @pytest.mark.parametrize("kind", ["grpc"], indirect=True)
@@ -315,7 +315,7 @@ def test_grpc_answers_several_requests_at_once(client: Triton, side: Side, read:
     assert [str(error) for _, error in found] == ["None"] * 8
     assert {result.get_response().id for result, _ in found} == {str(number) for number in range(8)}
     for result, _ in found:
-        np.testing.assert_allclose(read(result, side.output)[side.output], expected[side.output], rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(read(result, side.output)[side.output], expected[side.output])
 
 
 def joined(parts: list[dict[str, Array]]) -> dict[str, Array]:

@@ -163,14 +163,15 @@ class Plan(Document):
         )
 
     @classmethod
-    def at_last_local_exit(cls, manifest: Manifest, threshold: float, score: str = "entropy", **part: Any) -> Self:
-        """Make the plan that a threshold alone means for a network: its last local exit is active, and it is cut there.
+    def at_last_local_exit(cls, exits: tuple[int, ...], threshold: float, score: str = "entropy", **part: Any) -> Self:
+        """Make the plan that a threshold alone means for a network of these exits, the last of them its end.
 
-        A network without a local exit answers everything at its end. `part` is the codec and the drop threshold.
+        Its last local exit is active, and it is cut there unless `part`, which is cut, codec and drop threshold, says
+        otherwise. A network without a local exit answers everything at its end.
         """
-        if local := manifest.exits[:-1]:
+        if local := exits[:-1]:
             return cls.of(local[-1], threshold, score, **part)
-        return cls.checked(active=(), cut=manifest.last, score=score, **part | {"drop_threshold": None})
+        return cls.checked(active=(), cut=exits[-1], codec=part.get("codec", "fp32"), score=score)
 
     @classmethod
     def checked(cls, *, score: str = "entropy", **part: object) -> Self:

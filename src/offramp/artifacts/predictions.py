@@ -15,17 +15,22 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, read_bytes, write_bytes
-from offramp.artifacts.engine import Engine, Precision
+from offramp.artifacts.engine import Engine, Place, Precision
+from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactDamagedError, InputError, MissingExtraError
 
 METADATA_KEY = b"offramp"
 
 
 class PredictionsHeader(Document):
-    """What the table holds: of which model, on which samples."""
+    """What the table holds: of which model, on which samples, by which route through the network.
+
+    One route, since below fp32 a network that is cut elsewhere rounds elsewhere and is another network.
+    """
 
     FORMAT: ClassVar[str] = "offramp.predictions"
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    READS: ClassVar[tuple[int, ...]] = (1,)  # version 1 knew neither active exits nor where it was measured
 
     model: str
     source: str  # "bundle:ID" or "checkpoint:SHA256"
@@ -33,10 +38,44 @@ class PredictionsHeader(Document):
     split: str
     classes: tuple[str, ...]
     exits: tuple[int, ...]
+    active: tuple[int, ...] | None = None  # local exits where a span of the route ends; None: the graph in one piece
     cut: int = 0  # where the features of the last exit's logits crossed from one node to another
-    codec: Codec = "fp32"  # and how; fp32 changes nothing, wherever the cut
+    codec: Codec = "fp32"  # and how; fp32 changes nothing, wherever the cut, where numbers are fp32's
+    image: str = "UINT8"  # the form that images came in: 8-bit pixels of the network's size
     runtime: str = "onnxruntime"  # that measured them: onnxruntime, openvino or torch
     precision: Precision = "fp32"  # that it multiplied in
+    release: str = ""  # the runtime with its version; empty: not known
+    hardware: str = ""  # the processor and its instruction sets; empty: not known
+
+    @property
+    def place(self) -> Place:
+        """What measured them, to be held against what answers."""
+        return Place(self.release, self.precision, self.hardware)
+
+    @property
+    def route(self) -> str:
+        """Which part of the network ran where, in words."""
+        if self.active is None:
+            through = (
+                f"; the last exit by features cut at {self.cut} in {self.codec}"
+                if self.cut or self.codec != "fp32"
+                else ""
+            )
+            return f"the whole graph in one piece{through}"
+        exits = f"exit {', '.join(map(str, self.active))}" if self.active else "no local exit"
+        return f"{exits}, cut at {self.cut} in {self.codec}" if self.cut != self.exits[-1] else f"{exits}, not cut"
+
+    def follows(self, plan: Plan) -> bool:
+        """Whether these are the logits of the spans that nodes run by this plan, whatever its thresholds."""
+        crossing = (plan.cut, "fp32" if plan.cut == self.exits[-1] else plan.codec)
+        active = tuple(one.exit for one in plan.active)
+        return len(plan.tiers) == 1 and self.active == active and (self.cut, self.codec) == crossing
+
+    def measure_by(self, plan: Plan) -> str:
+        """The command that measures by a plan, on the same runtime in the same precision."""
+        exits = "".join(f" --exit {active.exit}" for active in plan.active)
+        how = f"--cut {plan.cut} --codec {plan.codec} --runtime {self.runtime} --precision {self.precision}"
+        return f"offramp predict BUNDLE{exits} {how}"
 
     def check_engine(self, engine: Engine) -> None:
         """Raise InputError unless answers of an engine can be held against these: fp32 against fp32, else like to like.
@@ -46,7 +85,7 @@ class PredictionsHeader(Document):
         if self.precision == engine.precision and (self.precision == "fp32" or self.runtime == engine.runtime):
             return
         raise InputError(
-            f"predictions: measured with {self.runtime} {self.precision}, and the edge computes with {engine}. Measure "
+            f"predictions: measured with {self.runtime} {self.precision}, and the nodes compute with {engine}. Measure "
             f"them alike: offramp predict BUNDLE --runtime {engine.runtime} --precision {engine.precision}"
         )
 

@@ -1,15 +1,17 @@
 """Hold what running nodes answered against the offline evaluation of the same samples."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.engine import PORTABLE, Engine
+from offramp.artifacts.engine import PORTABLE, Engine, Place
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
-from offramp.exits.agreement import TOLERANCES, Agreement, compare, ties
-from offramp.exits.answers import Answers
+from offramp.exits.agreement import Agreement, compare, ties, tolerance
+from offramp.exits.answers import Answers, Tier
 from offramp.exits.evaluation import route
 
 
@@ -21,26 +23,53 @@ def check(
     bundle_id: str,
     plan: Plan,
     engine: Engine = PORTABLE,
+    places: Sequence[Place | None] = (),
     rows: npt.NDArray[np.intp] | None = None,
 ) -> Agreement:
-    """Compare sample by sample, within what is stated for the precision of the nodes' engine.
+    """Compare sample by sample: to the last bit where `places`, edge and cloud, compute as the predictions were.
 
-    `rows` are the samples of the set that were answered, in their order; without them, every one was.
+    Elsewhere within what is stated for the precision (`exits.agreement`). `rows` are the samples of the set that were
+    answered, in their order; without them, every one was.
 
     Raises InputError where the predictions are of other weights, other samples, or computed otherwise.
     """
-    expected = f"bundle:{bundle_id}"
-    if predictions.header.source.startswith("bundle:") and predictions.header.source != expected:
-        raise InputError(
-            f"predictions: measured on {predictions.header.source}, and the edge serves {expected}. "
-            "Measure them on the served bundle with: offramp predict BUNDLE"
-        )
+    check_fits(predictions, bundle_id=bundle_id, plan=plan, engine=engine, places=places)
     if not np.array_equal(predictions.index, images.index):
         raise InputError(
             f"predictions: of {len(predictions)} samples of {predictions.header.data} ({predictions.header.split}), "
             f"and {len(images)} samples of {images.name} were sent; expected the same samples in the same order."
         )
-    predictions.header.check_engine(engine)
     predictions = predictions if rows is None else predictions.rows(rows)
-    tolerance = TOLERANCES[engine.precision]
-    return compare(running, route(predictions, plan), ties(predictions, plan, tolerance), tolerance)
+    if not (running.tier == Tier.CLOUD).any():
+        places = places[:1]
+    within, why = tolerance(predictions.header, plan, places)
+    return compare(running, route(predictions, plan), ties(predictions, plan, within), within, why)
+
+
+def check_fits(
+    predictions: Predictions,
+    *,
+    bundle_id: str,
+    plan: Plan,
+    engine: Engine = PORTABLE,
+    places: Sequence[Place | None] = (),
+) -> None:
+    """Raise InputError where predictions cannot say what nodes will answer; asked before anything is sent."""
+    header, expected = predictions.header, f"bundle:{bundle_id}"
+    if header.source.startswith("bundle:") and header.source != expected:
+        raise InputError(
+            f"predictions: measured on {header.source}, and the edge serves {expected}. "
+            "Measure them on the served bundle with: offramp predict BUNDLE"
+        )
+    header.check_engine(engine)
+    for place in filter(None, places):
+        if place.precision != header.precision:
+            raise InputError(
+                f"predictions: measured in {header.precision}, and a node computes in {place.precision}. Run edge and "
+                f"cloud with --precision {header.precision}."
+            )
+    if header.precision != "fp32" and not header.follows(plan):
+        raise InputError(
+            f"predictions: measured by {header.route}, and in {header.precision} the nodes' cuts change the numbers. "
+            f"Measure them by the nodes' plan: {header.measure_by(plan)}"
+        )

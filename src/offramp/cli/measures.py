@@ -12,7 +12,19 @@ from rich.console import Console
 from rich.table import Table
 
 from offramp.cli.frame import app, codec_of, console
-from offramp.cli.options import CodecName, Drop, Out, PrecisionName, RecordedData, RuntimeName, Score, Split
+from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split
+from offramp.cli.plans import (
+    CodecSaid,
+    Cut,
+    Exits,
+    PlanFile,
+    Said,
+    ScoreSaid,
+    Thresholds,
+    each_plan,
+    one_plan,
+    route_of,
+)
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +32,7 @@ if TYPE_CHECKING:
 
     from offramp.artifacts.measurement import Measurement
     from offramp.artifacts.outcome import Outcome
+    from offramp.artifacts.plan import Plan
     from offramp.artifacts.scenario import Scenario
     from offramp.bench.drive import Drive
     from offramp.client.client import Client
@@ -28,22 +41,33 @@ if TYPE_CHECKING:
     from offramp.exits.agreement import Agreement
 
 
+SHOWN = 20  # rows that a message names
+
+
 @app.command()
 def predict(
     source: Annotated[Path, typer.Argument(help="A checkpoint or a bundle.")],
     out: Out = Path("predictions.parquet"),
     data: RecordedData = None,
     split: Split = "test",
-    cut: Annotated[int, typer.Option(help="With a codec: where the last exit's features cross.")] = 0,
-    codec: CodecName = "fp32",
+    plan: PlanFile = None,
+    exit_: Annotated[
+        list[int] | None,
+        typer.Option("--exit", help="Active exit; repeat for several. Default: the whole graph in one piece."),
+    ] = None,
+    cut: Annotated[
+        int | None, typer.Option(help="Where the last exit's features cross. Default: the last --exit, or nowhere.")
+    ] = None,
+    codec: CodecSaid = None,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
 ) -> None:
-    """Classify a split at every exit, once, and write the logits."""
+    """Classify a split once, by a plan's own spans or at every exit of the whole graph, and write the logits."""
     from offramp.data.recorded import load_as_trained
     from offramp.measure.predict import open_predictor
 
-    predictor = open_predictor(source, cut, codec_of(codec), runtime, precision)
+    by = route_of(Said(plan=plan, exits=tuple(exit_ or ()), cut=cut, codec=codec))
+    predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by)
     splits, notes = load_as_trained(
         data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split
     )
@@ -55,44 +79,63 @@ def predict(
         f"{out}: {len(predictions)} samples of {about.data} ({split}) at exits {', '.join(map(str, about.exits))}, "
         f"{about.runtime} {about.precision}"
     )
+    print(f"route: {about.route}, of {about.image} images, on {about.release} {about.precision}")
 
 
 @app.command()
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="File that `offramp predict` wrote.")],
-    exit_: Annotated[
-        list[int] | None, typer.Option("--exit", help="Active exit; repeat for several. Default: each.")
-    ] = None,
-    threshold: Annotated[list[float] | None, typer.Option(help="Repeat for several. Default: the paper's.")] = None,
-    score: Score = "entropy",
+    exit_: Exits = None,
+    threshold: Thresholds = None,
+    cut: Cut = None,
+    codec: CodecSaid = None,
+    score: ScoreSaid = None,
     drop_threshold: Drop = None,
+    plan: PlanFile = None,
+    each: Annotated[
+        bool,
+        typer.Option(
+            "--each",
+            help="A row for each exit at each threshold, every one a plan of its own; without an exit, of all, without "
+            "a threshold, at the paper's. So it is where nothing is said.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Give the paper's measures from predictions, without running anything."""
-    from offramp.artifacts.plan import Plan
+    """Give the paper's measures from predictions, without running anything; a plan as `serve edge` reads it."""
     from offramp.artifacts.predictions import Predictions
     from offramp.bench.table import percent
     from offramp.exits.evaluation import accuracy_at, route
     from offramp.exits.evaluation import evaluate as run
-    from offramp.paper.stated import THRESHOLDS
 
+    said = Said(
+        plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
+        drop=drop_threshold,
+    )  # fmt: skip
     table = Predictions.read(predictions)
-    exits = exit_ or ([k for k in table.header.exits if k != table.last] or [table.last])
-    rows = []
-    for t in threshold or THRESHOLDS:
-        for k in exits:
-            cut = table.header.cut if table.header.codec != "fp32" else k
-            plan = Plan.of(k, t, score, cut=cut, codec=table.header.codec, drop_threshold=drop_threshold)
-            rows.append((k, t, run(route(table, plan), table.labels)))
+    header = table.header
+    one = not each and (said.plan is not None or {"--exit", "--threshold", "--cut"} & said.options.keys())
+    plans = [one_plan(said, header)] if one else each_plan(said, header)
+    rows = [(by, run(route(table, by), table.labels)) for by in plans]
+    if header.precision != "fp32" and not all(header.follows(by) for by in plans):
+        print(
+            f"note: in {header.precision} a network that is cut gives other numbers than {header.route}, and nodes "
+            f"answer a few samples otherwise. For theirs: {header.measure_by(plans[0])}",
+            file=sys.stderr,
+        )
     if as_json:
-        documents = [{"model": table.header.model, "exit": k, "threshold": t, **e.model_dump()} for k, t, e in rows]
+        documents = [
+            {
+                "model": header.model, "exit": by.exit, "threshold": by.threshold, **found.model_dump(),
+                "plan": by.model_dump(mode="json"),
+            }
+            for by, found in rows
+        ]  # fmt: skip
         print(json.dumps(documents, indent=2))
         return
-    everyone = ", ".join(f"{k}: {percent(accuracy_at(table, k))}" for k in table.header.exits)
-    console.print(
-        f"{table.header.model}, {table.header.data} ({table.header.split}). Every sample at each exit, %: {everyone}"
-    )
-    _print_evaluations(table.header.model, rows)
+    everyone = ", ".join(f"{k}: {percent(accuracy_at(table, k))}" for k in header.exits)
+    console.print(f"{header.model}, {header.data} ({header.split}). Every sample at each exit, %: {everyone}")
+    _print_evaluations(header.model, rows)
 
 
 @app.command()
@@ -155,6 +198,7 @@ def _measure(
     from offramp.artifacts.measurement import Conditions
     from offramp.artifacts.predictions import Predictions
     from offramp.bench.check import check as hold_against
+    from offramp.bench.check import check_fits
     from offramp.bench.drive import measurement
     from offramp.bench.table import Line, measurements_table
     from offramp.client.client import Client
@@ -165,6 +209,8 @@ def _measure(
     with Client(*nodes) as client:
         served = client.served
         plan = served.plan.but(**asked)
+        if predictions is not None:
+            check_fits(predictions, bundle_id=served.bundle, plan=plan, engine=served.engine, places=served.places)
         images = _images(served, data, split, seed)
         by = said(len(images))
         driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in asked.items()})
@@ -180,7 +226,7 @@ def _measure(
     if predictions is not None:
         agreement = hold_against(
             driven.answers, images, predictions, bundle_id=served.bundle, plan=plan, engine=served.engine,
-            rows=driven.rows,
+            places=served.places, rows=driven.rows,
         )  # fmt: skip
         good = _says_held(agreement, check) and good
     return good
@@ -245,23 +291,33 @@ def _says_passed(document: "Measurement") -> bool:
 
 
 def _says_held(agreement: "Agreement", check: Path | None) -> bool:
-    """Print whether the answers are those of the predictions."""
+    """Print whether the answers are those of the predictions, how closely they were held, and what was left out."""
     verdict = "agree with" if agreement.holds else "DIFFER from"
+    held = f"within {agreement.within:g}" if agreement.within else "to the last bit"
     print(
         f"check: the nodes' answers {verdict} {check}: of {agreement.n} samples {agreement.labels} labels, "
-        f"{agreement.exits} exits and {agreement.scores} scores differ; {agreement.ties} within 1e-5 of the "
-        "threshold left out" + ("" if agreement.holds else f"; first at row {agreement.first}"),
+        f"{agreement.exits} exits and {agreement.scores} scores differ, {held} ({agreement.why})"
+        + ("" if agreement.holds else f"; first at row {agreement.first}"),
         file=sys.stderr,
     )
+    if near := agreement.near:
+        rows = ", ".join(map(str, near[:SHOWN])) + (f" and {len(near) - SHOWN} more" if len(near) > SHOWN else "")
+        print(
+            f"check: {len(near)} left out, {agreement.swayed} of them answered otherwise: a threshold, or two labels, "
+            f"nearer than {agreement.within:g}, so that rounding may decide. Rows {rows}",
+            file=sys.stderr,
+        )
     return agreement.holds
 
 
-def _print_evaluations(model: str, rows: "list[tuple[int, float, Outcome]]") -> None:
+def _print_evaluations(model: str, rows: "list[tuple[Plan, Outcome]]") -> None:
     from offramp.bench.table import OVER, percent
 
     table = Table("model", "exit", "T", "n", "exited", "forwarded", "dropped", "edge %", "cloud %", "overall %")
-    for exit_, threshold, found in rows:
+    for plan, found in rows:
         accuracy = (percent(found.right(over)) for over in OVER)
         counts = map(str, (found.n, found.local, found.count("cloud"), found.dropped))
-        table.add_row(model, str(exit_), f"{threshold:g}", *counts, *accuracy)
+        exits = ", ".join(str(active.exit) for active in plan.active) or "–"
+        thresholds = ", ".join(f"{active.threshold:g}" for active in plan.active) or "–"
+        table.add_row(model, exits, thresholds, *counts, *accuracy)
     console.print(table)

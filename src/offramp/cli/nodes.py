@@ -7,7 +7,6 @@ import typer
 
 from offramp.cli.frame import app, serve
 from offramp.cli.options import (
-    CodecName,
     Drop,
     Host,
     HttpPort,
@@ -16,15 +15,13 @@ from offramp.cli.options import (
     Port,
     PrecisionName,
     RuntimeName,
-    Score,
     Threads,
 )
+from offramp.cli.plans import CodecSaid, Cut, Exits, PlanFile, Said, ScoreSaid, Thresholds, plan_of
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
-    from offramp.artifacts.plan import Plan
     from offramp.link.shape import LinkShape
-    from offramp.nodes.settings import AtLastExit
 
 
 @serve.command("cloud")
@@ -70,20 +67,12 @@ def serve_cloud(
 @serve.command("edge")
 def serve_edge(
     bundle: Annotated[list[Path], typer.Argument(help="Folders of `offramp export`, or one of `offramp suite`.")],
-    exit_: Annotated[list[int] | None, typer.Option("--exit", help="Active exit; repeat for several.")] = None,
-    threshold: Annotated[
-        list[float] | None,
-        typer.Option(
-            help="A sample leaves when its score is below this; one for each exit. One alone, without an exit: of each "
-            "bundle's last local exit."
-        ),
-    ] = None,
-    cut: Annotated[
-        int | None, typer.Option(help="Where the rest leaves the edge; 0 sends the image. Default: the last exit.")
-    ] = None,
-    codec: CodecName = "fp32",
+    exit_: Exits = None,
+    threshold: Thresholds = None,
+    cut: Cut = None,
+    codec: CodecSaid = None,
     drop_threshold: Drop = None,
-    plan: Annotated[Path | None, typer.Option(help="A plan as a file, instead of the options above.")] = None,
+    plan: PlanFile = None,
     cloud: Annotated[str | None, typer.Option(help="HOST:PORT of the cloud. Not needed at the last exit.")] = None,
     cloud_version: Annotated[
         str | None,
@@ -93,7 +82,7 @@ def serve_edge(
     link: Annotated[
         str | None, typer.Option(help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …")
     ] = None,
-    score: Score = "entropy",
+    score: ScoreSaid = None,
     host: Host = "127.0.0.1",
     port: Port = 8001,
     http_port: HttpPort = None,
@@ -107,10 +96,14 @@ def serve_edge(
     from offramp.nodes.process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings
 
+    said = Said(
+        plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
+        drop=drop_threshold,
+    )  # fmt: skip
     settings = EdgeSettings(
         link=_link(link, cloud),  # refused before a bundle is looked for
         bundles=_bundles(bundle),
-        plan=_plan(plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
+        plan=plan_of(said),
         cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
@@ -175,33 +168,3 @@ def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
     if no_http:
         return None
     return http_port if http_port is not None else max(port - 1, 0)
-
-
-def _plan(
-    plan: Path | None,
-    exits: list[int],
-    thresholds: list[float],
-    cut: int | None,
-    codec: str,
-    score: str,
-    drop: float | None,
-) -> "Plan | AtLastExit":
-    """The same plan for all bundles, or by a threshold alone, one for each: its last local exit."""
-    from offramp.artifacts.plan import Plan
-    from offramp.nodes.settings import AtLastExit
-
-    if plan is not None:
-        return Plan.load(plan)
-    if not exits and cut is None:
-        if len(thresholds) == 1:
-            return AtLastExit(threshold=thresholds[0], score=score, codec=codec, drop_threshold=drop)
-        raise InputError(
-            "plan: nothing says what to do. Give --threshold, with --exit or alone, or --cut, or --plan FILE."
-        )
-    if len(exits) != len(thresholds):
-        raise InputError(
-            f"threshold: {len(exits)} exits and {len(thresholds)} thresholds; expected one --threshold for each --exit."
-        )
-    active = [{"exit": exit_, "threshold": threshold} for exit_, threshold in zip(exits, thresholds, strict=True)]
-    at = exits[-1] if cut is None else cut
-    return Plan.checked(active=active, cut=at, codec=codec, score=score, drop_threshold=drop)

@@ -21,11 +21,13 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without images 
 Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
 Split = Annotated[str, typer.Option(help="train, validation, calibration or test.")]
-Score = Annotated[str, typer.Option(help="entropy, max-probability or margin.")]
-CodecName = Annotated[str, typer.Option(help="fp32, fp16 or uint8: how features cross the cut.")]
 Drop = Annotated[float | None, typer.Option(help="A score above this is not worth the cloud: answered, and marked.")]
 RuntimeName = Annotated[
-    str, typer.Option("--runtime", help="auto, onnxruntime or openvino; auto times both where openvino is installed.")
+    str,
+    typer.Option(
+        "--runtime",
+        help="auto, onnxruntime or openvino; auto times both once where openvino is installed.",
+    ),
 ]
 PrecisionName = Annotated[
     str,

@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Frozen
-from offramp.artifacts.engine import Engine
+from offramp.artifacts.engine import Engine, Place
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers
-from offramp.nodes.contract import CLASSIFIER, TIERS
+from offramp.nodes.contract import CLASSIFIER, CLOUD, TIERS, place_of
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 
@@ -48,6 +48,7 @@ class ServedEdge:
     engine: Engine
     classes: tuple[str, ...] = ()
     trained_on: TrainedOn | None = None  # None: an edge of before it said so
+    places: tuple[Place | None, Place | None] = (None, None)  # where the edge computes, and its cloud, if they say so
 
 
 def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> ServedEdge:
@@ -71,6 +72,7 @@ def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> Ser
             ),
             tuple(json.loads(config.get("classes", "[]"))),
             TrainedOn.model_validate_json(config["trained_on"]) if "trained_on" in config else None,
+            (place_of(config), place_of(config, CLOUD)),
         )
     except (KeyError, ValueError, ArtifactError) as error:
         raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error

@@ -13,7 +13,7 @@ from offramp.exits.decision import Decision
 
 def route(predictions: Predictions, plan: Plan) -> Answers:
     """Answer each sample as edge and cloud would by this plan."""
-    _check_crossing(predictions, plan)
+    _check_route(predictions, plan)
     last, rows = predictions.last, np.arange(len(predictions))
     parts: list[tuple[npt.NDArray[np.intp], Answers]] = []
     for name, part in plan.tiers.items():
@@ -35,8 +35,12 @@ def route(predictions: Predictions, plan: Plan) -> Answers:
     return merge([*parts, (rows, at_last.answers(last, tier))], len(predictions))
 
 
-def _check_crossing(predictions: Predictions, plan: Plan) -> None:
-    """Raise InputError unless features cross by the plan as they did when the last exit's logits were measured."""
+def _check_route(predictions: Predictions, plan: Plan) -> None:
+    """Raise InputError unless the logits that the plan asks for are those that were measured.
+
+    Below fp32 a cut elsewhere gives others. The graph measured in one piece stands for every plan all the same: as an
+    estimate, which `PredictionsHeader.follows` tells from the numbers that nodes give.
+    """
     header = predictions.header
     crossing = [(p.cut, p.codec) for p in plan.tiers.values() if p.cut != predictions.last and p.codec != "fp32"]
     measured = [(header.cut, header.codec)] if header.codec != "fp32" else []
@@ -48,8 +52,12 @@ def _check_crossing(predictions: Predictions, plan: Plan) -> None:
     if crossing != measured:
         raise InputError(
             f"predictions: the last exit's logits were measured with codec {header.codec} at cut {header.cut}, and the "
-            f"plan sends {plan.codec} at cut {plan.cut}. Measure with: offramp predict BUNDLE --cut {plan.cut} "
-            f"--codec {plan.codec}"
+            f"plan sends {plan.codec} at cut {plan.cut}. Measure with: {header.measure_by(plan)}"
+        )
+    if header.precision != "fp32" and header.active is not None and not header.follows(plan):
+        raise InputError(
+            f"predictions: measured in {header.precision} by {header.route}, and cut elsewhere the numbers are others. "
+            f"Measure with: {header.measure_by(plan)}"
         )
 
 

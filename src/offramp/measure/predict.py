@@ -1,9 +1,9 @@
-"""Predictions: one pass of a checkpoint or a bundle over a split."""
+"""Predictions: one pass of a checkpoint or a bundle over a split, in one piece or by a plan's own spans."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,16 @@ from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.engine import PORTABLE, Engine
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
+from offramp.machine import processor_kind
 from offramp.runtime.choice import choose
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
+from offramp.runtime.tier_spans import tail_span, tier_spans
 
 if TYPE_CHECKING:
     from offramp.models.checkpoint import Checkpoint
@@ -59,17 +62,27 @@ class Predictor:
 
 
 def open_predictor(
-    path: Path, cut: int = 0, codec: Codec = "fp32", runtime: str = "onnxruntime", precision: str = "fp32"
+    path: Path,
+    cut: int = 0,
+    codec: Codec = "fp32",
+    runtime: str = "onnxruntime",
+    precision: str = "fp32",
+    plan: Plan | None = None,
 ) -> Predictor:
     """Open a checkpoint's or a bundle's folder for predicting; `auto` settles runtime and precision as a node does.
 
-    A checkpoint runs on torch in fp32: for it, runtime and precision are `auto`, or the defaults.
+    With a plan, by its spans, and `cut` and `codec` are the plan's. A checkpoint runs on torch in fp32, in one piece:
+    for it, runtime and precision are `auto`, or the defaults.
     """
     if (path / MANIFEST).exists():
         bundle = Bundle.open(path)
-        whole = SpanSpec(0, bundle.manifest.last, (bundle.manifest.last,))
-        return of_bundle(bundle, cut, codec, choose(bundle, whole, runtime, precision).engine)
+        engine = choose(bundle, runtime, precision).engine
+        return of_bundle(bundle, cut, codec, engine) if plan is None else of_plan(bundle, plan, engine)
     if (path / "model.json").exists():
+        if plan is not None:
+            raise InputError(
+                f"{path}: a checkpoint is not cut, and follows no plan. Export it, and predict the bundle."
+            )
         if codec != "fp32":
             raise InputError(f"{path}: a checkpoint has no codec {codec}. Export it, and predict the bundle.")
         if runtime == "openvino" or precision not in ("auto", "fp32"):
@@ -89,15 +102,15 @@ def open_predictor(
 
 
 def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engine = PORTABLE) -> Predictor:
-    """Predict with a bundle's graph on the runtime that the nodes use.
+    """Predict with a bundle's graph in one piece: every exit in one pass, in fp32 as nodes answer by any plan.
 
-    With a codec, the last exit's logits are those of features that crossed the cut in it; every other exit is the
-    edge's, before the cut.
+    In bf16 and int8 a network that is cut is another one: see `of_plan`. With a cut or a codec, the last exit's logits
+    are those of features that crossed there; every other exit is of the graph in one piece.
     """
     manifest = bundle.manifest
     last = manifest.last
     manifest.cut(cut)
-    plain = codec == "fp32"
+    plain = codec == "fp32" and not cut
     before = manifest.exits if plain else manifest.exits[:-1]
     span = open_span(bundle, SpanSpec(0, last, before), engine=engine) if before else None
     here = None if plain or not cut else open_span(bundle, SpanSpec(0, cut, gives=codec), engine=engine)
@@ -110,17 +123,58 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engin
             outputs |= there.run(*sent)
         return {exit_: outputs[logits_name(exit_)] for exit_ in manifest.exits}
 
+    return _of(bundle, engine, run, exits=manifest.exits, cut=cut, codec=codec)
+
+
+def of_plan(bundle: Bundle, plan: Plan, engine: Engine = PORTABLE) -> Predictor:
+    """Predict by the spans that an edge and its cloud run by a plan, every sample through all of them.
+
+    Gives the plan's exits and the last: in fp32 and int8 the very numbers that nodes on the same runtime and processor
+    answer by, whatever the thresholds. Raises InputError for a plan that the bundle cannot follow, or of several tiers.
+    """
+    manifest = bundle.manifest
+    plan.check(manifest)
+    last = manifest.last
+    if list(plan.tiers) != ["edge"]:
+        raise InputError(f"plan: of {' and '.join(plan.tiers)}. Predictions are of one edge and its cloud.")
+    before, rest, _ = tier_spans(plan.first, last)
+    specs = [*before, *([rest] if rest else [])]
+    ends_here = bool(specs) and specs[-1].exits == (last,)
+    if not ends_here:
+        specs.append(tail_span(last, plan.cut, plan.codec))
+    steps = [(spec, open_span(bundle, spec, engine)) for spec in specs]
+
+    def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
+        logits: dict[int, npt.NDArray[np.float32]] = {}
+        at: list[npt.NDArray[Any]] = [image]
+        for spec, span in steps:
+            if spec.start == 0:  # the first, or what gets the image back
+                at = [encode_image(image, spec.takes)]
+            outputs = span.run(*at)
+            logits |= {exit_: outputs[logits_name(exit_)] for exit_ in spec.exits}
+            at = [outputs[name] for name in manifest.tensors(spec.end)] if spec.gives else at
+        return logits
+
+    active = tuple(one.exit for one in plan.active)
+    exits = (*(exit_ for exit_ in active if exit_ != last), last)
+    codec = "fp32" if ends_here else plan.codec
+    return _of(bundle, engine, run, exits=exits, active=active, cut=plan.cut, codec=codec)
+
+
+def _of(bundle: Bundle, engine: Engine, run: Pass, **route: Any) -> Predictor:
+    """A bundle's predictor by a route."""
+    manifest = bundle.manifest
     about = PredictionsHeader(
         model=manifest.model,
         source=f"bundle:{bundle.id}",
         data="",
         split="",
         classes=manifest.classes,
-        exits=manifest.exits,
-        cut=cut,
-        codec=codec,
         runtime=engine.runtime,
         precision=engine.precision,
+        release=engine.release,
+        hardware=processor_kind(),
+        **route,
     )
     origin = manifest.origin
     return Predictor(about, manifest.preprocessing.shape, origin.seed, run, origin.data, origin.record)
@@ -149,5 +203,7 @@ def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predic
         classes=architecture.classes,
         exits=net.exits,
         runtime="torch",
+        release=f"torch {torch.__version__}",
+        hardware=processor_kind() if target.type == "cpu" else torch.cuda.get_device_name(target),
     )
     return Predictor(about, architecture.shape, card.seed, run, card.data, card.record)

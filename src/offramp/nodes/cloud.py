@@ -20,7 +20,8 @@ from offramp.nodes.replies import Replies
 from offramp.protocol.served import Array, Call, Result, TensorSpec
 from offramp.runtime.choice import DEFAULT, Choice
 from offramp.runtime.open import open_span, warm_up
-from offramp.runtime.span import Span, SpanSpec
+from offramp.runtime.span import Span
+from offramp.runtime.tier_spans import tail_span
 
 
 class Tail:
@@ -55,7 +56,7 @@ class Tail:
             **choice.config,
             "process": str(os.getpid()),
         }
-        self.spec = SpanSpec(boundary, manifest.last, (manifest.last,), takes=codec)
+        self.spec = tail_span(manifest.last, boundary, codec)
         self.span: Span | None = None
 
     def open(self) -> Span:

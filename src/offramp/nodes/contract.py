@@ -3,12 +3,14 @@
 What is said in these words is `client`'s, `nodes.edge_model`'s and `nodes.cloud`'s to know.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.engine import Place
 from offramp.exits.answers import Tier
 from offramp.protocol.served import Call
 
@@ -45,6 +47,27 @@ class Reply:
         """Where the cloud's answer shall go instead of back the way; None: back the way."""
         token = call.text(REPLY_TO)
         return None if token is None else cls(token, call.text(REPLY_AS) or "")
+
+
+# What a model's configuration says of the place where it computes; an edge's, of its cloud's under CLOUD as well.
+CLOUD = "cloud_"
+
+
+def place_of(config: Mapping[str, str], prefix: str = "") -> Place | None:
+    """Where a node computes by its configuration; None where that does not say, as other makers' do not."""
+    words = [config.get(f"{prefix}{name}", "") for name in ("runtime", "precision", "hardware")]
+    return Place(*words) if all(words) else None  # type: ignore[arg-type]  # a precision of whatever maker
+
+
+def said_of(place: Place | None, prefix: str = "") -> dict[str, str]:
+    """The same as parts of a configuration."""
+    if place is None:
+        return {}
+    return {
+        f"{prefix}runtime": place.release,
+        f"{prefix}precision": place.precision,
+        f"{prefix}hardware": place.hardware,
+    }
 
 
 def tail_name(boundary: int, codec: Codec) -> str:

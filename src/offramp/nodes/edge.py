@@ -15,8 +15,8 @@ from typing import Any
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle
-from offramp.artifacts.codec import Codec
-from offramp.artifacts.plan import Part, Plan
+from offramp.artifacts.engine import Place
+from offramp.artifacts.plan import Plan
 from offramp.errors import DeadlineError, InputError, LinkError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.nodes.contract import Reply
@@ -27,9 +27,9 @@ from offramp.nodes.route import Course, part_of
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
 from offramp.protocol.served import Call
-from offramp.runtime.choice import Choice, choose
+from offramp.runtime.choice import LARGEST, Choice, choose
 from offramp.runtime.open import warm_up
-from offramp.runtime.span import SpanSpec, Tensors
+from offramp.runtime.span import Tensors
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
 
@@ -41,9 +41,9 @@ class Edge:
 
     `bundle` is one, or its folder; `cloud` is what finishes what the edge is not sure of, or a cloud's HOST:PORT, or
     None where the plan answers everything here. Nothing is sent before a sample needs it: `check` asks the cloud now.
-    `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which times both runtimes on this machine,
-    or a `choice` that was made already stands in for the three. `tier` is whose part of the plan it runs: the first of
-    the plan gets images, a later one the features at the cut of the one before.
+    `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which chooses once for this machine and
+    bundle, for batches of up to `largest`, or a `choice` that was made already stands in for the four. `tier` is whose
+    part of the plan it runs: the first of the plan gets images, a later one the features at the cut of the one before.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Edge:
         runtime: str = "onnxruntime",
         precision: str = "fp32",
         choice: Choice | None = None,
+        largest: int = LARGEST,
         tier: Tier = Tier.EDGE,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -63,12 +64,9 @@ class Edge:
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.tier = tier
-        # `auto` times what the edge runs of every sample, and the whole network where it runs nothing by itself.
-        part, start, takes = self._check(plan)
-        end = max([part.cut, *(active.exit for active in part.active)]) or self.last
-        ends = {*(active.exit for active in part.active), *([self.last] if end == self.last else [])}
-        timed = SpanSpec(start, end, tuple(sorted(ends)), takes=takes or "fp32")
-        self.choice = choice or choose(bundle, timed, runtime, precision, threads)
+        self.beyond: Place | None = None  # what the cloud computes with, once it has said so
+        self._check(plan)  # before anything is timed
+        self.choice = choice or choose(bundle, runtime, precision, threads, largest)
         self.spans = Spans(bundle, self.choice.engine)
         self.follow(plan)
 
@@ -97,7 +95,7 @@ class Edge:
         another bundle.
         """
         if self.cloud is not None and self.course.part.hands_on(self.last):
-            self.cloud.check(self.course, timeout)
+            self.beyond = self.cloud.check(self.course, timeout)
 
     def infer(
         self,
@@ -163,16 +161,15 @@ class Edge:
         check_features(boundary_specs(self.bundle.manifest, course.start, course.takes), tensors)
         return dict(zip(names, tensors, strict=True))
 
-    def _check(self, plan: Plan) -> tuple[Part, int, Codec | None]:
-        """Give what `part_of` does; InputError where the edge cannot follow the plan."""
-        part, start, takes = part_of(plan.check(self.bundle.manifest), self.tier)
+    def _check(self, plan: Plan) -> None:
+        """Raise InputError where the edge cannot follow the plan."""
+        part, _, _ = part_of(plan.check(self.bundle.manifest), self.tier)
         if self.cloud is None and part.hands_on(self.last):
             what = f"exit {part.exit}: what is not sure enough" if part.active else f"cut {part.cut}: what comes"
             raise InputError(
                 f"{what} there goes to a cloud, and this edge has none. "
                 f"Name one (--cloud HOST:PORT), or answer everything here at exit {self.last}."
             )
-        return part, start, takes
 
 
 def deadline(timeout: float | None) -> float | None:

@@ -10,7 +10,18 @@ import numpy as np
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
-from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, CLOUD_VERSION, DIRECT, PLAN, ROW, TIERS, Reply
+from offramp.nodes.contract import (
+    BYTES_TO_CLOUD,
+    CLASSIFIER,
+    CLOUD,
+    CLOUD_VERSION,
+    DIRECT,
+    PLAN,
+    ROW,
+    TIERS,
+    Reply,
+    said_of,
+)
 from offramp.nodes.edge import Edge, deadline, landed
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
@@ -48,6 +59,7 @@ class EdgeModel:
             "trained_on": manifest.origin.model_dump_json(include={"data", "seed", "record"}),
             "image_forms": json.dumps({"FP32": "N,C,H,W in [0, 1]", "UINT8": "N,H,W,C", "BYTES": "N encoded images"}),
             **self.edge.choice.config,
+            **said_of(self.edge.beyond, CLOUD),
         }
 
     def prepare(self) -> None:

@@ -26,7 +26,6 @@ from offramp.nodes.workers import supervise
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.runtime.choice import AUTO, Choice, choose
-from offramp.runtime.span import SpanSpec
 from offramp.sockets import hold_port
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
@@ -75,10 +74,9 @@ def serve_cloud(settings: CloudSettings) -> None:
 
 
 def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
-    """The runtime and precision of every tail: one choice for the node, timed on the whole of its first network."""
-    last = bundle.manifest.last
-    threads = settings.of_one().threads
-    choice = choose(bundle, SpanSpec(0, last, (last,)), settings.runtime, settings.precision, threads)
+    """The runtime and precision of every tail: one choice for the node, that of its first network."""
+    largest = max(settings.limits.batch, settings.max_batch)
+    choice = choose(bundle, settings.runtime, settings.precision, settings.of_one().threads, largest)
     return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
@@ -138,7 +136,8 @@ def serve_edge(settings: EdgeSettings) -> None:
                     threads=settings.threads,
                     runtime=settings.runtime,
                     precision=settings.precision,
-                    choice=edges[0].choice if edges else None,  # one for the node, timed on its first network
+                    choice=edges[0].choice if edges else None,  # one for the node, that of its first network
+                    largest=settings.max_batch,
                 )
             except InputError as error:
                 if len(bundles) == 1:

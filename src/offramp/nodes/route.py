@@ -15,6 +15,7 @@ from offramp.artifacts.plan import Part, Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
 from offramp.runtime.span import Span, SpanSpec, Tensors
+from offramp.runtime.tier_spans import tier_spans
 
 PLANS = 128  # of requests, remembered
 
@@ -69,7 +70,7 @@ class Course:
     def of(cls, plan: Plan, manifest: Manifest, opened: Callable[[SpanSpec], Span], tier: Tier = Tier.EDGE) -> Self:
         """Open what a tier runs by a plan that fits the network."""
         part, start, takes = part_of(plan, tier)
-        exits, rest, back = _specs(part, manifest.last, start, takes)
+        exits, rest, back = tier_spans(part, manifest.last, start, takes)
         steps = tuple(Step.of(spec, manifest, opened) for spec in exits)
         last = None if rest is None else Step.of(rest, manifest, opened)
         return cls(plan, Route(steps, last, back), tier, start, takes)
@@ -92,23 +93,3 @@ def part_of(plan: Plan, tier: Tier) -> tuple[Part, int, Codec | None]:
         raise InputError(f"plan: it is for {' and '.join(names)}, and this node is the {name}. Give it a plan for it.")
     before = plan.before(name)
     return plan.tiers[name], *((0, None) if before is None else (before.cut, before.codec))
-
-
-def _specs(part: Part, last: int, start: int, takes: Codec | None) -> tuple[list[SpanSpec], SpanSpec | None, bool]:
-    """The spans between active exits, each giving its features as the next step wants them, and the one behind."""
-    exits: list[SpanSpec] = []
-    at, codec = start, takes or "fp32"
-    for active in part.active:
-        more = active is not part.active[-1] or part.cut > active.exit
-        gives: Codec | None = "fp32" if more else part.codec if part.cut == active.exit else None
-        exits.append(SpanSpec(at, active.exit, (active.exit,), gives if active.exit != last else None, codec))
-        at, codec = active.exit, "fp32"
-    back = part.cut < at
-    if back:
-        at, codec = start, takes or "fp32"
-    if part.cut == last:
-        return exits, None if at == last else SpanSpec(at, last, (last,), None, codec), back
-    # Features that came in one codec and go on as they are in another are translated by an empty span.
-    if part.cut > at or ((back or not exits) and takes not in (None, part.codec)):
-        return exits, SpanSpec(at, part.cut, (), part.codec, codec), back
-    return exits, None, back

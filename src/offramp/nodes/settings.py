@@ -68,7 +68,11 @@ class AtLastExit:
 
     def check(self, manifest: Manifest) -> Plan:
         """Make the plan for one; InputError where a value is none."""
-        return Plan.at_last_local_exit(manifest, **asdict(self))
+        return self.of_exits(manifest.exits)
+
+    def of_exits(self, exits: tuple[int, ...]) -> Plan:
+        """Make the plan for a network of these exits."""
+        return Plan.at_last_local_exit(exits, **asdict(self))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ import numpy as np
 
 from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.engine import PORTABLE, Engine
-from offramp.errors import BundleMismatchError, InputError, LinkError, UnknownModelError
+from offramp.artifacts.engine import PORTABLE, Engine, Place
+from offramp.errors import BundleMismatchError, InputError, LinkError, OfframpError, UnknownModelError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.cloud import Tail
-from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, Reply, tail_name
+from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, Reply, place_of, tail_name
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
 from offramp.protocol.peer import Peer
@@ -39,8 +39,11 @@ class Finished:
 class Upstream(Protocol):
     """Finishes flights."""
 
-    def check(self, course: Course, timeout: float) -> None:
-        """Raise UnreachableError or BundleMismatchError unless it can finish what this course hands on."""
+    def check(self, course: Course, timeout: float) -> Place | None:
+        """Raise UnreachableError or BundleMismatchError unless it can finish what this course hands on.
+
+        Gives what it computes with, where it says so.
+        """
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
@@ -85,7 +88,7 @@ class RemoteCloud:
         self.bundle, self.client = bundle, Peer(address, via)
         self.version = bundle.id if version is None else version
 
-    def check(self, course: Course, timeout: float) -> None:
+    def check(self, course: Course, timeout: float) -> Place | None:
         """Wait for the cloud, and hold what it serves against the bundle."""
         self.client.wait_ready(timeout)
         name, address = tail_name(course.part.cut, course.part.codec), self.client.address
@@ -114,6 +117,10 @@ class RemoteCloud:
                 f"{self.version} ({self.bundle.path}). Give both nodes the same bundle."
             )
         self.client.prepare(name, timeout, self.version)
+        try:
+            return place_of(self.client.config(name, timeout, self.version))
+        except OfframpError:  # a server of another maker need not have one
+            return None
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
@@ -169,9 +176,11 @@ class LocalCloud:
         self.bundle, self.choice = bundle, Choice(engine)
         self.tails: dict[tuple[int, Codec], Tail] = {}
 
-    def check(self, course: Course, timeout: float) -> None:
+    def check(self, course: Course, timeout: float) -> Place | None:
         """Make the tail ready."""
-        self._tail(course.part.cut, course.part.codec).open()
+        tail = self._tail(course.part.cut, course.part.codec)
+        tail.open()
+        return place_of(tail.config)
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None

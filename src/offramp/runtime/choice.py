@@ -1,48 +1,25 @@
-"""Which runtime and precision a node computes with: as asked, or by timing both on the span that it will run.
+"""Which runtime and precision a node computes with: as asked, or chosen once for a machine and a bundle.
 
-The decision is a pure function of the figures; the timing is beside it.
+The precision goes by a rule and never by a figure, so that a node answers alike after every start. The runtime, which
+in fp32 changes an answer by its rounding alone, is timed, and what came of it is kept (`runtime.kept`).
 """
 
-import sys
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
-from statistics import median
 from typing import TypeVar
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Runtime
+from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Precision
 from offramp.errors import InputError, MissingExtraError
-from offramp.runtime.open import open_span
-from offramp.runtime.span import SpanSpec
+from offramp.machine import CPUINFO, cores_to_use, instructions, processor_kind
+from offramp.runtime.kept import Choices, Chosen, Circumstances, cache_folder, keep, read
+from offramp.runtime.timing import faster, measure, served
 
 Name = TypeVar("Name", bound=str)
 
 AUTO = "auto"
-GAIN = 1.1  # how many times faster OpenVINO must be to be taken: less is noise, and onnxruntime is what all have
-BATCHES = (1, 32)
-BUDGET = 0.4  # seconds of timing for each batch size; three rounds are run whatever they take
-ROUNDS = (3, 100)  # at least, at most
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Median milliseconds of one batch on both runtimes, timed in turn."""
-
-    batch: int
-    onnxruntime: float
-    openvino: float
-
-    @property
-    def gain(self) -> float:
-        """How many times faster OpenVINO is."""
-        return self.onnxruntime / self.openvino
-
-    def __str__(self) -> str:
-        return f"batch {self.batch}: {self.openvino:.3g} ms on openvino, {self.onnxruntime:.3g} ms on onnxruntime"
+LARGEST = 256  # samples of a batch, where a node does not say
 
 
 @dataclass(frozen=True)
@@ -55,7 +32,12 @@ class Choice:
     @property
     def config(self) -> dict[str, str]:
         """What a node's models say of it."""
-        return {"runtime": self.engine.release, "precision": self.engine.precision, "runtime_choice": self.why}
+        return {
+            "runtime": self.engine.release,
+            "precision": self.engine.precision,
+            "runtime_choice": self.why,
+            "hardware": processor_kind(),
+        }
 
     def __str__(self) -> str:
         return f"{self.engine.release} {self.engine.precision} ({self.why})"
@@ -64,24 +46,15 @@ class Choice:
 DEFAULT = Choice()
 
 
-def faster(timings: Sequence[Timing]) -> Runtime:
-    """OpenVINO where it gains clearly: `GAIN` times in the geometric mean over the batch sizes, and loses at none.
-
-    >>> faster([Timing(1, 0.44, 0.39), Timing(32, 9.0, 4.0)]), faster([Timing(1, 0.4, 0.5), Timing(32, 9.0, 4.0)])
-    ('openvino', 'onnxruntime')
-    """
-    gains = [timing.gain for timing in timings]
-    wins = bool(gains) and prod(gains) ** (1 / len(gains)) >= GAIN and min(gains) >= 1.0
-    return "openvino" if wins else "onnxruntime"
-
-
-def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str = AUTO, threads: int = 0) -> Choice:
+def choose(
+    bundle: Bundle, runtime: str = AUTO, precision: str = AUTO, threads: int = 0, largest: int = LARGEST
+) -> Choice:
     """Settle what a node computes with; `auto` for either leaves it to this machine. `threads` go with it.
 
-    An `auto` precision is fp32, except on OpenVINO on a processor with bf16 matrix units. An `auto` runtime is timed on
-    `spec`, which should be what the node runs most, and on nothing where only one can do what is asked. Raises
-    InputError for a value that is unknown or that this machine or bundle does not have, MissingExtraError where
-    OpenVINO was asked for and is not installed.
+    An `auto` precision is fp32, or bf16 where OpenVINO is there and the processor has bf16 matrix units, unless
+    onnxruntime was asked for. An `auto` runtime is the one that has the precision; where both have, the faster of the
+    two for whole batches of up to `largest` samples, timed once and kept. Raises InputError for a value that is unknown
+    or that this machine or bundle does not have, MissingExtraError where OpenVINO was asked for and is not installed.
     """
     asked_runtime, asked_precision = _known(runtime, RUNTIMES, "runtime"), _known(precision, PRECISIONS, "precision")
     installed = asked_runtime != "onnxruntime" and find_spec("openvino") is not None
@@ -99,49 +72,53 @@ def choose(bundle: Bundle, spec: SpanSpec, runtime: str = AUTO, precision: str =
 
         if not multiplies_bf16():
             raise InputError("precision bf16: this processor does not multiply in bf16. Choose --precision fp32.")
-    matrix_units = asked_precision is None and installed and has_bf16_matrix_units()
-    there = Engine("openvino", asked_precision or ("bf16" if matrix_units else "fp32"), threads)
-    here = Engine("onnxruntime", asked_precision or "fp32", threads)
+    settled = asked_precision or precision_here(installed, has_bf16_matrix_units())
+    here, there = (Engine(name, settled, threads) for name in RUNTIMES)
+    if settled == "bf16":
+        asked = "the runtime that has bf16" if asked_runtime is None else "as asked"
+        return Choice(there, asked if asked_precision else "this processor has bf16 matrix units")
     if asked_runtime is not None:
-        why = "as asked" if asked_precision or not matrix_units else "this processor has bf16 matrix units"
-        return Choice(there if asked_runtime == "openvino" else here, why)
-    if asked_precision == "bf16":
-        return Choice(there, "the runtime that has bf16")
+        return Choice(there if asked_runtime == "openvino" else here, "as asked")
     if not installed:
         return Choice(here, "openvino is not installed")
-    timings = measure(bundle, spec, here, there)
-    return Choice(there if faster(timings) == "openvino" else here, "; ".join(map(str, timings)))
+    return _once(bundle, here, there, served(largest))
 
 
-def measure(bundle: Bundle, spec: SpanSpec, here: Engine, there: Engine) -> list[Timing]:
-    """Time a span on onnxruntime (`here`) and OpenVINO (`there`) at each batch size, in turn."""
-    spans = [open_span(bundle, spec, engine) for engine in (here, there)]
-    timings = []
-    for batch in BATCHES:
-        rows = spec.noise(bundle, batch)
-        rounds: list[tuple[float, float]] = []
-        for span in spans:
-            span.run(*rows)  # the first run of a shape allocates, and OpenVINO compiles for it
-        end = time.perf_counter() + BUDGET
-        while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and time.perf_counter() < end):
-            times = [time.perf_counter()]
-            for span in spans:
-                span.run(*rows)
-                times.append(time.perf_counter())
-            rounds.append((times[1] - times[0], times[2] - times[1]))
-        first, second = (1000 * median(column) for column in zip(*rounds, strict=True))
-        timings.append(Timing(batch, first, second))
-    return timings
+def precision_here(openvino: bool, matrix_units: bool) -> Precision:
+    """What `auto` multiplies in: bf16 where OpenVINO may run and the processor has matrix units for it, else fp32.
+
+    A rule and no figure: a node that starts again multiplies as it did before.
+    """
+    return "bf16" if openvino and matrix_units else "fp32"
 
 
-def has_bf16_matrix_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def _once(bundle: Bundle, here: Engine, there: Engine, batches: tuple[int, ...]) -> Choice:
+    """Time two runtimes in one precision, if that was not done before, and choose."""
+    circumstances = Circumstances(
+        precision=here.precision,
+        threads=cores_to_use(here.threads),
+        batches=batches,
+        hardware=processor_kind(),
+        onnxruntime=here.release,
+        openvino=there.release,
+    )
+    folder = cache_folder()
+    path = None if folder is None else folder / f"{bundle.id}.json"
+    known = Choices(bundle=bundle.id) if path is None else read(path, bundle.id)
+    chosen, kept = known.in_(circumstances), "chosen before"
+    if chosen is None:
+        timings, kept = measure(bundle, here, there, batches), "not kept"
+        chosen = Chosen(runtime=faster(timings, known.before(circumstances)), made_in=circumstances, timings=timings)
+        if path is not None:
+            chosen, error = keep(path, bundle.id, chosen)
+            kept = f"not kept, {path}: {error}" if error else f"kept in {path}"
+    why = "; ".join(map(str, chosen.timings))
+    return Choice(there if chosen.runtime == "openvino" else here, f"{why}; {kept}")
+
+
+def has_bf16_matrix_units(cpuinfo: Path = CPUINFO) -> bool:
     """Whether the processor multiplies bf16 matrices in units of their own (AMX), where the system tells."""
-    if sys.platform != "linux":
-        return False
-    try:
-        return "amx_bf16" in cpuinfo.read_text().split()
-    except OSError:
-        return False
+    return "amx_bf16" in instructions(cpuinfo)
 
 
 def _known(value: str, names: tuple[Name, ...], what: str) -> Name | None:
