@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, codec_of, console
 from offramp.cli.options import CodecName, Data, Drop, Out, PrecisionName, RuntimeName, Score, Seed, Split
 from offramp.errors import InputError
@@ -42,6 +43,7 @@ def predict(
     from offramp.data.load import load
     from offramp.measure.predict import open_predictor
 
+    check_output(out)
     predictor = open_predictor(source, cut, codec_of(codec), runtime, precision)
     predictions = predictor.predict(load(data, predictor.shape, seed=predictor.seed).part(split), split)
     predictions.write(out)
@@ -156,6 +158,7 @@ def _measure(
     from offramp.data.load import load
     from offramp.machine import here
 
+    check_output(out)
     predictions = None if check is None else Predictions.read(check)
     data, split, seed = test
     with Client(*nodes) as client:
@@ -167,8 +170,6 @@ def _measure(
     precision = served.engine.precision
     conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
-    if out is not None:
-        document.write(out)
     line = Line(document.model, plan, document.outcome, document.p50, document.bytes_to_cloud)
     Console(stderr=True, width=console.width).print(measurements_table([line]))
     print(document.to_json(), end="")
@@ -179,6 +180,8 @@ def _measure(
             rows=driven.rows,
         )  # fmt: skip
         good = _says_held(agreement, check) and good
+    if out is not None:  # last: a disk that is full by now costs the file, not the result
+        document.write(out)
     return good
 
 

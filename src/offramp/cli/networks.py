@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.table import Table
 
+from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import Bottleneck, Compile, Data, HeadKind, Out, Preset, RecipeName, Seed
 from offramp.errors import InputError
@@ -62,6 +63,7 @@ def train(
         compile=compile_,
         loss_weights=None if loss_weights is None else _pairs("loss weights", loss_weights, float, LOSS_WEIGHTS),
     )
+    check_output(out or Path("runs"), folder=True)
     splits = load(data, (sizes.channels, sizes.size, sizes.size), seed=seed)
     architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))
     out = out or Path("runs") / architecture.name
@@ -161,6 +163,7 @@ def suite(
         bottlenecks=_bottlenecks(bottleneck),
         cross=cross,
     )
+    check_output(out, folder=True)
     clock = Clock(None if budget is None else parse_budget(budget))
     done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console)
     left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
@@ -178,6 +181,7 @@ def report(
     from offramp.paper.reproduction_page import write_reproduction
     from offramp.report.suite_page import write_suite_report
 
+    check_output(out, folder=True)
     if (folder / REPRODUCTION).is_file():
         written = write_reproduction(Reproduction.read(folder / REPRODUCTION), out or folder)
     else:
