@@ -4,11 +4,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from offramp._version import __version__
 from offramp.errors import InputError, MissingExtraError, OfframpError
 
 if TYPE_CHECKING:
@@ -20,6 +21,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"offramp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _offramp(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Networks with local exits, run over edge and cloud."""
+
+
 serve = typer.Typer(help="Run a node: the cloud or the edge.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(serve, name="serve")
 

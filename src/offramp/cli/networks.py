@@ -10,7 +10,7 @@ from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, console, needs_torch
-from offramp.cli.options import Bottleneck, Compile, Data, HeadKind, Out, Preset, RecipeName, Seed
+from offramp.cli.options import Bottleneck, Compile, Data, HeadKind, Out, Preset, RecipeName, Seed, TrainThreads
 from offramp.errors import InputError
 
 T = TypeVar("T")
@@ -37,9 +37,7 @@ def train(
     bottleneck: Bottleneck = None,
     compile_: Compile = None,
     seed: Seed = 0,
-    threads: Annotated[
-        int, typer.Option(min=0, help="Threads of torch; 0 is its own choice. On a shared machine, fewer are faster.")
-    ] = 0,
+    threads: TrainThreads = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
 ) -> None:
     """Train a network with local exits and write a checkpoint."""
@@ -143,6 +141,7 @@ def suite(
     bottleneck: Bottleneck = None,
     compile_: Compile = None,
     cross: Annotated[bool, typer.Option("--cross", help="Train SEMs under every regime too.")] = False,
+    threads: TrainThreads = 0,
 ) -> None:
     """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
     needs_torch("suite")
@@ -165,7 +164,7 @@ def suite(
     )
     check_output(out, folder=True)
     clock = Clock(None if budget is None else parse_budget(budget))
-    done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console)
+    done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console, threads=threads or None)
     left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
     console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
 
