@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from offramp._version import __version__
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
@@ -25,6 +26,21 @@ def test_help_lists_a_verb_for_each_step(offramp: Program) -> None:
     text = offramp("--help").stdout
     for verb in ("train", "show", "export", "predict", "evaluate", "serve", "bench", "demo", "suite", "report"):
         assert f" {verb} " in text
+
+
+def test_the_version_is_told(offramp: Program) -> None:
+    """As it is installed."""
+    done = offramp("--version")
+    assert (done.returncode, done.stdout) == (0, f"offramp {__version__}\n")
+
+
+def test_a_run_whose_loss_is_no_number_says_so(tmp_path: Path, offramp: Program) -> None:
+    """Exit code 2, what to do, and no checkpoint that looks finished."""
+    done = offramp("train", "sem-2", "--epochs", "1", "--learning-rate", "1e30", "--out", "net", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "not a number any more" in done.stderr or "not numbers any more" in done.stderr
+    assert done.stderr.endswith("Lower the learning rate and train again; the last good epoch is kept.\n")
+    assert not (tmp_path / "net" / "model.json").exists()
 
 
 def test_report_draws_a_reproduction(tmp_path: Path, offramp: Program) -> None:

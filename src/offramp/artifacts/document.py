@@ -3,9 +3,12 @@
 Takes and gives pydantic models and paths. Knows nothing of what the documents mean.
 """
 
+import errno
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +22,8 @@ from pydantic import (
 )
 
 from offramp.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ArtifactVersionError
+
+PAGE = 4096  # bytes: the least that a file system gives to a file
 
 
 class Frozen(BaseModel):
@@ -116,8 +121,57 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: into a neighbour first, then renamed over the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file whole or not at all: into a neighbour first, then renamed over the path.
+
+    What is there and is no file, such as /dev/stdout, is written to. Raises ArtifactError where it cannot be written.
+    """
+    with writing(path):
+        if _is_device(path):
+            path.write_bytes(content)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, content)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the system says while a path is written, a full disk for one, is an ArtifactError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "Make room there, or choose another place" if full else "Choose a place that can be written to"
+        raise ArtifactError(f"{path}: cannot be written ({error.strerror or error}). {remedy}.") from error
+
+
+def check_output(path: Path | None, *, folder: bool = False) -> None:
+    """Raise ArtifactError where `path`, a file or a `folder` of files, could not be written later; None is no path.
+
+    Called before the work whose result goes there. Tries it in the nearest folder that exists, and leaves nothing.
+    """
+    if path is None:
+        return
+    with writing(path):
+        if _is_device(path):  # there is nothing to try
+            if folder:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            return
+        if path.is_dir() and not folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        at = path if folder else path.parent
+        while not at.exists():
+            at = at.parent
+        with tempfile.TemporaryFile(dir=at) as tried:
+            tried.write(bytes(PAGE))  # a disk that is full takes an empty file
+            tried.flush()
+
+
+def _is_device(path: Path) -> bool:
+    """A device, a pipe, a socket: what a rename must not put a file in place of."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from offramp.cli.frame import app
+from offramp.cli.frame import app, settle_output
 from offramp.errors import OfframpError
 
 # isort: off
@@ -24,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # What grpc writes to stderr by itself stands beside the message that we raise for the same failure.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        app(arguments)
+        with settle_output():
+            app(arguments)
     except OfframpError as error:
         print(f"offramp: error: {error}", file=sys.stderr)
         sys.exit(2)

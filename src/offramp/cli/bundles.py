@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, codec_of, console, needs_torch
 from offramp.errors import InputError
 
@@ -29,7 +30,10 @@ def export(
 
     if exporter not in ("torchscript", "dynamo"):
         raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
+    check_output(out, folder=True)
     trained = Checkpoint.open(checkpoint)
+    if out is None:
+        check_output(checkpoint, folder=True)
     card = trained.card
     splits, notes = load_as_trained(data, card.data, card.record, card.architecture.shape, seed=card.seed)
     print("\n".join(notes), file=sys.stderr)
@@ -72,6 +76,7 @@ def slice_(
     from offramp.runtime.cut import cut_out
     from offramp.runtime.span import SpanSpec
 
+    check_output(out)
     source = Bundle.open(bundle)
     manifest = source.manifest
     stop = manifest.last if end is None else end

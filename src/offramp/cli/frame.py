@@ -1,11 +1,16 @@
 """What all verbs share: the program they belong to, where they print, and how a name becomes what it names."""
 
-from typing import TYPE_CHECKING
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from offramp.errors import InputError, MissingExtraError
+from offramp._version import __version__
+from offramp.errors import InputError, MissingExtraError, OfframpError
 
 if TYPE_CHECKING:
     from offramp.artifacts.codec import Codec
@@ -16,11 +21,64 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"offramp {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _offramp(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Networks with local exits, run over edge and cloud."""
+
+
 serve = typer.Typer(help="Run a node: the cloud or the edge.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(serve, name="serve")
-console = Console()
+
+
+class Printer(Console):
+    """rich's, but that a pipe whose reader is gone stays an error."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while the error is handled, with the lines that did not go out still kept."""
+        self._buffer.clear()
+        raise  # noqa: PLE0704
+
+
+console = Printer()
 if not console.is_terminal:  # in a file or a pipe there is no width to keep to, and a cut number is no number
-    console = Console(width=140)
+    console = Printer(width=140)
+
+
+@contextmanager
+def settle_output() -> Iterator[None]:
+    """What was printed is out at the end; an OfframpError where standard output does not take it."""
+    try:
+        try:
+            yield
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # typer's own way to end quietly
+                raise end.__context__ from None
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise OfframpError(
+                f"{error.filename}: {error.strerror}. Check the path and who may read or write it."
+            ) from error
+        with suppress(OSError, ValueError):  # the interpreter would try once more at its end, and say so
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+        raise OfframpError(
+            f"output: cannot be written ({error.strerror or error}). Whoever reads it must read to its end, or the "
+            "disk needs room."
+        ) from error
 
 
 def needs_torch(verb: str) -> None:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, codec_of, console
 from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split
 from offramp.cli.plans import (
@@ -66,6 +67,7 @@ def predict(
     from offramp.data.recorded import load_as_trained
     from offramp.measure.predict import open_predictor
 
+    check_output(out)
     by = route_of(Said(plan=plan, exits=tuple(exit_ or ()), cut=cut, codec=codec))
     predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by)
     splits, notes = load_as_trained(
@@ -204,6 +206,7 @@ def _measure(
     from offramp.client.client import Client
     from offramp.machine import here
 
+    check_output(out)
     predictions = None if check is None else Predictions.read(check)
     data, split, seed = test
     with Client(*nodes) as client:
@@ -217,8 +220,6 @@ def _measure(
     precision = served.engine.precision
     conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
-    if out is not None:
-        document.write(out)
     line = Line(document.model, plan, document.outcome, document.p50, document.bytes_to_cloud)
     Console(stderr=True, width=console.width).print(measurements_table([line]))
     print(document.to_json(), end="")
@@ -229,6 +230,8 @@ def _measure(
             places=served.places, rows=driven.rows,
         )  # fmt: skip
         good = _says_held(agreement, check) and good
+    if out is not None:  # last: a disk that is full by now costs the file, not the result
+        document.write(out)
     return good
 
 

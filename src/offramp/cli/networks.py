@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 from rich.table import Table
 
+from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import (
     Bottleneck,
@@ -21,6 +22,7 @@ from offramp.cli.options import (
     Seed,
     SkipBad,
     Test,
+    TrainThreads,
     Validation,
 )
 from offramp.errors import InputError
@@ -53,9 +55,7 @@ def train(
     bottleneck: Bottleneck = None,
     compile_: Compile = None,
     seed: Seed = 0,
-    threads: Annotated[
-        int, typer.Option(min=0, help="Threads of torch; 0 is its own choice. On a shared machine, fewer are faster.")
-    ] = 0,
+    threads: TrainThreads = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
 ) -> None:
     """Train a network with local exits and write a checkpoint."""
@@ -80,6 +80,7 @@ def train(
         compile=compile_,
         loss_weights=None if loss_weights is None else _pairs("loss weights", loss_weights, float, LOSS_WEIGHTS),
     )
+    check_output(out or Path("runs"), folder=True)
     source = DataSource(data=data, validation=validation, test=test, mirror=mirror, skip_bad=skip_bad)
     splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed)
     if splits.record is not None and first():
@@ -162,6 +163,7 @@ def suite(
     bottleneck: Bottleneck = None,
     compile_: Compile = None,
     cross: Annotated[bool, typer.Option("--cross", help="Train SEMs under every regime too.")] = False,
+    threads: TrainThreads = 0,
 ) -> None:
     """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
     needs_torch("suite")
@@ -182,8 +184,9 @@ def suite(
         bottlenecks=_bottlenecks(bottleneck),
         cross=cross,
     )
+    check_output(out, folder=True)
     clock = Clock(None if budget is None else parse_budget(budget))
-    done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console)
+    done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console, threads=threads or None)
     left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
     console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
 
@@ -199,6 +202,7 @@ def report(
     from offramp.paper.reproduction_page import write_reproduction
     from offramp.report.suite_page import write_suite_report
 
+    check_output(out, folder=True)
     if (folder / REPRODUCTION).is_file():
         written = write_reproduction(Reproduction.read(folder / REPRODUCTION), out or folder)
     else:

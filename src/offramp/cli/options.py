@@ -42,6 +42,12 @@ HttpPort = Annotated[
 NoHttp = Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
+TrainThreads = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=0, help="Threads of torch; 0 is its own choice. On a shared machine, fewer are faster."
+    ),
+]
 Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="torch.compile. Default: what the recipe says."),

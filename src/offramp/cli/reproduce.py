@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import Out, Seed
 from offramp.errors import InputError
@@ -23,6 +24,7 @@ def demo(
 ) -> None:
     """Train the paper's nine models on the digits, run them on an edge and a cloud, and write a report."""
     needs_torch("demo")
+    check_output(out, folder=True)
     measure_digits(out, NINE, epochs=30 if full else None, seed=seed)
 
 
@@ -72,6 +74,7 @@ def reproduce(
 
     if cloud is not None and edge is None:
         raise InputError("cloud: named without an edge. Give --edge HOST:PORT too, or neither to start both here.")
+    check_output(out, folder=True)
     folder = suite
     if folder is None:
         needs_torch("reproduce without a suite")

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 
-from offramp.artifacts.document import Frozen, write_bytes
+from offramp.artifacts.document import Frozen, write_bytes, writing
 from offramp.artifacts.outcome import Outcome, outcome_of_v1
 from offramp.errors import InputError, OfframpError
 from offramp.paper.reproduction import ROWS, Agreed, Repeat, Row, Setup, Topology
@@ -89,7 +89,7 @@ class Journal:
 
     def add(self, entry: Entry) -> None:
         """Keep a repeat."""
-        with self.path.open("a") as file:
+        with writing(self.path), self.path.open("a") as file:
             file.write(f"{entry.model_dump_json()}\n")
         self._keep(entry)
 

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from offramp.artifacts.document import writing
 from offramp.data.image_set import ImageSet, Splits
 from offramp.errors import TrainingError
 from offramp.machine import commit, processor
@@ -103,7 +104,8 @@ def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer
             trainer.epoch([])
         team.wait()
         return Checkpoint.open(out, run.families)
-    out.mkdir(parents=True, exist_ok=True)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     board = TensorBoardLog(out, trainer.epochs_done)
     log = JsonLog(out / LOG, trainer.epochs_done)
     try:

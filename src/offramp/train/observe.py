@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from offramp.artifacts.document import Frozen, write_bytes
+from offramp.artifacts.document import Frozen, write_bytes, writing
 from offramp.train.workers import first
 
 
@@ -53,7 +53,7 @@ class JsonLog:
 
     def epoch(self, record: EpochRecord) -> None:
         """Append the record."""
-        with self.path.open("a") as file:
+        with writing(self.path), self.path.open("a") as file:
             file.write(record.model_dump_json() + "\n")
 
 
