@@ -11,9 +11,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
+from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput, service_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
