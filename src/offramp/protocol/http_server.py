@@ -19,7 +19,7 @@ TOLD = 1.0  # seconds after which a slow body's bytes are handed on all the same
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-class _Parser(httptools.HttpRequestParser):  # type: ignore[misc]  # untyped base
+class _Parser(httptools.HttpRequestParser):
     """Reads requests past an offer to go on in another protocol, which is nobody's duty to take up (RFC 9110, 7.8).
 
     httptools takes a request that offers one to end with its headers, whatever body they announce, and leaves the rest

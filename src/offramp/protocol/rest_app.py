@@ -6,15 +6,15 @@ a request changes threads twice and no more. Knows neither sockets nor processes
 
 import asyncio
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from offramp.errors import InputError, OfframpError, OverloadedError, TooLargeError
+from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.protocol.catalog import config, server_metadata
+from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.pool import GoneError
 from offramp.protocol.rest_body import read_request, to_json, write_response
@@ -34,7 +34,7 @@ SILENCE = 60.0  # seconds without a byte of a request's body after which it is g
 NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "logging", "load", "unload"})
 DIGITS = 18  # of a number in a header
 HEADER_LENGTH = b"inference-header-content-length"
-COMPRESSED = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+CODING = b"content-encoding"
 OK = 200
 JSON = ((b"content-type", b"application/json"),)
 BINARY = ((b"content-type", b"application/octet-stream"),)
@@ -137,12 +137,15 @@ class Application:
         """Read a request within the bounds and have it answered."""
         model = self.plane.catalog.find(name, version)
         found = dict(headers)
+        coding = found.get(CODING, b"").lower()
+        if not is_plain(coding) and coding not in CODINGS:
+            return _unknown_coding(coding)
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
         body = await self._body(receive)
         try:
-            return await self._run(partial(self._infer, model, found, body))
+            return await self._run(partial(self._infer, model, found, coding, body))
         finally:
             self.in_hand -= len(body)
 
@@ -177,9 +180,10 @@ class Application:
                 raise _SilentError from None
             raise
 
-    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
+    def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
-        asked = read_request(_plain(headers, body, self.plane.bounds.body), _number(headers, HEADER_LENGTH))
+        body = body if is_plain(coding) else unpacked(coding, body, self.plane.bounds.body)
+        asked = read_request(body, _number(headers, HEADER_LENGTH))
         result = self.plane.infer(model, Call(asked.inputs, asked.parameters), asked.outputs)
         content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
         if length is None:
@@ -188,27 +192,6 @@ class Application:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
-
-
-def _plain(headers: dict[bytes, bytes], body: bytes, most: int) -> bytes:
-    """A body without its compression, within the bounds."""
-    encoding = headers.get(b"content-encoding", b"identity").lower()
-    if encoding == b"identity":
-        return body
-    if encoding not in COMPRESSED:
-        raise InputError(f"Content-Encoding {encoding.decode('latin1')!r}: expected identity, gzip or deflate.")
-    stream = zlib.decompressobj(COMPRESSED[encoding])
-    try:
-        plain = stream.decompress(body, most + 1)
-    except zlib.error as error:
-        raise InputError(f"body: not {encoding.decode()} ({error}).") from error
-    if len(plain) > most:
-        raise TooLargeError(f"body: larger than {most} bytes once it is unpacked, the most that this node takes.")
-    if not stream.eof:
-        raise InputError(f"body: its {encoding.decode()} is cut short.")
-    if stream.unused_data:
-        raise InputError(f"body: {len(stream.unused_data)} bytes follow the end of its {encoding.decode()}.")
-    return plain
 
 
 def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
@@ -226,6 +209,12 @@ def _json(value: Any) -> Response:
 
 def _error(message: str, status: int, *headers: tuple[bytes, bytes]) -> Response:
     return Response(to_json({"error": message}), status, (*JSON, *headers))
+
+
+def _unknown_coding(coding: bytes) -> Response:
+    known = b", ".join(CODINGS)
+    message = f"Content-Encoding {coding.decode('latin1')!r}: expected identity or one of {known.decode()}."
+    return _error(message, 415, (b"accept-encoding", known))
 
 
 def _stopping() -> Response:

@@ -66,7 +66,7 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
             continue
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise InputError(f"{name}: binary_data_size: expected a whole number of bytes, got {size!r}.")
-        if "data" in tensor:
+        if tensor.get("data") is not None:
             raise InputError(f"input {name!r}: both raw and typed contents. Send one of the two.")
         if position + size > len(body):
             raise InputError(
@@ -82,9 +82,9 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
         )
     parameters = read_parameters(header.get("parameters"))
     binary = parameters.pop("binary_data_output", False) is True
-    if not isinstance(name := header.get("id", ""), str):
+    if not isinstance(name := header.get("id"), str | None):
         raise InputError(f"id: expected a string, got {_short(name)}.")
-    return Asked(name, inputs, parameters, _outputs(header, binary), binary)
+    return Asked(name or "", inputs, parameters, _outputs(header, binary), binary)
 
 
 def write_response(
@@ -118,8 +118,9 @@ def to_json(value: Any) -> bytes:
 
 
 def read_parameters(source: Any) -> dict[str, bool | int | float | str]:
-    """Check a JSON object of parameters."""
-    parameters = {} if source is None else _object(source, "parameters")
+    """Check a JSON object of parameters; one that is null is none."""
+    given = {} if source is None else _object(source, "parameters")
+    parameters = {name: value for name, value in given.items() if value is not None}
     for name, value in parameters.items():
         if not isinstance(value, bool | int | float | str):
             raise InputError(f"parameter {name!r}: expected a string, a number, true or false, got {_short(value)}.")
