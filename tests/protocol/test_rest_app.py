@@ -119,7 +119,7 @@ CONFIG = {
     "parameters": {"colour": {"string_value": "green"}},
 }
 INDEX = [{"name": "double", "version": "7", "state": "READY", "reason": ""}]
-EXTENSIONS = ["binary_tensor_data", "model_configuration", "parameters", "statistics"]
+EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "parameters", "statistics"]
 TOLD: dict[tuple[str, str], Any] = {
     ("GET", "/v2"): {"name": "offramp", "version": __version__, "extensions": EXTENSIONS},
     ("GET", "/v2/"): {"name": "offramp", "version": __version__, "extensions": EXTENSIONS},
@@ -198,6 +198,19 @@ def test_a_request_in_binary_form_is_answered_in_it(connection: http.client.HTTP
     assert response.headers["Content-Type"] == "application/octet-stream"
     assert struct.unpack("<2f", content[length:]) == (1.0, 16.0)
     assert json.loads(content[:length])["outputs"][1]["data"] == ["row 0"]
+
+
+def test_a_request_of_nothing_but_raw_contents_is_answered(connection: http.client.HTTPConnection) -> None:
+    """Triton's: a length of 0, no JSON; as many samples as there are bytes for, every output in binary form."""
+    connection.request("POST", INFER, struct.pack("<4f", 0.5, 8, 1, 2), {"Inference-Header-Content-Length": "0"})
+    response = connection.getresponse()
+    content, length = response.read(), int(response.headers["Inference-Header-Content-Length"])
+    assert response.status == 200
+    assert struct.unpack("<4f", content[length : length + 16]) == (1.0, 16.0, 2.0, 4.0)
+    assert [tensor["parameters"] for tensor in json.loads(content[:length])["outputs"]] == [
+        {"binary_data_size": 16},
+        {"binary_data_size": 18},
+    ]
 
 
 def test_an_answer_in_json_says_that_it_is(connection: http.client.HTTPConnection) -> None:
@@ -333,6 +346,18 @@ REFUSED: dict[str, tuple[dict[str, str], bytes, int, str]] = {
         GOOD,
         400,
         "header inference-header-content-length: expected a whole number, got '999999999999999999'.",
+    ),
+    "raw contents that are no whole samples": (
+        {"Inference-Header-Content-Length": "0"},
+        struct.pack("<3f", 1, 2, 3),
+        400,
+        "x: 12 bytes of raw contents: a sample of FP32 takes 8. Send whole samples, or say more in JSON.",
+    ),
+    "raw contents of nothing": (
+        {"Inference-Header-Content-Length": "0"},
+        b"",
+        400,
+        "x: 0 bytes of raw contents: a sample of FP32 takes 8. Send whole samples, or say more in JSON.",
     ),
     "a length beyond the body": (
         {"Inference-Header-Content-Length": "999"},

@@ -153,7 +153,9 @@ def test_a_request_is_read_whole() -> None:
         ),
         None,
     )
-    assert asked == Asked("one", {}, {"threshold": 0.5, "deep": True}, {"a": True, "b": False}, binary=True)
+    assert asked == Asked(
+        "one", {}, {"threshold": 0.5, "deep": True}, {"a": True, "b": False}, binary=True, classes={"a": 0, "b": 0}
+    )
 
 
 def test_a_request_that_asks_for_no_output_asks_for_all() -> None:
@@ -339,9 +341,13 @@ BAD: dict[str, tuple[Any, str]] = {
         {"inputs": [tensor(data=None, parameters={"shared_memory_region": "r"})]},
         "x: shared memory is not offered. Send the tensor in the request.",
     ),
-    "an output as classes": (
-        {"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 3}}]},
-        "output 'y': classification is not offered. Ask for the output as it is.",
+    "an output as no classes": (
+        {"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 0}}]},
+        "output 'y': classification: expected how many classes, from 1, got 0.",
+    ),
+    "an output as true classes": (
+        {"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": True}}]},
+        "output 'y': classification: expected how many classes, from 1, got True.",
     ),
 }
 

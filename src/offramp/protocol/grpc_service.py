@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
 from offramp.protocol.catalog import config, server_metadata
+from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.pool import GoneError
 from offramp.protocol.served import Call, Result, Served
@@ -19,7 +20,6 @@ from offramp.protocol.tensors import (
     FINAL,
     read_inputs,
     read_parameters,
-    refuse_classification,
     refuse_shared_memory,
     write_response,
 )
@@ -106,11 +106,11 @@ def _call(request: Any, context: grpc.ServicerContext) -> Call:
     return call
 
 
-def _asked(request: Any) -> list[str]:
+def _asked(request: Any) -> dict[str, int]:
+    """The outputs asked for by name, each with how many of its classes; 0: as it is."""
     for output in request.outputs:
         refuse_shared_memory(output.name, output.parameters)
-        refuse_classification(output.name, output.parameters)
-    return [output.name for output in request.outputs]
+    return {output.name: classes_asked(output.name, read_parameters(output.parameters)) for output in request.outputs}
 
 
 def _response(request: Any, model: Served, result: Result) -> Any:

@@ -17,7 +17,7 @@ from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.pool import GoneError
-from offramp.protocol.rest_body import read_request, to_json, write_response
+from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
 from offramp.protocol.served import Call, Served
 from offramp.protocol.status import http_status_of
 
@@ -35,6 +35,7 @@ NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "log
 DIGITS = 18  # of a number in a header
 HEADER_LENGTH = b"inference-header-content-length"
 CODING = b"content-encoding"
+IMAGE = b"image/"  # a content type of an image file: what a browser says of one
 OK = 200
 JSON = ((b"content-type", b"application/json"),)
 BINARY = ((b"content-type", b"application/octet-stream"),)
@@ -183,8 +184,12 @@ class Application:
     def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
         body = body if is_plain(coding) else unpacked(coding, body, self.plane.bounds.body)
-        asked = read_request(body, _number(headers, HEADER_LENGTH))
-        result = self.plane.infer(model, Call(asked.inputs, asked.parameters), asked.outputs)
+        length = _number(headers, HEADER_LENGTH)
+        if length == 0 or (length is None and headers.get(b"content-type", b"").lower().startswith(IMAGE)):
+            asked = read_raw(body, model, binary=length == 0)
+        else:
+            asked = read_request(body, length)
+        result = self.plane.infer(model, Call(asked.inputs, asked.parameters), asked.classes)
         content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
         if length is None:
             return Response(content)
