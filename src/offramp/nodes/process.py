@@ -27,7 +27,7 @@ from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.runtime.choice import AUTO, Choice, choose
 from offramp.runtime.span import SpanSpec
-from offramp.sockets import hold_port
+from offramp.sockets import hold_port, join_address
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 COMMAND = ("-m", "offramp.nodes.process")
@@ -65,7 +65,8 @@ def serve_cloud(settings: CloudSettings) -> None:
         engine, of_one = choice.engine, replace(settings.of_one(), port=port, http_port=http_port)
         told = to_json(replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why))
         title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
-        line = ready_line(f"{host}:{port}", title, None if http_port is None else f"{host}:{http_port}")
+        http = None if http_port is None else join_address(host, http_port)
+        line = ready_line(join_address(host, port), title, http)
         supervise(
             lambda name, changed: Child(name, COMMAND, told, changed=changed),
             settings.workers,

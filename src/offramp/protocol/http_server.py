@@ -8,7 +8,7 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from offramp.sockets import listening
+from offramp.sockets import join_address, listening
 
 BACKLOG = 1024
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a client's usual pool does
@@ -126,7 +126,7 @@ class HttpServer:
     ) -> None:
         self.socket = listening(host, port, BACKLOG, shared=shared)
         self.port = self.socket.getsockname()[1]
-        self.address = f"{host}:{self.port}"
+        self.address = join_address(host, self.port)
         self.server = uvicorn.Server(
             uvicorn.Config(
                 application,

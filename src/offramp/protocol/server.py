@@ -13,7 +13,7 @@ from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
 from offramp.protocol.rest_app import Application
 from offramp.protocol.served import Served
-from offramp.sockets import port_taken
+from offramp.sockets import join_address, port_taken
 
 CALLS = 32  # computed at once: each holds a thread while the runtime works, and none while it waits for other nodes
 
@@ -63,7 +63,7 @@ class Server:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:
                 self.http = HttpServer(self.application, host, http_port, shared=shared)
-            self.port = self.server.add_insecure_port(f"{host}:{port}")
+            self.port = self.server.add_insecure_port(join_address(host, port))
         except BaseException as error:
             if self.http is not None:
                 self.http.stop(0)
@@ -73,7 +73,7 @@ class Server:
             if isinstance(error, RuntimeError):  # grpc's
                 raise port_taken(host, port) from error
             raise
-        self.address = f"{host}:{self.port}"
+        self.address = join_address(host, self.port)
 
     def start(self) -> None:
         """Begin to answer."""
