@@ -34,6 +34,17 @@ def test_settings_of_no_known_node_are_not_read() -> None:
         from_json(to_json(CLOUD).replace('"cloud"', '"fog"'))
 
 
+def test_web_pages_and_the_proxy_s_path_are_held_to_their_form() -> None:
+    """Of either node, before it serves; kept as browsers and proxies send them."""
+    node = CloudSettings(bundles=("a",), origins=("https://App.example/", "*"), root_path="/vision/")
+    assert (node.origins, node.root_path) == (("https://app.example", "*"), "/vision")
+    assert from_json(to_json(node)) == node
+    with pytest.raises(InputError, match=r"^origin 'app\.example': expected a page's scheme"):
+        EdgeSettings(bundles=("a",), plan=Plan.of(3, 0), cloud="c:1", origins=("app.example",))
+    with pytest.raises(InputError, match=r"^root path 'vision': expected what stands before /v2"):
+        CloudSettings(bundles=("a",), root_path="vision")
+
+
 def test_workers_share_the_cores_and_the_ports() -> None:
     """Threads as asked, or a part of the cores; a runner for each core of the part."""
     cores = len(os.sched_getaffinity(0))
@@ -76,4 +87,4 @@ def test_what_is_not_asked_for_is_as_the_command_line_says() -> None:
     )
     for node in (edge, cloud):
         assert (node.host, node.port, node.http_port, node.threads, node.max_batch) == ("127.0.0.1", 0, None, 0, 256)
-        assert (node.runtime, node.precision) == ("auto", "auto")
+        assert (node.runtime, node.precision, node.origins, node.root_path) == ("auto", "auto", (), "")

@@ -13,8 +13,10 @@ from offramp.cli.options import (
     HttpPort,
     MaxBatch,
     NoHttp,
+    Origins,
     Port,
     PrecisionName,
+    RootPath,
     RuntimeName,
     Score,
     Threads,
@@ -46,6 +48,8 @@ def serve_cloud(
     workers: Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")] = 1,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
+    cors_origin: Origins = None,
+    root_path: RootPath = "",
 ) -> None:
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
@@ -63,6 +67,8 @@ def serve_cloud(
         workers=workers,
         runtime=runtime,
         precision=precision,
+        origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )
     run(settings)
 
@@ -102,6 +108,8 @@ def serve_edge(
     max_batch: MaxBatch = 256,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
+    cors_origin: Origins = None,
+    root_path: RootPath = "",
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.process import serve_edge as run
@@ -121,6 +129,8 @@ def serve_edge(
         max_batch=max_batch,
         runtime=runtime,
         precision=precision,
+        origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )
     run(settings)
 

@@ -174,6 +174,8 @@ def _serve(models: Iterable[Served], told: Settings, title: str, *, calls: int =
         shared=shared,
         http_port=told.http_port,
         consumed=CONSUMED,
+        origins=told.origins,
+        root_path=told.root_path,
     )
     stop = threading.Event()
     at_stop(stop.set)

@@ -14,6 +14,8 @@ from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
+from offramp.protocol.cross_origin import check_origin
+from offramp.protocol.rest_app import check_root_path
 from offramp.runtime.choice import AUTO
 
 MOST_WORKERS = 256
@@ -31,6 +33,12 @@ class NodeSettings:
     max_batch: int = 256
     runtime: str = AUTO
     precision: str = AUTO
+    origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP
+    root_path: str = ""  # what a proxy leaves before /v2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))
+        object.__setattr__(self, "root_path", check_root_path(self.root_path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +52,7 @@ class CloudSettings(NodeSettings):
     why: str = "as asked"  # its runtime and precision
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.workers <= MOST_WORKERS:
             raise InputError(
                 f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
@@ -83,6 +92,7 @@ class EdgeSettings(NodeSettings):
     link: LinkShape | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.cloud_version is not None and len(self.bundles) > 1:
             raise InputError(
                 f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {len(self.bundles)}. "

@@ -57,11 +57,15 @@ class _SilentError(Exception):
 class Application:
     """Answers the protocol's addresses below `/v2`.
 
-    Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one.
+    Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one. Below
+    `root_path` it answers too: where a proxy that hands paths on as they come has put it.
     """
 
-    def __init__(self, plane: DataPlane, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE) -> None:
+    def __init__(
+        self, plane: DataPlane, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE, root_path: str = ""
+    ) -> None:
         self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
+        self.root = _parts(root_path)
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
 
@@ -77,7 +81,9 @@ class Application:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _answer(self, scope: Message, receive: Receive) -> Response:  # noqa: PLR0911  # a return an address
-        method, path = scope["method"], [part for part in scope["path"].split("/") if part]
+        method, path = scope["method"], _parts(scope["path"])
+        if self.root and path[: len(self.root)] == self.root:
+            path = path[len(self.root) :]
         try:
             match path:
                 case ["v2", "models", name, "infer"]:
@@ -206,6 +212,21 @@ def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
     if not value.isdigit() or len(value) > DIGITS:
         raise InputError(f"header {name.decode()}: expected a whole number, got {value[:DIGITS].decode('latin1')!r}.")
     return int(value)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def check_root_path(path: str) -> str:
+    """Give a path prefix back, without a slash at its end; InputError where it is none."""
+    parts = _parts(path)
+    if path.rstrip("/") != "".join(f"/{part}" for part in parts) or parts[:1] == ["v2"] or set("?#% ") & set(path):
+        raise InputError(
+            f"root path {path!r}: expected what stands before /v2 where the proxy is asked, like /vision or "
+            "/sites/north."
+        )
+    return path.rstrip("/")
 
 
 def _json(value: Any) -> Response:

@@ -1,12 +1,13 @@
 """A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from offramp.protocol import grpc_service as rpc
+from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
 from offramp.protocol.peer import KEEPALIVE_MS
@@ -24,7 +25,7 @@ class Server:
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side. `shared` lets other processes of this user listen on the
     ports too. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an
-    answer.
+    answer. Of HTTP: web pages of `origins` may ask, and paths may begin with `root_path`.
     """
 
     def __init__(
@@ -38,6 +39,8 @@ class Server:
         shared: bool = False,
         http_port: int | None = None,
         consumed: Iterable[str] = (),
+        origins: Collection[str] = (),
+        root_path: str = "",
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed)
         self.pools = [Pool(calls, side) for side in ("grpc", "http")]
@@ -58,11 +61,12 @@ class Server:
         rpc.add_to(self.server, self.plane)
         reflection.enable_server_reflection((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
         self.http: HttpServer | None = None
-        self.application = Application(self.plane, self.pools[1])
+        self.application = Application(self.plane, self.pools[1], root_path=root_path)
+        front = CrossOrigin(self.application, origins) if origins else self.application
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:
-                self.http = HttpServer(self.application, host, http_port, shared=shared)
+                self.http = HttpServer(front, host, http_port, shared=shared)
             self.port = self.server.add_insecure_port(join_address(host, port))
         except BaseException as error:
             if self.http is not None:
