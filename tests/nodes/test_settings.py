@@ -10,6 +10,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.nodes.batching import Limits
+from offramp.nodes.edge import CLOUD_TIMEOUT
 from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings, Settings, from_json, to_json
 
 CLOUD = CloudSettings(bundles=("a b", "ü"), port=8001, http_port=8000, limits=Limits(3, 0.5, 7, 2), workers=2, why="x")
@@ -74,9 +75,10 @@ def test_one_version_is_one_network_s() -> None:
 
 
 def test_what_is_not_asked_for_is_as_the_command_line_says() -> None:
-    """A cloud gets ten seconds to answer; everything else is chosen by the node."""
+    """A cloud gets ten seconds to come, and ten to answer; everything else is chosen by the node."""
     edge = EdgeSettings(bundles=("a",), plan=AtLastExit(threshold=0.3))
     assert (edge.node, edge.cloud, edge.cloud_version, edge.cloud_wait, edge.link) == ("edge", None, None, 10.0, None)
+    assert (edge.cloud_timeout, edge.ready_needs_cloud) == (CLOUD_TIMEOUT, False)
     cloud = CloudSettings(bundles=("a",))
     assert (cloud.node, cloud.limits, cloud.workers, cloud.shared, cloud.why) == (
         "cloud",

@@ -96,6 +96,13 @@ def serve_edge(
         typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
     ] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
+    cloud_timeout: Annotated[
+        float,
+        typer.Option(help="Seconds to wait for an answer of the cloud, where a request gives no time of its own."),
+    ] = 10.0,
+    ready_needs_cloud: Annotated[
+        bool, typer.Option("--ready-needs-cloud", help="Be ready only while the cloud is there.")
+    ] = False,
     link: Annotated[
         str | None, typer.Option(help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …")
     ] = None,
@@ -114,14 +121,17 @@ def serve_edge(
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings
+    from offramp.sockets import check_address
 
     settings = EdgeSettings(
-        link=_link(link, cloud),  # refused before a bundle is looked for
+        link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
+        cloud=None if cloud is None else check_address(cloud),
         bundles=_bundles(bundle),
         plan=_plan(plan, exit_ or [], threshold or [], cut, codec, score, drop_threshold),
-        cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
+        cloud_timeout=cloud_timeout,
+        ready_needs_cloud=ready_needs_cloud,
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),

@@ -3,6 +3,7 @@
 Knows nothing of how a node serves.
 """
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal, Self
 
@@ -89,6 +90,8 @@ class EdgeSettings(NodeSettings):
     cloud: str | None = None
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
+    cloud_timeout: float = 10.0  # for an answer, where a request gives no time of its own
+    ready_needs_cloud: bool = False
     link: LinkShape | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +101,10 @@ class EdgeSettings(NodeSettings):
                 f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {len(self.bundles)}. "
                 "Leave it out, or run an edge for each."
             )
+        if not 0 < self.cloud_timeout < math.inf:
+            raise InputError(f"cloud timeout {self.cloud_timeout:g}: expected seconds above 0.")
+        if self.ready_needs_cloud and self.cloud is None:
+            raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
 
 
 Settings = CloudSettings | EdgeSettings

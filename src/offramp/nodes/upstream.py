@@ -79,11 +79,19 @@ class RemoteCloud:
     """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
 
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
-    an empty one names none. `via` is where a link to it begins.
+    an empty one names none. `via` is where a link to it begins. `failed` is told of each request that has failed on the
+    way or there.
     """
 
-    def __init__(self, bundle: Bundle, address: str, version: str | None = None, via: str | None = None) -> None:
-        self.bundle, self.client = bundle, Peer(address, via)
+    def __init__(
+        self,
+        bundle: Bundle,
+        address: str,
+        version: str | None = None,
+        via: str | None = None,
+        failed: Callable[[LinkError], object] = lambda error: None,
+    ) -> None:
+        self.bundle, self.client, self.failed = bundle, Peer(address, via), failed
         self.version = bundle.id if version is None else version
 
     def check(self, course: Course, timeout: float) -> None:
@@ -126,8 +134,15 @@ class RemoteCloud:
             parameters = {REPLY_TO: to.token, REPLY_AS: to.request}
         name = tail_name(flight.course.part.cut, flight.course.part.codec)
         request = write_request(name, self.version if version is None else version, inputs, parameters)
-        finished = partial(self._finished, flight, version, request.ByteSize(), to is not None)
+        finished = partial(self._heard, flight, version, request.ByteSize(), to is not None)
         return then(self.client.begin(request, timeout), finished)
+
+    def _heard(self, *of: Any) -> Finished:
+        try:
+            return self._finished(*of)
+        except LinkError as error:
+            self.failed(error)
+            raise
 
     def _finished(
         self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"

@@ -3,7 +3,7 @@
 Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -34,10 +34,19 @@ ALL: Asked = {}  # none is asked for by name
 
 
 class DataPlane:
-    """Models behind one set of bounds and one set of counts: MLServer's and KServe's name for it."""
+    """Models behind one set of bounds and one set of counts: MLServer's and KServe's name for it.
 
-    def __init__(self, models: Iterable[Served], max_batch: int, consumed: Iterable[str] = ()) -> None:
-        self.catalog, self.consumed = Catalog(models), CONSUMED.union(consumed)
+    `unready` says why nobody should send anything now; None: it is ready. What is sent is answered all the same.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[Served],
+        max_batch: int,
+        consumed: Iterable[str] = (),
+        unready: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.catalog, self.consumed, self.unready = Catalog(models), CONSUMED.union(consumed), unready
         self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics()
 

@@ -42,8 +42,10 @@ def _telling(message: Any, tell: Tell) -> Any:
 
 
 def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
-    plane.catalog.find(asked.name, asked.version).prepare()
-    return {"ready": True}
+    model = plane.catalog.find(asked.name, asked.version)
+    if ready := plane.unready() is None:
+        model.prepare()
+    return {"ready": ready}
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
@@ -57,7 +59,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
             setattr(self, name, _not_offered(name))
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
-    ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": True})
+    ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": plane.unready() is None})
     ModelReady = _telling(pb.ModelReadyResponse, _ready)
     ServerMetadata = _telling(pb.ServerMetadataResponse, lambda plane, asked: server_metadata())
     ModelMetadata = _telling(

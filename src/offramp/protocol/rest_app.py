@@ -115,7 +115,7 @@ class Application:
             case ["health", "live"]:
                 return _json({"live": True})
             case ["health", "ready"]:
-                return _stopping() if self.stopping else _json({"ready": True})
+                return self._unready() or _json({"ready": True})
             case ["models", "stats"]:
                 return _json(self.plane.told("", ""))
             case ["models", name, "versions", version, *what]:
@@ -133,12 +133,17 @@ class Application:
                 return _json(config(model))
             case ["stats"]:
                 return _json(self.plane.told(name, version))
-            case ["ready"] if self.stopping:
-                return _stopping()
             case ["ready"]:
+                if (unready := self._unready()) is not None:
+                    return unready
                 await self._run(model.prepare)
                 return _json({"name": model.name, "ready": True})
         return None
+
+    def _unready(self) -> Response | None:
+        """Why nobody should send anything now."""
+        why = "the node is stopping: it takes nothing new." if self.stopping else self.plane.unready()
+        return None if why is None else _error(why, 503)
 
     async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
@@ -158,10 +163,12 @@ class Application:
 
     def _check_room(self, more: int) -> None:
         if self.in_hand and self.in_hand + more > self.most:
-            raise OverloadedError(
+            error = OverloadedError(
                 f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
                 f"this node holds {self.most}. Send less or later."
             )
+            self.plane.statistics.overload.refuse(error)
+            raise error
 
     async def _body(self, receive: Receive) -> bytes:
         """Read a body whole. It is in hand from its first byte on, whatever length its client claims."""
@@ -241,10 +248,6 @@ def _unknown_coding(coding: bytes) -> Response:
     known = b", ".join(CODINGS)
     message = f"Content-Encoding {coding.decode('latin1')!r}: expected identity or one of {known.decode()}."
     return _error(message, 415, (b"accept-encoding", known))
-
-
-def _stopping() -> Response:
-    return _error("the node is stopping: it takes nothing new.", 503)
 
 
 def _nothing_at(path: str) -> Response:

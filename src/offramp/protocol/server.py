@@ -1,6 +1,6 @@
 """A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -25,7 +25,8 @@ class Server:
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side. `shared` lets other processes of this user listen on the
     ports too. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an
-    answer. Of HTTP: web pages of `origins` may ask, and paths may begin with `root_path`.
+    answer. Of HTTP: web pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the
+    node is not ready, in every way that it can be asked; when that changes, `say_health` is to be called.
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class Server:
         consumed: Iterable[str] = (),
         origins: Collection[str] = (),
         root_path: str = "",
+        unready: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self.plane = DataPlane(models, max_batch, consumed)
+        self.plane = DataPlane(models, max_batch, consumed, unready)
         self.pools = [Pool(calls, side) for side in ("grpc", "http")]
         self.server = grpc.server(
             self.pools[0],
@@ -84,8 +86,13 @@ class Server:
         self.server.start()
         if self.http is not None:
             self.http.start()
+        self.say_health()
+
+    def say_health(self) -> None:
+        """Tell those who follow the health service whether the node is ready now."""
+        said = health_pb2.HealthCheckResponse
         for name in ("", rpc.SERVICE):
-            self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            self.health.set(name, said.SERVING if self.plane.unready() is None else said.NOT_SERVING)
 
     def stop(self, grace: float) -> None:
         """Take no new calls, let those in flight finish for up to `grace` seconds, and close."""
