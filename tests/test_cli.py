@@ -184,7 +184,7 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
         ),
         (
             ("bench", "--edge", "nowhere"),
-            "address 'nowhere': expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001.",
+            "address 'nowhere': expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001 or [::1]:8001.",
         ),
     ],
 )

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from offramp.errors import PortInUseError
-from offramp.sockets import hold_port, port_taken
+from offramp.errors import InputError, PortInUseError
+from offramp.sockets import check_address, hold_port, join_address, port_taken, split_address
 from ports import HERE, held_port
 
 
@@ -78,3 +78,42 @@ def test_a_host_that_is_none_is_said() -> None:
     with pytest.raises(PortInUseError) as caught, hold_port("no such host", 4711):
         pass
     assert str(caught.value) == str(port_taken("no such host", 4711)) == message(4711, "no such host")
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("host.example:1", "host.example", 1),
+        ("[::1]:8001", "::1", 8001),
+        ("::1:8001", "::1", 8001),
+        ("2001:db8::7:80", "2001:db8::7", 80),
+        ("[fe80::1%eth0]:80", "fe80::1%eth0", 80),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(address: str, host: str, port: int) -> None:
+    """An IPv6 host with brackets or without; with them afterwards."""
+    assert split_address(address) == (host, port)
+    assert (
+        check_address(address) == join_address(host, port) == join_address(f"[{host}]" if ":" in host else host, port)
+    )
+    assert check_address(check_address(address)) == check_address(address)
+
+
+@pytest.mark.parametrize(
+    ("url", "instead"),
+    [
+        ("http://10.0.0.7:8000", "10.0.0.7:8001"),
+        ("https://cloud.example/v2", "cloud.example:8001"),
+        ("grpc://[::1]:8001", "[::1]:8001"),
+        ("http://[::1", "127.0.0.1:8001"),
+        ("://", "127.0.0.1:8001"),
+    ],
+)
+def test_a_url_is_no_address_and_the_right_form_is_said(url: str, instead: str) -> None:
+    """People have http:// in their hands."""
+    with pytest.raises(InputError) as caught:
+        check_address(url)
+    assert str(caught.value) == (
+        f"address {url!r}: expected HOST:PORT and no URL, like {instead}: the port of the gRPC side, which is one "
+        "above HTTP's where nothing else was said."
+    )

@@ -1,5 +1,7 @@
 """Addresses, and ports to listen on: one's own, or one that several processes of a node share, and no other node.
 
+An address is HOST:PORT; an IPv6 host stands in brackets there, and is taken without them where that is clear.
+
 `SO_REUSEPORT` alone would let two unrelated nodes of a user share a port unnoticed, each answering some of the calls.
 So the port is taken alone first, by a socket that never listens, and opened to the node's own processes after that.
 """
@@ -7,6 +9,8 @@ So the port is taken alone first, by a socket that never listens, and opened to 
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import AddressValueError, IPv6Address
+from urllib.parse import urlsplit
 
 from offramp.errors import InputError, PortInUseError
 
@@ -17,18 +21,8 @@ def hold_port(host: str, port: int) -> Iterator[int]:
 
     Raises PortInUseError where anybody listens on it, or holds it, already.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        held = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise port_taken(host, port) from error
-    with held:
-        try:
-            # A port whose last connections are still being forgotten is free; one that is held is not.
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.bind(address)
-        except OSError as error:
-            raise port_taken(host, port) from error
+    # A port whose last connections are still being forgotten is free; one that is held is not.
+    with _bound(host, port) as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         yield held.getsockname()[1]
@@ -39,17 +33,9 @@ def listening(host: str, port: int, backlog: int, *, shared: bool = False, http:
 
     Raises PortInUseError, whose words are a node's, with its HTTP side, or of something without one.
     """
+    found = _bound(host, port, shared=shared, http=http)
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise port_taken(host, port, http=http) from error
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        found.bind(address)
         found.listen(backlog)
     except OSError as error:
         found.close()
@@ -57,18 +43,78 @@ def listening(host: str, port: int, backlog: int, *, shared: bool = False, http:
     return found
 
 
+def _bound(host: str, port: int, *, shared: bool = False, http: bool = True) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(_bare(host), port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, address = found[0]
+        made = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise port_taken(host, port, http=http) from error
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:  # `::` is every address, IPv4's too, as grpc has it
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        raise port_taken(host, port, http=http) from error
+    return made
+
+
 def port_taken(host: str, port: int, *, http: bool = True) -> PortInUseError:
     """The error for a port that cannot be listened on."""
     beside = " (HTTP is one below it, or --http-port)" if http else ""
     return PortInUseError(
-        f"cannot listen on {host}:{port}: the port is taken, or the host is not this machine's. "
+        f"cannot listen on {join_address(host, port)}: the port is taken, or the host is not this machine's. "
         f"Choose another with --port{beside}, or stop what listens there."
     )
 
 
-def check_address(address: str) -> str:
-    """Give `HOST:PORT` back if it is one."""
+def join_address(host: str, port: int) -> str:
+    """`HOST:PORT`, an IPv6 host in brackets, whether it came in some or not."""
+    bare = _bare(host)
+    return f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """The host, without brackets, and the port of `HOST:PORT`; InputError where it is none."""
     host, colon, port = address.rpartition(":")
-    if not (host and colon and port.isdigit() and 0 < int(port) < 2**16):
-        raise InputError(f"address {address!r}: expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001.")
-    return address
+    if "://" in address:
+        raise InputError(
+            f"address {address!r}: expected HOST:PORT and no URL, like {_instead(address)}: the port of the gRPC side, "
+            "which is one above HTTP's where nothing else was said."
+        )
+    good = host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 2**16
+    if not good or (":" in host and not _is_ipv6(_bare(host))):
+        raise InputError(
+            f"address {address!r}: expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001 or [::1]:8001."
+        )
+    return _bare(host), int(port)
+
+
+def check_address(address: str) -> str:
+    """Give `HOST:PORT` back if it is one, an IPv6 host in brackets."""
+    return join_address(*split_address(address))
+
+
+def _bare(host: str) -> str:
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        IPv6Address(host)
+    except AddressValueError:
+        return False
+    return True
+
+
+def _instead(url: str) -> str:
+    """An address in place of a URL."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:  # brackets that do not close
+        host = None
+    return join_address(host or "127.0.0.1", 8001)

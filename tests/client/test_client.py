@@ -57,6 +57,16 @@ def test_parts_come_before_the_cloud_has_answered(through: offramp.Client, brigh
     assert (second.rows.tolist(), second.bytes_to_cloud) == ([1, 3, 4], 7)
 
 
+def test_a_direct_reply_that_is_none_is_the_cloud_s_error(direct: offramp.Client, bright: Any, cloud: Server) -> None:
+    """Nobody stands between to look at it: the client does."""
+    bright.logit = np.nan
+    with pytest.raises(LinkError) as caught:
+        direct.infer(IMAGES)
+    assert str(caught.value) == (
+        f"{cloud.address}: logits_9 holds NaN or infinity, first in row 0 of 3. Look at its log."
+    )
+
+
 def test_direct_replies_come_from_the_cloud(direct: offramp.Client) -> None:
     """Judged here: the cloud gives logits. The edge's word that it is done is no part."""
     parts = list(direct.stream(IMAGES))

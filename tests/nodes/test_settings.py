@@ -10,6 +10,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.nodes.batching import Limits
+from offramp.nodes.edge import CLOUD_TIMEOUT
 from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings, Settings, from_json, to_json
 
 CLOUD = CloudSettings(bundles=("a b", "ü"), port=8001, http_port=8000, limits=Limits(3, 0.5, 7, 2), workers=2, why="x")
@@ -32,6 +33,17 @@ def test_settings_of_no_known_node_are_not_read() -> None:
     """A cloud's are not taken for an edge's, nor anything for a cloud's."""
     with pytest.raises(ValidationError, match="node"):
         from_json(to_json(CLOUD).replace('"cloud"', '"fog"'))
+
+
+def test_web_pages_and_the_proxy_s_path_are_held_to_their_form() -> None:
+    """Of either node, before it serves; kept as browsers and proxies send them."""
+    node = CloudSettings(bundles=("a",), origins=("https://App.example/", "*"), root_path="/vision/")
+    assert (node.origins, node.root_path) == (("https://app.example", "*"), "/vision")
+    assert from_json(to_json(node)) == node
+    with pytest.raises(InputError, match=r"^origin 'app\.example': expected a page's scheme"):
+        EdgeSettings(bundles=("a",), plan=Plan.of(3, 0), cloud="c:1", origins=("app.example",))
+    with pytest.raises(InputError, match=r"^root path 'vision': expected what stands before /v2"):
+        CloudSettings(bundles=("a",), root_path="vision")
 
 
 def test_workers_share_the_cores_and_the_ports() -> None:
@@ -63,9 +75,10 @@ def test_one_version_is_one_network_s() -> None:
 
 
 def test_what_is_not_asked_for_is_as_the_command_line_says() -> None:
-    """A cloud gets ten seconds to answer; everything else is chosen by the node."""
+    """A cloud gets ten seconds to come, and ten to answer; everything else is chosen by the node."""
     edge = EdgeSettings(bundles=("a",), plan=AtLastExit(threshold=0.3))
     assert (edge.node, edge.cloud, edge.cloud_version, edge.cloud_wait, edge.link) == ("edge", None, None, 10.0, None)
+    assert (edge.cloud_timeout, edge.ready_needs_cloud) == (CLOUD_TIMEOUT, False)
     cloud = CloudSettings(bundles=("a",))
     assert (cloud.node, cloud.limits, cloud.workers, cloud.shared, cloud.why) == (
         "cloud",
@@ -76,4 +89,4 @@ def test_what_is_not_asked_for_is_as_the_command_line_says() -> None:
     )
     for node in (edge, cloud):
         assert (node.host, node.port, node.http_port, node.threads, node.max_batch) == ("127.0.0.1", 0, None, 0, 256)
-        assert (node.runtime, node.precision) == ("auto", "auto")
+        assert (node.runtime, node.precision, node.origins, node.root_path) == ("auto", "auto", (), "")

@@ -1,5 +1,7 @@
 """A cloud as an edge sees it: its versions, whoever made it."""
 
+import http.client
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -9,17 +11,24 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput, service_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, InputError, LinkError, UnreachableError
 from offramp.exits.answers import Answers, Judged, Tier
+from offramp.nodes.contract import Reply
+from offramp.nodes.edge import Edge
+from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
 from offramp.nodes.upstream import LocalCloud, RemoteCloud
+from offramp.protocol.served import Array
+from offramp.protocol.server import Server
+from offramp.protocol.tensors import write_response
+from offramp.runtime.choice import Choice
 
 ONE_THREAD = Engine(threads=1)
 
@@ -45,8 +54,11 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         rows: int | None = None,
         gives: tuple[str, ...] = ("logits_9",),
         classes: int = 10,
+        logits: Array | None = None,
+        refuses: str = "",
     ) -> None:
         self.lists, self.ready, self.rows, self.gives, self.classes = lists, ready, rows, gives, classes
+        self.logits, self.refuses = logits, refuses
         self.versions: list[str] = []  # that requests named
 
     def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -62,6 +74,10 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.versions.append(request.model_version)
+        if self.refuses:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refuses)
+        if self.logits is not None:
+            return write_response("tail-3", "1", {"logits_9": self.logits}, {}, "")
         rows = request.inputs[0].shape[0] if self.rows is None else self.rows
         response = pb.ModelInferResponse(model_name="tail-3")
         for name in self.gives:
@@ -162,6 +178,90 @@ def test_an_answer_of_other_rows_is_refused(bundle: Bundle) -> None:
     assert str(caught.value) == (
         f"cloud {cloud.client.address}: expected logits_9 of shape (2, 10), got shape (1, 10)."
     )
+
+
+def spoilt(value: float) -> Array:
+    """Logits of two samples, the second with such a value."""
+    logits = np.zeros((2, 10), np.float32)
+    logits[1, 3] = value
+    return logits
+
+
+STRANGE: dict[str, tuple[Array, str]] = {
+    "NaN": (spoilt(np.nan), "logits_9 holds NaN or infinity, first in row 1 of 2. Look at its log."),
+    "infinity": (spoilt(np.inf), "logits_9 holds NaN or infinity, first in row 1 of 2. Look at its log."),
+    "minus infinity": (spoilt(-np.inf), "logits_9 holds NaN or infinity, first in row 1 of 2. Look at its log."),
+    "strings": (np.full((2, 10), b"0.5", np.object_), "expected logits_9 as FP32, got BYTES."),
+    "booleans": (np.zeros((2, 10), np.bool_), "expected logits_9 as FP32, got BOOL."),
+    "whole numbers": (np.zeros((2, 10), np.int64), "expected logits_9 as FP32, got INT64."),
+    "double precision": (np.zeros((2, 10)), "expected logits_9 as FP32, got FP64."),
+    "too many rows": (np.zeros((3, 10), np.float32), "expected logits_9 of shape (2, 10), got shape (3, 10)."),
+    "no rows": (np.zeros((0, 10), np.float32), "expected logits_9 of shape (2, 10), got shape (0, 10)."),
+    "an axis less": (np.zeros(2, np.float32), "expected logits_9 of shape (2, 10), got shape (2,)."),
+    "an axis more": (np.zeros((2, 10, 1), np.float32), "expected logits_9 of shape (2, 10), got shape (2, 10, 1)."),
+}
+BEHIND = " 2 of 2 samples are not sure enough at exit 3 to be answered without it."
+
+
+@pytest.fixture(scope="module")
+def strange(bundle: Bundle) -> Iterator[tuple[Server, Other]]:
+    """An edge that leaves everything to a cloud of another maker, and that cloud."""
+    servicer = Other(lists=True)
+    with cloud_of(bundle, servicer, "1") as cloud:
+        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD))
+        server = Server([EdgeModel(edge)], "127.0.0.1", 0, max_batch=8, http_port=0)
+        server.start()
+        yield server, servicer
+        server.stop(0)
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_an_answer_that_is_none_is_the_cloud_s_error(strange: tuple[Server, Other], case: str) -> None:
+    """Never a label: 502 over HTTP, INTERNAL over gRPC, with what the cloud sent."""
+    server, servicer = strange
+    servicer.logits, message = STRANGE[case]
+    status, answer = over_http(server)
+    assert (status, answer["error"].partition(": ")[2]) == (502, message + BEHIND)
+    image = InferInput("image", [2, 1, 16, 16], "FP32")
+    image.set_data_from_numpy(np.zeros((2, 1, 16, 16), np.float32))
+    with InferenceServerClient(server.address) as client, pytest.raises(InferenceServerException) as caught:
+        client.infer("classifier", [image], client_timeout=WAIT)
+    assert caught.value.status() == "StatusCode.INTERNAL"
+    assert message in caught.value.message()
+    servicer.logits = np.zeros((2, 10), np.float32)
+    assert over_http(server)[0] == 200
+
+
+def over_http(server: Server) -> tuple[int, Any]:
+    """Status and answer for two images."""
+    assert server.http is not None
+    client = http.client.HTTPConnection("127.0.0.1", server.http.port, timeout=WAIT)
+    pixels = {"name": "image", "datatype": "FP32", "shape": [2, 1, 16, 16], "data": [0.0] * 512}
+    client.request("POST", "/v2/models/classifier/infer", json.dumps({"inputs": [pixels]}))
+    response = client.getresponse()
+    status, answer = response.status, json.loads(response.read())
+    client.close()
+    return status, answer
+
+
+def test_what_a_cloud_does_not_take_is_its_error(bundle: Bundle) -> None:
+    """The client's images were good: the edge looked. What a client names itself stays the client's."""
+    with cloud_of(bundle, Other(lists=True, refuses="bad."), "1") as cloud:
+        address = cloud.client.address
+        with pytest.raises(LinkError) as caught:
+            cloud.finish(features(bundle), WAIT).result(WAIT)
+        assert str(caught.value) == f"cloud {address} does not take what this edge sends it: {address}: bad."
+        with pytest.raises(InputError):
+            cloud.finish(images(bundle), WAIT, None, "another").result(WAIT)
+        with pytest.raises(InputError):
+            cloud.finish(features(bundle), WAIT, Reply("t" * 16, "1")).result(WAIT)
+
+
+def test_a_cloud_that_sends_no_direct_reply_is_said(bundle: Bundle) -> None:
+    """It knows nothing of them and answers the edge: the client would wait for nobody."""
+    with cloud_of(bundle, Other(lists=True), "1") as cloud, pytest.raises(LinkError) as caught:
+        cloud.finish(features(bundle), WAIT, Reply("t" * 16, "1")).result(WAIT)
+    assert str(caught.value) == f"cloud {cloud.client.address} sends no direct replies. Leave 'reply_to' out."
 
 
 def images(bundle: Bundle) -> Flight:

@@ -103,5 +103,5 @@ def test_a_server_says_what_it_is() -> None:
     assert server_metadata() == {
         "name": "offramp",
         "version": __version__,
-        "extensions": ["binary_tensor_data", "model_configuration", "parameters", "statistics"],
+        "extensions": ["binary_tensor_data", "classification", "model_configuration", "parameters", "statistics"],
     }

@@ -91,14 +91,14 @@ def test_all_outputs_come_where_none_is_asked_for(plane: DataPlane, double: Any)
 
 def test_the_outputs_asked_for_come_alone(plane: DataPlane, double: Any) -> None:
     """In the order in which they were asked for."""
-    assert list(plane.infer(double, call(), ["word"]).outputs) == ["word"]
-    assert list(plane.infer(double, call(), ["word", "twice"]).outputs) == ["word", "twice"]
+    assert list(plane.infer(double, call(), {"word": 0}).outputs) == ["word"]
+    assert list(plane.infer(double, call(), {"word": 0, "twice": 0}).outputs) == ["word", "twice"]
 
 
 def test_an_output_that_there_is_not_is_said_before_the_model_is_asked(plane: DataPlane, double: Any) -> None:
     """With those that there are."""
     with pytest.raises(InputError) as caught:
-        plane.infer(double, call(), ["twice", "thrice"])
+        plane.infer(double, call(), {"twice": 0, "thrice": 0})
     assert str(caught.value) == "output 'thrice': double gives twice, word."
     assert double.calls == []
 
@@ -114,7 +114,7 @@ def test_a_batch_over_the_bound_is_refused_before_the_model_is_asked(plane: Data
 
 def test_parts_are_given_as_they_come(plane: DataPlane, double: Any) -> None:
     """Each with the request's parameters and the outputs asked for; the last says so."""
-    parts = list(plane.stream(double, call(mark="a"), ["word"]))
+    parts = list(plane.stream(double, call(mark="a"), {"word": 0}))
     assert [list(part.outputs["word"]) for part in parts] == [[b"row 0"], [b"row 1"]]
     assert [part.parameters for part in parts] == [{"mark": "a", "row": 0}, {"mark": "a", "row": 1}]
     assert [part.last for part in parts] == [False, True]
@@ -125,7 +125,7 @@ def test_answers_and_failures_are_counted(plane: DataPlane, double: Any) -> None
     plane.infer(double, call())
     list(plane.stream(double, call()))
     with pytest.raises(InputError):
-        plane.infer(double, call(), ["thrice"])
+        plane.infer(double, call(), {"thrice": 0})
     found = plane.statistics.of(double)
     assert found["inference_count"] == 4
     assert {kind: stats["count"] for kind, stats in found["inference_stats"].items()} == {"success": 2, "fail": 1}

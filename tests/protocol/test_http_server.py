@@ -33,8 +33,9 @@ async def made() -> tuple[Any, Any]:
     "name",
     [
         "connection_made", "data_received", "on_body", "on_headers_complete", "on_message_begin",
-        "timeout_keep_alive_handler",
-        "cycle", "flow", "loop", "timeout_keep_alive", "timeout_keep_alive_task", "transport",
+        "on_message_complete", "timeout_keep_alive_handler",
+        "cycle", "flow", "headers", "loop", "parser", "timeout_keep_alive", "timeout_keep_alive_task", "transport",
+        "url",
     ],
 )  # fmt: skip
 def test_a_connection_still_has(name: str) -> None:

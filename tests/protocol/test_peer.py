@@ -81,13 +81,30 @@ def test_an_address_comes_back(address: str) -> None:
     assert check_address(address) == address
 
 
-@pytest.mark.parametrize("address", ["", "host", "host:", ":8001", "host:0", "host:65536", "host:80a", "8001"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "host",
+        "host:",
+        ":8001",
+        "host:0",
+        "host:65536",
+        "host:80a",
+        "8001",
+        "host:²",
+        "a:b:1",
+        "::1",
+        "[::1]",
+        "[::1:80",
+    ],
+)
 def test_an_address_that_is_none_is_said(address: str) -> None:
     """With an example of one."""
     with pytest.raises(InputError) as caught:
         Peer(address)
     assert str(caught.value) == (
-        f"address {address!r}: expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001."
+        f"address {address!r}: expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001 or [::1]:8001."
     )
 
 

@@ -153,7 +153,9 @@ def test_a_request_is_read_whole() -> None:
         ),
         None,
     )
-    assert asked == Asked("one", {}, {"threshold": 0.5, "deep": True}, {"a": True, "b": False}, binary=True)
+    assert asked == Asked(
+        "one", {}, {"threshold": 0.5, "deep": True}, {"a": True, "b": False}, binary=True, classes={"a": 0, "b": 0}
+    )
 
 
 def test_a_request_that_asks_for_no_output_asks_for_all() -> None:
@@ -173,6 +175,30 @@ def test_inputs_of_both_forms_stand_side_by_side() -> None:
     )
     inputs = read_request(header + b"\x01\x02\x03\x00", len(header)).inputs
     assert {name: array.tolist() for name, array in inputs.items()} == {"a": [1, 2], "b": [5], "c": [3]}
+
+
+def test_what_is_null_is_absent_wherever_it_may_be() -> None:
+    """Clients write every field of their classes; what is required is required all the same."""
+    own = {"binary_data_size": None, "content_type": None, "shared_memory_region": None}
+    said = {"name": "x", "shape": [2], "datatype": "INT8", "data": [1, 2], "parameters": own}
+    asked = read_request(
+        body(
+            id=None,
+            model_name=None,
+            inputs=[said, {**said, "name": "y", "parameters": None}],
+            parameters={"threshold": None, "binary_data_output": None, "mark": "a"},
+            outputs=[{"name": "z", "parameters": {"binary_data": None, "classification": None}}],
+        ),
+        None,
+    )
+    assert {name: array.tolist() for name, array in asked.inputs.items()} == {"x": [1, 2], "y": [1, 2]}
+    assert (asked.id, asked.parameters, asked.outputs, asked.binary) == ("", {"mark": "a"}, {"z": False}, False)
+    assert read_request(body(inputs=[], parameters=None, outputs=None), None) == Asked("", {}, {}, {})
+    raw = body(inputs=[{**said, "data": None, "parameters": {"binary_data_size": 2}}])
+    assert read_request(raw + b"\x01\x02", len(raw)).inputs["x"].tolist() == [1, 2]
+    for field in ("name", "shape", "datatype", "data"):
+        with pytest.raises(InputError, match=r"nothing"):
+            read_request(body(inputs=[{**said, field: None}]), None)
 
 
 def tensor(**fields: Any) -> dict[str, Any]:
@@ -298,10 +324,6 @@ BAD: dict[str, tuple[Any, str]] = {
         {"parameters": {"a": [1]}, "inputs": []},
         "parameter 'a': expected a string, a number, true or false, got [1].",
     ),
-    "a parameter that is null": (
-        {"parameters": {"a": None}, "inputs": []},
-        "parameter 'a': expected a string, a number, true or false, got nothing.",
-    ),
     "a long value": (
         {"inputs": [], "id": list(range(30))},
         "id: expected a string, got [0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,1....",
@@ -319,9 +341,13 @@ BAD: dict[str, tuple[Any, str]] = {
         {"inputs": [tensor(data=None, parameters={"shared_memory_region": "r"})]},
         "x: shared memory is not offered. Send the tensor in the request.",
     ),
-    "an output as classes": (
-        {"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 3}}]},
-        "output 'y': classification is not offered. Ask for the output as it is.",
+    "an output as no classes": (
+        {"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": 0}}]},
+        "output 'y': classification: expected how many classes, from 1, got 0.",
+    ),
+    "an output as true classes": (
+        {"inputs": [], "outputs": [{"name": "y", "parameters": {"classification": True}}]},
+        "output 'y': classification: expected how many classes, from 1, got True.",
     ),
 }
 

@@ -29,8 +29,8 @@ OUT: list[tuple[type[OfframpError], grpc.StatusCode, int]] = [
     (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 503),
     (UnreachableError, grpc.StatusCode.UNAVAILABLE, 503),
-    (LinkError, grpc.StatusCode.INTERNAL, 500),
-    (PortInUseError, grpc.StatusCode.INTERNAL, 500),
+    (LinkError, grpc.StatusCode.INTERNAL, 502),
+    (PortInUseError, grpc.StatusCode.INTERNAL, 502),
     (OfframpError, grpc.StatusCode.INTERNAL, 500),
 ]
 

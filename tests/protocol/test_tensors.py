@@ -23,7 +23,6 @@ from offramp.protocol.tensors import (
     read_inputs,
     read_outputs,
     read_parameters,
-    refuse_classification,
     refuse_shared_memory,
     write_request,
     write_response,
@@ -269,14 +268,6 @@ def test_a_shape_comes_back_as_a_tuple() -> None:
 def test_shared_memory_is_refused_only_where_it_is_asked_for() -> None:
     """Other parameters of a tensor are none of its business."""
     refuse_shared_memory("x", {"binary_data_size": 1})
-
-
-def test_an_output_as_classes_is_refused() -> None:
-    """Triton's classification extension."""
-    refuse_classification("y", {})
-    with pytest.raises(InputError) as caught:
-        refuse_classification("y", {"classification": 3})
-    assert str(caught.value) == "output 'y': classification is not offered. Ask for the output as it is."
 
 
 def test_an_empty_tensor_of_bytes_is_empty() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 from until import until
@@ -18,6 +19,22 @@ def ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
         return True
+
+
+def computing(pid: int, seconds: float = 0.15) -> Callable[[], bool]:
+    """Whether a process and those it started have used so much of a core since now: they work on what they were sent.
+
+    A message that is only on its way may still be refused by a node that stops, and no clock on the wall tells when it
+    has come: on a busy machine the node may not have run since.
+    """
+    pids = [pid, *children(pid)]
+    before = sum(map(_used, pids))
+    return lambda: sum(map(_used, pids)) - before > seconds
+
+
+def _used(pid: int) -> float:
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _words(file: Path) -> list[str]:

@@ -94,9 +94,14 @@ def into_shared(client: Triton, side: Side) -> Asked:
     return client.request(side), {"outputs": [output]}
 
 
-def classes(client: Triton, side: Side) -> Asked:
-    """An output as its classes."""
-    return client.request(side), {"outputs": [client.module.InferRequestedOutput(side.output, class_count=3)]}
+def classes(count: int, name: str = "") -> Callable[[Triton, Side], Asked]:
+    """An output as so many of its classes."""
+
+    def ask(client: Triton, side: Side) -> Asked:
+        output = client.module.InferRequestedOutput(name or side.output, class_count=count)
+        return client.request(side), {"outputs": [output]}
+
+    return ask
 
 
 def unknown_output(client: Triton, side: Side) -> Asked:
@@ -236,7 +241,8 @@ EDGE: dict[str, Bad] = {
     "unknown output": (
         unknown_output,
         INVALID,
-        "output 'logits_99': classifier gives probabilities, label, exit, score, tier, degraded, dropped, row.",
+        "output 'logits_99': classifier gives probabilities, label, exit, score, tier, degraded, dropped, row, "
+        "class_name.",
     ),
     "shared memory": (shared, INVALID, "image: shared memory is not offered. Send the tensor in the request."),
     "shared memory for an output": (
@@ -244,10 +250,10 @@ EDGE: dict[str, Bad] = {
         INVALID,
         "probabilities: shared memory is not offered. Send the tensor in the request.",
     ),
-    "classes": (
-        classes,
+    "classes of what has none": (
+        classes(3, "label"),
         INVALID,
-        "output 'probabilities': classification is not offered. Ask for the output as it is.",
+        "output 'label': has no classes to choose from. Outputs that have some: probabilities.",
     ),
 }
 FEATURES = np.zeros((2, 16, 4, 4), np.float32)
@@ -287,7 +293,11 @@ CLOUD: dict[str, Bad] = {
         INVALID,
         "logits_9: shared memory is not offered. Send the tensor in the request.",
     ),
-    "classes": (classes, INVALID, "output 'logits_9': classification is not offered. Ask for the output as it is."),
+    "classes by a number below 1": (
+        classes(-1),
+        INVALID,
+        "output 'logits_9': classification: expected how many classes, from 1, got -1.",
+    ),
 }
 
 

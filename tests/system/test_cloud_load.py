@@ -30,7 +30,7 @@ from offramp.protocol.tensors import write_request
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
 from ports import HERE, held_port
-from processes import children, ended
+from processes import children, computing, ended
 from until import until
 
 WAIT = 60.0
@@ -215,9 +215,9 @@ def test_sigterm_lets_every_process_finish_what_it_has_taken_on(bundle: Bundle, 
 
         with ThreadPoolExecutor(6) as clients:
             asked = [clients.submit(ask, number) for number in range(6)]
+            busy = computing(cloud.process.pid)
             begun.wait(WAIT)
-            # All of them take a second of a core; give their messages time to be taken on.
-            threading.Event().wait(0.1)
+            until(busy)  # all of them take a second of a core, and come at once
             assert not all(answer.done() for answer in asked), "the batches were too small to be in flight"
             cloud.process.send_signal(signal.SIGTERM)
             assert [answer.result(WAIT) for answer in asked] == [800] * 6

@@ -110,7 +110,7 @@ def test_a_server_says_what_it_is(client: Triton) -> None:
     assert client("get_server_metadata", **as_json(client)) == {
         "name": "offramp",
         "version": __version__,
-        "extensions": ["binary_tensor_data", "model_configuration", "parameters", "statistics"],
+        "extensions": ["binary_tensor_data", "classification", "model_configuration", "parameters", "statistics"],
     }
 
 
@@ -132,6 +132,7 @@ def tensors(side: Side) -> dict[str, Any]:
             {"name": "degraded", "datatype": "BOOL", "shape": [-1]},
             {"name": "dropped", "datatype": "BOOL", "shape": [-1]},
             {"name": "row", "datatype": "INT64", "shape": [-1]},
+            {"name": "class_name", "datatype": "BYTES", "shape": [-1]},
         ],
     }
 
@@ -220,6 +221,28 @@ def test_the_outputs_asked_for_come_alone(client: Triton, side: Side, read: Read
     outputs = described["outputs"] if client.http else described.outputs
     assert [output["name"] if client.http else output.name for output in outputs] == [side.output]
     assert same(read(answer, side.output), {side.output: ours(side)[side.output]})
+
+
+def test_an_output_is_given_as_its_top_classes(client: Triton, side: Side, digits: Splits) -> None:
+    """Triton's classification extension: value, index and label of each, the largest first."""
+    asked = client.module.InferRequestedOutput(side.output, class_count=3)
+    found = client.infer(side, outputs=[asked]).as_numpy(side.output)
+    assert found.shape == (ROWS, 3)
+    values, classes = ours(side)[side.output], digits.test.classes
+    for row, told in enumerate(found):
+        order = np.argsort(-values[row], kind="stable")[:3]
+        assert [one.decode() for one in told] == [f"{values[row, k]:.6f}:{k}:{classes[k]}" for k in order]
+
+
+def test_the_names_of_classes_come_where_they_are_asked_for(
+    kind: str, edge: Side, client_of: Callable[[str, Side], Triton], read: Read, digits: Splits
+) -> None:
+    """Beside the label that they name, of samples of either tier; an answer that nobody asked for them has none."""
+    client = client_of(kind, edge)
+    outputs = [client.output(name) for name in ("class_name", "label")]
+    found = read(client.infer(edge, outputs=outputs), "class_name", "label")
+    assert [name.decode() for name in found["class_name"]] == [digits.test.classes[k] for k in found["label"]]
+    assert client.infer(edge).as_numpy("class_name") is None
 
 
 def test_ids_and_parameters_come_back(client: Triton, side: Side) -> None:
@@ -505,6 +528,30 @@ def test_images_of_8_bits_give_what_their_pixels_give(
         assert np.array_equal(pixels, images)
     scaled = bundle.manifest.preprocessing.from_uint8(pixels)
     assert same(read(client.infer(edge, sent), *EVERYTHING), read(client.infer(edge, scaled), *EVERYTHING))
+
+
+IMAGE_FILE: list[dict[str, str]] = [{"Content-Type": "image/png"}, {"Inference-Header-Content-Length": "0"}]
+
+
+@pytest.mark.parametrize("headers", IMAGE_FILE, ids=["as a browser sends it", "as Triton has it"])
+def test_an_image_file_is_a_request(edge: Side, digits: Splits, headers: dict[str, str]) -> None:
+    """No JSON around it: every output comes, the class's name too; in binary form where Triton's header asks so."""
+    files, _ = encoded(digits.test.images[:1], "PNG")
+    url = f"http://{edge.node.http_address()}/v2/models/classifier/infer"
+    with urllib.request.urlopen(urllib.request.Request(url, files[0], headers), timeout=WAIT) as response:
+        content, length = response.read(), response.headers["Inference-Header-Content-Length"]
+    answer = json.loads(content[: None if length is None else int(length)])
+    assert [output["name"] for output in answer["outputs"]] == [*EVERYTHING, "class_name"]
+    assert (length is None) == ("Content-Type" in headers)
+    raw = [output.get("parameters", {}).get("binary_data_size") for output in answer["outputs"]]
+    if length is None:
+        named = answer["outputs"][-1]["data"][0]
+        label = answer["outputs"][1]["data"][0]
+    else:
+        assert sum(raw) == len(content) - int(length)
+        named = content[-raw[-1] + 4 :].decode()
+        label = int.from_bytes(content[int(length) + raw[0] :][: raw[1]], "little")
+    assert (named, label) == (digits.test.classes[label], ours(edge)["label"][0])
 
 
 def test_plain_json_is_answered(edge: Side) -> None:

@@ -1,11 +1,14 @@
 """Real node processes under bad input and lost neighbours."""
 
+import http.client
+import json
 import shutil
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -13,13 +16,15 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
-from command_line import edge_and_cloud, running
+from command_line import Node, edge_and_cloud, running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError, UnreachableError
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
+from processes import computing, stop
+from until import until
 
 PORTABLE = ("--port", "0", "--runtime", "onnxruntime", "--precision", "fp32")
 
@@ -160,7 +165,7 @@ def test_a_port_in_use_is_said(bundle: Bundle, refusal: Callable[..., str]) -> N
 
 
 def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle, refusal: Callable[..., str]) -> None:
-    """The edge does not pretend to be ready."""
+    """An edge that answers nothing without it does not pretend to be ready."""
     with held_port() as port:
         where = f"{HERE}:{port}"
         message = refusal(
@@ -170,13 +175,94 @@ def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle, refusal: Cal
             "--exit",
             "3",
             "--threshold",
-            "0.3",
+            "0",
             "--cloud",
             where,
             "--cloud-wait",
             "1",
         )
-    assert message == (f"{where} does not answer (waited 1 s). Start it, or check the address and the network.")
+    assert message == (
+        f"{where} does not answer (waited 1 s). Start it, or check the address and the network. By this edge's plan, "
+        "nothing is answered without it."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--cloud", "http://10.0.0.7:8000"),
+            "address 'http://10.0.0.7:8000': expected HOST:PORT and no URL, like 10.0.0.7:8001: the port of the gRPC "
+            "side, which is one above HTTP's where nothing else was said.",
+        ),
+        (
+            ("--cloud", "10.0.0.7"),
+            "address '10.0.0.7': expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001 or [::1]:8001.",
+        ),
+    ],
+)
+def test_an_address_that_is_none_is_said_at_once(
+    options: tuple[str, ...], message: str, refusal: Callable[..., str]
+) -> None:
+    """Before a bundle is looked for, and before anybody waits."""
+    assert refusal("serve", "edge", "nowhere", "--threshold", "0.3", *options) == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--cloud-timeout", "0", "--cloud", "a:1"), "cloud timeout 0: expected seconds above 0."),
+        (
+            ("--ready-needs-cloud",),
+            "ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.",
+        ),
+    ],
+)
+def test_an_option_that_cannot_be_is_said(
+    bundle: Bundle, options: tuple[str, ...], message: str, refusal: Callable[..., str]
+) -> None:
+    """What, and what would be."""
+    assert refusal("serve", "edge", str(bundle.path), "--threshold", "0.3", *options) == message
+
+
+def test_an_edge_starts_without_its_cloud_and_finds_it_later(bundle: Bundle, digits: Splits, tmp_path: Path) -> None:
+    """What it is sure of is answered; it says what it misses, checks who comes, and its readiness follows, if asked."""
+    other, sure = _other_bundle(bundle, tmp_path / "other"), {"exit": 9}
+    page = {"Origin": "https://app.example"}
+    with held_port() as port:
+        needs = ("--cloud-wait", "0", "--ready-needs-cloud", "--cors-origin", page["Origin"], "--root-path", "/vision")
+        with (
+            running("edge", str(bundle.path), *_forwarding(port, "0.3"), *needs) as edge,
+            Peer(edge.address()) as client,
+        ):
+            assert "(not there yet)" in " ".join(edge.words)
+            assert set(client.infer("classifier", {"image": good()}, timeout=30, parameters=sure).outputs["tier"]) == {
+                b"edge"
+            }
+            status, answer, headers = _http(edge, "/vision/v2/health/ready", page)
+            assert (status, f"{HERE}:{port} does not answer" in answer["error"]) == (503, True)
+            assert headers["access-control-allow-origin"] == page["Origin"]
+            assert _health(edge) == health_pb2.HealthCheckResponse.NOT_SERVING
+            with InferenceServerClient(edge.address()) as triton:
+                assert (triton.is_server_live(), triton.is_server_ready()) == (True, False)
+                assert not triton.is_model_ready("classifier")
+            with running("cloud", str(other.path), *_at(port)) as impostor:
+                impostor.address()
+                until(lambda: _said(edge, "cloud refused"))
+                assert _http(edge, "/v2/health/ready")[0] == 503
+            with running("cloud", str(bundle.path), *_at(port)):
+                until(lambda: _http(edge, "/v2/health/ready")[0] == 200)
+                assert _http(edge, "/v2/models/classifier/ready")[0] == 200
+                assert _health(edge) == health_pb2.HealthCheckResponse.SERVING
+                assert set(_until_reached(client)) == {b"cloud"}
+            until(lambda: _http(edge, "/v2/health/ready")[0] == 503)
+            assert edge.stop() == 0
+    lines = [line for line in edge.output if " cloud " in line and not line.startswith("ready")]
+    assert [words[2:5] for words in map(str.split, lines)] == [
+        ["WARNING", "cloud", "lost:"], ["ERROR", "cloud", "refused:"], ["INFO", "cloud", "back:"],
+        ["WARNING", "cloud", "lost:"],
+    ], lines  # fmt: skip
+    assert f"serves bundle {other.id}, and this edge holds {bundle.id}" in lines[1]
 
 
 def test_an_edge_waits_for_a_cloud_that_comes_later(bundle: Bundle) -> None:
@@ -223,14 +309,20 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, 
 
 
 def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits: Splits) -> None:
-    """What leaves at the edge is answered; what needs the cloud is UNAVAILABLE; a new cloud is found again."""
+    """What leaves at the edge is answered; what needs the cloud is UNAVAILABLE; a new cloud is found again.
+
+    Of one that is there and says nothing, a request that names no time waits as long as the edge was told.
+    """
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:32])
     with held_port() as port, running("cloud", str(bundle.path), *_at(port)) as cloud:
         where = cloud.address()
         with (
-            running("edge", str(bundle.path), *_forwarding(port, "0.3")) as edge,
+            running("edge", str(bundle.path), *_forwarding(port, "0.3"), "--cloud-timeout", "0.5") as edge,
             Peer(edge.address()) as client,
         ):
+            stop(cloud.process.pid)
+            status, answer, _ = _http(edge, "/v2/models/classifier/infer", body=_pixels(threshold=0.0))
+            assert (status, f"{where} did not answer within the deadline" in answer["error"]) == (504, True)
             cloud.process.kill()
             cloud.process.wait(30)
 
@@ -264,10 +356,10 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
 
             client.infer("classifier", {"image": good(1)}, timeout=60)
             caller = threading.Thread(target=ask)
+            busy = computing(edge.process.pid)
             caller.start()
             assert begun.wait(30)
-            # The batch takes some hundred milliseconds of one core; give its message time to be taken on.
-            caller.join(0.15)
+            until(busy)  # the batch takes some hundred milliseconds of one core
             assert caller.is_alive(), "the batch was too small to be in flight"
             edge.process.send_signal(signal.SIGTERM)
             caller.join(60)
@@ -275,6 +367,37 @@ def test_sigterm_lets_requests_in_flight_finish(bundle: Bundle) -> None:
         assert edge.process.wait(60) == 0
     finally:
         edge.stop()
+
+
+def _said(edge: Node, words: str) -> bool:
+    """Whether a node has said so."""
+    return any(words in line for line in list(edge.output))
+
+
+def _pixels(**parameters: Any) -> str:
+    """A request of one image."""
+    image = {"name": "image", "datatype": "FP32", "shape": [1, 1, 16, 16], "data": [0.5] * 256}
+    return json.dumps({"inputs": [image], "parameters": parameters})
+
+
+def _http(
+    edge: Node, path: str, headers: dict[str, str] | None = None, body: str | None = None
+) -> tuple[int, Any, dict[str, str]]:
+    """Status, answer and headers of what is asked over HTTP."""
+    host, _, port = edge.http_address().rpartition(":")
+    client = http.client.HTTPConnection(host, int(port), timeout=30)
+    client.request("GET" if body is None else "POST", path, body, headers or {})
+    response = client.getresponse()
+    status, answer = response.status, json.loads(response.read())
+    client.close()
+    return status, answer, dict(response.getheaders())
+
+
+def _health(edge: Node) -> Any:
+    """What the health service says."""
+    with grpc.insecure_channel(edge.address()) as channel:
+        asked = health_pb2.HealthCheckRequest()
+        return health_pb2_grpc.HealthStub(channel).Check(asked, timeout=30).status
 
 
 def _at(port: int) -> tuple[str, ...]:

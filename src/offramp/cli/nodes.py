@@ -12,8 +12,10 @@ from offramp.cli.options import (
     HttpPort,
     MaxBatch,
     NoHttp,
+    Origins,
     Port,
     PrecisionName,
+    RootPath,
     RuntimeName,
     Threads,
 )
@@ -43,6 +45,8 @@ def serve_cloud(
     workers: Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")] = 1,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
+    cors_origin: Origins = None,
+    root_path: RootPath = "",
 ) -> None:
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
@@ -60,6 +64,8 @@ def serve_cloud(
         workers=workers,
         runtime=runtime,
         precision=precision,
+        origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )
     run(settings)
 
@@ -79,6 +85,13 @@ def serve_edge(
         typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
     ] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
+    cloud_timeout: Annotated[
+        float,
+        typer.Option(help="Seconds to wait for an answer of the cloud, where a request gives no time of its own."),
+    ] = 10.0,
+    ready_needs_cloud: Annotated[
+        bool, typer.Option("--ready-needs-cloud", help="Be ready only while the cloud is there.")
+    ] = False,
     link: Annotated[
         str | None, typer.Option(help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …")
     ] = None,
@@ -91,22 +104,27 @@ def serve_edge(
     max_batch: MaxBatch = 256,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
+    cors_origin: Origins = None,
+    root_path: RootPath = "",
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings
+    from offramp.sockets import check_address
 
     said = Said(
         plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
         drop=drop_threshold,
     )  # fmt: skip
     settings = EdgeSettings(
-        link=_link(link, cloud),  # refused before a bundle is looked for
+        link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
+        cloud=None if cloud is None else check_address(cloud),
         bundles=_bundles(bundle),
         plan=plan_of(said),
-        cloud=cloud,
         cloud_version=cloud_version,
         cloud_wait=cloud_wait,
+        cloud_timeout=cloud_timeout,
+        ready_needs_cloud=ready_needs_cloud,
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),
@@ -114,6 +132,8 @@ def serve_edge(
         max_batch=max_batch,
         runtime=runtime,
         precision=precision,
+        origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )
     run(settings)
 

@@ -40,6 +40,11 @@ HttpPort = Annotated[
     typer.Option(min=0, max=65535, help="Port of the HTTP side; 0 chooses a free one. Default: one below --port."),
 ]
 NoHttp = Annotated[bool, typer.Option("--no-http", help="Serve gRPC alone.")]
+Origins = Annotated[
+    list[str] | None,
+    typer.Option("--cors-origin", help="A web page's origin that may ask over HTTP, like https://app.example; repeat."),
+]
+RootPath = Annotated[str, typer.Option(help="What a proxy leaves before /v2 in an HTTP path, like /vision.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
 TrainThreads = Annotated[

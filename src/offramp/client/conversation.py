@@ -20,6 +20,7 @@ from offramp.client.describe import describe_edge, read_answers
 from offramp.errors import DeadlineError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, DIRECT, REPLIES, REPLY_AS, REPLY_TO, ROW, TOKEN
+from offramp.nodes.logits import check_logits
 from offramp.protocol.peer import Peer, ResultStream
 from offramp.protocol.served import Parameters, Result
 
@@ -110,9 +111,10 @@ class Conversation:
 
     def _judge(self, result: Result) -> Answers:
         """The cloud gives logits to whom it answers directly, as it gives them to the edge."""
-        name = next(name for name in result.outputs if name.startswith(LOGITS))
-        judged = Judged.of(result.outputs[name], self.score)
-        return judged.answers(int(name.removeprefix(LOGITS)), Tier.CLOUD)
+        assert self.cloud is not None  # whose answer this is
+        name = next((name for name in result.outputs if name.removeprefix(LOGITS).isdecimal()), LOGITS)
+        logits = check_logits(self.cloud.address, name, result.outputs.get(name), len(result.outputs[ROW]))
+        return Judged.of(logits, self.score).answers(int(name.removeprefix(LOGITS)), Tier.CLOUD)
 
     def _next(self, timeout: float) -> tuple[float, bool, Result]:
         try:

@@ -17,7 +17,7 @@ from typing import Any, cast
 from offramp.link.lane import QUEUE, Lane
 from offramp.link.schedule import Schedule
 from offramp.link.shape import LinkShape
-from offramp.sockets import check_address, listening
+from offramp.sockets import check_address, join_address, listening, split_address
 
 log = logging.getLogger("offramp")
 
@@ -171,7 +171,7 @@ class Shaper:
         self.up, self.down = Lane(shape.up, **also, seed=2 * seed), Lane(shape.down, **also, seed=2 * seed + 1)
         self.socket = listening(host, port, MOST_CONNECTIONS, http=False)
         self.socket.setblocking(False)
-        self.address = f"{host}:{self.socket.getsockname()[1]}"
+        self.address = join_address(host, self.socket.getsockname()[1])
         self.ends: set[End] = set()  # that are connected
         self.tasks: set[asyncio.Task[None]] = set()  # that accept or connect
 
@@ -221,9 +221,9 @@ class Shaper:
             handshake = loop.create_future()
             self.schedule.at(self.schedule.clock() + 2 * self.shape.delay, handshake.set_result, None)
             await handshake
-            host, _, port = self.target.rpartition(":")
+            host, port = split_address(self.target)
             async with asyncio.timeout(CONNECT):
-                await loop.create_connection(lambda: far, host.strip("[]"), int(port))
+                await loop.create_connection(lambda: far, host, port)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(lambda: near, client)
         except (OSError, TimeoutError) as error:

@@ -47,7 +47,7 @@ class Tail:
         self.version, self.name = bundle.id, tail_name(boundary, codec)
         self.inputs, self.target = boundary_specs(manifest, boundary, codec), logits_name(manifest.last)
         self.sources = tuple(spec.name for spec in self.inputs)
-        self.outputs = (TensorSpec(self.target, "FP32", (-1, len(manifest.classes))),)
+        self.outputs = (TensorSpec(self.target, "FP32", (-1, len(manifest.classes)), labels=manifest.classes),)
         self.config = {
             "bundle": bundle.id,
             "model": manifest.model,

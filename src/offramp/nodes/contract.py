@@ -17,6 +17,7 @@ from offramp.protocol.served import Call
 CLASSIFIER = "classifier"  # the edge's model: an image in, answers out
 REPLIES = "replies"  # the cloud's: what it answers clients directly
 
+CLASS_NAME = "class_name"  # an output of the classifier that comes only where it is asked for by name
 ROW = "row"  # a tensor: which rows of the caller's batch a part answers, or which the features belong to
 
 # Parameters of a request to the classifier: parts of a plan, for this one call.

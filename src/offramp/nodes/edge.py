@@ -44,6 +44,7 @@ class Edge:
     `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which chooses once for this machine and
     bundle, for batches of up to `largest`, or a `choice` that was made already stands in for the four. `tier` is whose
     part of the plan it runs: the first of the plan gets images, a later one the features at the cut of the one before.
+    `cloud_timeout` seconds are waited for the cloud where a caller gives no time of its own.
     """
 
     def __init__(
@@ -58,12 +59,13 @@ class Edge:
         choice: Choice | None = None,
         largest: int = LARGEST,
         tier: Tier = Tier.EDGE,
+        cloud_timeout: float = CLOUD_TIMEOUT,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.cloud = RemoteCloud(bundle, cloud) if isinstance(cloud, str) else cloud
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
-        self.tier = tier
+        self.tier, self.cloud_timeout = tier, cloud_timeout
         self.beyond: Place | None = None  # what the cloud computes with, once it has said so
         self._check(plan)  # before anything is timed
         self.choice = choice or choose(bundle, runtime, precision, threads, largest)
@@ -87,6 +89,13 @@ class Edge:
         """What this edge runs by a plan, open; InputError where it cannot follow it."""
         self._check(plan)
         return Course.of(plan, self.bundle.manifest, self.spans.get, self.tier)
+
+    @property
+    def answers_alone(self) -> bool:
+        """Whether its plan answers any sample without the cloud."""
+        part = self.course.part
+        drops = part.drop_threshold is not None and part.drop_threshold < 1
+        return not part.hands_on(self.last) or drops or any(active.threshold > 0 for active in part.active)
 
     def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
         """Ask the cloud whether it can finish what the plan hands on, where the plan hands anything on.
@@ -143,7 +152,7 @@ class Edge:
         With `to` the cloud answers its rows on the stream that the client opened to it, and gives no answers here.
         """
         assert self.cloud is not None  # _check saw to it
-        wait = CLOUD_TIMEOUT if end is None else end - time.monotonic()
+        wait = self.cloud_timeout if end is None else end - time.monotonic()
         if wait > 0:
             return self.cloud.finish(flight, wait, to, version)
         late: Future[Finished] = Future()

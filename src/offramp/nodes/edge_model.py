@@ -12,6 +12,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.nodes.contract import (
     BYTES_TO_CLOUD,
+    CLASS_NAME,
     CLASSIFIER,
     CLOUD,
     CLOUD_VERSION,
@@ -26,7 +27,8 @@ from offramp.nodes.edge import Edge, deadline, landed
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
 from offramp.nodes.upstream import Finished
-from offramp.protocol.served import Call, Pending, Result, TensorSpec
+from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
+from offramp.protocol.tensors import objects
 
 
 class EdgeModel:
@@ -37,7 +39,7 @@ class EdgeModel:
         self.edge, self.name, self.version = edge, CLASSIFIER, edge.bundle.id
         self.inputs = (TensorSpec(IMAGE, "FP32", (-1, *manifest.preprocessing.shape), FORMS),)
         self.outputs = (
-            TensorSpec("probabilities", "FP32", (-1, len(manifest.classes))),
+            TensorSpec("probabilities", "FP32", (-1, len(manifest.classes)), labels=manifest.classes),
             TensorSpec("label", "INT64", (-1,)),
             TensorSpec("exit", "INT64", (-1,)),
             TensorSpec("score", "FP32", (-1,)),
@@ -45,7 +47,9 @@ class EdgeModel:
             TensorSpec("degraded", "BOOL", (-1,)),
             TensorSpec("dropped", "BOOL", (-1,)),
             TensorSpec(ROW, "INT64", (-1,)),
+            TensorSpec(CLASS_NAME, "BYTES", (-1,)),
         )
+        self.class_names = objects([name.encode() for name in manifest.classes])
 
     @property
     def config(self) -> dict[str, str]:
@@ -81,13 +85,13 @@ class EdgeModel:
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
         (image,), version = call.tensors(IMAGE), call.text(CLOUD_VERSION)
-        end = deadline(call.timeout)
+        end, names = deadline(call.timeout), self.class_names if CLASS_NAME in call.asked else None
         for part in self.edge.parts(image, plan=self._plan(call), cloud_version=version):
             if isinstance(part, Flight):
                 answer = self.edge.send(part, end, Reply.of(call), version)
-                yield Pending(answer, partial(_landed, part, answer))
+                yield Pending(answer, partial(_landed, part, answer, names))
             else:
-                yield _result(part)
+                yield _result(part, names)
 
     def _plan(self, call: Call) -> Plan | None:
         """The plan of this one call; None: the edge's own."""
@@ -102,16 +106,18 @@ class EdgeModel:
         )
 
 
-def _landed(flight: Flight, answer: Future[Finished]) -> Result:
-    return _result(landed(flight, answer))
+def _landed(flight: Flight, answer: Future[Finished], names: Array | None) -> Result:
+    return _result(landed(flight, answer), names)
 
 
-def _result(part: Answered) -> Result:
+def _result(part: Answered, names: Array | None) -> Result:
+    """A part as tensors; with the names of its classes where the names of all are given."""
     rows = {ROW: part.rows.astype(np.int64)}
     sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
     if part.answers is None:  # the cloud has answered these rows to the client itself
         return Result(rows, sent | {DIRECT: True}, part.last)
-    return Result(vars(part.answers) | {"tier": TIERS[part.answers.tier]} | rows, sent, part.last)
+    named = {} if names is None else {CLASS_NAME: names[part.answers.label]}
+    return Result(vars(part.answers) | {"tier": TIERS[part.answers.tier]} | rows | named, sent, part.last)
 
 
 def _whole(parts: list[Result], rest: Pending | None = None) -> Result:

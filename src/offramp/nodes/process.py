@@ -4,6 +4,7 @@
 under measurement.
 """
 
+import logging
 import threading
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
@@ -12,7 +13,7 @@ from dataclasses import replace
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.children import Child, at_stop, be_child, ready_line
-from offramp.errors import InputError
+from offramp.errors import DeadlineError, InputError, UnreachableError
 from offramp.link.shaper_process import child_link
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
@@ -22,14 +23,21 @@ from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.replies import Replies
 from offramp.nodes.settings import CloudSettings, EdgeSettings, Settings, from_json, to_json
 from offramp.nodes.upstream import RemoteCloud
+from offramp.nodes.watch import CloudWatch
 from offramp.nodes.workers import supervise
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.runtime.choice import AUTO, Choice, choose
-from offramp.sockets import hold_port
+from offramp.sockets import hold_port, join_address
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 COMMAND = ("-m", "offramp.nodes.process")
+
+
+def log_to_stderr() -> None:
+    """Write what the node has to say for itself where an operator looks, with the time of each line."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")  # of anybody's warnings
+    logging.getLogger("offramp").setLevel(logging.INFO)
 
 
 def child_node(settings: Settings) -> Child:
@@ -51,6 +59,7 @@ def serve_cloud(settings: CloudSettings) -> None:
     The kernel gives each connection to one of several: they serve many edges, not one edge faster. A direct reply needs
     the client and the edge at the same process, so several send none.
     """
+    log_to_stderr()
     bundles = _open(settings.bundles)
     choice = _settle(settings, bundles[0])
     if settings.shared or settings.workers == 1:
@@ -64,7 +73,8 @@ def serve_cloud(settings: CloudSettings) -> None:
         engine, of_one = choice.engine, replace(settings.of_one(), port=port, http_port=http_port)
         told = to_json(replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why))
         title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
-        line = ready_line(f"{host}:{port}", title, None if http_port is None else f"{host}:{http_port}")
+        http = None if http_port is None else join_address(host, http_port)
+        line = ready_line(join_address(host, port), title, http)
         supervise(
             lambda name, changed: Child(name, COMMAND, told, changed=changed),
             settings.workers,
@@ -116,38 +126,70 @@ def _title(bundles: list[Bundle]) -> str:
 def serve_edge(settings: EdgeSettings) -> None:
     """Serve the classifier, a version for each bundle, by the plan of each until SIGTERM or SIGINT.
 
-    Waits for the cloud and checks that it holds the same bundles; raises UnreachableError or BundleMismatchError, and
-    serves nothing, if not. With a link, the cloud is reached through a shaper of its own.
+    Waits for the cloud and checks that it holds the same bundles; raises BundleMismatchError, and serves nothing, if
+    not. Where it does not come, a plan that answers anything without it is served all the same, and the check is made
+    when it does; one that answers nothing raises UnreachableError. With a link, it is reached through a shaper.
     """
+    log_to_stderr()
     bundles, cloud, link = _open(settings.bundles), settings.cloud, settings.link
     edges: list[Edge] = []
     with ExitStack() as held:
         via = None if link is None or cloud is None else held.enter_context(child_link(link, cloud))
+        watch = None
+        if cloud is not None:
+            watch = CloudWatch(cloud, lambda wait: _meet(edges, wait), always=settings.ready_needs_cloud)
         for bundle in bundles:
+            upstream = None
+            if watch is not None:
+                remote = RemoteCloud(bundle, watch.address, settings.cloud_version, via, watch.failed)
+                upstream = held.enter_context(closing(remote))
             try:
-                plan = settings.plan.check(bundle.manifest)
-                upstream = None
-                if cloud is not None:
-                    upstream = held.enter_context(closing(RemoteCloud(bundle, cloud, settings.cloud_version, via)))
-                edge = Edge(
-                    bundle,
-                    plan,
-                    upstream,
-                    threads=settings.threads,
-                    runtime=settings.runtime,
-                    precision=settings.precision,
-                    choice=edges[0].choice if edges else None,  # one for the node, that of its first network
-                    largest=settings.max_batch,
-                )
+                edges.append(_edge(bundle, upstream, settings, edges))
             except InputError as error:
                 if len(bundles) == 1:
                     raise
                 raise InputError(f"{bundle.path}: {error}") from error
-            edges.append(edge)
-        for edge in edges:
-            edge.check(settings.cloud_wait)
+        if watch is not None:
+            _begin(watch, edges, settings)
+            held.callback(watch.close)
         on = f"cloud {cloud}" + ("" if link is None else f" over {link}") if cloud else "no cloud"
-        _serve(map(EdgeModel, edges), settings, _edge_title(edges, on))
+        on += "" if watch is None or watch.trouble is None else " (not there yet)"
+        _serve(map(EdgeModel, edges), settings, _edge_title(edges, on), needs=watch if watch and watch.always else None)
+
+
+def _edge(bundle: Bundle, upstream: RemoteCloud | None, settings: EdgeSettings, others: list[Edge]) -> Edge:
+    """The edge of a bundle. The runtime and precision are the node's, those of its first network."""
+    return Edge(
+        bundle,
+        settings.plan.check(bundle.manifest),
+        upstream,
+        threads=settings.threads,
+        runtime=settings.runtime,
+        precision=settings.precision,
+        choice=others[0].choice if others else None,
+        largest=settings.max_batch,
+        cloud_timeout=settings.cloud_timeout,
+    )
+
+
+def _meet(edges: list[Edge], wait: float) -> None:
+    """Raise an error of ours unless the cloud is there, and is the one for what each edge hands on."""
+    for edge in edges:
+        assert isinstance(edge.cloud, RemoteCloud)
+        edge.cloud.client.wait_ready(wait)
+        edge.check(wait)
+
+
+def _begin(watch: CloudWatch, edges: list[Edge], settings: EdgeSettings) -> None:
+    """Look for the cloud, where anything needs it, and keep an eye on it from then on."""
+    try:
+        if watch.always or any(edge.course.part.hands_on(edge.last) for edge in edges):
+            _meet(edges, settings.cloud_wait)
+    except (UnreachableError, DeadlineError) as error:
+        if not all(edge.answers_alone for edge in edges):
+            raise type(error)(f"{error} By this edge's plan, nothing is answered without it.") from error
+        watch.failed(UnreachableError(str(error)))
+    watch.start()
 
 
 def _edge_title(edges: list[Edge], on: str) -> str:
@@ -162,7 +204,16 @@ def _by(plan: Plan) -> str:
     return ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
 
 
-def _serve(models: Iterable[Served], told: Settings, title: str, *, calls: int = CALLS, shared: bool = False) -> None:
+def _serve(
+    models: Iterable[Served],
+    told: Settings,
+    title: str,
+    *,
+    calls: int = CALLS,
+    shared: bool = False,
+    needs: CloudWatch | None = None,
+) -> None:
+    """Serve; where the node needs a cloud to be ready, it is ready when that is there."""
     server = Server(
         models,
         told.host,
@@ -172,7 +223,12 @@ def _serve(models: Iterable[Served], told: Settings, title: str, *, calls: int =
         shared=shared,
         http_port=told.http_port,
         consumed=CONSUMED,
+        origins=told.origins,
+        root_path=told.root_path,
+        unready=(lambda: None) if needs is None else needs.why_not,
     )
+    if needs is not None:
+        needs.changed = server.say_health
     stop = threading.Event()
     at_stop(stop.set)
     server.start()

@@ -3,6 +3,7 @@
 Knows nothing of how a node serves.
 """
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Literal, Self
 
@@ -14,6 +15,8 @@ from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
+from offramp.protocol.cross_origin import check_origin
+from offramp.protocol.rest_app import check_root_path
 from offramp.runtime.choice import AUTO
 
 MOST_WORKERS = 256
@@ -31,6 +34,12 @@ class NodeSettings:
     max_batch: int = 256
     runtime: str = AUTO
     precision: str = AUTO
+    origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP
+    root_path: str = ""  # what a proxy leaves before /v2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))
+        object.__setattr__(self, "root_path", check_root_path(self.root_path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +53,7 @@ class CloudSettings(NodeSettings):
     why: str = "as asked"  # its runtime and precision
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not 1 <= self.workers <= MOST_WORKERS:
             raise InputError(
                 f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
@@ -84,14 +94,21 @@ class EdgeSettings(NodeSettings):
     cloud: str | None = None
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
+    cloud_timeout: float = 10.0  # for an answer, where a request gives no time of its own
+    ready_needs_cloud: bool = False
     link: LinkShape | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.cloud_version is not None and len(self.bundles) > 1:
             raise InputError(
                 f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {len(self.bundles)}. "
                 "Leave it out, or run an edge for each."
             )
+        if not 0 < self.cloud_timeout < math.inf:
+            raise InputError(f"cloud timeout {self.cloud_timeout:g}: expected seconds above 0.")
+        if self.ready_needs_cloud and self.cloud is None:
+            raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
 
 
 Settings = CloudSettings | EdgeSettings

@@ -14,8 +14,9 @@ from offramp.artifacts.engine import PORTABLE, Engine, Place
 from offramp.errors import BundleMismatchError, InputError, LinkError, OfframpError, UnknownModelError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.cloud import Tail
-from offramp.nodes.contract import REPLY_AS, REPLY_TO, ROW, Reply, place_of, tail_name
+from offramp.nodes.contract import DIRECT, REPLY_AS, REPLY_TO, ROW, Reply, place_of, tail_name
 from offramp.nodes.flight import Flight
+from offramp.nodes.logits import check_logits
 from offramp.nodes.route import Course
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
@@ -81,11 +82,19 @@ class RemoteCloud:
     """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
 
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
-    an empty one names none. `via` is where a link to it begins.
+    an empty one names none. `via` is where a link to it begins. `failed` is told of each request that has failed on the
+    way or there.
     """
 
-    def __init__(self, bundle: Bundle, address: str, version: str | None = None, via: str | None = None) -> None:
-        self.bundle, self.client = bundle, Peer(address, via)
+    def __init__(
+        self,
+        bundle: Bundle,
+        address: str,
+        version: str | None = None,
+        via: str | None = None,
+        failed: Callable[[LinkError], object] = lambda error: None,
+    ) -> None:
+        self.bundle, self.client, self.failed = bundle, Peer(address, via), failed
         self.version = bundle.id if version is None else version
 
     def check(self, course: Course, timeout: float) -> Place | None:
@@ -132,27 +141,38 @@ class RemoteCloud:
             parameters = {REPLY_TO: to.token, REPLY_AS: to.request}
         name = tail_name(flight.course.part.cut, flight.course.part.codec)
         request = write_request(name, self.version if version is None else version, inputs, parameters)
-        finished = partial(self._finished, flight, version, request.ByteSize(), to is not None)
+        finished = partial(self._heard, flight, version, request.ByteSize(), to is not None)
         return then(self.client.begin(request, timeout), finished)
+
+    def _heard(self, *of: Any) -> Finished:
+        try:
+            return self._finished(*of)
+        except LinkError as error:
+            self.failed(error)
+            raise
 
     def _finished(
         self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"
     ) -> Finished:
+        peer = f"cloud {self.client.address}"
         try:
-            outputs = answer.result().outputs
+            result = answer.result()
         except UnknownModelError as error:
             if version is not None:
                 raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error
-            raise BundleMismatchError(f"cloud {self.client.address} changed its bundle: {error}") from error
+            raise BundleMismatchError(f"{peer} changed its bundle: {error}") from error
+        except InputError as error:
+            # What the caller sent has been checked; of what goes along for it, only these two are the caller's own.
+            if type(error) is not InputError or version is not None or direct:
+                raise
+            raise LinkError(f"{peer} does not take what this edge sends it: {error}") from error
         if direct:
+            if result.parameters.get(DIRECT) is not True:
+                raise LinkError(f"{peer} sends no direct replies. Leave 'reply_to' out.")
             return Finished(None, sent)
-        exit_ = self.bundle.manifest.last if version is None else self._last_exit(outputs)
-        name = logits_name(exit_)
-        expected = (len(flight.rows), len(self.bundle.manifest.classes))
-        logits = outputs.get(name)
-        if logits is None or logits.shape != expected:
-            found = "nothing" if logits is None else f"shape {logits.shape}"
-            raise LinkError(f"cloud {self.client.address}: expected {name} of shape {expected}, got {found}.")
+        exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
+        name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
+        logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)
         return Finished.by_cloud(flight, logits, exit_, sent)
 
     def _last_exit(self, outputs: Iterable[str]) -> int:

@@ -7,7 +7,7 @@ from offramp._version import __version__
 from offramp.errors import UnknownModelError
 from offramp.protocol.served import Served, TensorSpec
 
-EXTENSIONS = ("binary_tensor_data", "model_configuration", "parameters", "statistics")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "parameters", "statistics")
 PLATFORM = "offramp"
 TYPES = {"BYTES": "TYPE_STRING"}  # a datatype's name in a model's configuration, where it is not TYPE_ and itself
 

@@ -3,12 +3,13 @@
 Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from offramp.errors import InputError
 from offramp.protocol.catalog import Catalog
+from offramp.protocol.classification import has_classes, top_classes
 from offramp.protocol.pool import wait
 from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import Call, Parameters, Pending, Result, Served
@@ -28,47 +29,70 @@ CONSUMED = frozenset(
         "binary_data_output",
     }
 )
+Asked = Mapping[str, int]  # the outputs asked for by name, each with how many of its classes; 0: as it is
+ALL: Asked = {}  # none is asked for by name
 
 
 class DataPlane:
-    """Models behind one set of bounds and one set of counts: MLServer's and KServe's name for it."""
+    """Models behind one set of bounds and one set of counts: MLServer's and KServe's name for it.
 
-    def __init__(self, models: Iterable[Served], max_batch: int, consumed: Iterable[str] = ()) -> None:
-        self.catalog, self.consumed = Catalog(models), CONSUMED.union(consumed)
+    `unready` says why nobody should send anything now; None: it is ready. What is sent is answered all the same.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[Served],
+        max_batch: int,
+        consumed: Iterable[str] = (),
+        unready: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.catalog, self.consumed, self.unready = Catalog(models), CONSUMED.union(consumed), unready
         self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics()
 
-    def infer(self, model: Served, call: Call, asked: Collection[str] = ()) -> Result:
+    def infer(self, model: Served, call: Call, asked: Asked = ALL) -> Result:
         """Answer a request whole; of the outputs, those asked for by name, or all.
+
+        With a number above 0 an output is given as so many of its classes, the largest first.
 
         Raises InputError and its kin for what does not fit, whatever the model raises, and GoneError where the caller
         goes while the model waits for somebody else.
         """
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
-            return self._chosen(call, _finished(call, model.infer(call)), asked)
+            return self._chosen(model, call, _finished(call, model.infer(call)), asked)
 
-    def stream(self, model: Served, call: Call, asked: Collection[str] = ()) -> Iterator[Result]:
+    def stream(self, model: Served, call: Call, asked: Asked = ALL) -> Iterator[Result]:
         """Answer a request in parts, as `infer` does."""
         with self.statistics.measured(model, call):
             call = self._admitted(model, call, asked)
             for part in model.stream(call):
-                yield self._chosen(call, _finished(call, part), asked)
+                yield self._chosen(model, call, _finished(call, part), asked)
 
     def told(self, name: str, version: str) -> dict[str, Any]:
         """Triton's statistics of every model, of one of them, or of one version, in their JSON form."""
         return {"model_stats": [self.statistics.of(model) for model in self.catalog.matching(name, version)]}
 
-    def _admitted(self, model: Served, call: Call, asked: Collection[str]) -> Call:
-        known = [spec.name for spec in model.outputs]
-        if unknown := [name for name in asked if name not in known]:
-            raise InputError(f"output {unknown[0]!r}: {model.name} gives {', '.join(known)}.")
+    def _admitted(self, model: Served, call: Call, asked: Asked) -> Call:
+        known = {spec.name: spec for spec in model.outputs}
+        for name, count in asked.items():
+            if name not in known:
+                raise InputError(f"output {name!r}: {model.name} gives {', '.join(known)}.")
+            if count and not has_classes(known[name]):
+                kin = ", ".join(spec.name for spec in model.outputs if has_classes(spec)) or "none here"
+                raise InputError(f"output {name!r}: has no classes to choose from. Outputs that have some: {kin}.")
         self.bounds.check(model, call.inputs)
-        return replace(call, timeout=_timeout(call))
+        return replace(call, timeout=_timeout(call), asked=asked)
 
-    def _chosen(self, call: Call, result: Result, asked: Collection[str]) -> Result:
+    def _chosen(self, model: Served, call: Call, result: Result, asked: Asked) -> Result:
         """The outputs asked for, and the request's own parameters beside the answer's."""
         outputs = {name: result.outputs[name] for name in asked if name in result.outputs} if asked else result.outputs
+        if any(asked.values()):
+            labels = {spec.name: spec.labels for spec in model.outputs}
+            outputs = {
+                name: top_classes(array, asked[name], labels[name]) if asked[name] else array
+                for name, array in outputs.items()
+            }
         echoed: Parameters = {name: value for name, value in call.parameters.items() if name not in self.consumed}
         return Result(outputs, {**echoed, **result.parameters}, result.last)
 

@@ -11,6 +11,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
 from offramp.protocol.catalog import config, server_metadata
+from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.pool import GoneError
 from offramp.protocol.served import Call, Result, Served
@@ -19,7 +20,6 @@ from offramp.protocol.tensors import (
     FINAL,
     read_inputs,
     read_parameters,
-    refuse_classification,
     refuse_shared_memory,
     write_response,
 )
@@ -42,8 +42,10 @@ def _telling(message: Any, tell: Tell) -> Any:
 
 
 def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
-    plane.catalog.find(asked.name, asked.version).prepare()
-    return {"ready": True}
+    model = plane.catalog.find(asked.name, asked.version)
+    if ready := plane.unready() is None:
+        model.prepare()
+    return {"ready": ready}
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
@@ -57,7 +59,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
             setattr(self, name, _not_offered(name))
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
-    ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": True})
+    ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": plane.unready() is None})
     ModelReady = _telling(pb.ModelReadyResponse, _ready)
     ServerMetadata = _telling(pb.ServerMetadataResponse, lambda plane, asked: server_metadata())
     ModelMetadata = _telling(
@@ -106,11 +108,11 @@ def _call(request: Any, context: grpc.ServicerContext) -> Call:
     return call
 
 
-def _asked(request: Any) -> list[str]:
+def _asked(request: Any) -> dict[str, int]:
+    """The outputs asked for by name, each with how many of its classes; 0: as it is."""
     for output in request.outputs:
         refuse_shared_memory(output.name, output.parameters)
-        refuse_classification(output.name, output.parameters)
-    return [output.name for output in request.outputs]
+    return {output.name: classes_asked(output.name, read_parameters(output.parameters)) for output in request.outputs}
 
 
 def _response(request: Any, model: Served, result: Result) -> Any:

@@ -4,10 +4,11 @@ import asyncio
 import threading
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from offramp.sockets import listening
+from offramp.sockets import join_address, listening
 
 BACKLOG = 1024
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a client's usual pool does
@@ -18,24 +19,66 @@ TOLD = 1.0  # seconds after which a slow body's bytes are handed on all the same
 TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
+class _Parser(httptools.HttpRequestParser):
+    """Reads requests past an offer to go on in another protocol, which is nobody's duty to take up (RFC 9110, 7.8).
+
+    httptools takes a request that offers one to end with its headers, whatever body they announce, and leaves the rest
+    to who goes on in that protocol. Here nobody does: the request is read again as one that offers nothing.
+    """
+
+    def __init__(self, connection: "_Protocol") -> None:
+        super().__init__(connection)
+        self.connection = connection
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def feed_data(self, data: Any) -> None:
+        while True:
+            try:
+                super().feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                super().feed_data(self.connection.without_offer)
+                data = memoryview(data)[offer.args[0] :]
+            else:
+                return
+
+
 class _Protocol(HttpToolsProtocol):
-    """A connection that takes no more than so much before a body, and ends when nothing is asked on it for long."""
+    """A connection that takes no more than so much before a body, and ends when nothing is asked on it for long.
+
+    Whatever protocol a request offers to go on in, the connection stays with this one.
+    """
+
+    without_offer = b""  # the head of a request that has made an offer, as it would be without; empty: it made none
 
     before_body = 0  # bytes since the last request was known
     known = True
     told = 0.0  # when who reads a body was last told of more
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.parser = _Parser(self)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._wait_for_request()
 
     def on_message_begin(self) -> None:
-        self.known, self.before_body = False, 0
+        self.known, self.before_body, self.without_offer = False, 0, b""
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        method = self.parser.get_method()
+        if self.parser.should_upgrade() and method != b"CONNECT":  # which is no offer: it is refused as it was
+            start = b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())
+            kept = [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+            self.without_offer = b"\r\n".join((start, *kept, b"", b""))
+            return
         self.known = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if not self.without_offer:
+            super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body, and wake who reads it less often than uvicorn does, which is at every 64 KB."""
@@ -83,7 +126,7 @@ class HttpServer:
     ) -> None:
         self.socket = listening(host, port, BACKLOG, shared=shared)
         self.port = self.socket.getsockname()[1]
-        self.address = f"{host}:{self.port}"
+        self.address = join_address(host, self.port)
         self.server = uvicorn.Server(
             uvicorn.Config(
                 application,

@@ -66,7 +66,7 @@ class Peer:
         self.address, self.via = check_address(address), via
         # Else the library gives every client of an address in this process the same connection.
         own = [("grpc.use_local_subchannel_pool", 1)] if alone else []
-        self.channel = grpc.insecure_channel(via or address, OPTIONS + own)
+        self.channel = grpc.insecure_channel(via or self.address, OPTIONS + own)
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
 
     def again(self) -> Self:

@@ -6,18 +6,18 @@ a request changes threads twice and no more. Knows neither sockets nor processes
 
 import asyncio
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from offramp.errors import InputError, OfframpError, OverloadedError, TooLargeError
+from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.protocol.catalog import config, server_metadata
+from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.pool import GoneError
-from offramp.protocol.rest_body import read_request, to_json, write_response
+from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
 from offramp.protocol.served import Call, Served
 from offramp.protocol.status import http_status_of
 
@@ -34,7 +34,8 @@ SILENCE = 60.0  # seconds without a byte of a request's body after which it is g
 NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "logging", "load", "unload"})
 DIGITS = 18  # of a number in a header
 HEADER_LENGTH = b"inference-header-content-length"
-COMPRESSED = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
+CODING = b"content-encoding"
+IMAGE = b"image/"  # a content type of an image file: what a browser says of one
 OK = 200
 JSON = ((b"content-type", b"application/json"),)
 BINARY = ((b"content-type", b"application/octet-stream"),)
@@ -56,11 +57,15 @@ class _SilentError(Exception):
 class Application:
     """Answers the protocol's addresses below `/v2`.
 
-    Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one.
+    Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one. Below
+    `root_path` it answers too: where a proxy that hands paths on as they come has put it.
     """
 
-    def __init__(self, plane: DataPlane, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE) -> None:
+    def __init__(
+        self, plane: DataPlane, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE, root_path: str = ""
+    ) -> None:
         self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
+        self.root = _parts(root_path)
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
 
@@ -76,7 +81,9 @@ class Application:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _answer(self, scope: Message, receive: Receive) -> Response:  # noqa: PLR0911  # a return an address
-        method, path = scope["method"], [part for part in scope["path"].split("/") if part]
+        method, path = scope["method"], _parts(scope["path"])
+        if self.root and path[: len(self.root)] == self.root:
+            path = path[len(self.root) :]
         try:
             match path:
                 case ["v2", "models", name, "infer"]:
@@ -108,7 +115,7 @@ class Application:
             case ["health", "live"]:
                 return _json({"live": True})
             case ["health", "ready"]:
-                return _stopping() if self.stopping else _json({"ready": True})
+                return self._unready() or _json({"ready": True})
             case ["models", "stats"]:
                 return _json(self.plane.told("", ""))
             case ["models", name, "versions", version, *what]:
@@ -126,32 +133,42 @@ class Application:
                 return _json(config(model))
             case ["stats"]:
                 return _json(self.plane.told(name, version))
-            case ["ready"] if self.stopping:
-                return _stopping()
             case ["ready"]:
+                if (unready := self._unready()) is not None:
+                    return unready
                 await self._run(model.prepare)
                 return _json({"name": model.name, "ready": True})
         return None
+
+    def _unready(self) -> Response | None:
+        """Why nobody should send anything now."""
+        why = "the node is stopping: it takes nothing new." if self.stopping else self.plane.unready()
+        return None if why is None else _error(why, 503)
 
     async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
         model = self.plane.catalog.find(name, version)
         found = dict(headers)
+        coding = found.get(CODING, b"").lower()
+        if not is_plain(coding) and coding not in CODINGS:
+            return _unknown_coding(coding)
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
         body = await self._body(receive)
         try:
-            return await self._run(partial(self._infer, model, found, body))
+            return await self._run(partial(self._infer, model, found, coding, body))
         finally:
             self.in_hand -= len(body)
 
     def _check_room(self, more: int) -> None:
         if self.in_hand and self.in_hand + more > self.most:
-            raise OverloadedError(
+            error = OverloadedError(
                 f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
                 f"this node holds {self.most}. Send less or later."
             )
+            self.plane.statistics.overload.refuse(error)
+            raise error
 
     async def _body(self, receive: Receive) -> bytes:
         """Read a body whole. It is in hand from its first byte on, whatever length its client claims."""
@@ -177,10 +194,15 @@ class Application:
                 raise _SilentError from None
             raise
 
-    def _infer(self, model: Served, headers: dict[bytes, bytes], body: bytes) -> Response:
+    def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
-        asked = read_request(_plain(headers, body, self.plane.bounds.body), _number(headers, HEADER_LENGTH))
-        result = self.plane.infer(model, Call(asked.inputs, asked.parameters), asked.outputs)
+        body = body if is_plain(coding) else unpacked(coding, body, self.plane.bounds.body)
+        length = _number(headers, HEADER_LENGTH)
+        if length == 0 or (length is None and headers.get(b"content-type", b"").lower().startswith(IMAGE)):
+            asked = read_raw(body, model, binary=length == 0)
+        else:
+            asked = read_request(body, length)
+        result = self.plane.infer(model, Call(asked.inputs, asked.parameters), asked.classes)
         content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
         if length is None:
             return Response(content)
@@ -188,27 +210,6 @@ class Application:
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.pool, work)
-
-
-def _plain(headers: dict[bytes, bytes], body: bytes, most: int) -> bytes:
-    """A body without its compression, within the bounds."""
-    encoding = headers.get(b"content-encoding", b"identity").lower()
-    if encoding == b"identity":
-        return body
-    if encoding not in COMPRESSED:
-        raise InputError(f"Content-Encoding {encoding.decode('latin1')!r}: expected identity, gzip or deflate.")
-    stream = zlib.decompressobj(COMPRESSED[encoding])
-    try:
-        plain = stream.decompress(body, most + 1)
-    except zlib.error as error:
-        raise InputError(f"body: not {encoding.decode()} ({error}).") from error
-    if len(plain) > most:
-        raise TooLargeError(f"body: larger than {most} bytes once it is unpacked, the most that this node takes.")
-    if not stream.eof:
-        raise InputError(f"body: its {encoding.decode()} is cut short.")
-    if stream.unused_data:
-        raise InputError(f"body: {len(stream.unused_data)} bytes follow the end of its {encoding.decode()}.")
-    return plain
 
 
 def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
@@ -220,6 +221,21 @@ def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
     return int(value)
 
 
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def check_root_path(path: str) -> str:
+    """Give a path prefix back, without a slash at its end; InputError where it is none."""
+    parts = _parts(path)
+    if path.rstrip("/") != "".join(f"/{part}" for part in parts) or parts[:1] == ["v2"] or set("?#% ") & set(path):
+        raise InputError(
+            f"root path {path!r}: expected what stands before /v2 where the proxy is asked, like /vision or "
+            "/sites/north."
+        )
+    return path.rstrip("/")
+
+
 def _json(value: Any) -> Response:
     return Response(to_json(value))
 
@@ -228,8 +244,10 @@ def _error(message: str, status: int, *headers: tuple[bytes, bytes]) -> Response
     return Response(to_json({"error": message}), status, (*JSON, *headers))
 
 
-def _stopping() -> Response:
-    return _error("the node is stopping: it takes nothing new.", 503)
+def _unknown_coding(coding: bytes) -> Response:
+    known = b", ".join(CODINGS)
+    message = f"Content-Encoding {coding.decode('latin1')!r}: expected identity or one of {known.decode()}."
+    return _error(message, 415, (b"accept-encoding", known))
 
 
 def _nothing_at(path: str) -> Response:

@@ -6,21 +6,21 @@ extension; the length of the JSON then stands in a header). Knows neither socket
 
 import base64
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import orjson
 
 from offramp.errors import InputError
+from offramp.protocol.classification import classes_asked
 from offramp.protocol.datatypes import DTYPES, NAMES
-from offramp.protocol.served import Array, Parameters
+from offramp.protocol.served import Array, Parameters, Served
 from offramp.protocol.tensors import (
     decode,
     encode,
     extents_of,
     objects,
-    refuse_classification,
     refuse_shared_memory,
     shaped,
 )
@@ -39,6 +39,7 @@ class Asked:
     parameters: Parameters
     outputs: dict[str, bool]  # those asked for, and whether in binary form; empty: all of them
     binary: bool = False  # the form of those that nobody asked for by name
+    classes: dict[str, int] = field(default_factory=dict)  # of those asked for, how many of their classes; 0: as it is
 
 
 def read_request(body: bytes, header_length: int | None) -> Asked:
@@ -66,7 +67,7 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
             continue
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
             raise InputError(f"{name}: binary_data_size: expected a whole number of bytes, got {size!r}.")
-        if "data" in tensor:
+        if tensor.get("data") is not None:
             raise InputError(f"input {name!r}: both raw and typed contents. Send one of the two.")
         if position + size > len(body):
             raise InputError(
@@ -82,9 +83,33 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
         )
     parameters = read_parameters(header.get("parameters"))
     binary = parameters.pop("binary_data_output", False) is True
-    if not isinstance(name := header.get("id", ""), str):
+    if not isinstance(name := header.get("id"), str | None):
         raise InputError(f"id: expected a string, got {_short(name)}.")
-    return Asked(name, inputs, parameters, _outputs(header, binary), binary)
+    outputs, classes = _outputs(header, binary)
+    return Asked(name or "", inputs, parameters, outputs, binary, classes)
+
+
+def read_raw(body: bytes, model: Served, *, binary: bool) -> Asked:
+    """Decode a request that is nothing but the contents of a model's one input; it asks for every output.
+
+    That is an encoded image where the model takes those, whatever else it takes; else as many samples as there are.
+    """
+    if len(model.inputs) != 1:
+        raise InputError(f"{model.name}: takes {len(model.inputs)} inputs, and raw contents are of one. Send JSON.")
+    (spec,) = model.inputs
+    if "BYTES" in (spec.datatype, *spec.forms):
+        found = objects([body])
+    else:
+        size = DTYPES[spec.datatype].itemsize * math.prod(extent for extent in spec.shape if extent >= 0)
+        samples, left = divmod(len(body), size)
+        if left or not samples or spec.shape.count(-1) > 1:
+            raise InputError(
+                f"{spec.name}: {len(body)} bytes of raw contents: a sample of {spec.datatype} takes {size}. Send whole "
+                "samples, or say more in JSON."
+            )
+        found = decode(spec.name, spec.datatype, [samples if extent < 0 else extent for extent in spec.shape], body)
+    names = [output.name for output in model.outputs]
+    return Asked("", {spec.name: found}, {}, dict.fromkeys(names, binary), binary, dict.fromkeys(names, 0))
 
 
 def write_response(
@@ -118,8 +143,9 @@ def to_json(value: Any) -> bytes:
 
 
 def read_parameters(source: Any) -> dict[str, bool | int | float | str]:
-    """Check a JSON object of parameters."""
-    parameters = {} if source is None else _object(source, "parameters")
+    """Check a JSON object of parameters; one that is null is none."""
+    given = {} if source is None else _object(source, "parameters")
+    parameters = {name: value for name, value in given.items() if value is not None}
     for name, value in parameters.items():
         if not isinstance(value, bool | int | float | str):
             raise InputError(f"parameter {name!r}: expected a string, a number, true or false, got {_short(value)}.")
@@ -168,16 +194,15 @@ def _shape(tensor: Json) -> tuple[int, ...]:
     return extents_of(tensor["name"], shape)
 
 
-def _outputs(header: Json, binary: bool) -> dict[str, bool]:
-    if header.get("outputs") is None:
-        return {}
-    asked = {}
-    for tensor in _tensors(header, "outputs"):
-        own = read_parameters(tensor.get("parameters"))
-        refuse_shared_memory(tensor["name"], own)
-        refuse_classification(tensor["name"], own)
-        asked[tensor["name"]] = own.get("binary_data", binary) is True
-    return asked
+def _outputs(header: Json, binary: bool) -> tuple[dict[str, bool], dict[str, int]]:
+    """The outputs asked for: whether in binary form, and as how many of their classes."""
+    asked: dict[str, bool] = {}
+    classes: dict[str, int] = {}
+    for tensor in [] if header.get("outputs") is None else _tensors(header, "outputs"):
+        name, own = tensor["name"], read_parameters(tensor.get("parameters"))
+        refuse_shared_memory(name, own)
+        asked[name], classes[name] = own.get("binary_data", binary) is True, classes_asked(name, own)
+    return asked, classes
 
 
 def _values(name: str, datatype: str, shape: tuple[int, ...], tensor: Json) -> Array:

@@ -1,7 +1,7 @@
 """What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -17,12 +17,16 @@ Parameters = Mapping[str, bool | int | float | str]
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """A tensor that a model takes or gives; -1 in the shape is free. `forms` are other datatypes it is taken in."""
+    """A tensor that a model takes or gives; -1 in the shape is free. `forms` are other datatypes it is taken in.
+
+    `labels` are the names of what its numbers stand for, in their order, where they have any.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     forms: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 class Gone:
@@ -52,6 +56,7 @@ class Call:
     parameters: Parameters = field(default_factory=dict)
     timeout: float | None = None  # seconds the caller still waits
     cancelled: Gone = field(default_factory=Gone)  # set when the caller has gone
+    asked: Collection[str] = ()  # the outputs asked for by name; none: all but those that come only where asked for
 
     def tensors(self, *names: str, beside: tuple[str, ...] = ()) -> list[Array]:
         """The inputs of these names, in this order; an InputError that says which were sent if they are others.

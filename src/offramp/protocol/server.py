@@ -1,19 +1,20 @@
 """A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from offramp.protocol import grpc_service as rpc
+from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
 from offramp.protocol.rest_app import Application
 from offramp.protocol.served import Served
-from offramp.sockets import port_taken
+from offramp.sockets import join_address, port_taken
 
 CALLS = 32  # computed at once: each holds a thread while the runtime works, and none while it waits for other nodes
 
@@ -24,7 +25,8 @@ class Server:
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side. `shared` lets other processes of this user listen on the
     ports too. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an
-    answer.
+    answer. Of HTTP: web pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the
+    node is not ready, in every way that it can be asked; when that changes, `say_health` is to be called.
     """
 
     def __init__(
@@ -38,8 +40,11 @@ class Server:
         shared: bool = False,
         http_port: int | None = None,
         consumed: Iterable[str] = (),
+        origins: Collection[str] = (),
+        root_path: str = "",
+        unready: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self.plane = DataPlane(models, max_batch, consumed)
+        self.plane = DataPlane(models, max_batch, consumed, unready)
         self.pools = [Pool(calls, side) for side in ("grpc", "http")]
         self.server = grpc.server(
             self.pools[0],
@@ -58,12 +63,13 @@ class Server:
         rpc.add_to(self.server, self.plane)
         reflection.enable_server_reflection((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
         self.http: HttpServer | None = None
-        self.application = Application(self.plane, self.pools[1])
+        self.application = Application(self.plane, self.pools[1], root_path=root_path)
+        front = CrossOrigin(self.application, origins) if origins else self.application
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:
-                self.http = HttpServer(self.application, host, http_port, shared=shared)
-            self.port = self.server.add_insecure_port(f"{host}:{port}")
+                self.http = HttpServer(front, host, http_port, shared=shared)
+            self.port = self.server.add_insecure_port(join_address(host, port))
         except BaseException as error:
             if self.http is not None:
                 self.http.stop(0)
@@ -73,15 +79,20 @@ class Server:
             if isinstance(error, RuntimeError):  # grpc's
                 raise port_taken(host, port) from error
             raise
-        self.address = f"{host}:{self.port}"
+        self.address = join_address(host, self.port)
 
     def start(self) -> None:
         """Begin to answer."""
         self.server.start()
         if self.http is not None:
             self.http.start()
+        self.say_health()
+
+    def say_health(self) -> None:
+        """Tell those who follow the health service whether the node is ready now."""
+        said = health_pb2.HealthCheckResponse
         for name in ("", rpc.SERVICE):
-            self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            self.health.set(name, said.SERVING if self.plane.unready() is None else said.NOT_SERVING)
 
     def stop(self, grace: float) -> None:
         """Take no new calls, let those in flight finish for up to `grace` seconds, and close."""

@@ -1,4 +1,7 @@
-"""What each model of a node has answered since it started: counts and time, shared by its fronts."""
+"""What each model of a node has answered since it started: counts and time, shared by its fronts.
+
+What an operator should hear of without asking goes to the log: see `notices`.
+"""
 
 import threading
 import time
@@ -7,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from offramp.errors import OverloadedError
+from offramp.protocol.notices import Overload, Slow
 from offramp.protocol.pool import GoneError
 from offramp.protocol.served import Call, Served
 
@@ -15,6 +20,7 @@ class Statistics:
     """Tallies by model and version. A request counts once; its samples are the rows of its first input."""
 
     def __init__(self) -> None:
+        self.overload, self.slow = Overload(), Slow()
         self.tallies: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.changing = threading.Lock()
 
@@ -26,12 +32,18 @@ class Statistics:
             yield
         except (GeneratorExit, GoneError):
             raise
-        except BaseException:
-            self._add(model, failed=1, failed_ns=time.perf_counter_ns() - began)
+        except BaseException as error:
+            took = time.perf_counter_ns() - began
+            self._add(model, failed=1, failed_ns=took)
+            self.slow.note(took / 1e9, model.name)
+            if isinstance(error, OverloadedError):
+                self.overload.refuse(error)
             raise
         first = next(iter(call.inputs.values()), None)
         samples = 0 if first is None else len(first) if first.ndim else 1
-        self._add(model, samples=samples, succeeded=1, succeeded_ns=time.perf_counter_ns() - began)
+        took = time.perf_counter_ns() - began
+        self._add(model, samples=samples, succeeded=1, succeeded_ns=took)
+        self.slow.note(took / 1e9, model.name)
 
     def _add(self, model: Served, **counts: int) -> None:
         with self.changing:

@@ -28,6 +28,7 @@ STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode, int], ...] = (
     (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 503),
     (UnreachableError, grpc.StatusCode.UNAVAILABLE, 503),
+    (LinkError, grpc.StatusCode.INTERNAL, 502),  # another node answered what is no answer
 )
 
 

@@ -158,12 +158,6 @@ def refuse_shared_memory(name: str, parameters: Container[str]) -> None:
         raise InputError(f"{name}: shared memory is not offered. Send the tensor in the request.")
 
 
-def refuse_classification(name: str, parameters: Container[str]) -> None:
-    """Raise InputError for an output that is asked for as its classes."""
-    if "classification" in parameters:
-        raise InputError(f"output {name!r}: classification is not offered. Ask for the output as it is.")
-
-
 def write_request(
     model: str, version: str, inputs: dict[str, Array], parameters: Parameters | None = None, request_id: str = ""
 ) -> pb.ModelInferRequest:

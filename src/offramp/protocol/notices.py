@@ -1,0 +1,83 @@
+"""What a node says in its log of its own load: that it begins to refuse and has stopped, and that requests are slow.
+
+Each is said once and then summed up, so that no log grows with the load. Takes errors and times, gives lines.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from offramp.errors import OverloadedError
+
+Later = Callable[[float, Callable[[], None]], None]  # has something called after so many seconds
+CALM = 10.0  # seconds without a refusal after which an overload has ended
+SLOW, MINUTE = 1.0, 60.0  # seconds from which a request is slow; between two lines that say so
+
+log = logging.getLogger("offramp")
+
+
+def _later(seconds: float, call: Callable[[], None]) -> None:
+    timer = threading.Timer(seconds, call)
+    timer.daemon = True
+    timer.start()
+
+
+class Overload:
+    """Says when a node begins to refuse requests for load, and when it has refused none for `calm` seconds."""
+
+    def __init__(self, calm: float = CALM, clock: Callable[[], float] = time.monotonic, later: Later = _later) -> None:
+        self.calm, self.clock, self.later, self.changing = calm, clock, later, threading.Lock()
+        self.refused = 0  # since it began; 0: there is none
+        self.began = self.last = 0.0
+
+    def refuse(self, error: OverloadedError) -> None:
+        """A request has been refused."""
+        with self.changing:
+            self.last = self.clock()
+            self.refused += 1
+            if self.refused > 1:
+                return
+            self.began = self.last
+        log.warning("overload begins: %s", error)
+        self.later(self.calm, self._look)
+
+    def _look(self) -> None:
+        with self.changing:
+            left = self.last + self.calm - self.clock()
+            refused, lasted = self.refused, self.last - self.began
+            if left <= 0:
+                self.refused = 0
+        if left > 0:
+            self.later(left, self._look)
+        else:
+            log.info("overload ends: %d refused in %.1f s", refused, lasted)
+
+
+class Slow:
+    """Says that requests take longer than `bound` seconds: of the first at once, then of all, every `every` seconds."""
+
+    def __init__(self, bound: float = SLOW, every: float = MINUTE, later: Later = _later) -> None:
+        self.bound, self.every, self.later, self.changing = bound, every, later, threading.Lock()
+        self.count, self.longest, self.what = 0, 0.0, ""  # since the last line
+        self.waiting = False  # for the time of the next
+
+    def note(self, seconds: float, what: str) -> None:
+        """A request of this model took so long: nothing, where that is not slow."""
+        if seconds <= self.bound:
+            return
+        with self.changing:
+            self.count += 1
+            if seconds > self.longest:
+                self.longest, self.what = seconds, what
+            first, self.waiting = not self.waiting, True
+        if first:
+            self._say()
+
+    def _say(self) -> None:
+        with self.changing:
+            count, longest, what = self.count, self.longest, self.what
+            self.count, self.longest, self.waiting = 0, 0.0, count > 0
+        if count:
+            log.warning("slow: %d took more than %g s, the longest %.1f s (%s)", count, self.bound, longest, what)
+            self.later(self.every, self._say)
