@@ -1,9 +1,11 @@
 """The forms in which an edge takes images."""
 
 import io
+import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from offramp.artifacts.preprocessing import Preprocessing
@@ -64,3 +66,32 @@ def test_what_is_no_batch_of_images_is_refused() -> None:
     broken[1] = broken[1][:40]
     with pytest.raises(InputError, match=r"^image: sample 1"):
         read_images(COLOUR, broken)
+
+
+@pytest.mark.parametrize(
+    ("passed", "message"),
+    [
+        (b"abc", "got 3 bytes. Put an encoded image into a list: [image]."),
+        (None, "got None. Send at least one image."),
+        ([], "got an empty list. Send at least one image."),
+        ([some(0, 4, 6, 3)] * 2, "got a list of ndarray. Stack arrays with numpy.stack."),
+        ([[0.5, 0.5]], "got a list of list. Make one array of them with numpy.asarray."),
+        ([b"a", "b"], "got a list of bytes, str. Make one array of them with numpy.asarray."),
+        (torch.zeros(1, 3, 4, 6), "got a torch Tensor. Pass its .numpy()."),
+        (0.5, "got float. Convert it with numpy.asarray."),
+    ],
+)
+def test_what_is_no_array_is_told_what_to_pass(passed: object, message: str) -> None:
+    """Whatever a program has at hand."""
+    expected = (
+        "image: expected a NumPy array, float32 (N, C, H, W) in [0, 1] or uint8 (N, H, W, C), or a list of encoded "
+        f"images (bytes), {message}"
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(expected)}$"):
+        read_images(COLOUR, passed)
+
+
+def test_a_list_of_files_is_a_batch_of_them() -> None:
+    """As an array of objects is."""
+    batch = files(some(1, 4, 6, 3), some(2, 4, 6, 3))
+    assert np.array_equal(read_images(COLOUR, list(batch)), read_images(COLOUR, batch))

@@ -58,6 +58,11 @@ class DataRecord(Frozen):
     examples: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # the first few of them
 
     @property
+    def upright(self) -> bool:
+        """Whether its images were read as a person sees them: all but those of folders that are split by position."""
+        return self.rule != POSITION or self.source.data == "digits"
+
+    @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits over every part's images, labels and class names."""
         lines = [f"{name} {part.fingerprint} {sorted(part.classes)}" for name, part in sorted(self.parts.items())]

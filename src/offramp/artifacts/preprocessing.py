@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from offramp.artifacts.document import Frozen
 from offramp.errors import InputError
@@ -25,6 +26,15 @@ class Preprocessing(Frozen):
     scale: float = 1 / 255
     low: float = 0.0
     high: float = 1.0
+    # How an encoded image becomes 8-bit pixels: as a person sees it (turned as EXIF says, on white where it is
+    # transparent), or plainly as it lies in its file, as all did before there was this field.
+    reading: Literal["plain", "upright"] = "plain"
+
+    @model_serializer(mode="wrap")
+    def _plain_is_not_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """So that a bundle of before keeps its id."""
+        fields: dict[str, object] = handler(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("reading", "plain")}
 
     @property
     def shape(self) -> tuple[int, int, int]:

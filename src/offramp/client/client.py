@@ -9,7 +9,6 @@ from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Self
 
-import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
@@ -18,17 +17,13 @@ from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_a
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
 from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, PLAN
+from offramp.nodes.images import as_batch
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 
 Images = npt.NDArray[Any] | Sequence[bytes]
 OPTIONS = PLAN | {CLOUD_VERSION}
-
-
-def as_batch(images: Images) -> npt.NDArray[Any]:
-    """Images as a message holds them: encoded ones as an array of objects."""
-    return images if isinstance(images, np.ndarray) else np.array(images, np.object_)
 
 
 class Client:

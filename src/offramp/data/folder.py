@@ -8,7 +8,7 @@ import numpy as np
 from offramp.data.image_set import ImageSet, Parts
 from offramp.data.layout import ByClass, image_layout
 from offramp.data.listing import Listing, list_files
-from offramp.data.reading import Reader
+from offramp.data.reading import READING, Reader, Reading
 from offramp.data.resize import pillow
 from offramp.data.split_names import PartName
 from offramp.errors import DataError
@@ -27,11 +27,11 @@ def image_folder(
     channels: int,
     *,
     without: tuple[Path, ...] = (),
-    skip_bad: bool = False,
+    how: Reading = READING,
 ) -> Parts:
     """Read a folder of images, brought to the network's size: the training pool, and the splits that it names."""
     listing = list_files(folder, without)
-    pictures, passed = _pictures(listing, skip_bad=skip_bad)
+    pictures, passed = _pictures(listing, how=how)
     layout = image_layout(pictures, str(folder))
     classes = tuple(sorted(layout.parts["train"]))
     if not classes:
@@ -41,22 +41,20 @@ def image_folder(
     start = 0
     for part in ("train", "test", "validation"):  # positions count on in the order of before there was a third
         if part in layout.parts:
-            read[part], bad = _read(
-                folder, layout.parts[part], classes, (height, width, channels), start, part, skip_bad
-            )
+            read[part], bad = _read(folder, layout.parts[part], classes, (height, width, channels), start, part, how)
             start += len(read[part])
             passed |= bad
     return Parts(read["train"], read.get("validation"), read.get("test"), layout.origins, passed)
 
 
-def _pictures(listing: Listing, *, skip_bad: bool) -> tuple[list[PurePosixPath], dict[str, str]]:
+def _pictures(listing: Listing, *, how: Reading) -> tuple[list[PurePosixPath], dict[str, str]]:
     """The images of a listing, and all that is none of them."""
     pictures = [path for path in listing.files if path.suffix.lower() in SUFFIXES]
     held = {folder for path in pictures for folder in path.parents}
     passed = dict(listing.passed) | {str(path): "an empty folder" for path in listing.empty if path.parts}
     for path in listing.files:
         foreign = path.suffix.lower() in FOREIGN
-        if foreign and not skip_bad and path.parent.parts and not held & {path.parent, *path.parent.parents[:-1]}:
+        if foreign and not how.skip_bad and path.parent.parts and not held & {path.parent, *path.parent.parents[:-1]}:
             raise DataError(
                 f"{listing.root}: {path.parent} holds no image but such as {path.name}, and {path.suffix} is not read. "
                 f"Convert them, to .png or .jpg for one; or go on without them: --skip-bad"
@@ -81,7 +79,7 @@ def _read(
     size: tuple[int, int, int],
     start: int,
     part: str,
-    skip_bad: bool,
+    how: Reading,
 ) -> tuple[ImageSet, dict[str, str]]:
     if unknown := set(by_class) - set(classes):
         raise DataError(
@@ -90,7 +88,7 @@ def _read(
         )
     height, width, channels = size
     resampling = pillow().Resampling.BILINEAR
-    reader = Reader(str(folder), "L" if channels == 1 else "RGB", skip_bad=skip_bad)
+    reader = Reader(str(folder), "L" if channels == 1 else "RGB", how)
     frames, labels = [], []
     for label, name in enumerate(classes):
         for path in by_class.get(name, ()):

@@ -12,6 +12,7 @@ from offramp.data.folder import image_folder
 from offramp.data.image_set import ImageSet, Parts, Splits, split
 from offramp.data.listing import list_files
 from offramp.data.parquet import CIFAR10_CLASSES, hub, parquet_files, parquet_folder
+from offramp.data.reading import READING, Reading
 from offramp.data.record import record
 from offramp.data.resize import resize
 from offramp.data.split_names import PartName
@@ -27,7 +28,9 @@ def load(
 
     `shape` is the network's input `(C, H, W)`. The same seed and rule give the same splits. A DataSource may name other
     folders for validation and test: what they hold is read once, and never trained on. Without a `rule` a source is cut
-    by the content of its images, the digits, which never grow, by position. `record` of the result says what was read.
+    by the content of its images, the digits, which never grow, by position. What a rule cuts by position is read as it
+    lies in its files, as it was before there was another, and all else as a person sees it. `record` of the result says
+    what was read.
 
     >>> splits = load("digits", (1, 16, 16))
     >>> splits.test.images.shape
@@ -40,17 +43,18 @@ def load(
     if asked.test is not None:
         others["test"] = asked.test
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
-    found = _read(asked.data, shape, without, skip_bad=asked.skip_bad)
+    by_position = rule.by == "position" if rule else asked.data == "digits"
+    how = Reading(upright=not by_position, skip_bad=asked.skip_bad)
+    found = _read(asked.data, shape, without, how=how)
     _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}
     start = len(found.train) + sum(map(len, filter(None, sets.values())))
-    by_position = rule.by == "position" if rule else asked.data == "digits"
     origins, passed = dict(found.origins), dict(found.passed)
     if by_position and sets["validation"] is not None and rule:
         sets["validation"] = None  # as it was where positions were the rule
         passed[origins.pop("validation")] = "a validation set that the network's split does not know"
     for part, other in others.items():
-        sets[part], more = _other(part, other, found.train, shape, start, skip_bad=asked.skip_bad)
+        sets[part], more = _other(part, other, found.train, shape, start, how=how)
         start += len(sets[part] or ())
         passed |= more
         origins[part] = other
@@ -88,12 +92,12 @@ def _mirrors(pool: ImageSet, asked: DataSource) -> tuple[bool, str]:
     return False, "since nobody said that a mirrored image keeps its class: --mirror says so"
 
 
-def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = (), *, skip_bad: bool = False) -> Parts:
+def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = (), *, how: Reading = READING) -> Parts:
     channels, height, width = shape
     if source == "digits":
         return Parts(digits(), origins={"train": "digits"})
     if source.startswith(HUB):
-        return hub(source.removeprefix(HUB), skip_bad=skip_bad)
+        return hub(source.removeprefix(HUB), how=how)
     folder = Path(source)
     if not folder.is_dir():
         raise DataError(
@@ -101,15 +105,15 @@ def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = 
             "or hub:NAME for a data set on the Hugging Face Hub."
         )
     if parquet_files(list_files(folder, without)):
-        return parquet_folder(folder, without=without, skip_bad=skip_bad)
-    return image_folder(folder, height, width, channels, without=without, skip_bad=skip_bad)
+        return parquet_folder(folder, without=without, how=how)
+    return image_folder(folder, height, width, channels, without=without, how=how)
 
 
 def _other(
-    part: PartName, source: str, pool: ImageSet, shape: tuple[int, int, int], start: int, *, skip_bad: bool
+    part: PartName, source: str, pool: ImageSet, shape: tuple[int, int, int], start: int, *, how: Reading
 ) -> tuple[ImageSet, dict[str, str]]:
     """Read a split from a folder of its own, with the classes of the training set: whatever it holds, if it is one."""
-    found = _read(source, shape, skip_bad=skip_bad)
+    found = _read(source, shape, how=how)
     if (found.validation is not None or found.test is not None) and source != "digits":
         raise DataError(
             f"--{part} {source}: holds splits of its own ({', '.join(found.origins.values())}). Name the folder of one."

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from offramp.data.image_set import ImageSet, Parts
 from offramp.data.layout import table_layout
 from offramp.data.listing import Listing, list_files
-from offramp.data.reading import Reader
+from offramp.data.reading import READING, Reader, Reading
 from offramp.data.split_names import PartName, parts_of
 from offramp.errors import DataError, MissingExtraError
 
@@ -29,7 +29,7 @@ def parquet_files(listing: Listing) -> list[PurePosixPath]:
     return [path for path in listing.files if path.suffix == ".parquet"]
 
 
-def parquet_folder(folder: Path, *, without: tuple[Path, ...] = (), skip_bad: bool = False) -> Parts:
+def parquet_folder(folder: Path, *, without: tuple[Path, ...] = (), how: Reading = READING) -> Parts:
     """Read a folder of parquet files: the training pool, and the splits that it names."""
     listing = list_files(folder, without)
     files = parquet_files(listing)
@@ -39,14 +39,14 @@ def parquet_folder(folder: Path, *, without: tuple[Path, ...] = (), skip_bad: bo
 
     def part(name: PartName, start: int, pool: ImageSet | None) -> ImageSet:
         paths = [folder / path for path in layout.parts[name][""]]
-        found, bad = _read(paths, folder, start, pool, name, skip_bad=skip_bad)
+        found, bad = _read(paths, folder, start, pool, name, how=how)
         passed.update(bad)
         return found
 
     return _parts(part, set(layout.parts), layout.origins, passed)
 
 
-def hub(name: str, *, skip_bad: bool = False) -> Parts:
+def hub(name: str, *, how: Reading = READING) -> Parts:
     """Read an image set from the Hugging Face Hub, `uoft-cs/cifar10` for one."""
     try:
         import datasets
@@ -68,7 +68,7 @@ def hub(name: str, *, skip_bad: bool = False) -> Parts:
     def part(which: PartName, start: int, pool: ImageSet | None) -> ImageSet:
         split = source[named[which]]
         rows = split.with_format("arrow")[:]
-        found, bad = _image_set([rows], f"hub:{name}", start, _feature_names(split.features), pool, which, skip_bad)
+        found, bad = _image_set([rows], f"hub:{name}", start, _feature_names(split.features), pool, which, how)
         passed.update(bad)
         return found
 
@@ -90,7 +90,7 @@ def _parts(
 
 
 def _read(
-    files: list[Path], folder: Path, start: int, pool: ImageSet | None, part: str, *, skip_bad: bool
+    files: list[Path], folder: Path, start: int, pool: ImageSet | None, part: str, *, how: Reading
 ) -> tuple[ImageSet, dict[str, str]]:
     try:
         import pyarrow as pa
@@ -103,7 +103,7 @@ def _read(
             tables.append(parquet.read_table(path))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a parquet file, or cut short ({error}). Copy it again.") from error
-    return _image_set(tables, str(folder), start, _hub_names(tables[0].schema.metadata), pool, part, skip_bad)
+    return _image_set(tables, str(folder), start, _hub_names(tables[0].schema.metadata), pool, part, how)
 
 
 def _image_set(
@@ -113,7 +113,7 @@ def _image_set(
     names: dict[str, tuple[str, ...]],
     pool: ImageSet | None,
     part: str,
-    skip_bad: bool,
+    how: Reading,
 ) -> tuple[ImageSet, dict[str, str]]:
     columns = [column for column in tables[0].column_names if all(column in table.column_names for table in tables)]
     image_column = next((column for column in IMAGE_COLUMNS if column in columns), None)
@@ -133,7 +133,7 @@ def _image_set(
     if not encoded:
         raise DataError(f"{name}: no rows. Expected one for each image.")
     label = np.concatenate(labels)
-    images, kept, reader = _decode(encoded, name, part, skip_bad=skip_bad)
+    images, kept, reader = _decode(encoded, name, part, how=how)
     bad = reader.finish()
     label = label[kept]
     classes = names.get(label_column) or (pool.classes if pool else _class_names(int(label.max()) + 1, name))
@@ -166,10 +166,10 @@ def _class_names(count: int, name: str) -> tuple[str, ...]:
 
 
 def _decode(
-    encoded: list[bytes | None], name: str, part: str, *, skip_bad: bool
+    encoded: list[bytes | None], name: str, part: str, *, how: Reading
 ) -> tuple[npt.NDArray[np.uint8], list[int], Reader]:
     """Decode rows: the images that could be read, their positions, and who read them."""
-    reader = Reader(name, "RGB", skip_bad=skip_bad)
+    reader = Reader(name, "RGB", how)
     frames: list[npt.NDArray[np.uint8]] = []
     kept: list[int] = []
     for position, content in enumerate(encoded):

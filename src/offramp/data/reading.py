@@ -1,6 +1,7 @@
 """Decode many images of one place: what cannot be read is said all at once, or passed over where that is asked for."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,11 +14,22 @@ if TYPE_CHECKING:
 SHOWN = 100  # of the names of what cannot be read
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How images are read: as a person sees them, or as they lie in the file; and what happens to those that cannot."""
+
+    upright: bool = True  # turned as EXIF says, what is transparent on white; no network of before was trained so
+    skip_bad: bool = False
+
+
+READING = Reading()
+
+
 class Reader:
     """Reads images one by one and remembers what was bad. `digests` are of the encoded images that could be read."""
 
-    def __init__(self, place: str, mode: Literal["L", "RGB"], *, skip_bad: bool = False) -> None:
-        self.place, self.mode, self.skip_bad = place, mode, skip_bad
+    def __init__(self, place: str, mode: Literal["L", "RGB"], how: Reading = READING) -> None:
+        self.place, self.mode, self.upright, self.skip_bad = place, mode, how.upright, how.skip_bad
         self.digests: list[int] = []
         self.bad: dict[str, str] = {}  # by name, what is wrong with it
         self.count = 0
@@ -26,7 +38,7 @@ class Reader:
         """Decode a file or its bytes; None where it cannot be. Messages call it `shown`, the summary `name`."""
         self.count += 1
         try:
-            image = decode(source, self.mode, shown)
+            image = decode(source, self.mode, shown, upright=self.upright)
             content = source.read_bytes() if isinstance(source, Path) else source
         except (DataError, OSError) as error:
             self.bad[name] = str(error)

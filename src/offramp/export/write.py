@@ -63,7 +63,10 @@ def export(
         raise ArtifactError(f"{out}: holds other files than a bundle. Choose an empty or a new folder.")
     net, shape = checkpoint.net, checkpoint.card.architecture.shape
     channels, height, width = shape
-    preprocessing = Preprocessing(channels=channels, height=height, width=width)
+    record = checkpoint.card.record
+    preprocessing = Preprocessing(
+        channels=channels, height=height, width=width, reading="upright" if record and record.upright else "plain"
+    )
     if not len(calibration):
         raise InputError("calibration: the parity gate needs at least one image to compare on.")
     calibration = calibration.rows(slice(SAMPLES))

@@ -1,8 +1,8 @@
 """The forms in which an edge takes a batch of images, brought to the one that the network takes.
 
 FP32 `(N, C, H, W)` in [0, 1] is the network's own. UINT8 `(N, H, W, C)` are 8-bit images of the network's size. BYTES
-`(N,)` are encoded images, JPEG, PNG and what else Pillow reads, of any size: they are decoded and resized as training
-data is.
+`(N,)` are encoded images, JPEG, PNG and what else Pillow reads, of any size: they are decoded and resized as the
+network's training data was.
 """
 
 from typing import Any
@@ -19,8 +19,36 @@ FORMS = ("UINT8", "BYTES")  # beside FP32
 PIXELS = 1 << 26  # of one encoded image: a few bytes can claim to be gigabytes
 
 
-def read_images(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Give the batch as the network takes it; InputError says what is wrong with it."""
+def as_batch(images: object) -> npt.NDArray[Any]:
+    """An array as it is, encoded images as an array of objects; InputError says what to pass in place of all else."""
+    if isinstance(images, np.ndarray):
+        return images
+    several = images if isinstance(images, list | tuple) else ()
+    if several and all(isinstance(one, bytes | bytearray) for one in several):
+        batch = np.empty(len(several), np.object_)
+        batch[:] = [bytes(one) for one in several]
+        return batch
+    got, instead = type(images).__name__, "Convert it with numpy.asarray."
+    if isinstance(images, bytes | bytearray):
+        got, instead = f"{len(images)} bytes", "Put an encoded image into a list: [image]."
+    elif isinstance(images, list | tuple):
+        kinds = sorted({type(one).__name__ for one in several})
+        got = f"a {got} of {', '.join(kinds)}" if kinds else f"an empty {got}"
+        instead = "Stack arrays with numpy.stack." if "ndarray" in kinds else "Send at least one image."
+        instead = instead if kinds in (["ndarray"], []) else "Make one array of them with numpy.asarray."
+    elif images is None:
+        got, instead = "None", "Send at least one image."
+    elif hasattr(images, "detach"):
+        got, instead = f"a {type(images).__module__.partition('.')[0]} {got}", "Pass its .numpy()."
+    raise InputError(
+        "image: expected a NumPy array, float32 (N, C, H, W) in [0, 1] or uint8 (N, H, W, C), or a list of encoded "
+        f"images (bytes), got {got}. {instead}"
+    )
+
+
+def read_images(preprocessing: Preprocessing, images: object) -> npt.NDArray[np.float32]:
+    """Give a batch in any of the forms as the network takes it; InputError says what is wrong with it."""
+    batch = as_batch(images)
     if batch.dtype not in (np.uint8, np.object_):
         return preprocessing.check(batch)
     if batch.ndim and not len(batch):
@@ -34,11 +62,12 @@ def read_images(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.ND
 
 def _decoded(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     channels, height, width = preprocessing.shape
+    upright = preprocessing.reading == "upright"
     size, resampling = (width, height), pillow().Resampling.BILINEAR
     frames = np.empty((len(batch), height, width, channels), np.uint8)
     for row, content in enumerate(batch):
         try:
-            frame = decode(content, "L" if channels == 1 else "RGB", f"image: sample {row}", PIXELS)
+            frame = decode(content, "L" if channels == 1 else "RGB", f"image: sample {row}", PIXELS, upright=upright)
         except DataError as error:
             raise InputError(str(error)) from error
         frames[row] = np.asarray(frame if frame.size == size else frame.resize(size, resampling)).reshape(
