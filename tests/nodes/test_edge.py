@@ -117,3 +117,46 @@ def test_a_choice_that_was_made_is_taken(bundle: Bundle) -> None:
     """Nothing is timed again."""
     choice = Choice(why="made before")
     assert Edge(bundle, Plan.of(9, 1.0), threads=1, runtime="auto", precision="auto", choice=choice).choice is choice
+
+
+class Timed:
+    """A cloud that writes down how long it may take."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+
+    def check(self, course: Any, timeout: float) -> None:
+        """Be there."""
+
+    def finish(self, flight: Flight, timeout: float, to: Any = None, version: str | None = None) -> Future[Finished]:
+        """Answer at once."""
+        self.waits.append(timeout)
+        return at_once(lambda: Finished.by_cloud(flight, np.zeros((len(flight.rows), 10), np.float32), 9))
+
+
+def test_the_wait_for_the_cloud_is_the_edge_s_where_a_call_names_none(bundle: Bundle) -> None:
+    """Ten seconds unless said otherwise; a call's own time is shorter or longer as it likes."""
+    for options, wait in (({}, 10.0), ({"cloud_timeout": 7.5}, 7.5)):
+        cloud = Timed()
+        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD), **options)
+        edge.infer(images(bundle))
+        edge.infer(images(bundle), timeout=100.0)
+        assert cloud.waits[0] == wait
+        assert wait < cloud.waits[1] <= 100.0
+
+
+@pytest.mark.parametrize(
+    ("plan", "alone"),
+    [
+        (Plan.of(3, 0.3), True),
+        (Plan.of(3, 0.0), False),
+        (Plan.of(3, 0.0, drop_threshold=0.9), True),
+        (Plan.of(3, 0.0, drop_threshold=1.0), False),
+        (Plan.checked(active=(), cut=4), False),
+        (Plan.checked(active=(), cut=9), True),
+        (Plan.of(9, 0.0), True),
+    ],
+)
+def test_an_edge_knows_whether_it_answers_anything_alone(bundle: Bundle, plan: Plan, alone: bool) -> None:
+    """Then it may start without its cloud."""
+    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone == alone

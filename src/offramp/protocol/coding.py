@@ -44,5 +44,5 @@ def unpacked(coding: bytes, body: bytes, most: int) -> bytes:
             raise InputError(f"body: its {name} is cut short.")
         if at == len(packed):
             return b"".join(parts)
-        if bits != GZIP or packed[at : at + 2] != MAGIC:
+        if packed[at : at + 2] != MAGIC:
             raise InputError(f"body: {len(packed) - at} bytes follow the end of its {name}.")
