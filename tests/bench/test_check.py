@@ -28,7 +28,7 @@ def test_in_int8_predictions_of_another_route_are_refused(
 ) -> None:
     """The whole graph's are another network's numbers, and the message says how to measure the nodes'."""
     whole = of_bundle(int8_bundle, 3, "uint8", INT8).predict(digits.test.rows(slice(8)), "test")
-    known = {"bundle_id": int8_bundle.id, "engine": INT8}
+    known = {"images": digits.test.rows(slice(8)), "bundle_id": int8_bundle.id, "engine": INT8}
     check_fits(by_plan, plan=PLAN.but(threshold=0.8), **known)  # type: ignore[arg-type]
     with pytest.raises(InputError) as caught:
         check_fits(whole, plan=PLAN, **known)  # type: ignore[arg-type]
@@ -41,12 +41,19 @@ def test_in_int8_predictions_of_another_route_are_refused(
         check_fits(by_plan, plan=PLAN.but(cut=4), **known)  # type: ignore[arg-type]
 
 
-def test_a_cloud_that_computes_in_another_precision_is_found(int8_bundle: Bundle, by_plan: Predictions) -> None:
+def test_a_cloud_that_computes_in_another_precision_is_found(
+    int8_bundle: Bundle, by_plan: Predictions, digits: Splits
+) -> None:
     """Its answers would differ, and the edge's own would not."""
     place = by_plan.header.place
     with pytest.raises(InputError) as caught:
         check_fits(
-            by_plan, bundle_id=int8_bundle.id, plan=PLAN, engine=INT8, places=(place, replace(place, precision="fp32"))
+            by_plan,
+            digits.test.rows(slice(8)),
+            bundle_id=int8_bundle.id,
+            plan=PLAN,
+            engine=INT8,
+            places=(place, replace(place, precision="fp32")),
         )
     assert str(caught.value) == (
         "predictions: measured in int8, and a node computes in fp32. Run edge and cloud with --precision int8."

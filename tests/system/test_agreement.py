@@ -293,3 +293,27 @@ def test_bench_refuses_predictions_of_another_bundle(
 
     assert done.returncode == 2
     assert "Measure them on the served bundle" in done.stderr
+
+
+def test_bench_refuses_predictions_of_other_samples_before_it_asks(
+    address: str, predictions: Predictions, tmp_path: Path, offramp: Program
+) -> None:
+    """Nothing is measured in vain: no document is printed. Of the first few alone both are cut."""
+    few = tmp_path / "few.parquet"
+    predictions.rows(slice(1, None)).write(few)
+    done = offramp("bench", "--edge", address, "--check", str(few))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "predictions: of 358 samples of digits (test), and to be sent are 359 samples of digits" in done.stderr
+
+
+def test_bench_sends_so_many_by_another_cut_and_codec(address: str, predictions_file: Path, offramp: Program) -> None:
+    """Of one running edge, as with its exit and threshold."""
+    done = offramp("bench", "--edge", address, "--threshold", "0", "--cut", "5", "--codec", "fp16", "--samples", "40")
+    document = json.loads(done.stdout)
+    part = document["plan"]["tiers"]["edge"]
+    assert (document["outcome"]["n"], part["cut"], part["codec"]) == (40, 5, "fp16")
+    held = offramp("bench", "--edge", address, "--samples", "40", "--check", str(predictions_file))
+    assert (held.returncode, "of 40 samples 0 labels" in held.stderr) == (0, True)
+    refused = offramp("bench", "--edge", address, "--samples", "360")
+    assert refused.returncode == 2
+    assert "samples 360: digits has 359 in this split. Ask for fewer." in refused.stderr

@@ -33,12 +33,7 @@ def check(
 
     Raises InputError where the predictions are of other weights, other samples, or computed otherwise.
     """
-    check_fits(predictions, bundle_id=bundle_id, plan=plan, engine=engine, places=places)
-    if not np.array_equal(predictions.index, images.index):
-        raise InputError(
-            f"predictions: of {len(predictions)} samples of {predictions.header.data} ({predictions.header.split}), "
-            f"and {len(images)} samples of {images.name} were sent; expected the same samples in the same order."
-        )
+    check_fits(predictions, images, bundle_id=bundle_id, plan=plan, engine=engine, places=places)
     predictions = predictions if rows is None else predictions.rows(rows)
     if not (running.tier == Tier.CLOUD).any():
         places = places[:1]
@@ -48,18 +43,24 @@ def check(
 
 def check_fits(
     predictions: Predictions,
+    images: ImageSet,
     *,
     bundle_id: str,
     plan: Plan,
     engine: Engine = PORTABLE,
     places: Sequence[Place | None] = (),
 ) -> None:
-    """Raise InputError where predictions cannot say what nodes will answer; asked before anything is sent."""
+    """Raise InputError where predictions cannot say what nodes will answer to `images`; for before they are sent."""
     header, expected = predictions.header, f"bundle:{bundle_id}"
     if header.source.startswith("bundle:") and header.source != expected:
         raise InputError(
             f"predictions: measured on {header.source}, and the edge serves {expected}. "
             "Measure them on the served bundle with: offramp predict BUNDLE"
+        )
+    if not np.array_equal(predictions.index, images.index):
+        raise InputError(
+            f"predictions: of {len(predictions)} samples of {header.data} ({header.split}), and to be sent are "
+            f"{len(images)} samples of {images.name}; expected the same samples in the same order."
         )
     header.check_engine(engine)
     for place in filter(None, places):

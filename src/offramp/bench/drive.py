@@ -16,7 +16,7 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load, Scenario
 from offramp.bench.load import Ask, Calls, Completed, load
 from offramp.bench.scenario import Query, Rows, percentile_ms, queries, scenario
-from offramp.client.client import Images, as_batch
+from offramp.client.client import Images
 from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
 from offramp.client.describe import read_answers
 from offramp.data.image_set import ImageSet
@@ -24,6 +24,7 @@ from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, ROW
+from offramp.nodes.images import as_batch
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters, Result
 from offramp.protocol.tensors import write_request

@@ -145,11 +145,14 @@ def bench(
     edge: Annotated[str, typer.Option(help="HOST:PORT of a running edge.")],
     data: RecordedData = None,
     split: Split = "test",
+    samples: Annotated[int | None, typer.Option(min=1, help="Only the first so many of the split.")] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Samples a query. Default: 32, multi-stream's 8, else 1.")
     ] = None,
     exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
+    cut: Annotated[int | None, typer.Option(help="Where the rest leaves, instead of at the edge's own cut.")] = None,
+    codec: Annotated[str | None, typer.Option(help="fp32, fp16 or uint8, instead of the edge's own.")] = None,
     model: Annotated[
         str | None,
         typer.Option(help="Which of the edge's networks, by name or bundle's id. Default: its first."),
@@ -182,14 +185,14 @@ def bench(
         schedule_seed=schedule_seed, sample_seed=sample_seed, direct=direct is not None,
     )  # fmt: skip
     said(1)  # what does not fit is said before anybody is asked
-    asked = {"exit_": exit_, "threshold": threshold}
-    if not _measure((edge, direct, model), (data, split, seed), said, asked, check, link, out):
+    asked = {"exit_": exit_, "threshold": threshold, "cut": cut, "codec": codec}
+    if not _measure((edge, direct, model), (data, split, seed, samples), said, asked, check, link, out):
         raise typer.Exit(1)
 
 
 def _measure(
     nodes: tuple[str, str | None, str | None],
-    test: tuple[str | None, str, int | None],
+    test: tuple[str | None, str, int | None, int | None],
     said: "Callable[[int], Scenario]",
     asked: dict[str, Any],
     check: Path | None,
@@ -208,13 +211,16 @@ def _measure(
 
     check_output(out)
     predictions = None if check is None else Predictions.read(check)
-    data, split, seed = test
+    data, split, seed, samples = test
     with Client(*nodes) as client:
         served = client.served
         plan = served.plan.but(**asked)
+        images = _some(_images(served, data, split, seed), samples)
         if predictions is not None:
-            check_fits(predictions, bundle_id=served.bundle, plan=plan, engine=served.engine, places=served.places)
-        images = _images(served, data, split, seed)
+            predictions = predictions if samples is None else predictions.rows(slice(samples))
+            check_fits(
+                predictions, images, bundle_id=served.bundle, plan=plan, engine=served.engine, places=served.places
+            )
         by = said(len(images))
         driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in asked.items()})
     precision = served.engine.precision
@@ -233,6 +239,13 @@ def _measure(
     if out is not None:  # last: a disk that is full by now costs the file, not the result
         document.write(out)
     return good
+
+
+def _some(images: "ImageSet", samples: int | None) -> "ImageSet":
+    """The first so many; all where none are named."""
+    if samples is not None and samples > len(images):
+        raise InputError(f"samples {samples}: {images.name} has {len(images)} in this split. Ask for fewer.")
+    return images if samples is None else images.rows(slice(samples))
 
 
 def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None) -> "ImageSet":
