@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import math
 import shutil
 import signal
 import socket
@@ -236,6 +237,10 @@ def test_an_edge_starts_without_its_cloud_and_finds_it_later(bundle: Bundle, dig
             Peer(edge.address()) as client,
         ):
             assert "(not there yet)" in " ".join(edge.words)
+            sent = 4 * math.prod(bundle.manifest.tensors(3)["features_3"])
+            assert _said(
+                edge, f"mem: what goes on at cut 3 in fp32 is {sent:,} bytes a sample, and the image is 256 in"
+            )
             assert set(client.infer("classifier", {"image": good()}, timeout=30, parameters=sure).outputs["tier"]) == {
                 b"edge"
             }

@@ -30,6 +30,8 @@ from offramp.protocol.server import CALLS, Server
 from offramp.runtime.choice import AUTO, Choice, choose
 from offramp.sockets import hold_port, join_address
 
+log = logging.getLogger("offramp")
+
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 COMMAND = ("-m", "offramp.nodes.process")
 
@@ -152,6 +154,8 @@ def serve_edge(settings: EdgeSettings) -> None:
         if watch is not None:
             _begin(watch, edges, settings)
             held.callback(watch.close)
+        for costly in filter(None, map(_more_than_the_image, edges)):
+            log.warning(costly)
         on = f"cloud {cloud}" + ("" if link is None else f" over {link}") if cloud else "no cloud"
         on += "" if watch is None or watch.trouble is None else " (not there yet)"
         _serve(map(EdgeModel, edges), settings, _edge_title(edges, on), needs=watch if watch and watch.always else None)
@@ -169,6 +173,21 @@ def _edge(bundle: Bundle, upstream: RemoteCloud | None, settings: EdgeSettings, 
         choice=others[0].choice if others else None,
         largest=settings.max_batch,
         cloud_timeout=settings.cloud_timeout,
+    )
+
+
+def _more_than_the_image(edge: Edge) -> str | None:
+    """What to say of a cut at which a sample's features are larger than its image; None where they are not."""
+    part, manifest = edge.course.part, edge.bundle.manifest
+    if not part.hands_on(edge.last):
+        return None
+    sent = manifest.cut(part.cut).codecs[part.codec].bytes_per_sample
+    image = manifest.cut(0).codecs["uint8"].bytes_per_sample
+    if sent <= image:
+        return None
+    return (
+        f"{manifest.model}: what goes on at cut {part.cut} in {part.codec} is {sent:,} bytes a sample, and the image "
+        f"is {image:,} in 8 bits. Over a thin link, --cut 0 --codec uint8 sends less."
     )
 
 
