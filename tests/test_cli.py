@@ -1,6 +1,7 @@
 """The command line: what it prints, and how it refuses."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -321,3 +322,9 @@ def test_a_folder_is_trained_on_and_predicted_as_it_was_split(tmp_path: Path, of
     refused = offramp("predict", "net", "--data", "elsewhere", cwd=tmp_path)
     assert refused.returncode == 2
     assert "elsewhere: no such folder. The network was trained on photos." in refused.stderr
+    learnt = offramp(
+        "predict", "net", "--data", "photos/train", cwd=tmp_path
+    )  # another folder, in part the same images
+    assert learnt.returncode == 2
+    assert re.search(r"of its \d+ test images at least \d+ are those that the network was trained on", learnt.stderr)
+    assert offramp("predict", "net", "--data", "photos/train", "--split", "train", cwd=tmp_path).returncode == 0

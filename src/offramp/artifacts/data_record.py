@@ -53,6 +53,7 @@ class DataRecord(Frozen):
     mirrors: bool
     mirrors_because: str
     parts: dict[str, PartRecord]
+    learnt: tuple[str, ...] = ()  # lowest digests of the images learnt from (bottom-k): all, where they are few
     repeated: int = 0  # images of validation and test that lie, byte for byte, in what is learnt from as well
     passed: dict[str, int] = Field(default_factory=dict)  # how many files or folders, by reason
     examples: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # the first few of them

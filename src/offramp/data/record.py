@@ -9,6 +9,7 @@ from offramp.artifacts.data_record import DataRecord, DataSource, PartRecord, Sp
 from offramp.data.image_set import SPLITS, ImageSet, Splits
 from offramp.data.split_names import PartName
 
+SKETCH = 256  # digests of what is learnt from that are kept: any folder that holds a share of them shows some
 SHOWN = 3  # of what was passed over, for each reason
 
 
@@ -42,6 +43,7 @@ def record(
         mirrors=splits.train.mirrors,
         mirrors_because=because,
         parts=parts,
+        learnt=tuple(f"{digest:016x}" for digest in np.unique(splits.train.content())[:SKETCH]),
         repeated=int(np.isin(held, learnt).sum()),
         passed=Counter({why: len(names) for why, names in by_reason.items()}),
         examples={why: tuple(names[:SHOWN]) for why, names in by_reason.items()},

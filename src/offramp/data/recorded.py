@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from offramp.artifacts.data_record import POSITION, DataRecord, DataSource
-from offramp.data.image_set import Splits
+from offramp.data.image_set import ImageSet, Splits
 from offramp.data.load import HUB, load
 from offramp.errors import DataError
 
@@ -34,15 +36,20 @@ def load_as_trained(
     if now is None:
         return splits, []
     if record is not None and split in ("validation", "calibration", "test"):
-        _check_unlearnt(record, now, split)
+        _check_unlearnt(record, now, splits.part(split), split)
     return splits, [*now.lines(), *_changes(record, now)]
 
 
-def _check_unlearnt(record: DataRecord, now: DataRecord, split: str) -> None:
-    if now.parts[split].fingerprint == record.parts["train"].fingerprint:
+def _check_unlearnt(record: DataRecord, now: DataRecord, images: ImageSet, split: str) -> None:
+    """Raise a DataError where images of a split are among those learnt from: more than were when it was trained."""
+    if now.parts[split].fingerprint == record.parts[split].fingerprint:
+        return
+    learnt = np.array([int(digest, 16) for digest in record.learnt], np.uint64)
+    known = int(np.isin(images.content(), learnt).sum())
+    if known > record.repeated:
         raise DataError(
-            f"{now.source.data}: its {split} images are those that the network was trained on ({record.source.data}). "
-            "Ask for --split train, or give other data."
+            f"{now.source.data}: of its {len(images)} {split} images at least {known} are those that the network was "
+            f"trained on ({record.source.data}). Ask for --split train, or give other data."
         )
 
 
