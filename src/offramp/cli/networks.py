@@ -73,13 +73,9 @@ def train(
     sizes = find_preset(preset or ("tiny" if data == "digits" else "small"))
     exits = parse_exits(model, len(sizes.widths))
     chosen = find_recipe(recipe or ("digits" if data == "digits" else "modern")).but(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        regime=regime,
-        compile=compile_,
+        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, regime=regime, compile=compile_,
         loss_weights=None if loss_weights is None else _pairs("loss weights", loss_weights, float, LOSS_WEIGHTS),
-    )
+    )  # fmt: skip
     check_output(out or Path("runs"), folder=True)
     source = DataSource(data=data, validation=validation, test=test, mirror=mirror, skip_bad=skip_bad)
     splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed)

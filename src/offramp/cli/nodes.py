@@ -119,22 +119,11 @@ def serve_edge(
     settings = EdgeSettings(
         link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
         cloud=None if cloud is None else check_address(cloud),
-        bundles=_bundles(bundle),
-        plan=plan_of(said),
-        cloud_version=cloud_version,
-        cloud_wait=cloud_wait,
-        cloud_timeout=cloud_timeout,
-        ready_needs_cloud=ready_needs_cloud,
-        host=host,
-        port=port,
-        http_port=_http_port(port, http_port, no_http),
-        threads=threads,
-        max_batch=max_batch,
-        runtime=runtime,
-        precision=precision,
-        origins=tuple(cors_origin or ()),
-        root_path=root_path,
-    )
+        bundles=_bundles(bundle), plan=plan_of(said), cloud_version=cloud_version, cloud_wait=cloud_wait,
+        cloud_timeout=cloud_timeout, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
+        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch, runtime=runtime,
+        precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
+    )  # fmt: skip
     run(settings)
 
 
