@@ -2,10 +2,12 @@
 
 import re
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
@@ -160,3 +162,40 @@ def test_the_wait_for_the_cloud_is_the_edge_s_where_a_call_names_none(bundle: Bu
 def test_an_edge_knows_whether_it_answers_anything_alone(bundle: Bundle, plan: Plan, alone: bool) -> None:
     """Then it may start without its cloud."""
     assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone == alone
+
+
+@pytest.mark.parametrize(
+    ("one", "got"),
+    [
+        (3, "int. Send pixels as one array of float32 or uint8."),
+        ("a.png", "str. Read files first: pathlib.Path(name).read_bytes()."),
+        (None, "NoneType. Leave it out."),
+    ],
+)
+def test_what_is_no_encoded_image_is_named_by_its_place(bundle: Bundle, one: object, got: str) -> None:
+    """Beside one that is."""
+    message = f"image: sample 1: expected an encoded image (bytes), got {got}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Edge(bundle, Plan.of(9, 1.0), threads=1).infer(np.array([b"one", one], object))
+
+
+def test_no_file_is_opened_for_who_asks(bundle: Bundle, tmp_path: Path) -> None:
+    """Neither a path to one that is an image, nor its name."""
+    there = tmp_path / "there.png"
+    Image.new("RGB", (4, 4)).save(there)
+    edge = Edge(bundle, Plan.of(9, 1.0), threads=1)
+    for name in (there, str(there)):
+        with pytest.raises(InputError, match=r"^image: sample 0: expected an encoded image \(bytes\), got "):
+            edge.infer(np.array([name], object))
+
+
+@pytest.mark.parametrize(("dtype", "shown"), [("S3", "|S3"), ("U3", "<U3")])
+def test_an_array_that_would_cut_files_short_is_refused(bundle: Bundle, dtype: str, shown: str) -> None:
+    """NumPy's arrays of strings end each at its last zero."""
+    message = (
+        f"image: expected numbers or objects (bytes), got an array of dtype {shown}, which cannot hold every file: "
+        "NumPy drops the zeros at its end. Pass a list of bytes as it is. Read files first: "
+        "pathlib.Path(name).read_bytes()."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Edge(bundle, Plan.of(9, 1.0), threads=1).infer(np.array([b"a\0\0"], dtype))
