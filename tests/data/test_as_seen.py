@@ -10,9 +10,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from offramp.artifacts.data_record import POSITION
-from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.preprocessing import Preprocessing, ReadAs
 from offramp.data.decode import decode
 from offramp.data.load import load
+from offramp.data.recorded import load_as_trained
+from offramp.errors import DataError
 from offramp.nodes.images import read_images
 
 ORIENTATION = 0x0112
@@ -42,15 +44,15 @@ def encoded(image: Image.Image, kind: str = "PNG", orientation: int | None = Non
     return file.getvalue()
 
 
-def turned(orientation: int, seen: np.ndarray = SEEN) -> bytes:
+def turned(orientation: int, seen: np.ndarray = SEEN, kind: str = "PNG", **options: object) -> bytes:
     """A picture, laid down so that it has to be turned."""
-    return encoded(Image.fromarray(np.ascontiguousarray(LAID[orientation](seen))), orientation=orientation)
+    return encoded(Image.fromarray(np.ascontiguousarray(LAID[orientation](seen))), kind, orientation, **options)
 
 
 @pytest.mark.parametrize("orientation", LAID)
 def test_each_of_the_eight_orientations_is_the_same_picture(orientation: int) -> None:
     """Read plainly, as networks of before read it, all but the first are another one."""
-    assert np.array_equal(np.asarray(decode(turned(orientation), "RGB", "one", upright=True)), SEEN)
+    assert np.array_equal(np.asarray(decode(turned(orientation), "RGB", "one", read_as="upright")), SEEN)
     plain = np.asarray(decode(turned(orientation), "RGB", "one"))
     assert np.array_equal(plain, LAID[orientation](SEEN))
 
@@ -62,54 +64,130 @@ def test_what_is_transparent_is_on_white() -> None:
     palette.putpalette([200, 10, 10, 0, 100, 0])
     grey = Image.fromarray(np.array([[[7, 0], [90, 255]]], np.uint8), "LA")
     for content in (encoded(colour), encoded(palette, transparency=0), encoded(palette, "GIF", transparency=0)):
-        assert np.asarray(decode(content, "RGB", "one", upright=True)).tolist() == [ON_WHITE]
-    assert np.asarray(decode(encoded(grey), "L", "one", upright=True)).tolist() == [[255, 90]]
+        assert np.asarray(decode(content, "RGB", "one", read_as="upright")).tolist() == [ON_WHITE]
+    assert np.asarray(decode(encoded(grey), "L", "one", read_as="upright")).tolist() == [[255, 90]]
     assert np.asarray(decode(encoded(colour), "RGB", "one")).tolist() == [[[200, 10, 10], [0, 100, 0]]]
     half = Image.fromarray(np.array([[[0, 0, 0, 128]]], np.uint8), "RGBA")
-    assert np.asarray(decode(encoded(half), "L", "one", upright=True)).tolist() == [[127]]
+    assert np.asarray(decode(encoded(half), "L", "one", read_as="upright")).tolist() == [[127]]
 
 
 def test_an_orientation_that_is_none_is_none() -> None:
     """Values that EXIF does not know leave the picture as it lies."""
     content = encoded(Image.fromarray(SEEN), orientation=77)
-    assert np.array_equal(np.asarray(decode(content, "RGB", "one", upright=True)), SEEN)
+    assert np.array_equal(np.asarray(decode(content, "RGB", "one", read_as="upright")), SEEN)
 
 
 def test_exif_that_is_garbage_says_nothing() -> None:
     """The picture is as it lies."""
     content = io.BytesIO()
     Image.fromarray(SEEN).save(content, "JPEG", exif=b"Exif\x00\x00 this is no TIFF at all")
-    assert decode(content.getvalue(), "RGB", "one", upright=True).size == (4, 6)
+    assert decode(content.getvalue(), "RGB", "one", read_as="upright").size == (4, 6)
 
 
 def test_folders_parquet_and_the_edge_see_the_same(tmp_path: Path) -> None:
-    """The pixels that a network learns from are those that it is asked about; by a rule of before, they are plain."""
-    drawn = np.random.default_rng(1).integers(0, 256, (90, 6, 4, 4), np.uint8)
+    """The pixels that a network learns from are those that it is asked about, by each rule, whatever the file is."""
+    drawn = np.random.default_rng(1).integers(0, 256, (90, 51, 34, 4), np.uint8)
     files = [
-        encoded(Image.fromarray(seen, "RGBA")) if number % 9 == 0 else turned(number % 9, seen[..., :3])
+        encoded(Image.fromarray(seen, "RGBA"))
+        if number % 9 == 0
+        else turned(number % 9, seen[..., :3], "JPEG" if number % 2 else "PNG")
         for number, seen in enumerate(drawn)
     ]
     for number, content in enumerate(files):
         folder = tmp_path / "folder" / ("train" if number < 70 else "test") / str(number % 2)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{number:02}.png").write_bytes(content)
+        (folder / f"{number:02}.png").write_bytes(content)  # what is in it says what it is
     for name, numbers in (("train", range(70)), ("test", range(70, 90))):
         image = pa.array([{"bytes": files[number], "path": None} for number in numbers])
         label = pa.array([number % 2 for number in numbers])
         (tmp_path / "tables").mkdir(exist_ok=True)
         parquet.write_table(pa.table({"image": image, "label": label}), tmp_path / "tables" / f"{name}.parquet")
-    edge = Preprocessing(channels=3, height=6, width=4, reading="upright")
-    asked = read_images(edge, [files[number] for number in range(70, 90)])
 
-    def rows(images: np.ndarray) -> list[bytes]:
-        return sorted(row.tobytes() for row in images)
+    def rows(images: np.ndarray) -> tuple[bytes, ...]:
+        return tuple(sorted(row.tobytes() for row in images))
 
-    as_seen = rows(asked)
-    for source in ("folder", "tables"):
-        assert rows(edge.from_uint8(load(str(tmp_path / source), (3, 6, 4)).test.images)) == as_seen
-    plain = Preprocessing(channels=3, height=6, width=4)
-    before = plain.from_uint8(load(str(tmp_path / "folder"), (3, 6, 4), rule=POSITION).test.images)
-    assert rows(before) == rows(read_images(plain, [files[number] for number in range(70, 90)])) != as_seen
+    seen = set()
+    rules: tuple[ReadAs, ...] = ("plain", "upright", "reduced")
+    for read_as in rules:
+        edge = Preprocessing(channels=3, height=6, width=4, reading=read_as)
+        asked = rows(read_images(edge, files[70:]))
+        for source in ("folder", "tables"):
+            learnt = load(str(tmp_path / source), edge.shape, read_as=read_as).test.images
+            assert rows(edge.from_uint8(learnt)) == asked
+        seen.add(asked)
+    assert len(seen) == len(rules), "each rule is another: else this test could not fail"
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    """Something like one: light that changes slowly, finer and finer structure, sharp edges, and noise."""
+    draw = np.random.default_rng(height)
+    seen = draw.normal(127, 6, (height, width, 1)) + np.zeros(3)
+    for octave in range(2, 9):
+        coarse = Image.fromarray(draw.integers(0, 256, (2**octave, 2**octave, 3), np.uint8))
+        seen += 0.6 ** (octave - 2) * (np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)) - 127.0)
+    rows, columns = np.mgrid[:height, :width]
+    for y, x, share in draw.random((12, 3)):
+        disc = (rows - y * height) ** 2 + (columns - x * width) ** 2 < ((0.03 + 0.15 * share) * min(height, width)) ** 2
+        seen[disc] += 250 * (draw.random(3) - 0.5)
+    return np.clip(seen, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(600, 800), (513, 1027), (1200, 1599)])
+def test_a_large_jpeg_is_decoded_at_a_reduced_size_within_a_tolerance(height: int, width: int) -> None:
+    """The pages' numbers: 1 of 255 on average and 10 at most, in every orientation, quality and subsampling."""
+    seen = photograph(height, width)
+    for quality, subsampling, size, orientation in (
+        (60, 2, (32, 32), 1), (95, 0, (32, 32), 6), (85, 2, (64, 40), 8), (85, 1, (24, 48), 5), (95, 1, (64, 64), 6),
+    ):  # fmt: skip
+        content = turned(orientation, seen, "JPEG", quality=quality, subsampling=subsampling)
+        whole = np.asarray(decode(content, "RGB", "one", read_as="upright", size=size), np.int16)
+        reduced = np.asarray(decode(content, "RGB", "one", read_as="reduced", size=size), np.int16)
+        apart = np.abs(whole - reduced)
+        assert reduced.shape == (size[1], size[0], 3)
+        assert 0 < apart.mean() <= 1
+        assert apart.max() <= 10
+
+
+def test_a_turned_jpeg_is_reduced_by_the_shape_that_is_seen() -> None:
+    """As it lies, what is large enough would not seem so, and what is not would."""
+    content = turned(6, photograph(64, 1024), "JPEG")
+    for size, alike in (((128, 8), False), ((8, 128), True)):
+        whole, reduced = (decode(content, "RGB", "one", read_as=how, size=size) for how in ("upright", "reduced"))
+        assert (whole.tobytes() == reduced.tobytes()) is alike
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("PNG", (600, 800)), ("WEBP", (600, 800)), ("JPEG", (190, 190))])
+def test_what_is_no_large_jpeg_is_decoded_whole(kind: str, shape: tuple[int, int]) -> None:
+    """Other formats, and a JPEG of less than six times the size, are the same to the last bit."""
+    content = encoded(Image.fromarray(photograph(*shape)), kind)
+    whole, reduced = (decode(content, "RGB", "one", read_as=how, size=(32, 32)) for how in ("upright", "reduced"))
+    assert whole.tobytes() == reduced.tobytes()
+
+
+def test_a_large_jpeg_that_is_cut_short_is_refused() -> None:
+    """A reduced half is no picture either."""
+    content = encoded(Image.fromarray(photograph(600, 800)), "JPEG")
+    with pytest.raises(DataError, match="not an image that Pillow can read"):
+        decode(content[: len(content) // 2], "RGB", "one", read_as="reduced", size=(32, 32))
+
+
+def test_a_network_of_before_is_read_as_it_was(tmp_path: Path) -> None:
+    """Its record names no rule: what was split by content was upright, and large JPEGs were decoded whole."""
+    for number in range(60):
+        (tmp_path / str(number % 2)).mkdir(exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (48, 48, 3), np.uint8)
+        (tmp_path / str(number % 2) / f"{number}.jpg").write_bytes(encoded(Image.fromarray(noise), "JPEG"))
+    shape = (3, 8, 8)
+    new, upright = load(str(tmp_path), shape), load(str(tmp_path), shape, read_as="upright")
+    assert new.record is not None
+    assert new.record.read_as == "reduced"
+    assert not np.array_equal(new.test.images, upright.test.images)
+    before = new.record.model_copy(update={"reading": None})
+    assert "reading" not in before.model_dump(mode="json")
+    assert (before.read_as, before.model_copy(update={"rule": POSITION}).read_as) == ("upright", "plain")
+    for record, read in ((new.record, new), (before, upright)):
+        again, _ = load_as_trained(None, str(tmp_path), record, shape, seed=0)
+        assert np.array_equal(again.test.images, read.test.images)
 
 
 def test_a_bundle_of_before_reads_plainly_and_keeps_its_id() -> None:
@@ -117,5 +195,6 @@ def test_a_bundle_of_before_reads_plainly_and_keeps_its_id() -> None:
     plain = Preprocessing(channels=1, height=2, width=2)
     assert "reading" not in plain.model_dump(mode="json")
     assert Preprocessing.model_validate(plain.model_dump(mode="json")).reading == "plain"
-    upright = plain.model_copy(update={"reading": "upright"})
-    assert Preprocessing.model_validate(upright.model_dump(mode="json")) == upright
+    for read_as in ("upright", "reduced"):
+        named = plain.model_copy(update={"reading": read_as})
+        assert Preprocessing.model_validate(named.model_dump(mode="json")) == named

@@ -45,7 +45,7 @@ def other_exits(checkpoint: Checkpoint, exits: tuple[int, ...]) -> Checkpoint:
 @pytest.fixture(scope="module")
 def image(digits: Splits) -> np.ndarray:
     """Images to compare on."""
-    return Preprocessing(channels=1, height=16, width=16, reading="upright").from_uint8(digits.calibration.images[:16])
+    return Preprocessing(channels=1, height=16, width=16, reading="reduced").from_uint8(digits.calibration.images[:16])
 
 
 def test_the_manifests_numbers_are_those_of_the_count(checkpoint: Checkpoint, bundle: Bundle) -> None:
@@ -66,7 +66,7 @@ def test_the_manifest_says_what_the_weights_are_and_how_they_came_about(
     """Model, classes, input and origin are the checkpoint's."""
     manifest, card = bundle.manifest, checkpoint.card
     assert (manifest.model, manifest.classes, manifest.exits) == ("mem", digits.train.classes, tuple(range(1, 10)))
-    assert manifest.preprocessing == Preprocessing(channels=1, height=16, width=16, reading="upright")
+    assert manifest.preprocessing == Preprocessing(channels=1, height=16, width=16, reading="reduced")
     assert manifest.origin.model_dump() == {
         "checkpoint_sha256": card.weights_sha256,
         "data": card.data,

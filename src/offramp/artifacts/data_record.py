@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.preprocessing import ReadAs
 
 
 class DataSource(Frozen):
@@ -57,11 +58,14 @@ class DataRecord(Frozen):
     repeated: int = 0  # images of validation and test that lie, byte for byte, in what is learnt from as well
     passed: dict[str, int] = Field(default_factory=dict)  # how many files or folders, by reason
     examples: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # the first few of them
+    # How encoded images were read. None, which is not written, so that a bundle of before keeps its id: see `read_as`.
+    reading: ReadAs | None = Field(default=None, exclude_if=lambda reading: reading is None)
 
     @property
-    def upright(self) -> bool:
-        """Whether its images were read as a person sees them: all but those of folders that are split by position."""
-        return self.rule != POSITION or self.source.data == "digits"
+    def read_as(self) -> ReadAs:
+        """How its images were read; by a record of before, upright, except folders that are split by position."""
+        before: ReadAs = "plain" if self.rule == POSITION and self.source.data != "digits" else "upright"
+        return self.reading or before
 
     @property
     def fingerprint(self) -> str:

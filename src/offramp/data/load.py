@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from offramp.artifacts.data_record import POSITION, DataSource, SplitRule
+from offramp.artifacts.preprocessing import ReadAs
 from offramp.data.content_split import split_by_content
 from offramp.data.digits import digits
 from offramp.data.folder import image_folder
@@ -22,15 +23,19 @@ HUB = "hub:"
 
 
 def load(
-    source: str | DataSource, shape: tuple[int, int, int], *, seed: int = 0, rule: SplitRule | None = None
+    source: str | DataSource,
+    shape: tuple[int, int, int],
+    *,
+    seed: int = 0,
+    rule: SplitRule | None = None,
+    read_as: ReadAs = READING.read_as,
 ) -> Splits:
     """Read `digits`, a folder of parquet, a folder of images by class, or `hub:NAME`; bring it to `shape`; split it.
 
     `shape` is the network's input `(C, H, W)`. The same seed and rule give the same splits. A DataSource may name other
     folders for validation and test: what they hold is read once, and never trained on. Without a `rule` a source is cut
-    by the content of its images, the digits, which never grow, by position. What a rule cuts by position is read as it
-    lies in its files, as it was before there was another, and all else as a person sees it. `record` of the result says
-    what was read.
+    by the content of its images, the digits, which never grow, by position. `read_as` is how encoded images become
+    pixels: what a network of before was trained on, as it was read then. `record` of the result says what was read.
 
     >>> splits = load("digits", (1, 16, 16))
     >>> splits.test.images.shape
@@ -44,7 +49,7 @@ def load(
         others["test"] = asked.test
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
     by_position = rule.by == "position" if rule else asked.data == "digits"
-    how = Reading(upright=not by_position, skip_bad=asked.skip_bad)
+    how = Reading(read_as, asked.skip_bad)
     found = _read(asked.data, shape, without, how=how)
     _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}
@@ -65,7 +70,7 @@ def load(
         splits, used = split(pool, fitted["test"], seed, fitted["validation"]), POSITION
     else:
         splits, used = split_by_content(pool, fitted["test"], fitted["validation"], seed, rule.held if rule else None)
-    return replace(splits, record=record(splits, asked, used, origins, passed, because))
+    return replace(splits, record=record(splits, asked, used, read_as, origins, passed, because))
 
 
 def _several(found: Parts, source: str) -> None:
@@ -97,7 +102,7 @@ def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = 
     if source == "digits":
         return Parts(digits(), origins={"train": "digits"})
     if source.startswith(HUB):
-        return hub(source.removeprefix(HUB), how=how)
+        return hub(source.removeprefix(HUB), height, width, how=how)
     folder = Path(source)
     if not folder.is_dir():
         raise DataError(
@@ -105,7 +110,7 @@ def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = 
             "or hub:NAME for a data set on the Hugging Face Hub."
         )
     if parquet_files(list_files(folder, without)):
-        return parquet_folder(folder, without=without, how=how)
+        return parquet_folder(folder, height, width, without=without, how=how)
     return image_folder(folder, height, width, channels, without=without, how=how)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from offramp.artifacts.preprocessing import ReadAs
 from offramp.data.decode import decode
 from offramp.errors import DataError
 
@@ -16,9 +17,9 @@ SHOWN = 100  # of the names of what cannot be read
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read: as a person sees them, or as they lie in the file; and what happens to those that cannot."""
+    """How images are read, and what happens to those that cannot be."""
 
-    upright: bool = True  # turned as EXIF says, what is transparent on white; no network of before was trained so
+    read_as: ReadAs = "reduced"
     skip_bad: bool = False
 
 
@@ -28,8 +29,9 @@ READING = Reading()
 class Reader:
     """Reads images one by one and remembers what was bad. `digests` are of the encoded images that could be read."""
 
-    def __init__(self, place: str, mode: Literal["L", "RGB"], how: Reading = READING) -> None:
-        self.place, self.mode, self.upright, self.skip_bad = place, mode, how.upright, how.skip_bad
+    def __init__(self, place: str, mode: Literal["L", "RGB"], height: int, width: int, how: Reading = READING) -> None:
+        self.place, self.mode, self.size = place, mode, (width, height)
+        self.read_as, self.skip_bad = how.read_as, how.skip_bad
         self.digests: list[int] = []
         self.bad: dict[str, str] = {}  # by name, what is wrong with it
         self.count = 0
@@ -38,7 +40,7 @@ class Reader:
         """Decode a file or its bytes; None where it cannot be. Messages call it `shown`, the summary `name`."""
         self.count += 1
         try:
-            image = decode(source, self.mode, shown, upright=self.upright)
+            image = decode(source, self.mode, shown, read_as=self.read_as, size=self.size)
             content = source.read_bytes() if isinstance(source, Path) else source
         except (DataError, OSError) as error:
             self.bad[name] = str(error)

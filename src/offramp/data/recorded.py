@@ -31,7 +31,7 @@ def load_as_trained(
         here = "" if source.data == trained_on else f" The network was trained on {trained_on}."
         raise DataError(f"{source.data}: no such folder.{here} Say where the data lie: --data FOLDER")
     rule = record.rule if record else None if source.data == "digits" else POSITION
-    splits = load(source, shape, seed=seed, rule=rule)
+    splits = load(source, shape, seed=seed, rule=rule, read_as=record.read_as if record else "plain")
     now = splits.record
     if now is None:
         return splits, []

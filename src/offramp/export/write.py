@@ -65,7 +65,7 @@ def export(
     channels, height, width = shape
     record = checkpoint.card.record
     preprocessing = Preprocessing(
-        channels=channels, height=height, width=width, reading="upright" if record and record.upright else "plain"
+        channels=channels, height=height, width=width, reading=record.read_as if record else "plain"
     )
     if not len(calibration):
         raise InputError("calibration: the parity gate needs at least one image to compare on.")

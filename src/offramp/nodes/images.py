@@ -7,14 +7,13 @@ network's training data was.
 
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.decode import decode
-from offramp.data.resize import pillow
 from offramp.errors import DataError, InputError
 
 FORMS = ("UINT8", "BYTES")  # beside FP32
@@ -93,15 +92,14 @@ def read_images(preprocessing: Preprocessing, images: object) -> npt.NDArray[np.
 
 def _decoded(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     channels, height, width = preprocessing.shape
-    upright = preprocessing.reading == "upright"
-    size, resampling = (width, height), pillow().Resampling.BILINEAR
+    mode: Literal["L", "RGB"] = "L" if channels == 1 else "RGB"
     frames = np.empty((len(batch), height, width, channels), np.uint8)
     for row, content in enumerate(batch):
         try:
-            frame = decode(content, "L" if channels == 1 else "RGB", f"image: sample {row}", PIXELS, upright=upright)
+            frame = decode(
+                content, mode, f"image: sample {row}", PIXELS, read_as=preprocessing.reading, size=(width, height)
+            )
         except DataError as error:
             raise InputError(str(error)) from error
-        frames[row] = np.asarray(frame if frame.size == size else frame.resize(size, resampling)).reshape(
-            height, width, channels
-        )
+        frames[row] = np.asarray(frame).reshape(height, width, channels)
     return frames
