@@ -1,6 +1,8 @@
 """Pictures as a person sees them: turned as EXIF says, on white where they are transparent, whatever way they come."""
 
 import io
+import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +11,12 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from offramp.artifacts.data_record import POSITION
+from offramp.artifacts.data_record import POSITION, DataSource
 from offramp.artifacts.preprocessing import Preprocessing, ReadAs
-from offramp.data.decode import decode
+from offramp.data.decode import STRIP, decode
 from offramp.data.load import load
 from offramp.data.recorded import load_as_trained
-from offramp.errors import DataError
+from offramp.errors import DataError, InputError
 from offramp.nodes.images import read_images
 
 ORIENTATION = 0x0112
@@ -69,6 +71,46 @@ def test_what_is_transparent_is_on_white() -> None:
     assert np.asarray(decode(encoded(colour), "RGB", "one")).tolist() == [[[200, 10, 10], [0, 100, 0]]]
     half = Image.fromarray(np.array([[[0, 0, 0, 128]]], np.uint8), "RGBA")
     assert np.asarray(decode(encoded(half), "L", "one", read_as="upright")).tolist() == [[127]]
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "P"])
+def test_a_large_transparent_picture_is_put_on_white_to_the_last_bit(kind: str) -> None:
+    """It is done strip by strip; of three strips none is left out or put twice."""
+    drawn = Image.fromarray(np.random.default_rng(2).integers(0, 256, (430, 500, 4), np.uint8))
+    assert 2 * STRIP < 430 * 500 < 4 * STRIP
+    image = drawn.convert("RGB").convert(kind) if kind == "P" else drawn.convert(kind)
+    whole = Image.new("RGBA", image.size, "white")
+    content = encoded(image, transparency=3) if kind == "P" else encoded(image)
+    whole.alpha_composite(Image.open(io.BytesIO(content)).convert("RGBA"))
+    for mode in ("RGB", "L"):
+        assert decode(content, mode, "one", read_as="upright").tobytes() == whole.convert(mode).tobytes()
+
+
+def test_a_picture_that_claims_too_many_pixels_is_a_bad_one_everywhere(tmp_path: Path) -> None:
+    """Before memory is taken for them, and `skip_bad` goes on without it."""
+    content = bytearray(encoded(Image.fromarray(SEEN)))
+    content[16:24] = (9000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    bad, said = bytes(content), "9000 x 9000 pixels, and at most 67108864 are decoded. Make it smaller."
+    files = [
+        encoded(Image.fromarray(seen)) for seen in np.random.default_rng(3).integers(0, 256, (60, 6, 4, 3), np.uint8)
+    ]
+    files[7] = bad
+    for number, one in enumerate(files):
+        (tmp_path / "folder" / str(number % 2)).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / str(number % 2) / f"{number}.png").write_bytes(one)
+    (tmp_path / "tables").mkdir()
+    image, label = pa.array([{"bytes": one, "path": None} for one in files]), pa.array([k % 2 for k in range(60)])
+    parquet.write_table(pa.table({"image": image, "label": label}), tmp_path / "tables" / "train.parquet")
+    for source, name in (("folder", "/1/7.png"), ("tables", ": row 7")):
+        message = f"{tmp_path / source}{name}: {said} Or go on without it: --skip-bad"
+        with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+            load(str(tmp_path / source), (3, 6, 4))
+        record = load(DataSource(data=str(tmp_path / source), skip_bad=True), (3, 6, 4)).record
+        assert record is not None
+        assert sum(part.images for part in record.parts.values()) == 59
+    with pytest.raises(InputError, match=f"^{re.escape(f'image: sample 1: {said}')}$"):
+        read_images(Preprocessing(channels=3, height=6, width=4), [files[0], bad])
 
 
 def test_an_orientation_that_is_none_is_none() -> None:

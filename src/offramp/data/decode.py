@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin: converting them would cut every value off at 255
+PIXELS = 1 << 26  # of one image: a few bytes can claim to be gigabytes
+STRIP = 1 << 16  # pixels that are put on white at once
 ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that swap height and width
 FINER = 3  # times the network's size that a reduced JPEG still has, at least; at 2, 4:2:2 differs twice as much
 
@@ -20,12 +22,11 @@ def decode(
     source: Path | bytes | None,
     mode: Literal["L", "RGB"],
     name: str,
-    most: int | None = None,
     *,
     read_as: ReadAs = "plain",
     size: tuple[int, int] | None = None,
 ) -> "Image":
-    """Decode an image from a file or from its bytes; `name` is what messages call it, `most` bounds its pixels.
+    """Decode an image from a file or from its bytes; `name` is what messages call it.
 
     Plainly, it is given as it lies in the file, and transparent pixels have whatever colour lies there. `upright` is as
     a person sees it: turned and mirrored as its EXIF orientation says, and what is transparent shows white behind it.
@@ -36,15 +37,17 @@ def decode(
     try:
         with image.open(source if isinstance(source, Path) else io.BytesIO(source or b"")) as opened:
             width, height = opened.size
-            if most is not None and width * height > most:
-                raise DataError(f"{name}: {width} x {height} pixels, and at most {most} are decoded. Make it smaller.")
+            if width * height > PIXELS:
+                raise DataError(
+                    f"{name}: {width} x {height} pixels, and at most {PIXELS} are decoded. Make it smaller."
+                )
             if opened.mode.startswith(WIDE):
                 raise DataError(
                     f"{name}: more than 8 bits a channel (Pillow's mode {opened.mode}), and what is black and what is "
                     "white is not said. Scale it to 8 bits first."
                 )
             decoded = _reduced(opened, mode, size) if size and read_as == "reduced" else None
-            decoded = decoded or (opened if read_as == "plain" else _as_seen(opened)).convert(mode)
+            decoded = decoded or (opened.convert(mode) if read_as == "plain" else _as_seen(opened, mode))
             return decoded if size in (None, decoded.size) else decoded.resize(size, image.Resampling.BILINEAR)
     # Pillow says SyntaxError of a PNG whose chunks are damaged; its bomb error is no OSError.
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
@@ -66,10 +69,16 @@ def _reduced(image: "Image", mode: str, size: tuple[int, int]) -> "Image | None"
     return ImageOps.exif_transpose(image.convert(mode).resize(lying, Image.Resampling.BILINEAR, box=box))
 
 
-def _as_seen(image: "Image") -> "Image":
+def _as_seen(image: "Image", mode: str) -> "Image":
+    """Turn the image itself, and put it on white strip by strip: the whole is in memory twice and no more."""
     from PIL import Image, ImageOps
 
-    turned = ImageOps.exif_transpose(image)
-    if not turned.has_transparency_data:
-        return turned
-    return Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned.convert("RGBA"))
+    ImageOps.exif_transpose(image, in_place=True)
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    seen, width = Image.new(mode, image.size), image.width
+    rows = max(1, STRIP // width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, width, min(top + rows, image.height))).convert("RGBA")
+        seen.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert(mode), (0, top))
+    return seen

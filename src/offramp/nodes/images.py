@@ -17,7 +17,6 @@ from offramp.data.decode import decode
 from offramp.errors import DataError, InputError
 
 FORMS = ("UINT8", "BYTES")  # beside FP32
-PIXELS = 1 << 26  # of one encoded image: a few bytes can claim to be gigabytes
 ENCODED = bytes | bytearray | memoryview
 READ_FIRST = "Read files first: pathlib.Path(name).read_bytes()."
 
@@ -96,9 +95,7 @@ def _decoded(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArr
     frames = np.empty((len(batch), height, width, channels), np.uint8)
     for row, content in enumerate(batch):
         try:
-            frame = decode(
-                content, mode, f"image: sample {row}", PIXELS, read_as=preprocessing.reading, size=(width, height)
-            )
+            frame = decode(content, mode, f"image: sample {row}", read_as=preprocessing.reading, size=(width, height))
         except DataError as error:
             raise InputError(str(error)) from error
         frames[row] = np.asarray(frame).reshape(height, width, channels)
