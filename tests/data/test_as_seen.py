@@ -1,6 +1,7 @@
 """Pictures as a person sees them: turned as EXIF says, on white where they are transparent, whatever way they come."""
 
 import io
+import itertools
 import re
 import zlib
 from pathlib import Path
@@ -8,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from pyarrow import parquet
 
 from offramp.artifacts.data_record import POSITION, DataSource
-from offramp.artifacts.preprocessing import Preprocessing, ReadAs
+from offramp.artifacts.preprocessing import Fit, Preprocessing, ReadAs
 from offramp.data.decode import STRIP, decode
 from offramp.data.load import load
 from offramp.data.recorded import load_as_trained
@@ -128,7 +129,7 @@ def test_exif_that_is_garbage_says_nothing() -> None:
 
 def test_folders_parquet_and_the_edge_see_the_same(tmp_path: Path) -> None:
     """The pixels that a network learns from are those that it is asked about, by each rule, whatever the file is."""
-    drawn = np.random.default_rng(1).integers(0, 256, (90, 51, 34, 4), np.uint8)
+    drawn = np.random.default_rng(1).integers(0, 256, (90, 51, 40, 4), np.uint8)
     files = [
         encoded(Image.fromarray(seen, "RGBA"))
         if number % 9 == 0
@@ -150,14 +151,16 @@ def test_folders_parquet_and_the_edge_see_the_same(tmp_path: Path) -> None:
 
     seen = set()
     rules: tuple[ReadAs, ...] = ("plain", "upright", "reduced")
-    for read_as in rules:
-        edge = Preprocessing(channels=3, height=6, width=4, reading=read_as)
+    fits: tuple[Fit, ...] = ("stretch", "crop")
+    for read_as, fit in itertools.product(rules, fits):
+        edge = Preprocessing(channels=3, height=6, width=4, reading=read_as, fit=fit)
         asked = rows(read_images(edge, files[70:]))
-        for source in ("folder", "tables"):
-            learnt = load(str(tmp_path / source), edge.shape, read_as=read_as).test.images
+        for name in ("folder", "tables"):
+            source = DataSource(data=str(tmp_path / name), fit=fit)
+            learnt = load(source, edge.shape, read_as=read_as).test.images
             assert rows(edge.from_uint8(learnt)) == asked
         seen.add(asked)
-    assert len(seen) == len(rules), "each rule is another: else this test could not fail"
+    assert len(seen) == len(rules) * len(fits), "each rule is another: else this test could not fail"
 
 
 def photograph(height: int, width: int) -> np.ndarray:
@@ -182,12 +185,14 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_size_within_a_tolerance(height: in
         (60, 2, (32, 32), 1), (95, 0, (32, 32), 6), (85, 2, (64, 40), 8), (85, 1, (24, 48), 5), (95, 1, (64, 64), 6),
     ):  # fmt: skip
         content = turned(orientation, seen, "JPEG", quality=quality, subsampling=subsampling)
-        whole = np.asarray(decode(content, "RGB", "one", read_as="upright", size=size), np.int16)
-        reduced = np.asarray(decode(content, "RGB", "one", read_as="reduced", size=size), np.int16)
-        apart = np.abs(whole - reduced)
-        assert reduced.shape == (size[1], size[0], 3)
-        assert 0 < apart.mean() <= 1
-        assert apart.max() <= 10
+        fits: tuple[Fit, ...] = ("stretch", "crop")
+        for fit in fits:
+            whole = np.asarray(decode(content, "RGB", "one", read_as="upright", size=size, fit=fit), np.int16)
+            reduced = np.asarray(decode(content, "RGB", "one", read_as="reduced", size=size, fit=fit), np.int16)
+            apart = np.abs(whole - reduced)
+            assert reduced.shape == (size[1], size[0], 3)
+            assert 0 < apart.mean() <= 1
+            assert apart.max() <= 10
 
 
 def test_a_turned_jpeg_is_reduced_by_the_shape_that_is_seen() -> None:
@@ -232,11 +237,41 @@ def test_a_network_of_before_is_read_as_it_was(tmp_path: Path) -> None:
         assert np.array_equal(again.test.images, read.test.images)
 
 
+@pytest.mark.parametrize("size", [(10, 10), (40, 20), (50, 20), (7, 30), (300, 100)])
+def test_what_is_too_long_is_cut_off_at_both_ends(size: tuple[int, int]) -> None:
+    """As Pillow's own fit does it, and as it is seen: a turned picture is cut on its long sides."""
+    for seen in (photograph(40, 100), photograph(100, 40)):
+        cropped = decode(turned(6, seen), "RGB", "one", read_as="upright", size=size, fit="crop")
+        expected = ImageOps.fit(Image.fromarray(seen), size, Image.Resampling.BILINEAR)
+        assert np.array_equal(np.asarray(cropped), np.asarray(expected))
+
+
+def test_other_data_are_cropped_as_what_was_trained_on(tmp_path: Path) -> None:
+    """The record of the network says so, and the summary."""
+    for folder in ("mine", "yours"):
+        for number in range(60):
+            (tmp_path / folder / str(number % 2)).mkdir(parents=True, exist_ok=True)
+            noise = np.random.default_rng((number, len(folder))).integers(0, 256, (8, 24, 3), np.uint8)
+            Image.fromarray(noise).save(tmp_path / folder / str(number % 2) / f"{number}.png")
+    shape, said = (3, 8, 8), "  cropped at the centre to the network's shape"
+    record = load(DataSource(data=str(tmp_path / "mine"), fit="crop"), shape).record
+    assert record is not None
+    assert said in record.lines()
+    again, lines = load_as_trained(str(tmp_path / "yours"), "mine", record, shape, seed=0)
+    assert said in lines
+    stretched = load(str(tmp_path / "yours"), shape)
+    assert stretched.record is not None
+    assert said not in stretched.record.lines()
+    assert "fit" not in stretched.record.source.model_dump(mode="json")
+    assert not np.array_equal(again.test.images, stretched.test.images)
+
+
 def test_a_bundle_of_before_reads_plainly_and_keeps_its_id() -> None:
     """What is plain is not written."""
     plain = Preprocessing(channels=1, height=2, width=2)
     assert "reading" not in plain.model_dump(mode="json")
     assert Preprocessing.model_validate(plain.model_dump(mode="json")).reading == "plain"
-    for read_as in ("upright", "reduced"):
-        named = plain.model_copy(update={"reading": read_as})
+    assert "fit" not in plain.model_dump(mode="json")
+    for asked in ({"reading": "upright"}, {"reading": "reduced"}, {"fit": "crop"}):
+        named = plain.model_copy(update=asked)
         assert Preprocessing.model_validate(named.model_dump(mode="json")) == named

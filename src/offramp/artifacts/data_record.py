@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from offramp.artifacts.document import Frozen
-from offramp.artifacts.preprocessing import ReadAs
+from offramp.artifacts.preprocessing import Fit, ReadAs
 
 
 class DataSource(Frozen):
@@ -17,6 +17,7 @@ class DataSource(Frozen):
     test: str | None = None
     skip_bad: bool = False  # go on without images that cannot be read
     mirror: bool | None = None  # does a mirrored image keep its class? None: what the data say
+    fit: Fit = Field(default="stretch", exclude_if=lambda fit: fit == "stretch")  # as in `Preprocessing`
 
 
 class SplitRule(Frozen):
@@ -82,6 +83,8 @@ class DataRecord(Frozen):
         counts = [f"{name} {sum(part.classes.get(name, 0) for part in self.parts.values())}" for name in classes]
         said.append(f"  classes: {', '.join(counts[:20])}{f' and {len(counts) - 20} more' if len(counts) > 20 else ''}")
         said.append(f"  mirrored: {'yes' if self.mirrors else 'no'}, {self.mirrors_because}")
+        if self.source.fit == "crop":
+            said.append("  cropped at the centre to the network's shape")
         if self.repeated:
             said.append(f"  {self.repeated} of validation and test are learnt from as well, byte for byte")
         for reason, count in self.passed.items():

@@ -16,6 +16,8 @@ from offramp.errors import InputError
 # How an encoded image becomes 8-bit pixels: plainly as it lies in its file; as a person sees it (turned as EXIF says,
 # on white where it is transparent); or as a person sees it, and large JPEGs decoded at a reduced size.
 ReadAs = Literal["plain", "upright", "reduced"]
+# How one of another shape becomes the network's: stretched, or cut off where it is too long, alike at both ends.
+Fit = Literal["stretch", "crop"]
 RANGE_SLACK = 1e-3  # a resized or re-scaled image may overshoot its range by rounding; 0..255 may not
 
 
@@ -29,8 +31,9 @@ class Preprocessing(Frozen):
     scale: float = 1 / 255
     low: float = 0.0
     high: float = 1.0
-    # Plainly, as before there was this field, is not written, so that a bundle of before keeps its id.
+    # What was before there were these fields is not written, so that a bundle of before keeps its id.
     reading: ReadAs = Field(default="plain", exclude_if=lambda reading: reading == "plain")
+    fit: Fit = Field(default="stretch", exclude_if=lambda fit: fit == "stretch")
 
     @property
     def shape(self) -> tuple[int, int, int]:

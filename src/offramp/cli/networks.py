@@ -14,6 +14,7 @@ from offramp.cli.options import (
     Bottleneck,
     Compile,
     Data,
+    Fit,
     HeadKind,
     Mirror,
     Out,
@@ -39,6 +40,7 @@ def train(
     validation: Validation = None,
     test: Test = None,
     mirror: Mirror = None,
+    fit: Fit = "stretch",
     skip_bad: SkipBad = False,
     preset: Preset = None,
     recipe: RecipeName = None,
@@ -77,7 +79,7 @@ def train(
         loss_weights=None if loss_weights is None else _pairs("loss weights", loss_weights, float, LOSS_WEIGHTS),
     )  # fmt: skip
     check_output(out or Path("runs"), folder=True)
-    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, skip_bad=skip_bad)
+    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=fit, skip_bad=skip_bad)
     splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed)
     if splits.record is not None and first():
         print("\n".join(splits.record.lines()))

@@ -4,8 +4,8 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from offramp.artifacts.preprocessing import ReadAs
-from offramp.data.resize import pillow
+from offramp.artifacts.preprocessing import Fit, ReadAs
+from offramp.data.resize import brought_to, pillow
 from offramp.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ def decode(
     *,
     read_as: ReadAs = "plain",
     size: tuple[int, int] | None = None,
+    fit: Fit = "stretch",
 ) -> "Image":
     """Decode an image from a file or from its bytes; `name` is what messages call it.
 
     Plainly, it is given as it lies in the file, and transparent pixels have whatever colour lies there. `upright` is as
     a person sees it: turned and mirrored as its EXIF orientation says, and what is transparent shows white behind it.
-    With a `size` (width, height) it is brought to that, by Pillow's antialiased bilinear filter. `reduced` is upright,
-    and a JPEG of at least six times that size is decoded at 1/2, 1/4 or 1/8 first, by libjpeg: faster, and close.
+    With a `size` (width, height) it is brought to that, whole or cropped as `fit` says. `reduced` is upright, and a
+    JPEG of at least six times that size is decoded at 1/2, 1/4 or 1/8 first, by libjpeg: faster, and close.
     """
     image = pillow()
     try:
@@ -46,9 +47,9 @@ def decode(
                     f"{name}: more than 8 bits a channel (Pillow's mode {opened.mode}), and what is black and what is "
                     "white is not said. Scale it to 8 bits first."
                 )
-            decoded = _reduced(opened, mode, size) if size and read_as == "reduced" else None
+            decoded = _reduced(opened, mode, size, fit) if size and read_as == "reduced" else None
             decoded = decoded or (opened.convert(mode) if read_as == "plain" else _as_seen(opened, mode))
-            return decoded if size in (None, decoded.size) else decoded.resize(size, image.Resampling.BILINEAR)
+            return brought_to(decoded, size, fit) if size else decoded
     # Pillow says SyntaxError of a PNG whose chunks are damaged; its bomb error is no OSError.
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
         unknown = isinstance(error, image.UnidentifiedImageError) and not isinstance(source, Path)
@@ -56,17 +57,17 @@ def decode(
         raise DataError(f"{name}: not an image that Pillow can read ({why}). Mend or remove it.") from error
 
 
-def _reduced(image: "Image", mode: str, size: tuple[int, int]) -> "Image | None":
+def _reduced(image: "Image", mode: str, size: tuple[int, int], fit: Fit) -> "Image | None":
     """A large JPEG of `size`, as it is seen; None where nothing is gained, or the format knows no reduced size."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     lying = size[::-1] if image.getexif().get(ORIENTATION) in ON_ITS_SIDE else size
     whole = image.size
     drafted = image.draft(None, (FINER * lying[0], FINER * lying[1]))
     if drafted is None or image.size == whole:
         return None
-    _, box = drafted  # ends within the last pixel, where the reduction does not divide the size
-    return ImageOps.exif_transpose(image.convert(mode).resize(lying, Image.Resampling.BILINEAR, box=box))
+    _, (_, _, *extent) = drafted  # within the last pixel, where the reduction does not divide the size
+    return ImageOps.exif_transpose(brought_to(image.convert(mode), lying, fit, (extent[0], extent[1])))
 
 
 def _as_seen(image: "Image", mode: str) -> "Image":

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from offramp.artifacts.data_record import POSITION, DataSource, SplitRule
-from offramp.artifacts.preprocessing import ReadAs
+from offramp.artifacts.preprocessing import Fit, ReadAs
 from offramp.data.content_split import split_by_content
 from offramp.data.digits import digits
 from offramp.data.folder import image_folder
@@ -49,7 +49,7 @@ def load(
         others["test"] = asked.test
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
     by_position = rule.by == "position" if rule else asked.data == "digits"
-    how = Reading(read_as, asked.skip_bad)
+    how = Reading(read_as, asked.fit, asked.skip_bad)
     found = _read(asked.data, shape, without, how=how)
     _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}
@@ -64,8 +64,8 @@ def load(
         passed |= more
         origins[part] = other
     mirrors, because = _mirrors(found.train, asked)
-    fitted = {part: None if images is None else _fit(images, *shape) for part, images in sets.items()}
-    pool = replace(_fit(found.train, *shape), mirrors=mirrors)
+    fitted = {part: None if images is None else _fit(images, *shape, asked.fit) for part, images in sets.items()}
+    pool = replace(_fit(found.train, *shape, asked.fit), mirrors=mirrors)
     if by_position:
         splits, used = split(pool, fitted["test"], seed, fitted["validation"]), POSITION
     else:
@@ -135,7 +135,7 @@ def _other(
     return moved, {str(Path(source) / name): why for name, why in found.passed.items()}
 
 
-def _fit(images: ImageSet, channels: int, height: int, width: int) -> ImageSet:
+def _fit(images: ImageSet, channels: int, height: int, width: int, fit: Fit) -> ImageSet:
     found = images.images.shape[3]
     pixels = images.images
     if found == 1 and channels == 3:
@@ -145,4 +145,4 @@ def _fit(images: ImageSet, channels: int, height: int, width: int) -> ImageSet:
             f"{images.name}: images have {found} channels and the network takes {channels}. "
             f"Choose a preset whose input has {found}."
         )
-    return replace(images, images=resize(pixels, height, width))
+    return replace(images, images=resize(pixels, height, width, fit))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from offramp.artifacts.preprocessing import ReadAs
+from offramp.artifacts.preprocessing import Fit, ReadAs
 from offramp.data.decode import decode
 from offramp.errors import DataError
 
@@ -20,6 +20,7 @@ class Reading:
     """How images are read, and what happens to those that cannot be."""
 
     read_as: ReadAs = "reduced"
+    fit: Fit = "stretch"
     skip_bad: bool = False
 
 
@@ -31,7 +32,7 @@ class Reader:
 
     def __init__(self, place: str, mode: Literal["L", "RGB"], height: int, width: int, how: Reading = READING) -> None:
         self.place, self.mode, self.size = place, mode, (width, height)
-        self.read_as, self.skip_bad = how.read_as, how.skip_bad
+        self.how, self.skip_bad = how, how.skip_bad
         self.digests: list[int] = []
         self.bad: dict[str, str] = {}  # by name, what is wrong with it
         self.count = 0
@@ -40,7 +41,7 @@ class Reader:
         """Decode a file or its bytes; None where it cannot be. Messages call it `shown`, the summary `name`."""
         self.count += 1
         try:
-            image = decode(source, self.mode, shown, read_as=self.read_as, size=self.size)
+            image = decode(source, self.mode, shown, read_as=self.how.read_as, size=self.size, fit=self.how.fit)
             content = source.read_bytes() if isinstance(source, Path) else source
         except (DataError, OSError) as error:
             self.bad[name] = str(error)

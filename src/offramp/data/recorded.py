@@ -26,7 +26,7 @@ def load_as_trained(
     """
     source = record.source if record else DataSource(data=trained_on)
     if data is not None and data != source.data:
-        source = DataSource(data=data, skip_bad=source.skip_bad, mirror=source.mirror)
+        source = source.model_copy(update={"data": data, "validation": None, "test": None})
     if source.data != "digits" and not source.data.startswith(HUB) and not Path(source.data).is_dir():
         here = "" if source.data == trained_on else f" The network was trained on {trained_on}."
         raise DataError(f"{source.data}: no such folder.{here} Say where the data lie: --data FOLDER")

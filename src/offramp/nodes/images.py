@@ -92,10 +92,11 @@ def read_images(preprocessing: Preprocessing, images: object) -> npt.NDArray[np.
 def _decoded(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     channels, height, width = preprocessing.shape
     mode: Literal["L", "RGB"] = "L" if channels == 1 else "RGB"
+    how: dict[str, Any] = {"read_as": preprocessing.reading, "fit": preprocessing.fit}
     frames = np.empty((len(batch), height, width, channels), np.uint8)
     for row, content in enumerate(batch):
         try:
-            frame = decode(content, mode, f"image: sample {row}", read_as=preprocessing.reading, size=(width, height))
+            frame = decode(content, mode, f"image: sample {row}", size=(width, height), **how)
         except DataError as error:
             raise InputError(str(error)) from error
         frames[row] = np.asarray(frame).reshape(height, width, channels)
