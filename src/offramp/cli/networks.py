@@ -89,10 +89,9 @@ def train(
         checkpoint = run(
             Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar], threads=threads or None
         )
-    if not first():
-        return
-    shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())
-    console.print(f"{out}: {architecture.name}, validation accuracy in % by exit {shown}", highlight=False)
+    if first():
+        shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())
+        console.print(f"{out}: {architecture.name}, validation accuracy in % by exit {shown}", highlight=False)
 
 
 @app.command()
