@@ -44,6 +44,9 @@ class Client:
     ) -> None:
         self.edge, self.cloud = Peer(edge), None if cloud is None else Peer(cloud)
         self.model, self.timeout, self.closed = model, timeout, False
+        self.second_answers = (
+            0  # to rows that had one, which were dropped: of the cloud, after the edge stood in for it
+        )
         self.idle: list[Conversation] = []  # each holds a thread of the edge, and with a cloud one of the cloud's
 
     def __enter__(self) -> Self:
@@ -91,6 +94,8 @@ class Client:
             yield from filter(len, conversation.ask(as_batch(images), options, timeout=seconds))
             done = True
         finally:
+            self.second_answers += conversation.second
+            conversation.second = 0
             if done and not self.closed:
                 self.idle.append(conversation)
             else:  # given up on the way, by an error or by who asked: the rest may still come

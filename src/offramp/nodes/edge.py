@@ -27,6 +27,7 @@ from offramp.nodes.route import Course, part_of
 from offramp.nodes.sent import Room, Sent
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import LocalCloud, RemoteCloud, Upstream, failed
+from offramp.protocol.notices import Degraded
 from offramp.protocol.served import Call
 from offramp.runtime.choice import LARGEST, Choice, choose
 from offramp.runtime.open import warm_up
@@ -75,7 +76,7 @@ class Edge:
         self.last = bundle.manifest.last
         self.tier, self.cloud_timeout = tier, cloud_timeout
         self.degrades = degraded and self.cloud is not None and not isinstance(self.cloud, LocalCloud)
-        self.room = Room(in_flight)
+        self.room, self.notice = Room(in_flight), Degraded()
         self.beyond: Place | None = None  # what the cloud computes with, once it has said so
         self._check(plan)  # before anything is timed
         self.choice = choice or choose(bundle, runtime, precision, threads, largest)
@@ -193,7 +194,7 @@ class Edge:
             answer = failed(DeadlineError("the deadline passed before the cloud was asked."))
         else:
             answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
-        return Sent(flight, answer, end, fallback)
+        return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None)
 
     def _read(self, course: Course, batch: Images | Tensors) -> Tensors:
         """A batch as the course takes it, checked."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from offramp.errors import InputError, LinkError, OverloadedError
+from offramp.errors import InputError, LinkError, OfframpError, OverloadedError
 from offramp.nodes.fallback import Fallback
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.upstream import Finished, failed
@@ -19,21 +19,36 @@ class Sent:
     answer: Future[Finished]
     end: float  # of the monotonic clock, for it to be answered
     fallback: Fallback | None  # who answers where the cloud does not
+    told: Callable[[int, OfframpError], object]  # of how many samples it did not, and why
+    direct: bool = False  # the cloud answers the client itself
 
     def __call__(self) -> Answered:
         """Wait for the answer; raises what went wrong, with how many it concerns, where nobody stands in."""
         flight = self.flight
         try:
             finished = self.answer.result()
+        except InputError as error:
+            # Only whom the cloud shall answer is the caller's own word there, and that stream ends with the cloud.
+            if not self.direct or (stood_in := self._stand_in(error)) is None:
+                raise
+            return stood_in
         except LinkError as error:
-            if self.fallback is not None and (answers := self.fallback.answers(flight, self.end)) is not None:
-                return Answered(flight.rows, answers, last=True)
+            if (stood_in := self._stand_in(error)) is not None:
+                return stood_in
             where = "" if flight.exit is None else f"at exit {flight.exit} "
             raise type(error)(
                 f"{error} {len(flight.rows)} of {flight.of} samples are not sure enough {where}to be answered without "
                 "it."
             ) from error
         return Answered(flight.rows, finished.answers, finished.bytes_sent, last=True)
+
+    def _stand_in(self, error: OfframpError) -> Answered | None:
+        flight = self.flight
+        answers = None if self.fallback is None else self.fallback.answers(flight, self.end)
+        if answers is None:
+            return None
+        self.told(len(flight.rows), error)
+        return Answered(flight.rows, answers, last=True)
 
 
 class Room:
