@@ -13,7 +13,7 @@ from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, codec_of, console
-from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split
+from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split, Threads
 from offramp.cli.plans import (
     CodecSaid,
     Cut,
@@ -62,6 +62,7 @@ def predict(
     codec: CodecSaid = None,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
+    threads: Threads = 0,
 ) -> None:
     """Classify a split once, by a plan's own spans or at every exit of the whole graph, and write the logits."""
     from offramp.data.recorded import load_as_trained
@@ -69,7 +70,7 @@ def predict(
 
     check_output(out)
     by = route_of(Said(plan=plan, exits=tuple(exit_ or ()), cut=cut, codec=codec))
-    predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by)
+    predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by, threads)
     splits, notes = load_as_trained(
         data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split
     )

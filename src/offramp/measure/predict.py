@@ -68,15 +68,16 @@ def open_predictor(
     runtime: str = "onnxruntime",
     precision: str = "fp32",
     plan: Plan | None = None,
+    threads: int = 0,
 ) -> Predictor:
     """Open a checkpoint's or a bundle's folder for predicting; `auto` settles runtime and precision as a node does.
 
     With a plan, by its spans, and `cut` and `codec` are the plan's. A checkpoint runs on torch in fp32, in one piece:
-    for it, runtime and precision are `auto`, or the defaults.
+    for it, runtime and precision are `auto`, or the defaults. Of `threads`, 0 is every core; for torch, its own choice.
     """
     if (path / MANIFEST).exists():
         bundle = Bundle.open(path)
-        engine = choose(bundle, runtime, precision).engine
+        engine = choose(bundle, runtime, precision, threads).engine
         return of_bundle(bundle, cut, codec, engine) if plan is None else of_plan(bundle, plan, engine)
     if (path / "model.json").exists():
         if plan is not None:
@@ -94,7 +95,7 @@ def open_predictor(
                 f"{path}: a checkpoint runs on torch. Install it with: pip install 'offramp[train]', or predict its "
                 "bundle."
             ) from error
-        return of_checkpoint(Checkpoint.open(path), "cpu")
+        return of_checkpoint(Checkpoint.open(path), "cpu", threads or None)
     raise ArtifactMissingError(
         f"{path}: neither a checkpoint (model.json) nor a bundle ({MANIFEST}). "
         "Write one with: offramp train, then offramp export"
@@ -180,18 +181,21 @@ def _of(bundle: Bundle, engine: Engine, run: Pass, **route: Any) -> Predictor:
     return Predictor(about, manifest.preprocessing.shape, origin.seed, run, origin.data, origin.record)
 
 
-def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predictor:
-    """Predict with a checkpoint's network in fp32, by default on a GPU where there is one."""
+def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None, threads: int | None = None) -> Predictor:
+    """Predict with a checkpoint's network in fp32, by default on a GPU if there is one; `threads` are of a CPU."""
     import copy
 
     import torch
+
+    from offramp.models.threads import torch_threads
 
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     card, net = checkpoint.card, copy.deepcopy(checkpoint.net).to(target)
 
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
         # Convolutions on a GPU would round to TF32's 10 bits otherwise, and that is not fp32.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with torch.inference_mode(), exact, torch_threads(threads):
             return {exit_: logits.cpu().numpy() for exit_, logits in net(torch.from_numpy(image).to(target)).items()}
 
     architecture = card.architecture

@@ -109,7 +109,7 @@ def run_suite(
         except OutOfTimeError:
             break
         start = time.monotonic()
-        predictions = of_checkpoint(checkpoint).predict(at.test, "test")
+        predictions = of_checkpoint(checkpoint, threads=threads).predict(at.test, "test")
         predictions.write(out / key.folder / PREDICTIONS)
         result = _result(key, checkpoint, predictions, thresholds)
         suite = suite.model_copy(
