@@ -317,3 +317,24 @@ def test_bench_sends_so_many_by_another_cut_and_codec(address: str, predictions_
     refused = offramp("bench", "--edge", address, "--samples", "360")
     assert refused.returncode == 2
     assert "samples 360: digits has 359 in this split. Ask for fewer." in refused.stderr
+
+
+def test_bench_asks_for_a_plan_of_a_file(address: str, tmp_path: Path, offramp: Program) -> None:
+    """What a request can name; what it cannot is refused before data are read and anything is sent."""
+    file = tmp_path / "plan.json"
+    plan = Plan.of(2, 0.6, cut=5, codec="fp16", drop_threshold=0.9)
+    plan.write(file)
+    done = offramp("bench", "--edge", address, "--samples", "40", "--plan", str(file))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert Plan.model_validate(document["plan"]) == plan
+    options = ("--exit", "2", "--threshold", "0.6", "--cut", "5", "--codec", "fp16")
+    by_options = offramp("bench", "--edge", address, "--samples", "40", *options)
+    edge, dropped = (found["outcome"] for found in (json.loads(by_options.stdout), document))
+    assert edge["dropped"] == 0 < dropped["dropped"]
+    assert edge["n"] == dropped["n"] == 40
+
+    Plan.of(2, 0.6, "margin").write(file)
+    refused = offramp("bench", "--edge", address, "--plan", str(file), "--data", "nowhere")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"plan {file}: differs from the edge's plan in its score, which" in refused.stderr

@@ -22,6 +22,7 @@ from offramp.cli.plans import (
     Said,
     ScoreSaid,
     Thresholds,
+    asked_of,
     each_plan,
     one_plan,
     route_of,
@@ -154,6 +155,7 @@ def bench(
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
     cut: Annotated[int | None, typer.Option(help="Where the rest leaves, instead of at the edge's own cut.")] = None,
     codec: Annotated[str | None, typer.Option(help="fp32, fp16 or uint8, instead of the edge's own.")] = None,
+    plan: PlanFile = None,
     model: Annotated[
         str | None,
         typer.Option(help="Which of the edge's networks, by name or bundle's id. Default: its first."),
@@ -186,7 +188,9 @@ def bench(
         schedule_seed=schedule_seed, sample_seed=sample_seed, direct=direct is not None,
     )  # fmt: skip
     said(1)  # what does not fit is said before anybody is asked
-    asked = {"exit_": exit_, "threshold": threshold, "cut": cut, "codec": codec}
+    exits = () if exit_ is None else (exit_,)
+    thresholds = () if threshold is None else (threshold,)
+    asked = asked_of(Said(plan=plan, exits=exits, thresholds=thresholds, cut=cut, codec=codec))
     if not _measure((edge, direct, model), (data, split, seed, samples), said, asked, check, link, out):
         raise typer.Exit(1)
 
@@ -195,7 +199,7 @@ def _measure(
     nodes: tuple[str, str | None, str | None],
     test: tuple[str | None, str, int | None, int | None],
     said: "Callable[[int], Scenario]",
-    asked: dict[str, Any],
+    asked: "Callable[[Plan], dict[str, Any]]",
     check: Path | None,
     link: str,
     out: Path | None,
@@ -215,7 +219,8 @@ def _measure(
     data, split, seed, samples = test
     with Client(*nodes) as client:
         served = client.served
-        plan = served.plan.but(**asked)
+        changes = asked(served.plan)
+        plan = served.plan.but(**changes)
         images = _some(_images(served, data, split, seed), samples)
         if predictions is not None:
             predictions = predictions if samples is None else predictions.rows(slice(samples))
@@ -223,7 +228,7 @@ def _measure(
                 predictions, images, bundle_id=served.bundle, plan=plan, engine=served.engine, places=served.places
             )
         by = said(len(images))
-        driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in asked.items()})
+        driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in changes.items()})
     precision = served.engine.precision
     conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
@@ -273,11 +278,10 @@ def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None
     return images
 
 
-def _driven(client: "Client", images: "ImageSet", by: "Scenario", asked: dict[str, Any]) -> "Drive":
+def _driven(client: "Client", images: "ImageSet", by: "Scenario", options: dict[str, Any]) -> "Drive":
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.drive import drive
 
-    options = {name: value for name, value in asked.items() if value is not None}
     channels, height, width = client.served.shape
     pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
     return drive(client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud)
