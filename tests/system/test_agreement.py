@@ -1,10 +1,11 @@
 """Real edge and cloud processes against the offline evaluation of the same bundle."""
 
+import io
 import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
+from offramp.cli import main
 from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError
@@ -23,6 +25,7 @@ from offramp.exits.answers import Judged, Tier
 from offramp.exits.evaluation import evaluate, route
 from offramp.measure.predict import of_bundle, of_plan
 from offramp.protocol.peer import Peer
+from terminal import Terminal
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 EdgeOf = Callable[[Plan], AbstractContextManager[str]]
@@ -338,3 +341,14 @@ def test_bench_asks_for_a_plan_of_a_file(address: str, tmp_path: Path, offramp: 
     refused = offramp("bench", "--edge", address, "--plan", str(file), "--data", "nowhere")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"plan {file}: differs from the edge's plan in its score, which" in refused.stderr
+
+
+def test_bench_shows_on_a_terminal_how_far_it_is(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it takes longer than two seconds, on stderr: the document on stdout stays one."""
+    monkeypatch.setenv("TERM", "xterm")
+    out, err = io.StringIO(), Terminal()
+    load = ("--scenario", "single-stream", "--duration", "2.5s", "--count", "1")
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit, match=r"^0$"):
+        main(("bench", "--edge", address, *load))
+    assert json.loads(out.getvalue())["load"]["seconds"] >= 2.5
+    assert re.search(r"queries .* \d+/\d+ ", err.shown())

@@ -9,6 +9,7 @@ import typer
 from offramp.artifacts.document import check_output
 from offramp.cli.frame import app, codec_of, console, needs_torch
 from offramp.errors import InputError
+from offramp.progress import waiting
 
 
 @app.command()
@@ -35,7 +36,10 @@ def export(
     if out is None:
         check_output(checkpoint, folder=True)
     card = trained.card
-    splits, notes = load_as_trained(data, card.data, card.record, card.architecture.shape, seed=card.seed)
+    with waiting() as watching:
+        splits, notes = load_as_trained(
+            data, card.data, card.record, card.architecture.shape, seed=card.seed, watch=watching.at
+        )
     print("\n".join(notes), file=sys.stderr)
     bundle = run(
         trained,

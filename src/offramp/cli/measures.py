@@ -28,6 +28,7 @@ from offramp.cli.plans import (
     route_of,
 )
 from offramp.errors import InputError
+from offramp.progress import Watch, unwatched, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,10 +73,12 @@ def predict(
     check_output(out)
     by = route_of(Said(plan=plan, exits=tuple(exit_ or ()), cut=cut, codec=codec))
     predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by, threads)
-    splits, notes = load_as_trained(
-        data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split
-    )
-    predictions = predictor.predict(splits.part(split), split)
+    with waiting() as watching:
+        splits, notes = load_as_trained(
+            data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split,
+            watch=watching.at,
+        )  # fmt: skip
+        predictions = predictor.predict(splits.part(split), split, watching.at)
     print("\n".join(notes), file=sys.stderr)
     predictions.write(out)
     about = predictions.header
@@ -217,18 +220,18 @@ def _measure(
     check_output(out)
     predictions = None if check is None else Predictions.read(check)
     data, split, seed, samples = test
-    with Client(*nodes) as client:
+    with Client(*nodes) as client, waiting() as watching:
         served = client.served
         changes = asked(served.plan)
         plan = served.plan.but(**changes)
-        images = _some(_images(served, data, split, seed), samples)
+        images = _some(_images(served, data, split, seed, watching.at), samples)
         if predictions is not None:
             predictions = predictions if samples is None else predictions.rows(slice(samples))
             check_fits(
                 predictions, images, bundle_id=served.bundle, plan=plan, engine=served.engine, places=served.places
             )
         by = said(len(images))
-        driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in changes.items()})
+        driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in changes.items()}, watching.at)
     precision = served.engine.precision
     conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
@@ -254,7 +257,9 @@ def _some(images: "ImageSet", samples: int | None) -> "ImageSet":
     return images if samples is None else images.rows(slice(samples))
 
 
-def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None) -> "ImageSet":
+def _images(
+    served: "ServedEdge", data: str | None, split: str, seed: int | None, watch: Watch = unwatched
+) -> "ImageSet":
     """What is sent: of the data that the served network was trained on, or of others with its classes."""
     from offramp.client.describe import TrainedOn
     from offramp.data.recorded import load_as_trained
@@ -266,7 +271,7 @@ def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None
             f"--seed {seed} --split {split}: {served.model} was trained with seed {of.seed}, and by another its "
             f"{split} samples are not those of its training. Leave --seed out, or ask for --split test."
         )
-    splits, notes = load_as_trained(data, of.data, of.record, served.shape, seed=of.seed, split=split)
+    splits, notes = load_as_trained(data, of.data, of.record, served.shape, seed=of.seed, split=split, watch=watch)
     images = splits.part(split)
     if served.classes and images.classes != served.classes:
         raise DataError(
@@ -278,13 +283,15 @@ def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None
     return images
 
 
-def _driven(client: "Client", images: "ImageSet", by: "Scenario", options: dict[str, Any]) -> "Drive":
+def _driven(client: "Client", images: "ImageSet", by: "Scenario", options: dict[str, Any], watch: Watch) -> "Drive":
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.drive import drive
 
     channels, height, width = client.served.shape
     pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
-    return drive(client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud)
+    return drive(
+        client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud, watch=watch
+    )
 
 
 def _milliseconds(what: str, text: str | None, unit: float = 1.0) -> float | None:

@@ -26,6 +26,7 @@ from offramp.cli.options import (
     Validation,
 )
 from offramp.errors import InputError
+from offramp.progress import waiting
 
 T = TypeVar("T")
 LOSS_WEIGHTS = "EXIT:WEIGHT pairs like 1:1.0,9:0.5"
@@ -78,7 +79,8 @@ def train(
     )  # fmt: skip
     check_output(out or Path("runs"), folder=True)
     source = DataSource(data=data, validation=validation, test=test, mirror=mirror, skip_bad=skip_bad)
-    splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed)
+    with waiting(shown=first()) as watching:
+        splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed, watch=watching.at)
     if splits.record is not None and first():
         print("\n".join(splits.record.lines()))
     architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))

@@ -17,12 +17,18 @@ from offramp.data.record import record
 from offramp.data.resize import resize
 from offramp.data.split_names import PartName
 from offramp.errors import DataError
+from offramp.progress import Watch, unwatched
 
 HUB = "hub:"
 
 
 def load(
-    source: str | DataSource, shape: tuple[int, int, int], *, seed: int = 0, rule: SplitRule | None = None
+    source: str | DataSource,
+    shape: tuple[int, int, int],
+    *,
+    seed: int = 0,
+    rule: SplitRule | None = None,
+    watch: Watch = unwatched,
 ) -> Splits:
     """Read `digits`, a folder of parquet, a folder of images by class, or `hub:NAME`; bring it to `shape`; split it.
 
@@ -30,7 +36,7 @@ def load(
     folders for validation and test: what they hold is read once, and never trained on. Without a `rule` a source is cut
     by the content of its images, the digits, which never grow, by position. What a rule cuts by position is read as it
     lies in its files, as it was before there was another, and all else as a person sees it. `record` of the result says
-    what was read.
+    what was read; `watch` is told meanwhile how many images are.
 
     >>> splits = load("digits", (1, 16, 16))
     >>> splits.test.images.shape
@@ -44,7 +50,7 @@ def load(
         others["test"] = asked.test
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
     by_position = rule.by == "position" if rule else asked.data == "digits"
-    how = Reading(upright=not by_position, skip_bad=asked.skip_bad)
+    how = Reading(upright=not by_position, skip_bad=asked.skip_bad, watch=watch)
     found = _read(asked.data, shape, without, how=how)
     _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from offramp.data.decode import decode
 from offramp.errors import DataError
+from offramp.progress import Watch, unwatched
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -16,10 +17,11 @@ SHOWN = 100  # of the names of what cannot be read
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read: as a person sees them, or as they lie in the file; and what happens to those that cannot."""
+    """How images are read: as a person sees them, or as they lie in the file; what happens to those that cannot be."""
 
     upright: bool = True  # turned as EXIF says, what is transparent on white; no network of before was trained so
     skip_bad: bool = False
+    watch: Watch = unwatched  # is told how many images of a part are read
 
 
 READING = Reading()

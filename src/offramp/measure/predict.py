@@ -18,6 +18,7 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.machine import processor_kind
+from offramp.progress import Watch, unwatched
 from offramp.runtime.choice import choose
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -42,8 +43,8 @@ class Predictor:
     data: str = "digits"  # that it was trained on
     record: DataRecord | None = None  # of that data; None: nothing was recorded, and it was split by position
 
-    def predict(self, images: ImageSet, split: str) -> Predictions:
-        """Classify every image at every exit."""
+    def predict(self, images: ImageSet, split: str, watch: Watch = unwatched) -> Predictions:
+        """Classify every image at every exit; `watch` is told how many are."""
         classes, exits = self.about.classes, self.about.exits
         if images.classes != classes:
             raise DataError(
@@ -52,10 +53,10 @@ class Predictor:
             )
         channels, height, width = self.shape
         preprocessing = Preprocessing(channels=channels, height=height, width=width)
-        parts = [
-            self.run(preprocessing.from_uint8(images.images[start : start + BATCH]))
-            for start in range(0, len(images), BATCH)
-        ]
+        parts = []
+        for start in range(0, len(images), BATCH):
+            watch(f"classifying {split} images", start, len(images))
+            parts.append(self.run(preprocessing.from_uint8(images.images[start : start + BATCH])))
         header = self.about.model_copy(update={"data": images.name, "split": split})
         logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in exits}
         return Predictions(header, images.index, images.labels, logits)
