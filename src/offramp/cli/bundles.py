@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from offramp.artifacts.document import check_output
+from offramp.cli import completion
 from offramp.cli.frame import app, codec_of, console, needs_torch
 from offramp.errors import InputError
 from offramp.progress import waiting
@@ -17,7 +18,10 @@ def export(
     checkpoint: Annotated[Path, typer.Argument(help="Folder that `offramp train` wrote.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the bundle. Default: CHECKPOINT/bundle")] = None,
     data: Annotated[str | None, typer.Option(help="Calibration data. Default: what it was trained on.")] = None,
-    exporter: Annotated[str, typer.Option(help="torchscript or dynamo.")] = "torchscript",
+    exporter: Annotated[
+        str,
+        typer.Option(help="torchscript or dynamo.", autocompletion=completion.one_of("torchscript", "dynamo")),
+    ] = "torchscript",
     int8: Annotated[bool, typer.Option("--int8", help="Add a graph that multiplies in int8.")] = False,
     force_int8: Annotated[
         bool, typer.Option("--force-int8", help="The same, even where it loses more than 2 points.")
@@ -70,8 +74,14 @@ def slice_(
     out: Annotated[Path, typer.Option(help="ONNX file to write.")],
     start: Annotated[int, typer.Option(min=0, help="Boundary where it begins; 0 is the image.")] = 0,
     end: Annotated[int | None, typer.Option(min=0, help="Boundary where it ends. Default: the network's end.")] = None,
-    takes: Annotated[str, typer.Option(help="Codec in which features arrive: fp32, fp16 or uint8.")] = "fp32",
-    gives: Annotated[str | None, typer.Option(help="Codec in which features leave. Default: none do.")] = None,
+    takes: Annotated[
+        str,
+        typer.Option(help="Codec in which features arrive: fp32, fp16 or uint8.", autocompletion=completion.codecs),
+    ] = "fp32",
+    gives: Annotated[
+        str | None,
+        typer.Option(help="Codec in which features leave. Default: none do.", autocompletion=completion.codecs),
+    ] = None,
 ) -> None:
     """Write a part of a bundle as one ONNX file: for a small device, or for another maker's server as the cloud."""
     from offramp.artifacts.bundle import Bundle
@@ -96,7 +106,9 @@ def slice_(
 
 @app.command()
 def pretrained(
-    name: Annotated[str, typer.Argument(help="Which network.")] = "cifar10-small-mem",
+    name: Annotated[
+        str, typer.Argument(help="Which network.", autocompletion=completion.pretrained)
+    ] = "cifar10-small-mem",
 ) -> None:
     """Print the folder of a trained network that comes with the package: a checkpoint, its bundle inside."""
     from offramp.artifacts.pretrained import pretrained as find

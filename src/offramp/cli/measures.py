@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
+from offramp.cli import completion
 from offramp.cli.frame import app, codec_of, console
 from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split, Threads
 from offramp.cli.plans import (
@@ -157,7 +158,10 @@ def bench(
     exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
     cut: Annotated[int | None, typer.Option(help="Where the rest leaves, instead of at the edge's own cut.")] = None,
-    codec: Annotated[str | None, typer.Option(help="fp32, fp16 or uint8, instead of the edge's own.")] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="fp32, fp16 or uint8, instead of the edge's own.", autocompletion=completion.codecs),
+    ] = None,
     plan: PlanFile = None,
     model: Annotated[
         str | None,
@@ -171,7 +175,11 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the splits. Default: the network's own.")] = None,
     scenario: Annotated[
-        str, typer.Option(help="clients, single-stream, multi-stream, server or offline: when the next query goes.")
+        str,
+        typer.Option(
+            help="clients, single-stream, multi-stream, server or offline: when the next query goes.",
+            autocompletion=completion.scenarios,
+        ),
     ] = "clients",
     clients: Annotated[int | None, typer.Option(help="That each wait for an answer. Default: 1.")] = None,
     rate: Annotated[float | None, typer.Option(help="Queries a second, of server.")] = None,

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
+from offramp.cli import completion
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import (
     Bottleneck,
@@ -34,7 +35,10 @@ LOSS_WEIGHTS = "EXIT:WEIGHT pairs like 1:1.0,9:0.5"
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.", autocompletion=completion.models),
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
     data: Data = "digits",
     validation: Validation = None,
@@ -44,7 +48,11 @@ def train(
     preset: Preset = None,
     recipe: RecipeName = None,
     regime: Annotated[
-        str | None, typer.Option(help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.")
+        str | None,
+        typer.Option(
+            help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.",
+            autocompletion=completion.one_of(*completion.REGIMES),
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -97,8 +105,13 @@ def train(
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A model's name, a checkpoint or a bundle.")] = "mem",
-    preset: Annotated[str, typer.Option(help="tiny, small, slim or full; of a model's name only.")] = "small",
+    model: Annotated[
+        str, typer.Argument(help="A model's name, a checkpoint or a bundle.", autocompletion=completion.models)
+    ] = "mem",
+    preset: Annotated[
+        str,
+        typer.Option(help="tiny, small, slim or full; of a model's name only.", autocompletion=completion.presets),
+    ] = "small",
     head: HeadKind = "linear",
     bottleneck: Bottleneck = None,
 ) -> None:
@@ -149,8 +162,19 @@ def suite(
     source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
     out: Out = Path("suite-results"),
     preset: Preset = None,
-    models: Annotated[str, typer.Option(help="all, or a list like standard,sem-2,mem,2+5.")] = "all",
-    regimes: Annotated[str, typer.Option(help="The first is what the others are compared with.")] = "joint",
+    models: Annotated[
+        str,
+        typer.Option(
+            help="all, or a list like standard,sem-2,mem,2+5.", autocompletion=completion.list_of(completion.models)
+        ),
+    ] = "all",
+    regimes: Annotated[
+        str,
+        typer.Option(
+            help="The first is what the others are compared with.",
+            autocompletion=completion.list_of(completion.one_of(*completion.REGIMES)),
+        ),
+    ] = "joint",
     seeds: Annotated[str, typer.Option(help="A list like 0,1,2.")] = "0",
     budget: Annotated[str | None, typer.Option(help="Stop in time, like 9m; the same command goes on.")] = None,
     recipe: RecipeName = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from offramp.cli import completion
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,9 +33,19 @@ Cut = Annotated[
     typer.Option("--cut", help="Where the rest leaves the edge; 0 sends the image. Default: the last active exit."),
 ]
 CodecSaid = Annotated[
-    str | None, typer.Option("--codec", help="fp32, fp16 or uint8: how features cross the cut. Default: fp32.")
+    str | None,
+    typer.Option(
+        "--codec",
+        help="fp32, fp16 or uint8: how features cross the cut. Default: fp32.",
+        autocompletion=completion.codecs,
+    ),
 ]
-ScoreSaid = Annotated[str | None, typer.Option("--score", help="entropy, max-probability or margin. Default: entropy.")]
+ScoreSaid = Annotated[
+    str | None,
+    typer.Option(
+        "--score", help="entropy, max-probability or margin. Default: entropy.", autocompletion=completion.scores
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
