@@ -32,6 +32,7 @@ def drawn(file: io.StringIO, seconds: float) -> Bar:
         bar.at("reading train images", 0, 400)
         clock.time = seconds
         bar.at("reading train images", 100, 400)
+        print("a result")
     return bar
 
 
@@ -42,10 +43,12 @@ def test_nothing_is_drawn_of_what_is_soon_over() -> None:
     assert file.getvalue() == ""
 
 
-def test_what_takes_longer_is_drawn_and_gone_at_the_end() -> None:
+def test_what_takes_longer_is_drawn_and_gone_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     """On one line, which is cleared: what is printed next stands where it stood."""
     file = Terminal()
     drawn(file, 2.1)
+    assert capsys.readouterr().out == "a result\n"
+    assert "a result" not in file.shown()
     assert "reading train images" in file.shown()
     assert "100/400" in file.shown()
     assert file.getvalue().rstrip().endswith("\x1b[2K")

@@ -41,6 +41,7 @@ class Bar(Progress):
             refresh_per_second=1 if after else 4,  # beside a measurement it is drawn seldom
             speed_estimate_period=pace_over,
             transient=after > 0,
+            redirect_stdout=not after,  # on stderr: what is printed meanwhile must not follow it there
             get_time=now,
             disable=not (shown and console.is_terminal),
         )
