@@ -10,7 +10,8 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
-from offramp.cli.plans import Said, plan_of
+from offramp.cli.plans import Said, asked_of, plan_of
+from offramp.errors import InputError
 from offramp.exits.evaluation import evaluate, route
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -97,6 +98,14 @@ def test_a_plan_beside_options_that_it_overrides_is_refused(
     )
 
 
+def test_bench_refuses_a_plan_beside_its_options(plan_file: str, refusal: Callable[..., str]) -> None:
+    """Before it looks for an edge."""
+    said = ("--exit", "3", "--threshold", "0", "--cut", "0", "--codec", "fp32")
+    assert refusal("bench", "--edge", "127.0.0.1:1", "--plan", plan_file, *said).startswith(
+        f"plan {plan_file}: the file says all of a plan, and --exit, --threshold, --cut, --codec would say it again."
+    )
+
+
 def test_exits_and_thresholds_are_as_many_in_every_verb(
     bundle: Bundle, predictions_file: Path, refusal: Callable[..., str]
 ) -> None:
@@ -133,4 +142,51 @@ def test_predict_follows_a_plan_and_says_so(
     )
     assert refusal("predict", str(int8_bundle.path), "--plan", plan_file, "--exit", "3").startswith(
         f"plan {plan_file}:"
+    )
+
+
+NONE = Plan.checked(active=[], cut=9)
+REACHED = [
+    Plan.of(2, 0.3), Plan.of(2, 0.0), Plan.of(4, 0.5, cut=0), Plan.of(4, 0.5, cut=6, codec="uint8"),
+    Plan.of(4, 0.5, drop_threshold=0.9), Plan.of(2, 0.3, drop_threshold=0.4), NONE, Plan.checked(active=[], cut=3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("served", [*REACHED, PLAN])
+def test_a_request_asks_for_what_a_file_says(served: Plan, tmp_path: Path) -> None:
+    """Whatever plan the edge has: only what differs is named; 1, which drops none, takes a drop threshold away."""
+    for wanted in (*REACHED, PLAN, PLAN.but(cut=0, codec="fp16")):
+        wanted.write(tmp_path / "plan.json")
+        asked = asked_of(Said(plan=tmp_path / "plan.json"))
+        if wanted.active and wanted.active != served.active and max(len(wanted.active), len(served.active)) > 1:
+            with pytest.raises(InputError, match="differs from the edge's plan in its exits, which"):
+                asked(served)
+            continue
+        changes = asked(served)
+        found = served.but(**changes)
+        kept = wanted.drop_threshold is not None or not wanted.active or served.drop_threshold is None
+        assert found == (wanted if kept else wanted.but(drop_threshold=1.0))
+        assert (changes == {}) == (wanted == served)
+
+
+TIERS = Plan.model_validate({"tiers": {"device": {"active": [], "cut": 1}, "edge": {"active": [], "cut": 2}}})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [
+        (Plan.of(2, 0.3, "margin"), "score and exits"),
+        (Plan.checked(active=[{"exit": 2, "threshold": 0.5}, {"exit": 4, "threshold": 0.3}], cut=4), "thresholds"),
+        (TIERS, "tiers"),
+    ],
+)
+def test_what_no_request_can_ask_for_is_named(wanted: Plan, named: str, tmp_path: Path) -> None:
+    """With the command that runs an edge by it."""
+    file = tmp_path / "plan.json"
+    wanted.write(file)
+    with pytest.raises(InputError) as caught:
+        asked_of(Said(plan=file))(PLAN)
+    assert str(caught.value) == (
+        f"plan {file}: differs from the edge's plan in its {named}, which no request can change. Run the edge by it: "
+        f"offramp serve edge BUNDLE --plan {file}"
     )

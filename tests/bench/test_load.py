@@ -201,3 +201,14 @@ def test_a_call_that_fails_ends_the_load() -> None:
 
 def _gone() -> None:
     raise LinkError("the node is gone.")
+
+
+def test_whoever_looks_on_is_told_how_many_it_will_be() -> None:
+    """By the count, or by the pace where a time is to be filled."""
+    told: list[tuple[str, int, int]] = []
+    one = repeat(Query(ONE, None))
+    run(Simulated(0.5), one, clients=1, count=4, watch=lambda *news: told.append(news))
+    assert told == [("queries", done, 4) for done in (1, 2, 3, 4)]
+    told.clear()
+    run(Simulated(0.5), one, clients=1, duration=3.0, watch=lambda *news: told.append(news))
+    assert told == [*(("queries", done, 6) for done in range(1, 7)), ("queries", 7, 7)]

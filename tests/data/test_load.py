@@ -101,3 +101,21 @@ def test_hub_is_a_prefix() -> None:
     """What starts with `hub:` goes to the Hub, and is not looked for on the disk."""
     with pytest.raises(MissingExtraError, match=r"^the Hub is read with datasets\."):
         load("hub:uoft-cs/cifar10", (3, 32, 32))
+
+
+@pytest.mark.parametrize("kind", ["folder", "parquet"])
+def test_whoever_looks_on_is_told_of_every_image(
+    kind: str, tmp_path: Path, write_folder: Write, write_parquet: Write
+) -> None:
+    """Part by part, whatever they lie in."""
+    for part, count in (("train", 4), ("test", 2)):
+        if kind == "folder":
+            write_folder(tmp_path / part, {"cat": range(0, 10 * count, 20), "owl": range(10, 10 * count, 20)})
+        else:
+            write_parquet(tmp_path / f"{part}.parquet", [0, 1] * (count // 2))
+    told: list[tuple[str, int, int]] = []
+    load(str(tmp_path), (3, 4, 6), watch=lambda *news: told.append(news))
+    assert told == [
+        *(("reading train images", done, 4) for done in range(4)),
+        *(("reading test images", done, 2) for done in range(2)),
+    ]

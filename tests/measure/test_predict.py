@@ -13,7 +13,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import Splits
 from offramp.data.load import load
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, DataError, InputError
-from offramp.measure.predict import BATCH, of_bundle, open_predictor
+from offramp.measure.predict import BATCH, of_bundle, of_checkpoint, open_predictor
 from offramp.models.checkpoint import WEIGHTS, Checkpoint
 from offramp.train.accuracy import accuracies
 from offramp.train.pixels import to_tensor
@@ -70,6 +70,17 @@ def test_a_folder_is_opened_as_what_it_is(checkpoint: Checkpoint, bundle: Bundle
         predictor = open_predictor(path)
         assert predictor.about.source.startswith(f"{kind}:")
         assert (predictor.shape, predictor.seed, predictor.about.exits) == ((1, 16, 16), 0, tuple(range(1, 10)))
+
+
+def test_a_checkpoint_is_predicted_on_so_many_threads(checkpoint: Checkpoint, digits: Splits) -> None:
+    """And torch has its own number again; without one it is not told any."""
+    before, seen = torch.get_num_threads(), []
+    watched = Checkpoint.open(checkpoint.path)
+    watched.net.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    for threads in (before + 1, None):
+        of_checkpoint(watched, "cpu", threads).predict(digits.test.rows(slice(2)), "test")
+    assert seen == [before + 1, before]
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("codec", CODECS)

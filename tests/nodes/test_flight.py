@@ -1,7 +1,8 @@
 """What goes on of a batch: what is known of it, and that nobody's thread waits for it."""
 
+from collections import Counter
 from concurrent.futures import Future
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,19 @@ class Instead(Silent):
         assert flight.exit is not None
         judged, exit_ = flight.judged, flight.exit
         return at_once(lambda: Finished(judged.answers(exit_, flight.course.tier)))
+
+
+class Degraded(Silent):
+    """One that answers with what the edge's last exit said, and says so."""
+
+    def finish(self, flight: Flight, *_: object) -> Future[Finished]:
+        """Answer at once."""
+        judged, exit_ = flight.judged, flight.exit
+        assert judged is not None
+        assert exit_ is not None
+        return at_once(
+            lambda: Finished(replace(judged.answers(exit_, Tier.EDGE), degraded=np.ones(len(flight.rows), bool)))
+        )
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +179,7 @@ def test_of_a_direct_reply_only_the_rows_come_back(model: EdgeModel, cloud: Sile
     result = last.finish()
     assert list(result.outputs) == ["row"]
     assert result.parameters == {"bytes_to_cloud": 11, "direct": True}
+    assert result.by == {"direct": len(result.outputs["row"])}
 
 
 @pytest.mark.parametrize(
@@ -204,3 +219,30 @@ def test_parts_of_a_batch_are_the_whole(bundle: Bundle, image: Array, model: Edg
         for name, values in part.outputs.items():
             assert np.array_equal(whole[name][part.outputs["row"]], values), name
     assert {field.name for field in fields(Answers)} | {"row"} == set(whole)
+
+
+def test_an_answer_says_who_gave_it_for_the_statistics(bundle: Bundle, image: Array) -> None:
+    """The exit and its tier, whole as in parts; what was dropped, or answered here for want of a cloud, apart."""
+    drop = Plan.checked(
+        active=[{"exit": 2, "threshold": 0.2}, {"exit": 5, "threshold": 0.1}], cut=5, drop_threshold=0.3
+    )
+    cloud = Silent()
+    edge = EdgeModel(Edge(bundle, drop, cloud, threads=1))
+    whole = edge.infer(Call({"image": image}))
+    *left, last = edge.stream(Call({"image": image}))
+    for position in (0, 1):
+        cloud.answer(position)
+    assert isinstance(whole, Pending)
+    assert isinstance(last, Pending)
+    result = whole.finish()
+    columns = (result.outputs[name].tolist() for name in ("tier", "exit", "dropped"))
+    said = Counter(
+        f"{tier.decode()}: exit {exit_}" + (", dropped" if dropped else "")
+        for tier, exit_, dropped in zip(*columns, strict=True)
+    )
+    assert result.by == said
+    assert said.keys() == {"edge: exit 2", "edge: exit 5", "edge: exit 5, dropped", "cloud: exit 9"}
+    assert sum((Counter(part.by) for part in (*left, last.finish()) if isinstance(part, Result)), Counter()) == said
+    instead = EdgeModel(Edge(bundle, PLAN, Degraded(), threads=1)).infer(Call({"image": image}))
+    assert isinstance(instead, Pending)
+    assert instead.finish().by.keys() == {"edge: exit 2", "edge: exit 5", "edge: exit 5, degraded"}

@@ -2,7 +2,9 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -59,10 +61,47 @@ def test_what_was_not_exported_is_exported(exported: Path) -> None:
 
 def test_exporting_needs_torch_and_says_so(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node without it is told where to do it."""
-    monkeypatch.setitem(sys.modules, "offramp.export.write", None)
+    monkeypatch.setitem(sys.modules, "offramp.export.checkpoints", None)
     with pytest.raises(MissingExtraError, match=r"no bundle, and exporting one needs torch.*--prepare"):
         networks(trained, open_suite(trained))
     assert not (trained / SEM / BUNDLE).exists()
+
+
+def test_export_writes_every_finished_run_of_a_suite(
+    folder: Path, exported: Path, tmp_path: Path, offramp: Callable[..., Any]
+) -> None:
+    """By regime, model and seed; the same bundles that are made ready for nodes. What is not finished is named."""
+    suite = Suite.read(folder / SUITE)
+    suite.model_copy(update={"settings": suite.settings.model_copy(update={"seeds": (0, 1)})}).write(folder / SUITE)
+    out = tmp_path / "bundles"
+    done = offramp("export", str(folder), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    places = [f"joint/{model}-seed-0" for model in ("standard", "sem-2")]
+    assert [line.split(": ")[0] for line in done.stdout.splitlines()[:-1]] == [f"{out}/{place}" for place in places]
+    assert [Bundle.open(out / at).id for at in places] == [
+        Bundle.open(exported / "runs" / at / BUNDLE).id for at in places
+    ]
+    assert done.stdout.splitlines()[-1] == (
+        f"{folder}: 2 finished runs exported; not finished: standard joint seed 1, sem-2 joint seed 1. Go on with: "
+        "offramp suite"
+    )
+    assert done.stderr.count("fingerprint") == 1, "the data are read once"
+
+
+def test_export_of_a_suite_goes_where_nodes_look(folder: Path, offramp: Callable[..., Any]) -> None:
+    """Without a place, into each run's own folder."""
+    for bundle in bundles_in(folder):
+        shutil.rmtree(bundle)
+    done = offramp("export", str(folder))
+    assert done.stdout.endswith(f"{folder}: 2 finished runs exported.\n"), done.stderr
+    assert [Bundle.open(path).manifest.model for path in bundles_in(folder)] == ["standard", "sem-2"]
+
+
+def test_export_names_a_run_that_is_not_there(folder: Path, refusal: Callable[..., str]) -> None:
+    """Before it exports another."""
+    shutil.rmtree(folder / SEM)
+    assert refusal("export", str(folder), "--out", str(folder / "bundles")).startswith(f"{folder / SEM}: missing, and ")
+    assert not (folder / "bundles").exists()
 
 
 def test_a_folder_that_is_no_suite_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Counts of what was answered."""
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pytest
 
+from offramp.protocol.pool import GoneError
 from offramp.protocol.served import Call
 from offramp.protocol.statistics import Statistics
 
@@ -41,6 +43,19 @@ def test_an_answer_counts_once_and_its_samples_each(statistics: Statistics, doub
     assert counted(statistics, double) == (5, 2, 0)
     assert statistics.of(double)["inference_stats"]["success"]["ns"] > 0
     assert statistics.of(double)["last_inference"] > 1_600_000_000_000
+
+
+def test_what_answered_is_told_once_something_has(statistics: Statistics, double: Any) -> None:
+    """Of what is answered alone: neither of a failure nor of an answer that was left."""
+    for error in (ZeroDivisionError, GoneError, None):
+        with suppress(ZeroDivisionError, GoneError), statistics.measured(double, Call({"x": np.zeros((3, 2))})) as by:
+            by.update({"edge: exit 2": 1, "cloud: exit 9": 2})
+            if error is not None:
+                raise error
+    assert statistics.of(double)["response_stats"] == {
+        "cloud: exit 9": {"success": {"count": 2}},
+        "edge: exit 2": {"success": {"count": 1}},
+    }
 
 
 def test_a_failure_counts_as_one_and_goes_on(statistics: Statistics, double: Any) -> None:

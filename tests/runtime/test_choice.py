@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,9 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.errors import InputError
 from offramp.machine import processor_kind
-from offramp.runtime.choice import Choice, choose, has_bf16_matrix_units, precision_here
-from offramp.runtime.kept import CACHE, Choices, cache_folder
+from offramp.runtime.choice import LARGEST, Choice, choose, has_bf16_matrix_units, precision_here
+from offramp.runtime.kept import CACHE, Choices, Chosen, Circumstances, cache_folder
+from offramp.runtime.timing import served
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
 
@@ -70,6 +73,28 @@ def test_a_choice_is_made_once(bundle: Bundle, tmp_path: Path, monkeypatch: pyte
     elsewhere = choose(bundle, precision="fp32", threads=2, largest=1)  # other threads are timed for themselves
     assert "kept in" in elsewhere.why
     assert [one.made_in.threads for one in Choices.read(path).choices] == [1, 2]
+
+
+@needs_openvino
+def test_predict_chooses_for_its_threads(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offramp: Callable[..., Any]
+) -> None:
+    """From the command line: as many go to the runtime that was found the faster on so many."""
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    here = Circumstances(
+        precision="fp32", threads=1, batches=served(LARGEST), hardware=processor_kind(),
+        onnxruntime=Engine("onnxruntime").release, openvino=Engine("openvino").release,
+    )  # fmt: skip
+    chosen = tuple(
+        Chosen(runtime=runtime, made_in=here.model_copy(update={"threads": threads}), timings=())
+        for threads, runtime in ((1, "onnxruntime"), (2, "openvino"), (3, "onnxruntime"))
+    )
+    path = tmp_path / "engines" / f"{bundle.id}.json"
+    path.parent.mkdir()
+    Choices(bundle=bundle.id, choices=chosen).write(path)
+    for one in chosen:
+        options = ("--precision", "fp32", "--threads", str(one.made_in.threads), "--out", str(tmp_path / "p.parquet"))
+        assert f", {one.runtime} fp32\n" in offramp("predict", str(bundle.path), *options).stdout
 
 
 @needs_openvino

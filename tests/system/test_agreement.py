@@ -1,10 +1,11 @@
 """Real edge and cloud processes against the offline evaluation of the same bundle."""
 
+import io
 import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import drive
+from offramp.cli import main
 from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
 from offramp.errors import LinkError
@@ -23,6 +25,7 @@ from offramp.exits.answers import Judged, Tier
 from offramp.exits.evaluation import evaluate, route
 from offramp.measure.predict import of_bundle, of_plan
 from offramp.protocol.peer import Peer
+from terminal import Terminal
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
 EdgeOf = Callable[[Plan], AbstractContextManager[str]]
@@ -317,3 +320,35 @@ def test_bench_sends_so_many_by_another_cut_and_codec(address: str, predictions_
     refused = offramp("bench", "--edge", address, "--samples", "360")
     assert refused.returncode == 2
     assert "samples 360: digits has 359 in this split. Ask for fewer." in refused.stderr
+
+
+def test_bench_asks_for_a_plan_of_a_file(address: str, tmp_path: Path, offramp: Program) -> None:
+    """What a request can name; what it cannot is refused before data are read and anything is sent."""
+    file = tmp_path / "plan.json"
+    plan = Plan.of(2, 0.6, cut=5, codec="fp16", drop_threshold=0.9)
+    plan.write(file)
+    done = offramp("bench", "--edge", address, "--samples", "40", "--plan", str(file))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert Plan.model_validate(document["plan"]) == plan
+    options = ("--exit", "2", "--threshold", "0.6", "--cut", "5", "--codec", "fp16")
+    by_options = offramp("bench", "--edge", address, "--samples", "40", *options)
+    edge, dropped = (found["outcome"] for found in (json.loads(by_options.stdout), document))
+    assert edge["dropped"] == 0 < dropped["dropped"]
+    assert edge["n"] == dropped["n"] == 40
+
+    Plan.of(2, 0.6, "margin").write(file)
+    refused = offramp("bench", "--edge", address, "--plan", str(file), "--data", "nowhere")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"plan {file}: differs from the edge's plan in its score, which" in refused.stderr
+
+
+def test_bench_shows_on_a_terminal_how_far_it_is(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it takes longer than two seconds, on stderr: the document on stdout stays one."""
+    monkeypatch.setenv("TERM", "xterm")
+    out, err = io.StringIO(), Terminal()
+    load = ("--scenario", "single-stream", "--duration", "2.5s", "--count", "1")
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit, match=r"^0$"):
+        main(("bench", "--edge", address, *load))
+    assert json.loads(out.getvalue())["load"]["seconds"] >= 2.5
+    assert re.search(r"queries .* \d+/\d+ ", err.shown())

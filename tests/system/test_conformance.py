@@ -7,6 +7,7 @@ import os
 import queue
 import signal
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -170,12 +171,21 @@ def test_a_model_says_how_it_is_configured(client: Triton, side: Side, bundle: B
 def test_statistics_count_what_is_answered(client: Triton, side: Side) -> None:
     """Requests once, samples each."""
     ask = ("get_inference_statistics", (side.model,), as_json(client))
-    before, _, after = client.all(ask, ("infer", client.request(side), {}), ask)
+    before, answer, after = client.all(ask, ("infer", client.request(side), {}), ask)
     counted = [plain(told["model_stats"][0]) for told in (before, after)]
     assert counted[1]["name"] == side.model
     assert counted[1].get("inference_count", 0) - counted[0].get("inference_count", 0) == ROWS
     counts = [told["inference_stats"]["success"].get("count", 0) for told in counted]
     assert counts[1] - counts[0] == 1
+    if side.model == "classifier":
+        by = [
+            Counter({name: stats["success"]["count"] for name, stats in told.get("response_stats", {}).items()})
+            for told in counted
+        ]
+        tiers, exits = (answer.as_numpy(name).tolist() for name in ("tier", "exit"))
+        said = Counter(f"{tier.decode()}: exit {exit_}" for tier, exit_ in zip(tiers, exits, strict=True))
+        assert by[1] - by[0] == said
+        assert len(said) == 2, "an edge's exit and the cloud's"
     assert client("get_inference_statistics", **as_json(client))["model_stats"]
 
 

@@ -14,8 +14,15 @@ def pretrained(name: str = MEM) -> Path:
     >>> (pretrained() / "bundle" / "graph.onnx").is_file()
     True
     """
-    root = Path(str(files("offramp"))) / "pretrained"
-    known = sorted(folder.name for folder in root.iterdir() if folder.is_dir())
-    if name not in known:
-        raise InputError(f"pretrained network {name!r}: unknown. There is {', '.join(known)}.")
-    return root / name
+    if name not in known():
+        raise InputError(f"pretrained network {name!r}: unknown. There is {', '.join(known())}.")
+    return _root() / name
+
+
+def known() -> list[str]:
+    """Give the names of those that there are."""
+    return sorted(folder.name for folder in _root().iterdir() if folder.is_dir())
+
+
+def _root() -> Path:
+    return Path(str(files("offramp"))) / "pretrained"

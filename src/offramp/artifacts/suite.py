@@ -1,5 +1,6 @@
 """A suite: the same models trained under several regimes and seeds, with what came out of each. Reports read one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -25,9 +26,14 @@ class RunKey(Frozen):
     seed: int
 
     @property
+    def place(self) -> str:
+        """Where it lies among runs."""
+        return f"{self.regime}/{self.model}-seed-{self.seed}"
+
+    @property
     def folder(self) -> str:
         """Where it lies, within the suite's folder."""
-        return f"runs/{self.regime}/{self.model}-seed-{self.seed}"
+        return f"runs/{self.place}"
 
     def __str__(self) -> str:
         return f"{self.model} {self.regime} seed {self.seed}"
@@ -135,6 +141,21 @@ def open_suite(folder: Path, absent: str | None = None) -> Suite:
     if not suite.runs:
         raise InputError(f"{folder}: none of the suite's {len(suite.left)} runs is finished. Go on with: offramp suite")
     return suite
+
+
+def to_export(folder: Path, runs: Sequence[SuiteRun], out: Path | None = None) -> list[tuple[Path, Path]]:
+    """The folders of finished runs, each with that of its bundle: in the run's own, or by regime and model in `out`.
+
+    Raises ArtifactMissingError where a run's is not there.
+    """
+    for run in runs:
+        if not (folder / run.key.folder).is_dir():
+            raise ArtifactMissingError(
+                f"{folder / run.key.folder}: missing, and {folder / SUITE} says that {run.key} is finished. Copy the "
+                "folder whole, or train it again: offramp suite"
+            )
+    own = [folder / run.key.folder for run in runs]
+    return [(at, at / BUNDLE if out is None else out / run.key.place) for at, run in zip(own, runs, strict=True)]
 
 
 def bundles_in(path: Path) -> list[Path]:

@@ -25,6 +25,7 @@ from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import evaluate
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, ROW
 from offramp.nodes.images import as_batch
+from offramp.progress import Watch, unwatched
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters, Result
 from offramp.protocol.tensors import write_request
@@ -80,6 +81,7 @@ def drive(
     version: str = "",
     warm_up: int = 2,
     direct: Peer | None = None,
+    watch: Watch = unwatched,
 ) -> Drive:
     """Send images to an edge by a scenario and wait for every answer.
 
@@ -89,7 +91,8 @@ def drive(
 
     The first `warm_up` queries of each client go twice; their first answers are thrown away. Clients that wait have a
     stream each, all but the first on a connection of its own; else each query is a call. With `direct`, a client of the
-    cloud, the cloud's answers come straight from there, the paper's way; else they come through the edge.
+    cloud, the cloud's answers come straight from there, the paper's way; else they come through the edge. `watch` is
+    told how many queries are answered, the first ones apart.
     """
     by = by or scenario("clients", len(images), batch_size=batch_size)
     if not len(images):
@@ -101,7 +104,8 @@ def drive(
         clients = by.clients or 1
         if warm_up:
             load(early, ask, clients=clients, count=warm_up * clients, first=-warm_up * clients)
-        return load(queries(by, len(batch)), ask, clients=by.clients, duration=by.duration, count=by.count)
+        schedule = queries(by, len(batch))
+        return load(schedule, ask, clients=by.clients, duration=by.duration, count=by.count, watch=watch)
 
     def begin(_client: int, _query: int, rows: Rows) -> Future[Result]:
         return client.begin(write_request(CLASSIFIER, version, {IMAGE: batch[rows]}, options), BATCH_TIMEOUT)

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from offramp.bench.scenario import Query, Rows
 from offramp.errors import DeadlineError
+from offramp.progress import Watch, unwatched
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -70,11 +71,12 @@ def load(
     count: int = 1,
     first: int = 0,
     clock: Callable[[], float] = time.perf_counter,
+    watch: Watch = unwatched,
 ) -> list[Completed[T]]:
     """Send until both `duration`, in seconds, and `count` are met; give every query answered, in the order of sending.
 
-    Queries without a time go as one of the `clients` is idle. They are numbered from `first`. Raises what `ask` raises,
-    and DeadlineError where nothing comes any more.
+    Queries without a time go as one of the `clients` is idle. They are numbered from `first`. `watch` is told how many
+    are answered, of how many at this pace. Raises what `ask` raises, and DeadlineError where nothing comes any more.
     """
     begun, idle = clock(), deque(range(clients))
     sent: dict[int, tuple[int, Rows, float]] = {}  # by number: client, rows, start
@@ -95,6 +97,8 @@ def load(
             client, rows, start = sent[number]
             answered[number] = Completed(rows, start, end, answer)
             idle.append(client)
+            done, passed = len(answered), clock() - begun
+            watch("queries", done, max(count, len(sent), round(done * duration / passed) if passed > 0 else 0))
         elif left >= PATIENCE and len(answered) < len(sent):
             waiting = len(sent) - len(answered)
             raise DeadlineError(f"no answer for {PATIENCE:g} s; queries under way: {waiting}. See the node's log.")

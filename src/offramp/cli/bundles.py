@@ -2,50 +2,70 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from offramp.artifacts.document import check_output
+from offramp.artifacts.suite import BUNDLE
+from offramp.cli import completion
 from offramp.cli.frame import app, codec_of, console, needs_torch
 from offramp.errors import InputError
+
+if TYPE_CHECKING:
+    from offramp.artifacts.bundle import Bundle
 
 
 @app.command()
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder that `offramp train` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the bundle. Default: CHECKPOINT/bundle")] = None,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            help="Folder that `offramp train` wrote, or one of `offramp suite`: every finished run of it.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the bundle; of a suite's, REGIME/MODEL-seed-SEED in it. Default: CHECKPOINT/bundle"
+        ),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="Calibration data. Default: what it was trained on.")] = None,
-    exporter: Annotated[str, typer.Option(help="torchscript or dynamo.")] = "torchscript",
+    exporter: Annotated[
+        str,
+        typer.Option(help="torchscript or dynamo.", autocompletion=completion.one_of("torchscript", "dynamo")),
+    ] = "torchscript",
     int8: Annotated[bool, typer.Option("--int8", help="Add a graph that multiplies in int8.")] = False,
     force_int8: Annotated[
         bool, typer.Option("--force-int8", help="The same, even where it loses more than 2 points.")
     ] = False,
 ) -> None:
-    """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ."""
+    """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ; or so a suite's, all of them."""
     needs_torch("export")
-    from offramp.data.recorded import load_as_trained
-    from offramp.export.write import export as run
-    from offramp.models.checkpoint import Checkpoint
+    from offramp.artifacts.suite import SUITE, open_suite, to_export
+    from offramp.export.checkpoints import export_checkpoints
 
     if exporter not in ("torchscript", "dynamo"):
         raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
     check_output(out, folder=True)
-    trained = Checkpoint.open(checkpoint)
-    if out is None:
-        check_output(checkpoint, folder=True)
-    card = trained.card
-    splits, notes = load_as_trained(data, card.data, card.record, card.architecture.shape, seed=card.seed)
-    print("\n".join(notes), file=sys.stderr)
-    bundle = run(
-        trained,
-        out or checkpoint / "bundle",
-        splits.calibration,
-        exporter=exporter,  # type: ignore[arg-type]
-        int8=int8 or force_int8,
-        force_int8=force_int8,
-    )
+    suite = open_suite(source) if (source / SUITE).is_file() else None
+    places = [(source, out or source / BUNDLE)] if suite is None else to_export(source, suite.runs, out)
+    if out is None and source.exists():
+        check_output(source, folder=True)
+    how = {"exporter": exporter, "int8": int8 or force_int8, "force_int8": force_int8}
+    for bundle, notes in export_checkpoints(places, data, **how):
+        _say(bundle, notes)
+    if suite is not None:
+        left = f"; not finished: {', '.join(map(str, suite.left))}. Go on with: offramp suite" if suite.left else "."
+        print(f"{source}: {len(places)} finished runs exported{left}")
+
+
+def _say(bundle: "Bundle", notes: list[str]) -> None:
+    """Print what came of an export."""
     parity = bundle.manifest.parity
+    if notes:
+        print("\n".join(notes), file=sys.stderr)
     print(
         f"{bundle.path}: bundle {bundle.id}, {bundle.manifest.model}, "
         f"exits {', '.join(map(str, bundle.manifest.exits))}; differs from torch by "
@@ -66,8 +86,14 @@ def slice_(
     out: Annotated[Path, typer.Option(help="ONNX file to write.")],
     start: Annotated[int, typer.Option(min=0, help="Boundary where it begins; 0 is the image.")] = 0,
     end: Annotated[int | None, typer.Option(min=0, help="Boundary where it ends. Default: the network's end.")] = None,
-    takes: Annotated[str, typer.Option(help="Codec in which features arrive: fp32, fp16 or uint8.")] = "fp32",
-    gives: Annotated[str | None, typer.Option(help="Codec in which features leave. Default: none do.")] = None,
+    takes: Annotated[
+        str,
+        typer.Option(help="Codec in which features arrive: fp32, fp16 or uint8.", autocompletion=completion.codecs),
+    ] = "fp32",
+    gives: Annotated[
+        str | None,
+        typer.Option(help="Codec in which features leave. Default: none do.", autocompletion=completion.codecs),
+    ] = None,
 ) -> None:
     """Write a part of a bundle as one ONNX file: for a small device, or for another maker's server as the cloud."""
     from offramp.artifacts.bundle import Bundle
@@ -92,7 +118,9 @@ def slice_(
 
 @app.command()
 def pretrained(
-    name: Annotated[str, typer.Argument(help="Which network.")] = "cifar10-small-mem",
+    name: Annotated[
+        str, typer.Argument(help="Which network.", autocompletion=completion.pretrained)
+    ] = "cifar10-small-mem",
 ) -> None:
     """Print the folder of a trained network that comes with the package: a checkpoint, its bundle inside."""
     from offramp.artifacts.pretrained import pretrained as find

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
+from offramp.cli import completion
 from offramp.cli.frame import app, codec_of, console
-from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split
+from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split, Threads
 from offramp.cli.plans import (
     CodecSaid,
     Cut,
@@ -22,11 +23,13 @@ from offramp.cli.plans import (
     Said,
     ScoreSaid,
     Thresholds,
+    asked_of,
     each_plan,
     one_plan,
     route_of,
 )
 from offramp.errors import InputError
+from offramp.progress import Watch, unwatched, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +65,7 @@ def predict(
     codec: CodecSaid = None,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
+    threads: Threads = 0,
 ) -> None:
     """Classify a split once, by a plan's own spans or at every exit of the whole graph, and write the logits."""
     from offramp.data.recorded import load_as_trained
@@ -69,11 +73,13 @@ def predict(
 
     check_output(out)
     by = route_of(Said(plan=plan, exits=tuple(exit_ or ()), cut=cut, codec=codec))
-    predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by)
-    splits, notes = load_as_trained(
-        data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split
-    )
-    predictions = predictor.predict(splits.part(split), split)
+    predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by, threads)
+    with waiting() as watching:
+        splits, notes = load_as_trained(
+            data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split,
+            watch=watching.at,
+        )  # fmt: skip
+        predictions = predictor.predict(splits.part(split), split, watching.at)
     print("\n".join(notes), file=sys.stderr)
     predictions.write(out)
     about = predictions.header
@@ -152,7 +158,11 @@ def bench(
     exit_: Annotated[int | None, typer.Option("--exit", help="Instead of the edge's own.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Instead of the edge's own.")] = None,
     cut: Annotated[int | None, typer.Option(help="Where the rest leaves, instead of at the edge's own cut.")] = None,
-    codec: Annotated[str | None, typer.Option(help="fp32, fp16 or uint8, instead of the edge's own.")] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="fp32, fp16 or uint8, instead of the edge's own.", autocompletion=completion.codecs),
+    ] = None,
+    plan: PlanFile = None,
     model: Annotated[
         str | None,
         typer.Option(help="Which of the edge's networks, by name or bundle's id. Default: its first."),
@@ -165,7 +175,11 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="Write the JSON document here as well.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the splits. Default: the network's own.")] = None,
     scenario: Annotated[
-        str, typer.Option(help="clients, single-stream, multi-stream, server or offline: when the next query goes.")
+        str,
+        typer.Option(
+            help="clients, single-stream, multi-stream, server or offline: when the next query goes.",
+            autocompletion=completion.scenarios,
+        ),
     ] = "clients",
     clients: Annotated[int | None, typer.Option(help="That each wait for an answer. Default: 1.")] = None,
     rate: Annotated[float | None, typer.Option(help="Queries a second, of server.")] = None,
@@ -185,7 +199,9 @@ def bench(
         schedule_seed=schedule_seed, sample_seed=sample_seed, direct=direct is not None,
     )  # fmt: skip
     said(1)  # what does not fit is said before anybody is asked
-    asked = {"exit_": exit_, "threshold": threshold, "cut": cut, "codec": codec}
+    exits = () if exit_ is None else (exit_,)
+    thresholds = () if threshold is None else (threshold,)
+    asked = asked_of(Said(plan=plan, exits=exits, thresholds=thresholds, cut=cut, codec=codec))
     if not _measure((edge, direct, model), (data, split, seed, samples), said, asked, check, link, out):
         raise typer.Exit(1)
 
@@ -194,7 +210,7 @@ def _measure(
     nodes: tuple[str, str | None, str | None],
     test: tuple[str | None, str, int | None, int | None],
     said: "Callable[[int], Scenario]",
-    asked: dict[str, Any],
+    asked: "Callable[[Plan], dict[str, Any]]",
     check: Path | None,
     link: str,
     out: Path | None,
@@ -212,17 +228,18 @@ def _measure(
     check_output(out)
     predictions = None if check is None else Predictions.read(check)
     data, split, seed, samples = test
-    with Client(*nodes) as client:
+    with Client(*nodes) as client, waiting() as watching:
         served = client.served
-        plan = served.plan.but(**asked)
-        images = _some(_images(served, data, split, seed), samples)
+        changes = asked(served.plan)
+        plan = served.plan.but(**changes)
+        images = _some(_images(served, data, split, seed, watching.at), samples)
         if predictions is not None:
             predictions = predictions if samples is None else predictions.rows(slice(samples))
             check_fits(
                 predictions, images, bundle_id=served.bundle, plan=plan, engine=served.engine, places=served.places
             )
         by = said(len(images))
-        driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in asked.items()})
+        driven = _driven(client, images, by, {name.rstrip("_"): value for name, value in changes.items()}, watching.at)
     precision = served.engine.precision
     conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
@@ -248,7 +265,9 @@ def _some(images: "ImageSet", samples: int | None) -> "ImageSet":
     return images if samples is None else images.rows(slice(samples))
 
 
-def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None) -> "ImageSet":
+def _images(
+    served: "ServedEdge", data: str | None, split: str, seed: int | None, watch: Watch = unwatched
+) -> "ImageSet":
     """What is sent: of the data that the served network was trained on, or of others with its classes."""
     from offramp.client.describe import TrainedOn
     from offramp.data.recorded import load_as_trained
@@ -260,7 +279,7 @@ def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None
             f"--seed {seed} --split {split}: {served.model} was trained with seed {of.seed}, and by another its "
             f"{split} samples are not those of its training. Leave --seed out, or ask for --split test."
         )
-    splits, notes = load_as_trained(data, of.data, of.record, served.shape, seed=of.seed, split=split)
+    splits, notes = load_as_trained(data, of.data, of.record, served.shape, seed=of.seed, split=split, watch=watch)
     images = splits.part(split)
     if served.classes and images.classes != served.classes:
         raise DataError(
@@ -272,14 +291,15 @@ def _images(served: "ServedEdge", data: str | None, split: str, seed: int | None
     return images
 
 
-def _driven(client: "Client", images: "ImageSet", by: "Scenario", asked: dict[str, Any]) -> "Drive":
+def _driven(client: "Client", images: "ImageSet", by: "Scenario", options: dict[str, Any], watch: Watch) -> "Drive":
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.drive import drive
 
-    options = {name: value for name, value in asked.items() if value is not None}
     channels, height, width = client.served.shape
     pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
-    return drive(client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud)
+    return drive(
+        client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud, watch=watch
+    )
 
 
 def _milliseconds(what: str, text: str | None, unit: float = 1.0) -> float | None:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
+from offramp.cli import completion
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import (
     Bottleneck,
@@ -27,6 +28,7 @@ from offramp.cli.options import (
     Validation,
 )
 from offramp.errors import InputError
+from offramp.progress import waiting
 
 T = TypeVar("T")
 LOSS_WEIGHTS = "EXIT:WEIGHT pairs like 1:1.0,9:0.5"
@@ -34,7 +36,10 @@ LOSS_WEIGHTS = "EXIT:WEIGHT pairs like 1:1.0,9:0.5"
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.", autocompletion=completion.models),
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
     data: Data = "digits",
     validation: Validation = None,
@@ -45,7 +50,11 @@ def train(
     preset: Preset = None,
     recipe: RecipeName = None,
     regime: Annotated[
-        str | None, typer.Option(help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.")
+        str | None,
+        typer.Option(
+            help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.",
+            autocompletion=completion.one_of(*completion.REGIMES),
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
@@ -80,7 +89,8 @@ def train(
     )  # fmt: skip
     check_output(out or Path("runs"), folder=True)
     source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=fit, skip_bad=skip_bad)
-    splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed)
+    with waiting(shown=first()) as watching:
+        splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed, watch=watching.at)
     if splits.record is not None and first():
         print("\n".join(splits.record.lines()))
     architecture = sizes.architecture(exits, splits.train.classes, head, _bottlenecks(bottleneck))
@@ -96,8 +106,13 @@ def train(
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A model's name, a checkpoint or a bundle.")] = "mem",
-    preset: Annotated[str, typer.Option(help="tiny, small, slim or full; of a model's name only.")] = "small",
+    model: Annotated[
+        str, typer.Argument(help="A model's name, a checkpoint or a bundle.", autocompletion=completion.models)
+    ] = "mem",
+    preset: Annotated[
+        str,
+        typer.Option(help="tiny, small, slim or full; of a model's name only.", autocompletion=completion.presets),
+    ] = "small",
     head: HeadKind = "linear",
     bottleneck: Bottleneck = None,
 ) -> None:
@@ -148,8 +163,19 @@ def suite(
     source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
     out: Out = Path("suite-results"),
     preset: Preset = None,
-    models: Annotated[str, typer.Option(help="all, or a list like standard,sem-2,mem,2+5.")] = "all",
-    regimes: Annotated[str, typer.Option(help="The first is what the others are compared with.")] = "joint",
+    models: Annotated[
+        str,
+        typer.Option(
+            help="all, or a list like standard,sem-2,mem,2+5.", autocompletion=completion.list_of(completion.models)
+        ),
+    ] = "all",
+    regimes: Annotated[
+        str,
+        typer.Option(
+            help="The first is what the others are compared with.",
+            autocompletion=completion.list_of(completion.one_of(*completion.REGIMES)),
+        ),
+    ] = "joint",
     seeds: Annotated[str, typer.Option(help="A list like 0,1,2.")] = "0",
     budget: Annotated[str | None, typer.Option(help="Stop in time, like 9m; the same command goes on.")] = None,
     recipe: RecipeName = None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offramp.cli import completion
 from offramp.cli.frame import app, serve
 from offramp.cli.options import (
     Drop,
@@ -102,7 +103,11 @@ def serve_edge(
         bool, typer.Option("--ready-needs-cloud", help="Be ready only while the cloud is there.")
     ] = False,
     link: Annotated[
-        str | None, typer.Option(help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …")
+        str | None,
+        typer.Option(
+            help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …",
+            autocompletion=completion.links,
+        ),
     ] = None,
     score: ScoreSaid = None,
     host: Host = "127.0.0.1",
@@ -139,16 +144,25 @@ def serve_edge(
 
 @app.command()
 def link(
-    shape: Annotated[str, typer.Argument(help="lan, wifi, lte, 3g, satellite, or like 10mbit,20ms: rate, delay …")],
+    shape: Annotated[
+        str,
+        typer.Argument(
+            help="lan, wifi, lte, 3g, satellite, or like 10mbit,20ms: rate, delay …", autocompletion=completion.links
+        ),
+    ],
     to: Annotated[str | None, typer.Option(help="HOST:PORT that is reached over the link.")] = None,
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port where it begins; 0 chooses a free one.")] = 0,
     interface: Annotated[
         str | None, typer.Option(help="Instead of --to: shape what leaves by this interface, in the kernel (tc).")
     ] = None,
-    direction: Annotated[str, typer.Option(help="With --interface: up where the edge sends, down where the cloud.")] = (
-        "up"
-    ),
+    direction: Annotated[
+        str,
+        typer.Option(
+            help="With --interface: up where the edge sends, down where the cloud.",
+            autocompletion=completion.one_of("up", "down"),
+        ),
+    ] = "up",
 ) -> None:
     """Be a link: forward what comes to a port, with the link's rate, delay, jitter and loss."""
     from offramp.link.kernel import run_shaped

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from offramp.cli import completion
+
 Data = Annotated[str, typer.Option(help="digits, a folder of parquet or of images by class, or hub:NAME.")]
 RecordedData = Annotated[
     str | None, typer.Option("--data", help="As of train. Default: what the network was trained on.")
@@ -24,18 +26,23 @@ Fit = Annotated[
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without images that cannot be read.")]
 Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
-Split = Annotated[str, typer.Option(help="train, validation, calibration or test.")]
+Split = Annotated[str, typer.Option(help="train, validation, calibration or test.", autocompletion=completion.splits)]
 Drop = Annotated[float | None, typer.Option(help="A score above this is not worth the cloud: answered, and marked.")]
 RuntimeName = Annotated[
     str,
     typer.Option(
         "--runtime",
         help="auto, onnxruntime or openvino; auto times both once where openvino is installed.",
+        autocompletion=completion.runtimes,
     ),
 ]
 PrecisionName = Annotated[
     str,
-    typer.Option("--precision", help="auto, fp32, bf16 or int8; auto is fp32 where there are no bf16 matrix units."),
+    typer.Option(
+        "--precision",
+        help="auto, fp32, bf16 or int8; auto is fp32 where there are no bf16 matrix units.",
+        autocompletion=completion.precisions,
+    ),
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of the gRPC side; 0 chooses a free one.")]
@@ -61,11 +68,25 @@ Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="torch.compile. Default: what the recipe says."),
 ]
-Preset = Annotated[str | None, typer.Option(help="tiny, small, slim or full. Default: tiny for digits, else small.")]
-RecipeName = Annotated[
-    str | None, typer.Option(help="modern, digits, paper, or a .json file. Default: digits for digits.")
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="tiny, small, slim or full. Default: tiny for digits, else small.", autocompletion=completion.presets
+    ),
 ]
-HeadKind = Annotated[str, typer.Option(help="Of local exits: linear (the paper's), or conv, a convolution before it.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        help="modern, digits, paper, or a .json file. Default: digits for digits.",
+        autocompletion=completion.one_of(*completion.RECIPES),
+    ),
+]
+HeadKind = Annotated[
+    str,
+    typer.Option(
+        help="Of local exits: linear (the paper's), or conv, a convolution before it.", autocompletion=completion.heads
+    ),
+]
 Bottleneck = Annotated[
     str | None, typer.Option(help="Few channels where features may cross, BOUNDARY:CHANNELS like 1:3,6:4.")
 ]

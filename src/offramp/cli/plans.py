@@ -1,11 +1,14 @@
-"""The plan that options mean: `serve edge`, `predict` and `evaluate` read the same words the same way."""
+"""The plan that options mean: `serve edge`, `predict`, `evaluate` and `bench` read the same words the same way."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from offramp.cli import completion
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,9 +33,19 @@ Cut = Annotated[
     typer.Option("--cut", help="Where the rest leaves the edge; 0 sends the image. Default: the last active exit."),
 ]
 CodecSaid = Annotated[
-    str | None, typer.Option("--codec", help="fp32, fp16 or uint8: how features cross the cut. Default: fp32.")
+    str | None,
+    typer.Option(
+        "--codec",
+        help="fp32, fp16 or uint8: how features cross the cut. Default: fp32.",
+        autocompletion=completion.codecs,
+    ),
 ]
-ScoreSaid = Annotated[str | None, typer.Option("--score", help="entropy, max-probability or margin. Default: entropy.")]
+ScoreSaid = Annotated[
+    str | None,
+    typer.Option(
+        "--score", help="entropy, max-probability or margin. Default: entropy.", autocompletion=completion.scores
+    ),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +150,52 @@ def each_plan(said: Said, header: "PredictionsHeader") -> "list[Plan]":
                 )
             )
     return plans
+
+
+def asked_of(said: Said) -> "Callable[[Plan], dict[str, Any]]":
+    """What a running edge is asked for, from its own plan: parts of another as `Plan.but` takes them.
+
+    Raises InputError where a file stands beside options; so does the function, where no request can ask for the file's.
+    """
+    from offramp.artifacts.plan import Plan
+
+    if said.plan is not None:
+        _alone(said)
+        return partial(_asked, said.plan, Plan.load(said.plan))
+    options = {"--exit": "exit_", "--threshold": "threshold", "--cut": "cut", "--codec": "codec"}
+    asked = {options[name]: value[0] if isinstance(value, tuple) else value for name, value in said.options.items()}
+    return lambda _: asked
+
+
+def _asked(file: Path, wanted: "Plan", served: "Plan") -> dict[str, Any]:
+    """The parts in which one plan differs from an edge's, if a request can name them all."""
+    (names, *behind), (served_names, *served_behind) = (
+        (list(plan.tiers), *list(plan.tiers.values())[1:]) for plan in (wanted, served)
+    )
+    same = wanted.active == served.active
+    several = not same and bool(wanted.active) and max(len(wanted.active), len(served.active)) > 1
+    moved = [one.exit for one in wanted.active] != [one.exit for one in served.active]
+    differs = {
+        "tiers": (names, behind) != (served_names, served_behind),
+        "score": wanted.score != served.score,
+        "exits": several and moved,
+        "thresholds": several and not moved,
+    }
+    if fixed := [name for name, differ in differs.items() if differ]:
+        raise InputError(
+            f"plan {file}: differs from the edge's plan in its {' and '.join(fixed)}, which no request can change. Run "
+            f"the edge by it: offramp serve edge BUNDLE --plan {file}"
+        )
+    asked: dict[str, Any] = {}
+    if not same:
+        asked |= {"exit_": wanted.exit, "threshold": wanted.threshold} if wanted.active else {"exit_": 0}
+    if not same or wanted.cut != served.cut:
+        asked["cut"] = wanted.cut
+    if wanted.codec != served.codec:
+        asked["codec"] = wanted.codec
+    if wanted.active and wanted.drop_threshold != served.drop_threshold:
+        asked["drop_threshold"] = 1.0 if wanted.drop_threshold is None else wanted.drop_threshold  # 1 drops none
+    return asked
 
 
 def _alone(said: Said) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offramp.artifacts.document import check_output
+from offramp.cli import completion
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.options import Out, Seed
 from offramp.errors import InputError
@@ -47,10 +48,18 @@ def reproduce(
     ] = None,
     out: Out = Path("reproduction"),
     sections: Annotated[
-        str, typer.Option(help="What to measure: a list of paper, baselines, drop, bandwidth, cores, reply.")
+        str,
+        typer.Option(
+            help="What to measure: a list of paper, baselines, drop, bandwidth, cores, reply.",
+            autocompletion=completion.list_of(completion.sections),
+        ),
     ] = "all",
     link: Annotated[
-        str, typer.Option(help="Between edge and cloud: loopback, lan, wifi, lte, 3g, satellite, or like 10mbit,20ms.")
+        str,
+        typer.Option(
+            help="Between edge and cloud: loopback, lan, wifi, lte, 3g, satellite, or like 10mbit,20ms.",
+            autocompletion=completion.links,
+        ),
     ] = "loopback",
     repeats: Annotated[int, typer.Option(min=1, help="How often each setup is measured.")] = 3,
     samples: Annotated[

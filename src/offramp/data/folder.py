@@ -88,12 +88,13 @@ def _read(
     height, width, channels = size
     reader = Reader(str(folder), "L" if channels == 1 else "RGB", height, width, how)
     frames, labels = [], []
-    for label, name in enumerate(classes):
-        for path in by_class.get(name, ()):
-            frame = reader.read(folder / path, str(path), str(folder / path))
-            if frame is not None:
-                frames.append(np.asarray(frame))
-                labels.append(label)
+    paths = [(label, path) for label, name in enumerate(classes) for path in by_class.get(name, ())]
+    for done, (label, path) in enumerate(paths):
+        how.watch(f"reading {part} images", done, len(paths))
+        frame = reader.read(folder / path, str(path), str(folder / path))
+        if frame is not None:
+            frames.append(np.asarray(frame))
+            labels.append(label)
     bad = reader.finish()
     counts = Counter(labels)
     if part == "train" and (lost := [name for label, name in enumerate(classes) if not counts[label]]):

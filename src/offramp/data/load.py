@@ -18,6 +18,7 @@ from offramp.data.record import record
 from offramp.data.resize import resize
 from offramp.data.split_names import PartName
 from offramp.errors import DataError
+from offramp.progress import Watch, unwatched
 
 HUB = "hub:"
 
@@ -29,13 +30,15 @@ def load(
     seed: int = 0,
     rule: SplitRule | None = None,
     read_as: ReadAs = READING.read_as,
+    watch: Watch = unwatched,
 ) -> Splits:
     """Read `digits`, a folder of parquet, a folder of images by class, or `hub:NAME`; bring it to `shape`; split it.
 
     `shape` is the network's input `(C, H, W)`. The same seed and rule give the same splits. A DataSource may name other
     folders for validation and test: what they hold is read once, and never trained on. Without a `rule` a source is cut
     by the content of its images, the digits, which never grow, by position. `read_as` is how encoded images become
-    pixels: what a network of before was trained on, as it was read then. `record` of the result says what was read.
+    pixels: what a network of before was trained on, as it was read then. `record` of the result says what was read;
+    `watch` is told meanwhile how many images are.
 
     >>> splits = load("digits", (1, 16, 16))
     >>> splits.test.images.shape
@@ -49,7 +52,7 @@ def load(
         others["test"] = asked.test
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
     by_position = rule.by == "position" if rule else asked.data == "digits"
-    how = Reading(read_as, asked.fit, asked.skip_bad)
+    how = Reading(read_as, asked.fit, asked.skip_bad, watch)
     found = _read(asked.data, shape, without, how=how)
     _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}

@@ -184,6 +184,7 @@ def _decode(
     frames: list[npt.NDArray[np.uint8]] = []
     kept: list[int] = []
     for position, content in enumerate(encoded):
+        how.watch(f"reading {part} images", position, len(encoded))
         frame = reader.read(content, f"row {position} of {part}", f"{name}: row {position}")
         if frame is not None:
             frames.append(np.asarray(frame))

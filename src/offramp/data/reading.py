@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from offramp.artifacts.preprocessing import Fit, ReadAs
 from offramp.data.decode import decode
 from offramp.errors import DataError
+from offramp.progress import Watch, unwatched
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +23,7 @@ class Reading:
     read_as: ReadAs = "reduced"
     fit: Fit = "stretch"
     skip_bad: bool = False
+    watch: Watch = unwatched  # is told how many images of a part are read
 
 
 READING = Reading()

@@ -8,6 +8,7 @@ from offramp.artifacts.data_record import POSITION, DataRecord, DataSource
 from offramp.data.image_set import ImageSet, Splits
 from offramp.data.load import HUB, load
 from offramp.errors import DataError
+from offramp.progress import Watch, unwatched
 
 
 def load_as_trained(
@@ -18,6 +19,7 @@ def load_as_trained(
     *,
     seed: int,
     split: str = "calibration",
+    watch: Watch = unwatched,
 ) -> tuple[Splits, list[str]]:
     """Read `data`, or what a network was trained on, split as its record says; and the summary with what is new.
 
@@ -31,7 +33,8 @@ def load_as_trained(
         here = "" if source.data == trained_on else f" The network was trained on {trained_on}."
         raise DataError(f"{source.data}: no such folder.{here} Say where the data lie: --data FOLDER")
     rule = record.rule if record else None if source.data == "digits" else POSITION
-    splits = load(source, shape, seed=seed, rule=rule, read_as=record.read_as if record else "plain")
+    read_as = record.read_as if record else "plain"
+    splits = load(source, shape, seed=seed, rule=rule, read_as=read_as, watch=watch)
     now = splits.record
     if now is None:
         return splits, []

@@ -18,6 +18,7 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.machine import processor_kind
+from offramp.progress import Watch, unwatched
 from offramp.runtime.choice import choose
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -42,8 +43,8 @@ class Predictor:
     data: str = "digits"  # that it was trained on
     record: DataRecord | None = None  # of that data; None: nothing was recorded, and it was split by position
 
-    def predict(self, images: ImageSet, split: str) -> Predictions:
-        """Classify every image at every exit."""
+    def predict(self, images: ImageSet, split: str, watch: Watch = unwatched) -> Predictions:
+        """Classify every image at every exit; `watch` is told how many are."""
         classes, exits = self.about.classes, self.about.exits
         if images.classes != classes:
             raise DataError(
@@ -52,10 +53,10 @@ class Predictor:
             )
         channels, height, width = self.shape
         preprocessing = Preprocessing(channels=channels, height=height, width=width)
-        parts = [
-            self.run(preprocessing.from_uint8(images.images[start : start + BATCH]))
-            for start in range(0, len(images), BATCH)
-        ]
+        parts = []
+        for start in range(0, len(images), BATCH):
+            watch(f"classifying {split} images", start, len(images))
+            parts.append(self.run(preprocessing.from_uint8(images.images[start : start + BATCH])))
         header = self.about.model_copy(update={"data": images.name, "split": split})
         logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in exits}
         return Predictions(header, images.index, images.labels, logits)
@@ -68,15 +69,16 @@ def open_predictor(
     runtime: str = "onnxruntime",
     precision: str = "fp32",
     plan: Plan | None = None,
+    threads: int = 0,
 ) -> Predictor:
     """Open a checkpoint's or a bundle's folder for predicting; `auto` settles runtime and precision as a node does.
 
     With a plan, by its spans, and `cut` and `codec` are the plan's. A checkpoint runs on torch in fp32, in one piece:
-    for it, runtime and precision are `auto`, or the defaults.
+    for it, runtime and precision are `auto`, or the defaults. Of `threads`, 0 is every core; for torch, its own choice.
     """
     if (path / MANIFEST).exists():
         bundle = Bundle.open(path)
-        engine = choose(bundle, runtime, precision).engine
+        engine = choose(bundle, runtime, precision, threads).engine
         return of_bundle(bundle, cut, codec, engine) if plan is None else of_plan(bundle, plan, engine)
     if (path / "model.json").exists():
         if plan is not None:
@@ -94,7 +96,7 @@ def open_predictor(
                 f"{path}: a checkpoint runs on torch. Install it with: pip install 'offramp[train]', or predict its "
                 "bundle."
             ) from error
-        return of_checkpoint(Checkpoint.open(path), "cpu")
+        return of_checkpoint(Checkpoint.open(path), "cpu", threads or None)
     raise ArtifactMissingError(
         f"{path}: neither a checkpoint (model.json) nor a bundle ({MANIFEST}). "
         "Write one with: offramp train, then offramp export"
@@ -180,18 +182,21 @@ def _of(bundle: Bundle, engine: Engine, run: Pass, **route: Any) -> Predictor:
     return Predictor(about, manifest.preprocessing.shape, origin.seed, run, origin.data, origin.record)
 
 
-def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None) -> Predictor:
-    """Predict with a checkpoint's network in fp32, by default on a GPU where there is one."""
+def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None, threads: int | None = None) -> Predictor:
+    """Predict with a checkpoint's network in fp32, by default on a GPU if there is one; `threads` are of a CPU."""
     import copy
 
     import torch
+
+    from offramp.models.threads import torch_threads
 
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     card, net = checkpoint.card, copy.deepcopy(checkpoint.net).to(target)
 
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
         # Convolutions on a GPU would round to TF32's 10 bits otherwise, and that is not fp32.
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with torch.inference_mode(), exact, torch_threads(threads):
             return {exit_: logits.cpu().numpy() for exit_, logits in net(torch.from_numpy(image).to(target)).items()}
 
     architecture = card.architecture

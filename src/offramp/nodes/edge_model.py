@@ -1,14 +1,17 @@
 """The edge as a model on a server: `classifier`, an image in, answers out."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
 from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
+from offramp.exits.answers import Answers
 from offramp.nodes.contract import (
     BYTES_TO_CLOUD,
     CLASS_NAME,
@@ -116,9 +119,20 @@ def _result(part: Answered, names: Array | None) -> Result:
     rows = {ROW: part.rows.astype(np.int64)}
     sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
     if part.answers is None:  # the cloud has answered these rows to the client itself
-        return Result(rows, sent | {DIRECT: True}, part.last)
+        return Result(rows, sent | {DIRECT: True}, part.last, {DIRECT: len(part.rows)})
     named = {} if names is None else {CLASS_NAME: names[part.answers.label]}
-    return Result(vars(part.answers) | {"tier": TIERS[part.answers.tier]} | rows | named, sent, part.last)
+    outputs = vars(part.answers) | {"tier": TIERS[part.answers.tier]} | rows | named
+    return Result(outputs, sent, part.last, _by(part.answers))
+
+
+def _by(answers: Answers) -> dict[str, int]:
+    """How many rows each exit of each tier answered; those apart that were dropped, or that should have gone on."""
+    columns = (answers.tier, answers.exit, answers.degraded, answers.dropped)
+    kinds = Counter(zip(*(column.tolist() for column in columns), strict=True))
+    return {
+        f"{TIER_NAMES[tier]}: exit {exit_}{', degraded' * degraded}{', dropped' * dropped}": count
+        for (tier, exit_, degraded, dropped), count in kinds.items()
+    }
 
 
 def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
@@ -129,4 +143,5 @@ def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
     joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
     order = np.argsort(joined[ROW])
     sent = sum(int(part.parameters[BYTES_TO_CLOUD]) for part in parts)
-    return Result({name: array[order] for name, array in joined.items()}, {BYTES_TO_CLOUD: sent})
+    by = sum((Counter(part.by) for part in parts), Counter[str]())
+    return Result({name: array[order] for name, array in joined.items()}, {BYTES_TO_CLOUD: sent}, by=by)

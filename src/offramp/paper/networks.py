@@ -6,10 +6,10 @@ from pathlib import Path
 from offramp.artifacts.bundle import MANIFEST, Bundle
 from offramp.artifacts.data_record import POSITION
 from offramp.artifacts.predictions import Predictions
-from offramp.artifacts.suite import BUNDLE, SUITE, Suite, SuiteRun
+from offramp.artifacts.suite import BUNDLE, SUITE, Suite, SuiteRun, to_export
 from offramp.data.image_set import ImageSet, Splits
 from offramp.data.load import load
-from offramp.errors import ArtifactMissingError, InputError, MissingExtraError
+from offramp.errors import InputError, MissingExtraError
 from offramp.exits.evaluation import accuracy_at
 from offramp.measure.predict import of_bundle
 
@@ -36,7 +36,7 @@ def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str |
         raise InputError(f"seed {seed}: {folder} has runs of seed {', '.join(map(str, seeds))}. Choose one of them.")
     missing = [run for run in runs if not (folder / run.key.folder / BUNDLE / MANIFEST).is_file()]
     if missing:
-        _export(folder, suite, missing, data)
+        _export(folder, missing, data or suite.settings.data)
     ready = {}
     for run in runs:
         bundle = Bundle.open(folder / run.key.folder / BUNDLE)
@@ -87,31 +87,17 @@ def predictions_of(network: Network, test: ImageSet, file: Path) -> Predictions:
     return predictions
 
 
-def _export(folder: Path, suite: Suite, runs: list[SuiteRun], data: str | None) -> None:
-    for run in runs:
-        if not (folder / run.key.folder).is_dir():
-            raise ArtifactMissingError(
-                f"{folder / run.key.folder}: missing, and {folder / SUITE} says that {run.key} is finished. Copy the "
-                "folder whole, or train it again: offramp suite"
-            )
+def _export(folder: Path, runs: list[SuiteRun], data: str) -> None:
+    places = to_export(folder, runs)
     try:
-        from offramp.export.write import export
-        from offramp.models.checkpoint import Checkpoint
+        from offramp.export.checkpoints import export_checkpoints
     except ImportError as error:
         raise MissingExtraError(
             f"{folder / runs[0].key.folder}: no bundle, and exporting one needs torch. Do it where torch is installed: "
             f"offramp reproduce {folder} --prepare"
         ) from error
-    calibration = None
-    for run in runs:
-        checkpoint = Checkpoint.open(folder / run.key.folder)
-        if calibration is None:
-            shape = checkpoint.card.architecture.shape
-            record = checkpoint.card.record
-            rule, read_as = (record.rule, record.read_as) if record else (POSITION, "plain")
-            source = data or suite.settings.data
-            calibration = load(source, shape, seed=run.key.seed, rule=rule, read_as=read_as).calibration
-        export(checkpoint, folder / run.key.folder / BUNDLE, calibration)
+    for _ in export_checkpoints(places, data):
+        pass
 
 
 def _said(model: str, exits: tuple[int, ...], seed: int, commit: str) -> str:

@@ -1,10 +1,11 @@
 """What a long run shows while it runs: what is measured now, how far it is, how long is left."""
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from offramp.link.shape import LinkShape
 from offramp.paper.reproduction import Setup
+from offramp.progress import Bar
 
 PER_SAMPLE, PER_SETUP = 0.0006, 0.05  # seconds, roughly: only how they compare matters to the time that is left
 
@@ -17,19 +18,10 @@ class RunProgress:
 
     def __init__(self, console: Console, work: list[tuple[Setup, int]]) -> None:
         self.console, self.last = console, ""
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            speed_estimate_period=120,
-            disable=not console.is_terminal,
-        )
+        columns = TaskProgressColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()
+        self.bar = Bar("starting the nodes", *columns, console=console, pace_over=120)
         total = sum(_weight(setup) * repeats for setup, repeats in work if repeats > 0)
-        self.task = self.bar.add_task("starting the nodes", total=total or 1)
+        self.bar.update(self.bar.task, total=total or 1)
 
     def at(self, setup: Setup, repeat: int) -> None:
         """Say what is being measured."""
@@ -41,11 +33,11 @@ class RunProgress:
             self.console.print(f"{place}: measuring ({share:.0f} % done)", highlight=False)
         self.last = place
         what = f"{setup.model} {setup.contender}, exit {setup.place}, T {setup.plan.threshold:g}, repeat {repeat}"
-        self.bar.update(self.task, description=f"{place}: {what}")
+        self.bar.update(self.bar.task, description=f"{place}: {what}")
 
     def done(self, setup: Setup) -> None:
         """Move the bar."""
-        self.bar.advance(self.task, _weight(setup))
+        self.bar.advance(self.bar.task, _weight(setup))
 
 
 def _weight(setup: Setup) -> float:

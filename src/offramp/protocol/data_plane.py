@@ -58,16 +58,20 @@ class DataPlane:
         Raises InputError and its kin for what does not fit, whatever the model raises, and GoneError where the caller
         goes while the model waits for somebody else.
         """
-        with self.statistics.measured(model, call):
+        with self.statistics.measured(model, call) as by:
             call = self._admitted(model, call, asked)
-            return self._chosen(model, call, _finished(call, model.infer(call)), asked)
+            result = _finished(call, model.infer(call))
+            by.update(result.by)
+            return self._chosen(model, call, result, asked)
 
     def stream(self, model: Served, call: Call, asked: Asked = ALL) -> Iterator[Result]:
         """Answer a request in parts, as `infer` does."""
-        with self.statistics.measured(model, call):
+        with self.statistics.measured(model, call) as by:
             call = self._admitted(model, call, asked)
             for part in model.stream(call):
-                yield self._chosen(model, call, _finished(call, part), asked)
+                result = _finished(call, part)
+                by.update(result.by)
+                yield self._chosen(model, call, result, asked)
 
     def told(self, name: str, version: str) -> dict[str, Any]:
         """Triton's statistics of every model, of one of them, or of one version, in their JSON form."""

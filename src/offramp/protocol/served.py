@@ -111,6 +111,7 @@ class Result:
     outputs: dict[str, Array]
     parameters: Parameters = field(default_factory=dict)
     last: bool = True  # no further part of this answer follows
+    by: Mapping[str, int] = field(default_factory=dict)  # how many rows were answered by what, for the statistics alone
 
 
 @dataclass(frozen=True)

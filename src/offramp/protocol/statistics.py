@@ -22,19 +22,24 @@ class Statistics:
     def __init__(self) -> None:
         self.overload, self.slow = Overload(), Slow()
         self.tallies: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self.answered: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)  # samples, by what answered
         self.changing = threading.Lock()
 
     @contextmanager
-    def measured(self, model: Served, call: Call) -> Iterator[None]:
-        """Count what is answered inside, with its time; an answer that the caller left counts as nothing."""
+    def measured(self, model: Served, call: Call) -> Iterator[Counter[str]]:
+        """Count what is answered inside, with its time; an answer that the caller left counts as nothing.
+
+        Gives what counts the samples by what answered them: whoever has the results adds to it.
+        """
+        by = Counter[str]()
         began = time.perf_counter_ns()
         try:
-            yield
+            yield by
         except (GeneratorExit, GoneError):
             raise
         except BaseException as error:
             took = time.perf_counter_ns() - began
-            self._add(model, failed=1, failed_ns=took)
+            self._add(model, Counter(), failed=1, failed_ns=took)
             self.slow.note(took / 1e9, model.name)
             if isinstance(error, OverloadedError):
                 self.overload.refuse(error)
@@ -42,11 +47,12 @@ class Statistics:
         first = next(iter(call.inputs.values()), None)
         samples = 0 if first is None else len(first) if first.ndim else 1
         took = time.perf_counter_ns() - began
-        self._add(model, samples=samples, succeeded=1, succeeded_ns=took)
+        self._add(model, by, samples=samples, succeeded=1, succeeded_ns=took)
         self.slow.note(took / 1e9, model.name)
 
-    def _add(self, model: Served, **counts: int) -> None:
+    def _add(self, model: Served, by: Counter[str], **counts: int) -> None:
         with self.changing:
+            self.answered[model.name, model.version].update(by)
             tally = self.tallies[model.name, model.version]
             tally.update(counts)
             tally["last_ms"] = time.time_ns() // 1_000_000  # since 1970
@@ -54,8 +60,8 @@ class Statistics:
     def of(self, model: Served) -> dict[str, Any]:
         """Triton's statistics of a model, in their JSON form: what is not measured here is left out."""
         with self.changing:
-            tally = self.tallies[model.name, model.version]
-            return {
+            tally, by = self.tallies[model.name, model.version], self.answered[model.name, model.version]
+            told = {
                 "name": model.name,
                 "version": model.version,
                 "last_inference": tally["last_ms"],
@@ -65,3 +71,6 @@ class Statistics:
                     "fail": {"count": tally["failed"], "ns": tally["failed_ns"]},
                 },
             }
+            # Triton's map of a model's responses by a key: here by what answered, and samples instead of responses.
+            responses = {name: {"success": {"count": count}} for name, count in sorted(by.items())}
+            return told | ({"response_stats": responses} if responses else {})

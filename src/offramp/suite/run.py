@@ -26,6 +26,7 @@ from offramp.measure.predict import of_checkpoint
 from offramp.models.architecture import preset
 from offramp.models.checkpoint import Checkpoint
 from offramp.models.count import count
+from offramp.progress import waiting
 from offramp.suite.budget import Clock, OutOfTimeError
 from offramp.train.loop import LOG, Run, train
 from offramp.train.observe import EpochRecord, ProgressBar
@@ -100,7 +101,10 @@ def run_suite(
     splits: dict[int, Splits] = {}
     for key in suite.left:
         if key.seed not in splits:
-            splits = {key.seed: load(settings.data, shape, seed=key.seed, rule=rule, read_as=read_as)}
+            with waiting() as watching:
+                splits = {
+                    key.seed: load(settings.data, shape, seed=key.seed, rule=rule, read_as=read_as, watch=watching.at)
+                }
         at = splits[key.seed]
         try:
             clock.start()
@@ -111,7 +115,8 @@ def run_suite(
         except OutOfTimeError:
             break
         start = time.monotonic()
-        predictions = of_checkpoint(checkpoint).predict(at.test, "test")
+        with waiting() as watching:
+            predictions = of_checkpoint(checkpoint, threads=threads).predict(at.test, "test", watching.at)
         predictions.write(out / key.folder / PREDICTIONS)
         result = _result(key, checkpoint, predictions, thresholds)
         suite = suite.model_copy(

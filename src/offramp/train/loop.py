@@ -3,8 +3,8 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from offramp.models.architecture import Architecture
 from offramp.models.build import FAMILIES, Families, build
 from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpoint
 from offramp.models.exit_net import ExitNet
+from offramp.models.threads import torch_threads
 from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
 from offramp.train.forward import compiled, forward
@@ -90,7 +91,7 @@ def train(
             raise TrainingError(f"{out}: holds a run already. Go on with it by --resume, or choose another folder.")
         if not (out / STATE).exists():
             return _finished(run, out)
-    with _threads(threads):
+    with torch_threads(threads):
         return _train(run, out, observers, Trainer(run, splits, target, team), key)
 
 
@@ -136,16 +137,6 @@ def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer
     (out / STATE).unlink()
     team.wait()
     return Checkpoint.open(out, run.families)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if count is None else count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _finished(run: Run, out: Path) -> Checkpoint:

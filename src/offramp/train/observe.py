@@ -7,10 +7,11 @@ from typing import Protocol
 
 from rich import get_console
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from offramp.artifacts.document import Frozen, write_bytes, writing
+from offramp.progress import Bar
 from offramp.train.workers import first
 
 
@@ -85,24 +86,15 @@ class TensorBoardLog:
         self.writer.close()
 
 
-class ProgressBar(Progress):
+class ProgressBar(Bar):
     """A bar with loss and time left, below it every exit's validation accuracy; of the first process alone."""
 
     below = ""  # what would make the bar's line too long for a terminal of 80 columns
 
     def __init__(self, title: str, console: Console | None = None) -> None:
-        console = console or get_console()
-        super().__init__(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[state]}"),
-            console=console,
-            refresh_per_second=4,
-            disable=not (first() and console.is_terminal),
-        )
-        self.title, self.task = title, self.add_task(title, total=None, state="")
+        columns = MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}")
+        super().__init__(title, *columns, console=console or get_console(), shown=first(), state="")
+        self.title = title
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """The bar, and the line under it."""
