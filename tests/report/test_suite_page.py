@@ -153,7 +153,8 @@ def test_a_folder_that_is_no_suite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtifactMissingError) as caught:
         write_suite_report(tmp_path, tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: no suite and no reproduction. Write one with: offramp suite SOURCE --out {tmp_path}"
+        f"{tmp_path}: no suite, no reproduction and no training run. Write one with: offramp suite SOURCE "
+        f"--out {tmp_path}"
     )
 
 

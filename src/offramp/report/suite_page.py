@@ -40,7 +40,7 @@ def write_suite_report(folder: Path, out: Path, known: Callable[[Suite], Publish
 
     `known`: gives what others state of networks like the suite's; without it the report stands alone.
     """
-    absent = f"no suite and no reproduction. Write one with: offramp suite SOURCE --out {folder}"
+    absent = f"no suite, no reproduction and no training run. Write one with: offramp suite SOURCE --out {folder}"
     suite = open_suite(folder, absent)
     beside = NOTHING if known is None else known(suite)
     figures = {name: draw(suite, beside) for name, draw in SUITE_FIGURES.items()}
