@@ -141,7 +141,8 @@ def test_a_part_of_no_plan_is_refused(through: offramp.Client) -> None:
     with pytest.raises(InputError) as caught:
         through.infer(IMAGES, treshold=0.3)
     assert str(caught.value) == (
-        "'treshold': not a part of a plan. Expected cloud_version, codec, cut, drop_threshold, exit, threshold."
+        "'treshold': not a part of a plan. Expected cloud_version, codec, cut, degraded, drop_threshold, exit, "
+        "threshold."
     )
 
 

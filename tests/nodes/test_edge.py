@@ -135,10 +135,10 @@ class Timed:
 
 
 def test_the_wait_for_the_cloud_is_the_edge_s_where_a_call_names_none(bundle: Bundle) -> None:
-    """Ten seconds unless said otherwise; a call's own time is shorter or longer as it likes."""
+    """Ten seconds unless said otherwise; a call's own time is shorter or longer as it likes, where it waits alone."""
     for options, wait in (({}, 10.0), ({"cloud_timeout": 7.5}, 7.5)):
         cloud = Timed()
-        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD), **options)
+        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD), degraded=False, **options)
         edge.infer(images(bundle))
         edge.infer(images(bundle), timeout=100.0)
         assert cloud.waits[0] == wait
@@ -158,5 +158,6 @@ def test_the_wait_for_the_cloud_is_the_edge_s_where_a_call_names_none(bundle: Bu
     ],
 )
 def test_an_edge_knows_whether_it_answers_anything_alone(bundle: Bundle, plan: Plan, alone: bool) -> None:
-    """Then it may start without its cloud."""
-    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone == alone
+    """Then it may start without its cloud; and with degraded answers it always may."""
+    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD), degraded=False).answers_alone == alone
+    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone

@@ -16,14 +16,14 @@ from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
-from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, PLAN
+from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, DEGRADED, PLAN
 from offramp.nodes.images import as_batch
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 
 Images = npt.NDArray[Any] | Sequence[bytes]
-OPTIONS = PLAN | {CLOUD_VERSION}
+OPTIONS = PLAN | {CLOUD_VERSION, DEGRADED}
 
 
 class Client:
@@ -34,8 +34,9 @@ class Client:
 
     Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
     every wait for an answer (10 s for what the edge serves). A call's `plan` are parts of another plan than the edge's
-    own: exit, threshold, cut, codec, drop_threshold, and cloud_version. Every error is an OfframpError: InputError for
-    what the edge does not take, LinkError for what goes wrong on the way, DeadlineError among them.
+    own: exit, threshold, cut, codec, drop_threshold, and cloud_version; `degraded=False` asks for an error where the
+    cloud fails, in place of an answer of the edge. Every error is an OfframpError: InputError for what the edge does
+    not take, LinkError for what goes wrong on the way, DeadlineError among them.
     """
 
     def __init__(
