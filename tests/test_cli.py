@@ -146,7 +146,8 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
         ),
         (
             ("report", "nothing-here"),
-            "nothing-here: no suite and no reproduction. Write one with: offramp suite SOURCE --out nothing-here",
+            "nothing-here: no suite, no reproduction and no training run. Write one with: offramp suite SOURCE --out "
+            "nothing-here",
         ),
         (
             ("export", "nothing-here"),
