@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from offramp.errors import OfframpError
     from offramp.exits.answers import Answers, Tier
     from offramp.nodes.edge import Edge
-    from offramp.nodes.upstream import LocalCloud, RemoteCloud
+    from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.upstream import RemoteCloud
 
 __all__ = [
     "Answers",

@@ -99,6 +99,11 @@ def check_address(address: str) -> str:
     return join_address(*split_address(address))
 
 
+def check_addresses(addresses: str) -> tuple[str, ...]:
+    """The same of one or several with commas between them."""
+    return tuple(check_address(address.strip()) for address in addresses.split(","))
+
+
 def _bare(host: str) -> str:
     return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 

@@ -19,7 +19,7 @@ from offramp.export.quantize import quantize
 from offramp.measure.predict import of_bundle, of_plan, open_predictor
 from offramp.models.checkpoint import Checkpoint
 from offramp.nodes.edge import Edge
-from offramp.nodes.upstream import LocalCloud
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.runtime.choice import Choice
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")

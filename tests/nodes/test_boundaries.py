@@ -15,7 +15,8 @@ from offramp.exits.answers import Tier
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
 from offramp.nodes.edge import Edge
-from offramp.nodes.upstream import LocalCloud, RemoteCloud, Upstream
+from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.upstream import RemoteCloud, Upstream
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.protocol.server import Server

@@ -19,8 +19,9 @@ from offramp.exits.evaluation import route
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.flight import Answered, Flight
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import Finished, LocalCloud, at_once
+from offramp.nodes.upstream import Finished, at_once
 from offramp.protocol.served import Array, Call
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec

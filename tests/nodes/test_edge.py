@@ -16,7 +16,8 @@ from offramp.errors import InputError
 from offramp.exits.answers import Tier
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
-from offramp.nodes.upstream import Finished, LocalCloud, at_once
+from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.upstream import Finished, at_once
 from offramp.runtime.choice import Choice
 
 ONE_THREAD = Engine(threads=1)

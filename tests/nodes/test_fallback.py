@@ -25,7 +25,8 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.fallback import Fallback, TimedStep
 from offramp.nodes.flight import Answered, Flight
-from offramp.nodes.upstream import Finished, LocalCloud, failed
+from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.upstream import Finished, failed
 from offramp.protocol.served import Array, Call
 
 ROWS = 120

@@ -11,8 +11,8 @@ from offramp.artifacts.codec import CODECS
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.nodes.edge import Edge
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.spans import KEPT, Spans
-from offramp.nodes.upstream import LocalCloud
 from offramp.runtime.span import SpanSpec
 
 ONE_THREAD = Engine(threads=1)

@@ -23,8 +23,9 @@ from offramp.nodes.contract import Reply
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.flight import Flight
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import LocalCloud, RemoteCloud
+from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.served import Array
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_response

@@ -22,8 +22,9 @@ from offramp.data.image_set import Splits
 from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import LocalCloud, RemoteCloud
+from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request

@@ -12,7 +12,7 @@ from offramp.client.describe import read_answers
 from offramp.data.image_set import Splits
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
-from offramp.nodes.upstream import LocalCloud
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.protocol.peer import Peer
 
 PORTABLE = ("--port", "0", "--threads", "1", "--runtime", "onnxruntime", "--precision", "fp32")

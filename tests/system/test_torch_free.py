@@ -10,7 +10,7 @@ import sys, numpy as np
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.nodes.edge import Edge
-from offramp.nodes.upstream import LocalCloud
+from offramp.nodes.local_cloud import LocalCloud
 import offramp.nodes.process, offramp.cli
 bundle = Bundle.open(sys.argv[1])
 answers = Edge(bundle, Plan.of(3, 0.3), LocalCloud(bundle)).infer(np.zeros((4, 1, 16, 16), np.float32))

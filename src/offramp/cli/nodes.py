@@ -51,7 +51,7 @@ def serve_cloud(
 ) -> None:
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
-    from offramp.nodes.process import serve_cloud as run
+    from offramp.nodes.cloud_process import serve_cloud as run
     from offramp.nodes.settings import CloudSettings
 
     settings = CloudSettings(
@@ -80,7 +80,9 @@ def serve_edge(
     codec: CodecSaid = None,
     drop_threshold: Drop = None,
     plan: PlanFile = None,
-    cloud: Annotated[str | None, typer.Option(help="HOST:PORT of the cloud. Not needed at the last exit.")] = None,
+    cloud: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the cloud, or A,B of several. Not needed at the last exit.")
+    ] = None,
     cloud_version: Annotated[
         str | None,
         typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
@@ -122,9 +124,9 @@ def serve_edge(
     root_path: RootPath = "",
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
-    from offramp.nodes.process import serve_edge as run
+    from offramp.nodes.edge_process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings
-    from offramp.sockets import check_address
+    from offramp.sockets import check_addresses
 
     said = Said(
         plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
@@ -132,7 +134,7 @@ def serve_edge(
     )  # fmt: skip
     settings = EdgeSettings(
         link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
-        cloud=None if cloud is None else check_address(cloud),
+        cloud=None if cloud is None else ",".join(check_addresses(cloud)),
         bundles=_bundles(bundle), plan=plan_of(said), cloud_version=cloud_version, cloud_wait=cloud_wait,
         cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
         ready_needs_cloud=ready_needs_cloud, host=host, port=port,

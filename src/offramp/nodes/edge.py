@@ -19,14 +19,16 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import DeadlineError, InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.nodes.contract import Reply
+from offramp.nodes.failover import clouds_at
 from offramp.nodes.fallback import Fallbacks
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, part_of
 from offramp.nodes.sent import Room, Sent
 from offramp.nodes.spans import Spans
-from offramp.nodes.upstream import LocalCloud, RemoteCloud, Upstream, failed
+from offramp.nodes.upstream import Upstream, failed
 from offramp.protocol.notices import Degraded
 from offramp.protocol.served import Call
 from offramp.runtime.choice import LARGEST, Choice, choose
@@ -44,10 +46,11 @@ class Edge:
     """Answers batches by a plan, until it is told to follow another. Safe to call from several threads at once.
 
     `bundle` is one, or its folder; `cloud` is what finishes what the edge is not sure of, or a cloud's HOST:PORT, or
-    None where the plan answers everything here. Nothing is sent before a sample needs it: `check` asks the cloud now.
-    `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which chooses once for this machine and
-    bundle, for batches of up to `largest`, or a `choice` that was made already stands in for the four. `tier` is whose
-    part of the plan it runs: the first of the plan gets images, a later one the features at the cut of the one before.
+    those of several with commas between them, or None where the plan answers everything here. Nothing is sent before a
+    sample needs it: `check` asks the cloud now. `threads` of 0 uses every core; `runtime` and `precision` may be
+    `auto`, which chooses once for this machine and bundle, for batches of up to `largest`, or a `choice` that was made
+    already stands in for the four. `tier` is whose part of the plan it runs: the first of the plan gets images, a later
+    one the features at the cut of the one before.
 
     What the cloud cannot answer in time is answered here, at the deepest exit that can still be reached, and marked
     `degraded`; an error in its place where `degraded` is False. `cloud_timeout` seconds are waited for the cloud at
@@ -71,7 +74,7 @@ class Edge:
         in_flight: int = IN_FLIGHT,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        self.cloud = RemoteCloud(bundle, cloud) if isinstance(cloud, str) else cloud
+        self.cloud = clouds_at(bundle, cloud) if isinstance(cloud, str) else cloud
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.tier, self.cloud_timeout = tier, cloud_timeout
@@ -113,14 +116,15 @@ class Edge:
         drops = part.drop_threshold is not None and part.drop_threshold < 1
         return not part.hands_on(self.last) or drops or any(active.threshold > 0 for active in part.active)
 
-    def check(self, timeout: float = CLOUD_TIMEOUT) -> None:
-        """Ask the cloud whether it can finish what the plan hands on, where the plan hands anything on.
+    def check(self, timeout: float = CLOUD_TIMEOUT, cloud: Upstream | None = None) -> None:
+        """Ask the cloud, or one of several, whether it can finish what the plan hands on, where that is anything.
 
         Raises UnreachableError after `timeout` seconds without an answer, BundleMismatchError where the cloud holds
         another bundle.
         """
-        if self.cloud is not None and self.course.part.hands_on(self.last):
-            self.beyond = self.cloud.check(self.course, timeout)
+        cloud = cloud or self.cloud
+        if cloud is not None and self.course.part.hands_on(self.last):
+            self.beyond = cloud.check(self.course, timeout)
 
     def infer(
         self,

@@ -18,6 +18,7 @@ from offramp.nodes.batching import Limits
 from offramp.protocol.cross_origin import check_origin
 from offramp.protocol.rest_app import check_root_path
 from offramp.runtime.choice import AUTO
+from offramp.sockets import check_addresses
 
 MOST_WORKERS = 256
 
@@ -91,7 +92,7 @@ class EdgeSettings(NodeSettings):
 
     node: Literal["edge"] = "edge"
     plan: Plan | AtLastExit
-    cloud: str | None = None
+    cloud: str | None = None  # or several, with commas between them
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
     cloud_timeout: float = 10.0  # for an answer
@@ -109,8 +110,16 @@ class EdgeSettings(NodeSettings):
             )
         if not 0 < self.cloud_timeout < math.inf:
             raise InputError(f"cloud timeout {self.cloud_timeout:g}: expected seconds above 0.")
+        addresses = self.clouds
+        if len(set(addresses)) < len(addresses):
+            raise InputError(f"cloud {self.cloud!r}: one is named twice. Name each once, the one to ask first first.")
         if self.ready_needs_cloud and self.cloud is None:
             raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
+
+    @property
+    def clouds(self) -> tuple[str, ...]:
+        """The addresses of all clouds, HOST:PORT, the one to ask first first."""
+        return () if self.cloud is None else check_addresses(self.cloud)
 
 
 Settings = CloudSettings | EdgeSettings

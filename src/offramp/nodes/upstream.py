@@ -9,12 +9,10 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
-from offramp.artifacts.codec import Codec
-from offramp.artifacts.engine import PORTABLE, Engine, Place
+from offramp.artifacts.engine import Place
 from offramp.errors import BundleMismatchError, InputError, LinkError, OfframpError, UnknownModelError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.breaker import Breaker
-from offramp.nodes.cloud import Tail
 from offramp.nodes.contract import DIRECT, REPLY_AS, REPLY_TO, ROW, Reply, place_of, tail_name
 from offramp.nodes.flight import Flight
 from offramp.nodes.logits import check_logits
@@ -22,7 +20,6 @@ from offramp.nodes.route import Course
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request
-from offramp.runtime.choice import Choice
 
 
 @dataclass(frozen=True)
@@ -212,33 +209,3 @@ class RemoteCloud:
     def close(self) -> None:
         """Close the connection."""
         self.client.close()
-
-
-class LocalCloud:
-    """The rest of the network in this process: for a machine that is edge and cloud in one, and for tests."""
-
-    def __init__(self, bundle: Bundle, engine: Engine = PORTABLE) -> None:
-        self.bundle, self.choice = bundle, Choice(engine)
-        self.tails: dict[tuple[int, Codec], Tail] = {}
-
-    def check(self, course: Course, timeout: float) -> Place | None:
-        """Make the tail ready."""
-        tail = self._tail(course.part.cut, course.part.codec)
-        tail.open()
-        return place_of(tail.config)
-
-    def finish(
-        self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
-    ) -> Future[Finished]:
-        """Run the tail here; a direct reply, or another network, needs a cloud of its own."""
-        if to is not None:
-            raise InputError(
-                "reply_to: this edge's cloud is in the same process. Leave it out: the answer is as direct."
-            )
-        if version not in (None, self.bundle.id):
-            raise InputError(f"cloud_version {version!r}: this edge's cloud is in the same process. Leave it out.")
-        tail, last = self._tail(flight.course.part.cut, flight.course.part.codec), self.bundle.manifest.last
-        return at_once(lambda: Finished.by_cloud(flight, tail.finish(*flight.features.values()), last))
-
-    def _tail(self, cut: int, codec: Codec) -> Tail:
-        return self.tails.setdefault((cut, codec), Tail(self.bundle, cut, codec, choice=self.choice))

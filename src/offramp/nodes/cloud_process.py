@@ -1,0 +1,77 @@
+"""A cloud as a process: every tail of its bundles, in batches across callers, on one process or several."""
+
+from contextlib import ExitStack
+from dataclasses import replace
+
+from offramp.artifacts.bundle import Bundle
+from offramp.children import Child, ready_line
+from offramp.nodes.batching import Batcher
+from offramp.nodes.cloud import tails
+from offramp.nodes.contract import tail_name
+from offramp.nodes.replies import Replies
+from offramp.nodes.serving import COMMAND, GRACE, log_to_stderr, open_bundles, serve_models
+from offramp.nodes.settings import CloudSettings, to_json
+from offramp.nodes.workers import supervise
+from offramp.protocol.server import CALLS
+from offramp.runtime.choice import AUTO, Choice, choose
+from offramp.sockets import hold_port, join_address
+
+
+def serve_cloud(settings: CloudSettings) -> None:
+    """Serve every tail of some bundles until SIGTERM or SIGINT, in this process or in several that share the port.
+
+    The kernel gives each connection to one of several: they serve many edges, not one edge faster. A direct reply needs
+    the client and the edge at the same process, so several send none.
+    """
+    log_to_stderr()
+    bundles = open_bundles(settings.bundles)
+    choice = _settle(settings, bundles[0])
+    if settings.shared or settings.workers == 1:
+        _serve_tails(bundles, settings.of_one(), choice)
+        return
+    host = settings.host
+    with ExitStack() as held:
+        port, http_port = held.enter_context(hold_port(host, settings.port)), settings.http_port
+        if http_port is not None:
+            http_port = held.enter_context(hold_port(host, http_port))
+        engine, of_one = choice.engine, replace(settings.of_one(), port=port, http_port=http_port)
+        told = to_json(replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why))
+        title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
+        http = None if http_port is None else join_address(host, http_port)
+        line = ready_line(join_address(host, port), title, http)
+        supervise(
+            lambda name, changed: Child(name, COMMAND, told, changed=changed),
+            settings.workers,
+            line=line,
+            grace=GRACE + 5,
+        )
+
+
+def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
+    """The runtime and precision of every tail: one choice for the node, that of its first network."""
+    largest = max(settings.limits.batch, settings.max_batch)
+    choice = choose(bundle, settings.runtime, settings.precision, settings.of_one().threads, largest)
+    return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
+
+
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice) -> None:
+    batcher = Batcher(settings.limits)
+    models = [tail for bundle in bundles for tail in tails(bundle, batcher, choice)]
+    replies = [] if settings.shared else [Replies(bundles[0].id)]
+    for model in models:
+        model.replies = replies[0] if replies else None
+    # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
+    calls = settings.limits.calls + CALLS
+    title = f"{_title(bundles)}, {choice}"
+    serve_models([*models, *replies], settings, title, calls=calls, shared=settings.shared)
+    batcher.close()
+
+
+def _title(bundles: list[Bundle]) -> str:
+    """What a cloud says of itself: `cloud: mem, tail-0 to tail-8-uint8, bundle 3f…`."""
+    said = []
+    for bundle in bundles:
+        tails_of = [tail_name(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
+        names = f"{tails_of[0]} to {tails_of[-1]}"
+        said.append(f"{bundle.manifest.model}, {names}, bundle {bundle.id}")
+    return f"cloud: {' and '.join(said)}"

@@ -1,0 +1,81 @@
+"""Several clouds as one: what the first does not take goes to the next, once.
+
+A tail gives the same answer however often it is asked, so asking another is safe; not so of a direct reply, which the
+client would get twice.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.engine import Place
+from offramp.errors import BundleMismatchError, DeadlineError, LinkError, OverloadedError, UnreachableError
+from offramp.nodes.contract import Reply
+from offramp.nodes.flight import Flight
+from offramp.nodes.route import Course
+from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
+from offramp.sockets import check_addresses
+
+# What another cloud may do better, in the time that is left.
+ELSEWHERE = (UnreachableError, OverloadedError, BundleMismatchError)
+TRIES = 2  # at most one retry; a cloud that its breaker keeps from being asked was not tried
+
+
+class Failover:
+    """The clouds of one network, in the order in which they are asked."""
+
+    def __init__(self, clouds: Sequence[RemoteCloud]) -> None:
+        self.clouds = tuple(clouds)
+
+    def check(self, course: Course, timeout: float) -> Place | None:
+        """Raise what the last of them raises where none can finish what this course hands on."""
+        error: LinkError | None = None
+        for cloud in self.clouds:
+            try:
+                return cloud.check(course, timeout)
+            except LinkError as failed:
+                error = failed
+        assert error is not None  # there are some
+        raise error
+
+    def finish(
+        self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
+    ) -> Future[Finished]:
+        """Ask one, and where that fails, another in what is left of the time. Direct replies are the first's alone."""
+        if to is not None:
+            return self.clouds[0].finish(flight, timeout, to, version)
+        answer: Future[Finished] = Future()
+        answer.set_running_or_notify_cancel()
+        self._ask(0, TRIES, flight, time.monotonic() + timeout, version, answer)
+        return answer
+
+    def _ask(
+        self, at: int, tries: int, flight: Flight, end: float, version: str | None, answer: Future[Finished]
+    ) -> None:
+        left = end - time.monotonic()
+        if left <= 0:
+            answer.set_exception(DeadlineError("the deadline passed before another cloud was asked."))
+            return
+        sent = self.clouds[at].finish(flight, left, None, version)
+        tries -= not sent.done()  # done at once: it was not asked
+
+        def done(sent: Future[Finished]) -> None:
+            error = sent.exception()
+            if error is None:
+                answer.set_result(sent.result())
+            elif isinstance(error, ELSEWHERE) and tries and at + 1 < len(self.clouds):
+                try:
+                    self._ask(at + 1, tries, flight, end, version, answer)
+                except Exception as failed:  # of a connection that is closed
+                    answer.set_exception(failed)
+            else:
+                answer.set_exception(error)
+
+        sent.add_done_callback(done)
+
+
+def clouds_at(bundle: Bundle, addresses: str) -> Upstream:
+    """The cloud at HOST:PORT, or those at several with commas between them."""
+    clouds = [RemoteCloud(bundle, address) for address in check_addresses(addresses)]
+    return clouds[0] if len(clouds) == 1 else Failover(clouds)
