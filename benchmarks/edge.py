@@ -125,7 +125,7 @@ def measure(bundle: Bundle, plan: Plan, threads: int, batch_sizes: dict[int, int
     common = {"bundles": (str(bundle.path),), "threads": threads, "runtime": "onnxruntime", "precision": "fp32"}
     with (
         child_node(CloudSettings(**common)) as node,
-        child_node(EdgeSettings(**common, plan=plan, cloud=node.address())) as front,
+        child_node(EdgeSettings(**common, plan=plan, cloud=node.address(), degraded=False)) as front,
         Peer(front.address()) as client,
         Conversation(client) as conversation,
     ):

@@ -52,7 +52,7 @@ def main() -> None:
         pixels = bundle.manifest.preprocessing.from_uint8(noise(architecture, 320).images)
         common = {"bundles": (str(bundle.path),), "threads": options.threads, "runtime": "onnxruntime"}
         with child_node(CloudSettings(**common)) as cloud:
-            told = EdgeSettings(**common, plan=Plan.of(options.exit, 0.5), cloud=cloud.address())
+            told = EdgeSettings(**common, plan=Plan.of(options.exit, 0.5), cloud=cloud.address(), degraded=False)
             with (
                 child_node(told) as edge,
                 Peer(edge.address()) as client,

@@ -148,7 +148,8 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
         ),
         (
             ("report", "nothing-here"),
-            "nothing-here: no suite and no reproduction. Write one with: offramp suite SOURCE --out nothing-here",
+            "nothing-here: no suite, no reproduction and no training run. Write one with: offramp suite SOURCE --out "
+            "nothing-here",
         ),
         (
             ("export", "nothing-here"),
@@ -305,16 +306,18 @@ def test_a_folder_is_trained_on_and_predicted_as_it_was_split(tmp_path: Path, of
         for number in range(count):
             path = tmp_path / "photos" / part / ("cat", "owl")[number % 2] / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.integers(0, 255, (16, 16), np.uint8)).save(path)
+            Image.fromarray(rng.integers(0, 255, (16, 24), np.uint8)).save(path)
     trained = offramp(
         "train", "2", "--data", "photos", "--preset", "tiny", "--recipe", "digits", "--epochs", "1",
-        "--batch-size", "4", "--out", "net", cwd=tmp_path,
+        "--batch-size", "4", "--fit", "crop", "--out", "net", cwd=tmp_path,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
+    assert "  cropped at the centre to the network's shape\n" in trained.stdout
     assert "  validation: 6 from val\n" in trained.stdout
     assert "  test: 8 from test\n" in trained.stdout
     record = json.loads((tmp_path / "net" / "model.json").read_text())["record"]
     assert record["rule"]["by"] == "content"
+    assert record["source"]["fit"] == "crop"
     assert sum(record["parts"]["test"]["classes"].values()) == 8
     (tmp_path / "photos" / "test" / "owl" / "7.png").unlink()
     predicted = offramp("predict", "net", cwd=tmp_path)

@@ -53,6 +53,15 @@ def test_a_place_below_a_file_is_refused_before_the_work(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_a_page_below_a_file_is_refused_before_its_predictions_are_read(
+    tmp_path: Path, refusal: Callable[..., str]
+) -> None:
+    """`--plots` is such a place too."""
+    (tmp_path / "file").write_text("mine")
+    message = refusal("evaluate", "nowhere.parquet", "--plots", str(tmp_path / "file" / "plots"))
+    assert message.startswith(f"{tmp_path}/file/plots: cannot be written (Not a directory).")
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_full_disk_is_told_before_the_work(verb: str, tmp_path: Path, refusal: Callable[..., str]) -> None:
     """Even where an empty file could be made there."""

@@ -61,7 +61,7 @@ def test_a_direct_reply_that_is_none_is_the_cloud_s_error(direct: offramp.Client
     """Nobody stands between to look at it: the client does."""
     bright.logit = np.nan
     with pytest.raises(LinkError) as caught:
-        direct.infer(IMAGES)
+        direct.infer(IMAGES, degraded=False)
     assert str(caught.value) == (
         f"{cloud.address}: logits_9 holds NaN or infinity, first in row 0 of 3. Look at its log."
     )
@@ -141,7 +141,8 @@ def test_a_part_of_no_plan_is_refused(through: offramp.Client) -> None:
     with pytest.raises(InputError) as caught:
         through.infer(IMAGES, treshold=0.3)
     assert str(caught.value) == (
-        "'treshold': not a part of a plan. Expected cloud_version, codec, cut, drop_threshold, exit, threshold."
+        "'treshold': not a part of a plan. Expected cloud_version, codec, cut, degraded, drop_threshold, exit, "
+        "threshold."
     )
 
 
@@ -188,7 +189,47 @@ def test_closing_ends_what_waits(edge: Server, bright: Any) -> None:
         client.infer(IMAGES)
 
 
-def test_a_cloud_that_is_not_there_is_said(edge: Server) -> None:
-    """And nothing is left open."""
-    with offramp.Client(edge.address, "127.0.0.1:1") as client, pytest.raises(LinkError, match=r"127\.0\.0\.1:1"):
-        client.infer(IMAGES)
+def test_a_cloud_that_is_not_there_is_said(edge: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """In the log, where the edge can do without; in an error, where it is told not to."""
+    with offramp.Client(edge.address, "127.0.0.1:1") as client:
+        with pytest.raises(LinkError, match=r"127\.0\.0\.1:1"):
+            client.infer(IMAGES, degraded=False)
+        assert client.infer(IMAGES).label.tolist() == [1, 0, 1, 0, 0]
+    said = [record.getMessage() for record in caplog.records]
+    assert all(
+        line.startswith("cloud 127.0.0.1:1 answers nothing directly, all comes through the edge: ") for line in said
+    )
+    assert said
+
+
+def test_direct_answers_that_are_none_are_asked_of_the_edge_again(direct: offramp.Client, bright: Any) -> None:
+    """Each row has one answer, and the whole comes in its order."""
+    bright.logit = np.nan
+    parts = list(direct.stream(IMAGES))
+    assert sorted(row for part in parts for row in part.rows.tolist()) == [0, 1, 2, 3, 4]
+    assert len(bright.calls) == 2
+    assert (bright.calls[1].inputs["image"] == IMAGES[[1, 3, 4]]).all()
+    assert "reply_to" not in bright.calls[1].parameters
+    assert direct.infer(IMAGES).label.tolist() == [1, 0, 1, 0, 0]  # without the cloud, for now
+    assert direct.second_answers == 0
+
+
+def test_what_a_cloud_has_taken_on_and_not_answered_is_asked_of_the_edge_again(
+    direct: offramp.Client, bright: Any, cloud: Server
+) -> None:
+    """It was killed in between."""
+    bright.no_reply = lambda: cloud.stop(0) is None
+    answers = direct.infer(IMAGES)
+    assert answers.label.tolist() == [1, 0, 1, 0, 0]
+    assert answers.tier.tolist() == [Tier.EDGE, Tier.CLOUD, Tier.EDGE, Tier.CLOUD, Tier.CLOUD]
+
+
+def test_a_second_answer_is_dropped_and_counted(direct: offramp.Client, bright: Any) -> None:
+    """Whichever comes first is the row's, also where the other comes while a later batch is asked about."""
+    bright.stands_in = True
+    for _ in range(3):
+        rows = np.concatenate([part.rows for part in direct.stream(IMAGES)])
+        assert sorted(rows.tolist()) == [0, 1, 2, 3, 4]
+    bright.stands_in = False
+    assert direct.infer(IMAGES).exit.tolist() == [3, 9, 3, 9, 9]  # behind all that the cloud has sent before
+    assert direct.second_answers == 9

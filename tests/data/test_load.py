@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from offramp.artifacts.data_record import DataSource
 from offramp.data.image_set import SPLITS
 from offramp.data.load import load
 from offramp.errors import DataError, MissingExtraError
@@ -24,6 +25,15 @@ def test_digits_come_in_the_networks_shape(shape: tuple[int, int, int]) -> None:
         assert splits.part(name).images.shape[1:] == (height, width, channels)
     pixels = splits.test.images
     np.testing.assert_array_equal(pixels, np.repeat(pixels[..., :1], channels, axis=3))
+
+
+def test_digits_are_cropped_where_that_is_asked_for() -> None:
+    """As encoded images are: of a high input the middle columns are seen, and no blank ones beside them."""
+    shape = (1, 8, 4)
+    cropped, stretched = load(DataSource(data="digits", fit="crop"), shape), load("digits", shape)
+    whole = load("digits", (1, 8, 8)).test.images
+    np.testing.assert_array_equal(cropped.test.images, whole[:, :, 2:6])
+    assert not np.array_equal(stretched.test.images, cropped.test.images)
 
 
 def test_digits_are_split_whole() -> None:

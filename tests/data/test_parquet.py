@@ -23,13 +23,13 @@ CIFAR10 = Path(__file__).resolve().parents[2].parent / "shared/data/cifar10"
 def refused(folder: Path, message: str) -> None:
     """Reading the folder fails with this message behind the folder's name."""
     with pytest.raises(DataError, match=f"^{re.escape(f'{folder}: {message}')}$"):
-        parquet_folder(folder)
+        parquet_folder(folder, 4, 6)
 
 
 def test_images_and_labels_are_read_in_order(tmp_path: Path, write_parquet: Write) -> None:
     """Over row groups, every image keeps its label and its place."""
     write_parquet(tmp_path / "train.parquet", [2, 0, 1, 2, 0], row_group_size=2)
-    parts = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path, 4, 6)
     pool = parts.train
     test = parts.test
     assert test is None
@@ -48,14 +48,14 @@ def test_files_are_read_by_name_wherever_they_lie(tmp_path: Path, write_parquet:
     write_parquet(tmp_path / "b" / "train-0.parquet", [0, 0])
     (tmp_path / "train-2.csv").write_text("no parquet")
     assert [path.name for path in parquet_files(list_files(tmp_path))] == ["train-1.parquet", "train-0.parquet"]
-    assert parquet_folder(tmp_path).train.labels.tolist() == [0, 0, 1]
+    assert parquet_folder(tmp_path, 4, 6).train.labels.tolist() == [0, 0, 1]
 
 
 def test_a_file_named_test_is_the_test_set(tmp_path: Path, write_parquet: Write) -> None:
     """It goes on counting where the training set ends, and has its classes."""
     write_parquet(tmp_path / "train.parquet", [0, 1, 2])
     write_parquet(tmp_path / "test.parquet", [1, 0])
-    parts = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path, 4, 6)
     pool = parts.train
     test = parts.test
     assert test is not None
@@ -67,7 +67,7 @@ def test_only_files_named_train_are_training_files_where_there_are_any(tmp_path:
     """A part that is known to be none of the three is left alone, and named."""
     for name, label in (("train", 0), ("test", 0), ("extra", 1)):
         write_parquet(tmp_path / f"{name}.parquet", [label])
-    parts = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path, 4, 6)
     assert parts.train.labels.tolist() == [0]
     assert parts.passed == {"extra.parquet": "an extra part, neither training, validation nor test"}
 
@@ -76,7 +76,7 @@ def test_without_a_file_named_train_every_other_file_is_one(tmp_path: Path, writ
     """Files that nobody named are the training set."""
     for name in ("one", "two", "test"):
         write_parquet(tmp_path / f"{name}.parquet", [0])
-    parts = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path, 4, 6)
     pool = parts.train
     test = parts.test
     assert (len(pool), test is not None and len(test)) == (2, 1)
@@ -93,20 +93,20 @@ def test_a_test_file_alone_is_refused(tmp_path: Path, write_parquet: Write) -> N
 def test_the_hubs_column_names_are_known(tmp_path: Path, write_parquet: Write, image: str, label: str) -> None:
     """Images and labels under any of the names that the well-known sets use."""
     write_parquet(tmp_path / "train.parquet", [1, 0], image=image, label=label)
-    assert parquet_folder(tmp_path).train.labels.tolist() == [1, 0]
+    assert parquet_folder(tmp_path, 4, 6).train.labels.tolist() == [1, 0]
 
 
 def test_classes_have_the_names_in_the_metadata(tmp_path: Path, write_parquet: Write) -> None:
     """As `datasets` writes them, for classes too that no sample has."""
     write_parquet(tmp_path / "train.parquet", [0, 0], names={"label": ["cat", "owl"]})
-    assert parquet_folder(tmp_path).train.classes == ("cat", "owl")
+    assert parquet_folder(tmp_path, 4, 6).train.classes == ("cat", "owl")
 
 
 def test_classes_are_named_after_their_own_column(tmp_path: Path, write_parquet: Write) -> None:
     """Where another column of labels comes first, its names are not taken."""
     names = {"coarse": ["plant", "animal"], "fine_label": ["cat", "owl"]}
     write_parquet(tmp_path / "train.parquet", [1, 0], label="fine_label", names=names)
-    assert parquet_folder(tmp_path).train.classes == ("cat", "owl")
+    assert parquet_folder(tmp_path, 4, 6).train.classes == ("cat", "owl")
 
 
 @pytest.mark.parametrize("content", [b"no JSON", b"[]", b'{"info": null}', b'{"info": {"features": {"label": 3}}}'])
@@ -114,33 +114,35 @@ def test_metadata_that_cannot_be_read_names_no_class(tmp_path: Path, write_parqu
     """Then classes are called by their numbers."""
     path = write_parquet(tmp_path / "train.parquet", [0, 1])
     parquet.write_table(parquet.read_table(path).replace_schema_metadata({b"huggingface": content}), path)
-    assert parquet_folder(tmp_path).train.classes == ("0", "1")
+    assert parquet_folder(tmp_path, 4, 6).train.classes == ("0", "1")
 
 
 def test_ten_unnamed_classes_in_a_folder_called_cifar10_have_its_names(tmp_path: Path, write_parquet: Write) -> None:
     """A copy of CIFAR-10 that lost its metadata is still known."""
     write_parquet(tmp_path / "cifar10" / "train.parquet", list(range(10)))
-    assert parquet_folder(tmp_path / "cifar10").train.classes == CIFAR10_CLASSES
+    assert parquet_folder(tmp_path / "cifar10", 4, 6).train.classes == CIFAR10_CLASSES
 
 
-def test_images_of_different_sizes_are_refused(tmp_path: Path, write_parquet: Write, png: Png) -> None:
-    """The message names the first row that differs, and both sizes."""
-    write_parquet(tmp_path / "train.parquet", [0, 0, 0], images=[png(1), png(2), png(3, size=(6, 4))])
-    refused(tmp_path, "row 2 is (6, 4) and row 0 is (4, 6); expected images of one size.")
+def test_images_of_different_sizes_are_brought_to_one(tmp_path: Path, write_parquet: Write, png: Png) -> None:
+    """The network's, as images in folders are."""
+    write_parquet(tmp_path / "train.parquet", [0, 0], images=[png(1), png(250, size=(60, 40))])
+    images = parquet_folder(tmp_path, 4, 6).train.images
+    assert images.shape == (2, 4, 6, 3)
+    assert images[:, 3, 5, 0].tolist() == [1, 250]
 
 
 def test_a_row_that_is_no_image_is_refused(tmp_path: Path, write_parquet: Write, png: Png) -> None:
     """Text or nothing where an image should be: the message names the row."""
     write_parquet(tmp_path / "train.parquet", [0, 0], images=[png(1), b"text"])
     with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: row 1: not an image that Pillow can read"):
-        parquet_folder(tmp_path)
+        parquet_folder(tmp_path, 4, 6)
 
 
 def test_a_row_without_an_image_is_refused(tmp_path: Path, write_parquet: Write, png: Png) -> None:
     """A set that holds paths instead of images is not read as black ones."""
     write_parquet(tmp_path / "train.parquet", [0, 0], images=[None, png(1)])
     with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: row 0: not an image that Pillow can read"):
-        parquet_folder(tmp_path)
+        parquet_folder(tmp_path, 4, 6)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
@@ -153,7 +155,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, write_parquet: Write, share
     with pytest.raises(
         DataError, match=rf"^{re.escape(str(path))}: not a parquet file, or cut short \(.*Copy it again\.$"
     ):
-        parquet_folder(tmp_path)
+        parquet_folder(tmp_path, 4, 6)
 
 
 EXPECTED = "expected an image column (img or image) and a label column (label or labels or fine_label), found"
@@ -238,7 +240,7 @@ def test_an_empty_shard_among_others_is_passed_over(tmp_path: Path, write_parque
     """Only the whole has to hold something."""
     write_parquet(tmp_path / "train-0.parquet", [])
     write_parquet(tmp_path / "train-1.parquet", [0, 1])
-    assert parquet_folder(tmp_path).train.labels.tolist() == [0, 1]
+    assert parquet_folder(tmp_path, 4, 6).train.labels.tolist() == [0, 1]
 
 
 def test_the_real_cifar10_is_read(tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ def test_the_real_cifar10_is_read(tmp_path: Path) -> None:
     if not files:
         pytest.skip(f"no CIFAR-10 at {CIFAR10}")
     (tmp_path / "train.parquet").symlink_to(files[0])
-    parts = parquet_folder(tmp_path)
+    parts = parquet_folder(tmp_path, 32, 32)
     found = parts.train
     assert found.images.shape == (10_000, 32, 32, 3)
     assert found.classes == CIFAR10_CLASSES
@@ -260,4 +262,4 @@ def test_the_hub_needs_its_extra() -> None:
     """The message names the library and the command that installs it."""
     message = "the Hub is read with datasets. Install it with: pip install 'offramp[hub]'"
     with pytest.raises(MissingExtraError, match=f"^{re.escape(message)}$"):
-        hub("uoft-cs/cifar10")
+        hub("uoft-cs/cifar10", 32, 32)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from offramp.artifacts.preprocessing import Fit
 from offramp.data.resize import pillow, resize
 
 IMAGES = hnp.arrays(
@@ -21,12 +22,12 @@ def test_images_that_fit_stay_as_they_are() -> None:
 
 
 @settings(deadline=None)
-@given(images=IMAGES, height=st.integers(1, 9), width=st.integers(1, 9))
+@given(images=IMAGES, height=st.integers(1, 9), width=st.integers(1, 9), fit=st.sampled_from(("stretch", "crop")))
 def test_resizing_gives_the_size_and_stays_within_the_values(
-    images: npt.NDArray[np.uint8], height: int, width: int
+    images: npt.NDArray[np.uint8], height: int, width: int, fit: Fit
 ) -> None:
     """Number and channels stay, the size is the one asked for, and no image grows brighter or darker than it was."""
-    found = resize(images, height, width)
+    found = resize(images, height, width, fit)
     assert found.dtype == np.uint8
     assert found.shape == (len(images), height, width, images.shape[3])
     for before, after in zip(images, found, strict=True):
@@ -56,6 +57,14 @@ def test_height_and_width_are_not_exchanged() -> None:
     found = resize(image, 4, 2)
     assert found[0, 0, :, 0].tolist() == [255, 255]
     assert found[0, 3, :, 0].tolist() == [0, 0]
+
+
+def test_what_is_too_long_is_cut_off() -> None:
+    """Two bright columns at each end of eight are not seen where it is cropped; stretched, they are."""
+    image = np.zeros((1, 4, 8, 1), np.uint8)
+    image[:, :, [0, 1, 6, 7]] = 255
+    assert resize(image, 4, 4, "crop").tolist() == image[:, :, 2:6].tolist()
+    assert resize(image, 4, 4).max() > 200
 
 
 def test_pillow_is_pillows_image_module() -> None:

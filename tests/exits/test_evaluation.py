@@ -20,7 +20,7 @@ from offramp.artifacts.plan import ActiveExit, Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier
-from offramp.exits.evaluation import accuracy_at, evaluate, route
+from offramp.exits.evaluation import Evaluated, accuracy_at, evaluate, route
 
 Table = Callable[..., Predictions]
 LAST = 5
@@ -115,6 +115,22 @@ def test_measures_are_those_of_a_count_by_hand(case: tuple[Predictions, Plan]) -
         dropped=len(by_tier["dropped"]),
         degraded=0,
     )
+
+
+@settings(deadline=None)
+@given(case=measured())
+def test_what_the_edge_would_say_of_what_it_leaves_to_the_cloud_is_counted_by_hand(
+    case: tuple[Predictions, Plan],
+) -> None:
+    """At each of its active exits, and at the network's end: there as the cloud answers."""
+    predictions, plan = case
+    found = Evaluated.of(predictions, plan)
+    rows = [row for row in range(len(predictions)) if found.answers.tier[row] == Tier.CLOUD]
+    exits = (*(active.exit for active in plan.active), LAST) if rows else ()
+    assert found.forwarded == {
+        k: np.mean([predictions.at(k)[row].argmax() == predictions.labels[row] for row in rows]) for k in exits
+    }
+    assert found.forwarded.get(LAST) == found.outcome.right("cloud")
 
 
 def test_where_no_sample_exits_the_edge_has_no_accuracy(table: Table) -> None:

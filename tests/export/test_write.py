@@ -1,6 +1,7 @@
 """From a checkpoint to a bundle, and what is refused on the way."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def other_exits(checkpoint: Checkpoint, exits: tuple[int, ...]) -> Checkpoint:
 @pytest.fixture(scope="module")
 def image(digits: Splits) -> np.ndarray:
     """Images to compare on."""
-    return Preprocessing(channels=1, height=16, width=16, reading="upright").from_uint8(digits.calibration.images[:16])
+    return Preprocessing(channels=1, height=16, width=16, reading="reduced").from_uint8(digits.calibration.images[:16])
 
 
 def test_the_manifests_numbers_are_those_of_the_count(checkpoint: Checkpoint, bundle: Bundle) -> None:
@@ -66,7 +67,7 @@ def test_the_manifest_says_what_the_weights_are_and_how_they_came_about(
     """Model, classes, input and origin are the checkpoint's."""
     manifest, card = bundle.manifest, checkpoint.card
     assert (manifest.model, manifest.classes, manifest.exits) == ("mem", digits.train.classes, tuple(range(1, 10)))
-    assert manifest.preprocessing == Preprocessing(channels=1, height=16, width=16, reading="upright")
+    assert manifest.preprocessing == Preprocessing(channels=1, height=16, width=16, reading="reduced")
     assert manifest.origin.model_dump() == {
         "checkpoint_sha256": card.weights_sha256,
         "data": card.data,
@@ -103,6 +104,20 @@ def test_a_bundle_has_the_exits_and_cuts_of_its_network(checkpoint: Checkpoint, 
     assert [stage.index for stage in manifest.stages] == list(range(1, 10))
     assert [cut.boundary for cut in manifest.cuts] == [0, 2, 5]
     assert manifest.parity.samples == 8
+
+
+def test_a_bundle_reads_pictures_as_its_network_learnt_them(
+    checkpoint: Checkpoint, digits: Splits, tmp_path: Path
+) -> None:
+    """The checkpoint's record says how; where it has none, plainly and stretched, as before there were records."""
+    alone = other_exits(checkpoint, (9,))
+    record = alone.card.record
+    assert record is not None
+    cropped = record.model_copy(update={"source": record.source.model_copy(update={"fit": "crop"})})
+    for said, expected in ((cropped, ("reduced", "crop")), (None, ("plain", "stretch"))):
+        asked = replace(alone, card=alone.card.model_copy(update={"record": said}))
+        found = export(asked, tmp_path, digits.calibration.rows(slice(8))).manifest.preprocessing
+        assert (found.reading, found.fit) == expected
 
 
 def test_exporting_over_a_bundle_replaces_it(checkpoint: Checkpoint, digits: Splits, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier
 from offramp.exits.evaluation import route
-from offramp.nodes.edge import Edge, landed
+from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.route import Course
@@ -199,7 +199,7 @@ def test_a_batch_ends_by_the_course_that_it_began_by(bundle: Bundle, predictions
     (flight,) = batch
     assert isinstance(flight, Flight)
     assert list(flight.features) == ["features_2"]
-    rest = landed(flight, edge.send(flight))
+    rest = edge.send(flight)()
     assert left.answers is not None
     assert rest.answers is not None
     expected = route(predictions, FIRST)

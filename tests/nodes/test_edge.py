@@ -2,10 +2,12 @@
 
 import re
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
@@ -135,10 +137,10 @@ class Timed:
 
 
 def test_the_wait_for_the_cloud_is_the_edge_s_where_a_call_names_none(bundle: Bundle) -> None:
-    """Ten seconds unless said otherwise; a call's own time is shorter or longer as it likes."""
+    """Ten seconds unless said otherwise; a call's own time is shorter or longer as it likes, where it waits alone."""
     for options, wait in (({}, 10.0), ({"cloud_timeout": 7.5}, 7.5)):
         cloud = Timed()
-        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD), **options)
+        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD), degraded=False, **options)
         edge.infer(images(bundle))
         edge.infer(images(bundle), timeout=100.0)
         assert cloud.waits[0] == wait
@@ -158,5 +160,43 @@ def test_the_wait_for_the_cloud_is_the_edge_s_where_a_call_names_none(bundle: Bu
     ],
 )
 def test_an_edge_knows_whether_it_answers_anything_alone(bundle: Bundle, plan: Plan, alone: bool) -> None:
-    """Then it may start without its cloud."""
-    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone == alone
+    """Then it may start without its cloud; and with degraded answers it always may."""
+    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD), degraded=False).answers_alone == alone
+    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone
+
+
+@pytest.mark.parametrize(
+    ("one", "got"),
+    [
+        (3, "int. Send pixels as one array of float32 or uint8."),
+        ("a.png", "str. Read files first: pathlib.Path(name).read_bytes()."),
+        (None, "NoneType. Leave it out."),
+    ],
+)
+def test_what_is_no_encoded_image_is_named_by_its_place(bundle: Bundle, one: object, got: str) -> None:
+    """Beside one that is."""
+    message = f"image: sample 1: expected an encoded image (bytes), got {got}"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Edge(bundle, Plan.of(9, 1.0), threads=1).infer(np.array([b"one", one], object))
+
+
+def test_no_file_is_opened_for_who_asks(bundle: Bundle, tmp_path: Path) -> None:
+    """Neither a path to one that is an image, nor its name."""
+    there = tmp_path / "there.png"
+    Image.new("RGB", (4, 4)).save(there)
+    edge = Edge(bundle, Plan.of(9, 1.0), threads=1)
+    for name in (there, str(there)):
+        with pytest.raises(InputError, match=r"^image: sample 0: expected an encoded image \(bytes\), got "):
+            edge.infer(np.array([name], object))
+
+
+@pytest.mark.parametrize(("dtype", "shown"), [("S3", "|S3"), ("U3", "<U3")])
+def test_an_array_that_would_cut_files_short_is_refused(bundle: Bundle, dtype: str, shown: str) -> None:
+    """NumPy's arrays of strings end each at its last zero."""
+    message = (
+        f"image: expected numbers or objects (bytes), got an array of dtype {shown}, which cannot hold every file: "
+        "NumPy drops the zeros at its end. Pass a list of bytes as it is. Read files first: "
+        "pathlib.Path(name).read_bytes()."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Edge(bundle, Plan.of(9, 1.0), threads=1).infer(np.array([b"a\0\0"], dtype))

@@ -102,7 +102,7 @@ def cloud() -> Silent:
 @pytest.fixture
 def model(bundle: Bundle, cloud: Silent) -> EdgeModel:
     """An edge in front of it."""
-    return EdgeModel(Edge(bundle, PLAN, cloud, threads=1))
+    return EdgeModel(Edge(bundle, PLAN, cloud, threads=1, degraded=False))
 
 
 def test_a_flight_has_the_last_local_answer_of_its_rows(

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,7 +77,8 @@ def test_what_is_no_batch_of_images_is_refused() -> None:
         ([], "got an empty list. Send at least one image."),
         ([some(0, 4, 6, 3)] * 2, "got a list of ndarray. Stack arrays with numpy.stack."),
         ([[0.5, 0.5]], "got a list of list. Make one array of them with numpy.asarray."),
-        ([b"a", "b"], "got a list of bytes, str. Make one array of them with numpy.asarray."),
+        ([b"a", "b"], "got a list of bytes, str. Read files first: pathlib.Path(name).read_bytes()."),
+        ([Path("a.png")], f"got a list of {type(Path()).__name__}. Read files first: pathlib.Path(name).read_bytes()."),
         (torch.zeros(1, 3, 4, 6), "got a torch Tensor. Pass its .numpy()."),
         (0.5, "got float. Convert it with numpy.asarray."),
     ],
@@ -92,6 +94,10 @@ def test_what_is_no_array_is_told_what_to_pass(passed: object, message: str) -> 
 
 
 def test_a_list_of_files_is_a_batch_of_them() -> None:
-    """As an array of objects is."""
+    """As an array of objects is, whatever holds their bytes."""
     batch = files(some(1, 4, 6, 3), some(2, 4, 6, 3))
-    assert np.array_equal(read_images(COLOUR, list(batch)), read_images(COLOUR, batch))
+    read = read_images(COLOUR, batch)
+    assert np.array_equal(read_images(COLOUR, list(batch)), read)
+    batch[:] = [bytearray(batch[0]), memoryview(batch[1])]
+    assert np.array_equal(read_images(COLOUR, batch), read)
+    assert np.array_equal(read_images(COLOUR, list(batch)), read)

@@ -208,7 +208,7 @@ def strange(bundle: Bundle) -> Iterator[tuple[Server, Other]]:
     """An edge that leaves everything to a cloud of another maker, and that cloud."""
     servicer = Other(lists=True)
     with cloud_of(bundle, servicer, "1") as cloud:
-        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD))
+        edge = Edge(bundle, Plan.of(3, 0.0), cloud, choice=Choice(ONE_THREAD), degraded=False)
         server = Server([EdgeModel(edge)], "127.0.0.1", 0, max_batch=8, http_port=0)
         server.start()
         yield server, servicer

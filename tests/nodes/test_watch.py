@@ -12,7 +12,7 @@ from until import until
 
 GONE = UnreachableError("c:1 does not answer.")
 WRONG = BundleMismatchError("c:1 serves another bundle.")
-LOST = "cloud lost: c:1 does not answer. Until it is back, what needs it fails, and the rest is answered."
+LOST = "cloud lost: c:1 does not answer. Until it is back, wait."
 
 
 class Cloud:
@@ -44,7 +44,7 @@ def cloud() -> Cloud:
 def watch(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> Iterator[CloudWatch]:
     """One that is fast."""
     caplog.set_level(logging.INFO, "offramp")
-    watch = CloudWatch("c:1", cloud, every=0.01)
+    watch = CloudWatch("c:1", cloud, every=0.01, meanwhile="wait.")
     watch.start()
     yield watch
     watch.close()
@@ -83,7 +83,7 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(
     assert said(caplog) == [LOST, "cloud refused: c:1 serves another bundle."]
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     cloud.trouble = None
-    until(lambda: len(caplog.records) == 3)
+    until(lambda: watch.trouble is None and len(caplog.records) == 3)
 
 
 def test_a_deadline_that_passed_has_the_cloud_asked(
@@ -109,7 +109,7 @@ def test_other_failures_are_the_request_s_and_a_cloud_without_trouble_is_left_al
 
 def test_a_cloud_that_readiness_needs_is_asked_always(cloud: Cloud) -> None:
     """That it is lost is known before a request finds out; who asked to hear of changes does."""
-    watch, heard = CloudWatch("c:1", cloud, always=True, every=0.01), list[str | None]()
+    watch, heard = CloudWatch("c:1", cloud, always=True, every=0.01, meanwhile="wait."), list[str | None]()
     watch.changed = lambda: heard.append(watch.why_not())
     watch.start()
     cloud.asked_again()

@@ -217,8 +217,8 @@ def test_the_same_reproduction_gives_the_same_drawing(reproduction: Reproduction
 @pytest.mark.parametrize(
     ("update", "said", "unsaid"),
     [
-        ({"data": "digits"}, "The digits are far easier than CIFAR-10", "compare directions with it, not numbers"),
-        ({"data": "cifar10"}, "compare directions with it, not numbers", "The digits are far easier"),
+        ({"classes": ("cat", "dog")}, "the numbers are not comparable", "compare directions with it, not numbers"),
+        ({"data": "cifar10"}, "compare directions with it, not numbers", "the numbers are not comparable"),
         ({"sections": ("bandwidth",)}, "it is not a radio", "Over loopback the nodes are on one machine"),
         ({"sections": ("paper",)}, "Over loopback the nodes are on one machine", "nothing of this"),
     ],

@@ -26,6 +26,12 @@ def test_the_finding_names_the_cost_and_the_regime_that_avoids_it(suite: Suite) 
     )
 
 
+def test_what_is_not_trained_jointly_is_not_trained_as_in_the_paper(make_suite: Build) -> None:
+    """Whatever regime comes first is what others are compared with."""
+    suite = make_suite(regimes=("distill", "joint"))
+    assert suite_finding(suite, published(suite)).startswith("Under distill, many exits cost")
+
+
 def test_the_finding_says_where_no_regime_helps(make_suite: Build) -> None:
     """Whichever way it turned out."""
     text = suite_finding(make_suite(points={"joint": -1.0, "distill": -2.0}))

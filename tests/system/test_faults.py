@@ -181,6 +181,7 @@ def test_a_cloud_that_is_not_there_at_start_is_said(bundle: Bundle, refusal: Cal
             where,
             "--cloud-wait",
             "1",
+            "--no-degraded",
         )
     assert message == (
         f"{where} does not answer (waited 1 s). Start it, or check the address and the network. By this edge's plan, "
@@ -302,7 +303,7 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, 
     with held_port() as port, running("cloud", str(bundle.path), *_at(port)) as cloud:
         cloud.address()
         with (
-            running("edge", str(bundle.path), *_forwarding(port, "0")) as edge,
+            running("edge", str(bundle.path), *_forwarding(port, "0"), "--no-degraded") as edge,
             Peer(edge.address()) as client,
         ):
             assert len(client.infer("classifier", {"image": good()}, timeout=30).outputs["label"]) == 4
@@ -316,13 +317,16 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(bundle: Bundle, 
 def test_a_cloud_lost_later_is_said_and_local_exits_go_on(bundle: Bundle, digits: Splits) -> None:
     """What leaves at the edge is answered; what needs the cloud is UNAVAILABLE; a new cloud is found again.
 
-    Of one that is there and says nothing, a request that names no time waits as long as the edge was told.
+    That is with `--no-degraded`. Of one that is there and says nothing, a request that names no time waits as long as
+    the edge was told.
     """
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:32])
     with held_port() as port, running("cloud", str(bundle.path), *_at(port)) as cloud:
         where = cloud.address()
         with (
-            running("edge", str(bundle.path), *_forwarding(port, "0.3"), "--cloud-timeout", "0.5") as edge,
+            running(
+                "edge", str(bundle.path), *_forwarding(port, "0.3"), "--cloud-timeout", "0.5", "--no-degraded"
+            ) as edge,
             Peer(edge.address()) as client,
         ):
             stop(cloud.process.pid)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from offramp.data.digits import digits
 from offramp.data.image_set import ImageSet
+from offramp.data.jpeg import through_jpeg
 from offramp.errors import InputError
 from offramp.train.augment import Batches
 from offramp.train.recipe import RECIPES
@@ -165,3 +166,35 @@ def test_a_crop_beyond_what_reflection_can_pad_is_refused() -> None:
         "crop 5: images of 5x7 can be padded by their own reflection with at most 4 pixels on each side. "
         "Choose a smaller crop."
     )
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.sampled_from((0.3, 1.0)), st.integers(0, 2), st.integers(0, 99), st.integers(0, 9))
+def test_images_go_through_jpeg_at_a_quality_between_the_two(share: float, crop: int, seed: int, number: int) -> None:
+    """Each is as it was, or as Pillow gives it back at a quality of the range; cut before, as it is when it is met."""
+    source = noise(12, 9, 11, 3)
+    plain, order = epoch(batches(source, crop=crop, seed=seed), number)
+    batch = Batches(
+        source, batch_size=4, flip=False, crop=crop, jpeg=share, jpeg_quality=(30, 32), seed=seed, device=CPU
+    )
+    lossy, same_order = epoch(batch, number)
+    assert order == same_order
+    for before, after in zip(plain, lossy, strict=True):
+        through = [through_jpeg(before, quality) for quality in (30, 31, 32)]
+        assert not any(np.array_equal(before, image) for image in through)  # else this test could not tell
+        assert any(np.array_equal(after, image) for image in (through if share == 1 else [before, *through]))
+
+
+def test_the_share_of_images_that_go_through_jpeg() -> None:
+    """Of 4,000 drawn at a share of 0.3, by the binomial distribution, four standard deviations to each side."""
+    source = noise(40, 8, 8, 1)
+    plain, lossy = (
+        Batches(source, batch_size=40, flip=False, crop=0, jpeg=share, jpeg_quality=(1, 1), seed=0, device=CPU)
+        for share in (0.0, 0.3)
+    )
+    changed = sum(
+        int((before != after).any())
+        for number in range(100)
+        for before, after in zip(epoch(plain, number)[0], epoch(lossy, number)[0], strict=True)
+    )
+    assert abs(changed - 1200) < 4 * (4000 * 0.3 * 0.7) ** 0.5

@@ -41,7 +41,10 @@ def test_an_unknown_recipe_is_refused_with_the_choices() -> None:
     """The message names the recipes that there are."""
     with pytest.raises(InputError) as caught:
         recipe("secret")
-    assert str(caught.value) == "recipe 'secret': unknown. Choose one of paper, modern, digits, or give a .json file."
+    assert (
+        str(caught.value)
+        == "recipe 'secret': unknown. Choose one of paper, modern, jpeg, digits, or give a .json file."
+    )
 
 
 def test_but_changes_what_is_given_and_nothing_else() -> None:
@@ -172,3 +175,18 @@ def test_a_regime_is_chosen_by_its_name() -> None:
     assert chosen.regime == REGIMES["late"]
     assert chosen.regime_for((2, 9)) == Joint({2: 0.5, 9: 1.0}, "late", 0.1)
     assert PAPER.regime == REGIMES["joint"]
+
+
+def test_a_recipe_without_jpeg_is_written_as_before_there_was_any() -> None:
+    """A run of before is known by what was written of its recipe: it must stay the same."""
+    assert not [name for name in RECIPES["modern"].model_dump() if "jpeg" in name]
+    written = RECIPES["jpeg"].model_dump(mode="json")
+    assert (written["jpeg"], written["jpeg_quality"]) == (0.5, [60, 90])
+    assert Recipe.model_validate(written) == RECIPES["jpeg"]
+
+
+@pytest.mark.parametrize("quality", [(90, 60), (0, 50), (50, 101)])
+def test_qualities_that_jpeg_does_not_have_are_refused(quality: tuple[int, int]) -> None:
+    """By the field's name, with what was given."""
+    with pytest.raises(InputError, match=r"^recipe: jpeg_quality"):
+        RECIPES["jpeg"].but(jpeg_quality=quality)

@@ -62,11 +62,16 @@ class Pretends:
 
 def labels(size: int, workers: Pretends | Alone) -> list[list[int]]:
     """The labels of an epoch's batches; each sample's is its own."""
-    images = np.zeros((26, 4, 4, 1), np.uint8)
+    return [batch.tolist() for _, batch in epoch(size, workers)]
+
+
+def epoch(size: int, workers: Pretends | Alone) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """An epoch's batches, with every augmentation that there is."""
+    images = np.random.default_rng(0).integers(0, 256, (26, 4, 4, 1), np.uint8)
     classes = tuple(map(str, range(26)))
-    source = ImageSet("blank", images, np.arange(26), classes, np.arange(26), mirrors=True)
-    batches = Batches(source, batch_size=size, flip=True, crop=1, seed=3, device=torch.device("cpu"), workers=workers)
-    return [batch.tolist() for _, batch in batches.epoch(2)]
+    source = ImageSet("noise", images, np.arange(26), classes, np.arange(26), mirrors=True)
+    jpeg, at = {"jpeg": 0.5, "jpeg_quality": (10, 90)}, {"seed": 3, "device": torch.device("cpu"), "workers": workers}
+    return list(Batches(source, batch_size=size, flip=True, crop=1, **jpeg, **at).epoch(2))  # type: ignore[arg-type]
 
 
 def test_workers_share_out_every_batch() -> None:
@@ -75,6 +80,9 @@ def test_workers_share_out_every_batch() -> None:
     first, second = (labels(8, Pretends(rank, 2)) for rank in (0, 1))
     assert [a + b for a, b in zip(first, second, strict=True)] == alone
     assert [len(part) for part in first] == [4, 4, 4]
+    parts = zip(*(epoch(8, Pretends(rank, 2)) for rank in (0, 1)), strict=True)
+    for (whole, _), ((upper, _), (lower, _)) in zip(epoch(8, Alone()), parts, strict=True):
+        assert torch.equal(whole, torch.cat([upper, lower]))
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:

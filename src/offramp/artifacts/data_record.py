@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.preprocessing import Fit, ReadAs
 
 
 class DataSource(Frozen):
@@ -16,6 +17,7 @@ class DataSource(Frozen):
     test: str | None = None
     skip_bad: bool = False  # go on without images that cannot be read
     mirror: bool | None = None  # does a mirrored image keep its class? None: what the data say
+    fit: Fit = Field(default="stretch", exclude_if=lambda fit: fit == "stretch")  # as in `Preprocessing`
 
 
 class SplitRule(Frozen):
@@ -57,11 +59,14 @@ class DataRecord(Frozen):
     repeated: int = 0  # images of validation and test that lie, byte for byte, in what is learnt from as well
     passed: dict[str, int] = Field(default_factory=dict)  # how many files or folders, by reason
     examples: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # the first few of them
+    # How encoded images were read. None, which is not written, so that a bundle of before keeps its id: see `read_as`.
+    reading: ReadAs | None = Field(default=None, exclude_if=lambda reading: reading is None)
 
     @property
-    def upright(self) -> bool:
-        """Whether its images were read as a person sees them: all but those of folders that are split by position."""
-        return self.rule != POSITION or self.source.data == "digits"
+    def read_as(self) -> ReadAs:
+        """How its images were read; by a record of before, upright, except folders that are split by position."""
+        before: ReadAs = "plain" if self.rule == POSITION and self.source.data != "digits" else "upright"
+        return self.reading or before
 
     @property
     def fingerprint(self) -> str:
@@ -78,6 +83,8 @@ class DataRecord(Frozen):
         counts = [f"{name} {sum(part.classes.get(name, 0) for part in self.parts.values())}" for name in classes]
         said.append(f"  classes: {', '.join(counts[:20])}{f' and {len(counts) - 20} more' if len(counts) > 20 else ''}")
         said.append(f"  mirrored: {'yes' if self.mirrors else 'no'}, {self.mirrors_because}")
+        if self.source.fit == "crop":
+            said.append("  cropped at the centre to the network's shape")
         if self.repeated:
             said.append(f"  {self.repeated} of validation and test are learnt from as well, byte for byte")
         for reason, count in self.passed.items():

@@ -8,11 +8,16 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from offramp.artifacts.document import Frozen
 from offramp.errors import InputError
 
+# How an encoded image becomes 8-bit pixels: plainly as it lies in its file; as a person sees it (turned as EXIF says,
+# on white where it is transparent); or as a person sees it, and large JPEGs decoded at a reduced size.
+ReadAs = Literal["plain", "upright", "reduced"]
+# How one of another shape becomes the network's: stretched, or cut off where it is too long, alike at both ends.
+Fit = Literal["stretch", "crop"]
 RANGE_SLACK = 1e-3  # a resized or re-scaled image may overshoot its range by rounding; 0..255 may not
 
 
@@ -26,15 +31,9 @@ class Preprocessing(Frozen):
     scale: float = 1 / 255
     low: float = 0.0
     high: float = 1.0
-    # How an encoded image becomes 8-bit pixels: as a person sees it (turned as EXIF says, on white where it is
-    # transparent), or plainly as it lies in its file, as all did before there was this field.
-    reading: Literal["plain", "upright"] = "plain"
-
-    @model_serializer(mode="wrap")
-    def _plain_is_not_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """So that a bundle of before keeps its id."""
-        fields: dict[str, object] = handler(self)
-        return {name: value for name, value in fields.items() if (name, value) != ("reading", "plain")}
+    # What was before there were these fields is not written, so that a bundle of before keeps its id.
+    reading: ReadAs = Field(default="plain", exclude_if=lambda reading: reading == "plain")
+    fit: Fit = Field(default="stretch", exclude_if=lambda fit: fit == "stretch")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -114,13 +114,13 @@ def drive(
         return Drive.of([(one.rows, one.start, [_part(one.answer, one.end)]) for one in send(Calls(begin))])
     with ExitStack() as stack:
         edges = [client, *(stack.enter_context(client.again()) for _ in range(by.clients - 1))]
-        talks = [stack.enter_context(Conversation(edge, direct, version)) for edge in edges]
+        talks = [stack.enter_context(Conversation(edge, direct, version, strict=True)) for edge in edges]
         pool = stack.enter_context(ThreadPoolExecutor(by.clients))
 
-        def talk(number: int, query: int, rows: Rows) -> tuple[float, list[Arrival]]:
+        def talk(number: int, _query: int, rows: Rows) -> tuple[float, list[Arrival]]:
             some = batch[rows]
             start = time.perf_counter()
-            return start, list(talks[number].ask(some, options or {}, query))
+            return start, list(talks[number].ask(some, options or {}))
 
         return Drive.of([(one.rows, *one.answer) for one in send(Calls(lambda *query: pool.submit(talk, *query)))])
 

@@ -77,7 +77,7 @@ def while_training(
             end = max((max(values) for _, values in drawn), default=1)
             for known in published:
                 at_end = {end: known.values[exit_]} if exit_ in known.values else {}
-                draw.marks(panel, **known._replace(values=at_end)._asdict())
+                draw.marks(panel, **known._replace(values=at_end)._asdict(), whole=True)
         legend(figure, panels, names)
     return figure
 

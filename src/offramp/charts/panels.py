@@ -56,13 +56,23 @@ def line(
 
 
 def marks(
-    axes: Any, values: Mapping[int, float], *, color: str, label: str, marker: str = "o", shift: float = 0.0
+    axes: Any,
+    values: Mapping[int, float],
+    *,
+    color: str,
+    label: str,
+    marker: str = "o",
+    shift: float = 0.0,
+    whole: bool = False,
 ) -> None:
-    """Mark published numbers hollow; nothing, not even a name, where there are none."""
+    """Mark published numbers hollow; nothing, not even a name, where there are none. `whole`: on the edge as well."""
     if values:
         places = [exit_ + shift for exit_ in values]
         size = {"markersize": 11} if marker == "*" else {}
-        axes.plot(places, list(values.values()), marker=marker, color=light(color), label=label, **(HOLLOW | size))
+        axes.plot(
+            places, list(values.values()), marker=marker, color=light(color), label=label,
+            **(HOLLOW | size | (OVER_EDGE if whole else {})),
+        )  # fmt: skip
 
 
 def whiskers(

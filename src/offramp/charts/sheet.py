@@ -21,7 +21,7 @@ except ImportError as error:
         "figures are drawn with matplotlib. Install it with: pip install 'offramp[report]'"
     ) from error
 
-__all__ = ["Figure", "as_png", "as_svg", "legend", "sheet"]
+__all__ = ["Figure", "as_png", "as_svg", "legend", "plain", "sheet"]
 
 MARGIN = 0.14  # inches, as all that follow
 TITLE, LEGEND = 0.42, 0.34  # heights of what stands above the panels
@@ -47,7 +47,7 @@ def sheet(
     Under the panels stand `note` and the conditions.
     """
     width, height = size
-    parts = [note] * bool(note) + [_plain(part) for part in conditions]
+    parts = [note] * bool(note) + [plain(part) for part in conditions]
     # Lines break between parts: the spaces within one are made unbreakable.
     small_print = textwrap.wrap(" · ".join(part.replace(" ", "\xa0") for part in parts), int(width / SMALL_LETTER))
     below = MARGIN + SMALL_LINE * len(small_print)
@@ -101,14 +101,14 @@ def as_png(figure: Figure) -> bytes:
     return _saved(figure, "png", dpi=200)
 
 
-def _hollow(mark: Any) -> bool:
-    return bool(getattr(mark, "get_markerfacecolor", str)() == "none")
-
-
-def _plain(text: str) -> str:
+def plain(text: str, longest: int = LONGEST) -> str:
     """Text of a document as a picture can hold it: no control characters, and not without end."""
     text = "".join(letter if letter.isprintable() else " " for letter in text)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _hollow(mark: Any) -> bool:
+    return bool(getattr(mark, "get_markerfacecolor", str)() == "none")
 
 
 def _saved(figure: Figure, form: str, **settings: Any) -> bytes:

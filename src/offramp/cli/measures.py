@@ -1,6 +1,5 @@
-"""The verbs that measure: predict and evaluate without nodes, bench with them."""
+"""The verbs that measure: predict without nodes, bench with them; between them evaluate, of a room of its own."""
 
-import json
 import re
 import sys
 from functools import partial
@@ -9,25 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
+from offramp.cli.evaluation import evaluate
 from offramp.cli.frame import app, codec_of, console
-from offramp.cli.options import Drop, Out, PrecisionName, RecordedData, RuntimeName, Split, Threads
-from offramp.cli.plans import (
-    CodecSaid,
-    Cut,
-    Exits,
-    PlanFile,
-    Said,
-    ScoreSaid,
-    Thresholds,
-    asked_of,
-    each_plan,
-    one_plan,
-    route_of,
-)
+from offramp.cli.options import Out, PrecisionName, RecordedData, RuntimeName, Split, Threads
+from offramp.cli.plans import CodecSaid, PlanFile, Said, asked_of, route_of
 from offramp.errors import InputError
 from offramp.progress import Watch, unwatched, waiting
 
@@ -35,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from offramp.artifacts.measurement import Measurement
-    from offramp.artifacts.outcome import Outcome
     from offramp.artifacts.plan import Plan
     from offramp.artifacts.scenario import Scenario
     from offramp.bench.drive import Drive
@@ -90,60 +76,7 @@ def predict(
     print(f"route: {about.route}, of {about.image} images, on {about.release} {about.precision}")
 
 
-@app.command()
-def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="File that `offramp predict` wrote.")],
-    exit_: Exits = None,
-    threshold: Thresholds = None,
-    cut: Cut = None,
-    codec: CodecSaid = None,
-    score: ScoreSaid = None,
-    drop_threshold: Drop = None,
-    plan: PlanFile = None,
-    each: Annotated[
-        bool,
-        typer.Option(
-            "--each",
-            help="A row for each exit at each threshold, every one a plan of its own; without an exit, of all, without "
-            "a threshold, at the paper's. So it is where nothing is said.",
-        ),
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Give the paper's measures from predictions, without running anything; a plan as `serve edge` reads it."""
-    from offramp.artifacts.predictions import Predictions
-    from offramp.bench.table import percent
-    from offramp.exits.evaluation import accuracy_at, route
-    from offramp.exits.evaluation import evaluate as run
-
-    said = Said(
-        plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
-        drop=drop_threshold,
-    )  # fmt: skip
-    table = Predictions.read(predictions)
-    header = table.header
-    one = not each and (said.plan is not None or {"--exit", "--threshold", "--cut"} & said.options.keys())
-    plans = [one_plan(said, header)] if one else each_plan(said, header)
-    rows = [(by, run(route(table, by), table.labels)) for by in plans]
-    if header.precision != "fp32" and not all(header.follows(by) for by in plans):
-        print(
-            f"note: in {header.precision} a network that is cut gives other numbers than {header.route}, and nodes "
-            f"answer a few samples otherwise. For theirs: {header.measure_by(plans[0])}",
-            file=sys.stderr,
-        )
-    if as_json:
-        documents = [
-            {
-                "model": header.model, "exit": by.exit, "threshold": by.threshold, **found.model_dump(),
-                "plan": by.model_dump(mode="json"),
-            }
-            for by, found in rows
-        ]  # fmt: skip
-        print(json.dumps(documents, indent=2))
-        return
-    everyone = ", ".join(f"{k}: {percent(accuracy_at(table, k))}" for k in header.exits)
-    console.print(f"{header.model}, {header.data} ({header.split}). Every sample at each exit, %: {everyone}")
-    _print_evaluations(header.model, rows)
+app.command()(evaluate)  # in the order of the pipeline, which is the help's
 
 
 @app.command()
@@ -344,16 +277,3 @@ def _says_held(agreement: "Agreement", check: Path | None) -> bool:
             file=sys.stderr,
         )
     return agreement.holds
-
-
-def _print_evaluations(model: str, rows: "list[tuple[Plan, Outcome]]") -> None:
-    from offramp.bench.table import OVER, percent
-
-    table = Table("model", "exit", "T", "n", "exited", "forwarded", "dropped", "edge %", "cloud %", "overall %")
-    for plan, found in rows:
-        accuracy = (percent(found.right(over)) for over in OVER)
-        counts = map(str, (found.n, found.local, found.count("cloud"), found.dropped))
-        exits = ", ".join(str(active.exit) for active in plan.active) or "–"
-        thresholds = ", ".join(f"{active.threshold:g}" for active in plan.active) or "–"
-        table.add_row(model, exits, thresholds, *counts, *accuracy)
-    console.print(table)

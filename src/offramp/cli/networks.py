@@ -15,6 +15,7 @@ from offramp.cli.options import (
     Bottleneck,
     Compile,
     Data,
+    Fit,
     HeadKind,
     Mirror,
     Out,
@@ -30,6 +31,7 @@ from offramp.errors import InputError
 from offramp.progress import waiting
 
 T = TypeVar("T")
+RUN = ("model.json", "log.jsonl")  # what a training leaves, the second while it runs
 LOSS_WEIGHTS = "EXIT:WEIGHT pairs like 1:1.0,9:0.5"
 
 
@@ -44,6 +46,7 @@ def train(
     validation: Validation = None,
     test: Test = None,
     mirror: Mirror = None,
+    fit: Fit = "stretch",
     skip_bad: SkipBad = False,
     preset: Preset = None,
     recipe: RecipeName = None,
@@ -86,7 +89,7 @@ def train(
         loss_weights=None if loss_weights is None else _pairs("loss weights", loss_weights, float, LOSS_WEIGHTS),
     )  # fmt: skip
     check_output(out or Path("runs"), folder=True)
-    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, skip_bad=skip_bad)
+    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=fit, skip_bad=skip_bad)
     with waiting(shown=first()) as watching:
         splits = load(source, (sizes.channels, sizes.size, sizes.size), seed=seed, watch=watching.at)
     if splits.record is not None and first():
@@ -97,10 +100,9 @@ def train(
         checkpoint = run(
             Run(architecture, chosen, data, seed), splits, out, resume=resume, observers=[bar], threads=threads or None
         )
-    if not first():
-        return
-    shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())
-    console.print(f"{out}: {architecture.name}, validation accuracy in % by exit {shown}", highlight=False)
+    if first():
+        shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in checkpoint.card.validation_accuracy.items())
+        console.print(f"{out}: {architecture.name}, validation accuracy in % by exit {shown}", highlight=False)
 
 
 @app.command()
@@ -215,10 +217,10 @@ def suite(
 
 @app.command()
 def report(
-    folder: Annotated[Path, typer.Argument(help="A suite's folder, or a reproduction's.")],
+    folder: Annotated[Path, typer.Argument(help="A suite's folder, a reproduction's, or a single training run's.")],
     out: Annotated[Path | None, typer.Option(help="Where to write. Default: the same folder.")] = None,
 ) -> None:
-    """Draw a reproduction, all of the paper's evaluation, or a suite, its Figures 9 and 10; say which claims hold."""
+    """Draw a reproduction, all of the paper's evaluation; a suite, its Figures 9 and 10; or one run's training."""
     from offramp.paper.claims import published
     from offramp.paper.reproduction import REPRODUCTION, Reproduction
     from offramp.paper.reproduction_page import write_reproduction
@@ -227,6 +229,11 @@ def report(
     check_output(out, folder=True)
     if (folder / REPRODUCTION).is_file():
         written = write_reproduction(Reproduction.read(folder / REPRODUCTION), out or folder)
+    elif any((folder / name).is_file() for name in RUN):
+        needs_torch("report of a training run")
+        from offramp.report.run_page import write_run_report
+
+        written = write_run_report(folder, out or folder)
     else:
         written = write_suite_report(folder, out or folder, published)
     console.print(f"{written[0]}: report; beside it: {', '.join(path.name for path in written[1:])}", highlight=False)

@@ -88,8 +88,17 @@ def serve_edge(
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
     cloud_timeout: Annotated[
         float,
-        typer.Option(help="Seconds to wait for an answer of the cloud, where a request gives no time of its own."),
+        typer.Option(help="Seconds to wait for an answer of the cloud, at most."),
     ] = 10.0,
+    no_degraded: Annotated[
+        bool, typer.Option("--no-degraded", help="Where the cloud fails, fail too; answer nothing in its place.")
+    ] = False,
+    max_in_flight: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Samples that the cloud may be working on at once; what comes on top is answered here."
+        ),
+    ] = 1024,
     ready_needs_cloud: Annotated[
         bool, typer.Option("--ready-needs-cloud", help="Be ready only while the cloud is there.")
     ] = False,
@@ -125,7 +134,8 @@ def serve_edge(
         link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
         cloud=None if cloud is None else check_address(cloud),
         bundles=_bundles(bundle), plan=plan_of(said), cloud_version=cloud_version, cloud_wait=cloud_wait,
-        cloud_timeout=cloud_timeout, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
+        cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
+        ready_needs_cloud=ready_needs_cloud, host=host, port=port,
         http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch, runtime=runtime,
         precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Options that several verbs take, each with its one help text."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,10 @@ Test = Annotated[str | None, typer.Option(help="A folder in place of the data's 
 Mirror = Annotated[
     bool | None,
     typer.Option("--mirror/--no-mirror", help="Does a mirrored image keep its class? Default: no, unless it is known."),
+]
+Fit = Annotated[
+    Literal["stretch", "crop"],
+    typer.Option(help="What becomes of an image of another shape: stretch it, or crop it at its centre."),
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Go on without images that cannot be read.")]
 Seed = Annotated[int, typer.Option(help="Fixes weights, order, augmentation and splits.")]

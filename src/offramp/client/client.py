@@ -16,14 +16,14 @@ from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
-from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, PLAN
+from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, DEGRADED, PLAN
 from offramp.nodes.images import as_batch
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 
 Images = npt.NDArray[Any] | Sequence[bytes]
-OPTIONS = PLAN | {CLOUD_VERSION}
+OPTIONS = PLAN | {CLOUD_VERSION, DEGRADED}
 
 
 class Client:
@@ -34,8 +34,9 @@ class Client:
 
     Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
     every wait for an answer (10 s for what the edge serves). A call's `plan` are parts of another plan than the edge's
-    own: exit, threshold, cut, codec, drop_threshold, and cloud_version. Every error is an OfframpError: InputError for
-    what the edge does not take, LinkError for what goes wrong on the way, DeadlineError among them.
+    own: exit, threshold, cut, codec, drop_threshold, and cloud_version; `degraded=False` asks for an error where the
+    cloud fails, in place of an answer of the edge. Every error is an OfframpError: InputError for what the edge does
+    not take, LinkError for what goes wrong on the way, DeadlineError among them.
     """
 
     def __init__(
@@ -43,6 +44,9 @@ class Client:
     ) -> None:
         self.edge, self.cloud = Peer(edge), None if cloud is None else Peer(cloud)
         self.model, self.timeout, self.closed = model, timeout, False
+        self.second_answers = (
+            0  # to rows that had one, which were dropped: of the cloud, after the edge stood in for it
+        )
         self.idle: list[Conversation] = []  # each holds a thread of the edge, and with a cloud one of the cloud's
 
     def __enter__(self) -> Self:
@@ -90,6 +94,8 @@ class Client:
             yield from filter(len, conversation.ask(as_batch(images), options, timeout=seconds))
             done = True
         finally:
+            self.second_answers += conversation.second
+            conversation.second = 0
             if done and not self.closed:
                 self.idle.append(conversation)
             else:  # given up on the way, by an error or by who asked: the rest may still come

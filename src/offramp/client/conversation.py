@@ -1,15 +1,18 @@
 """A client's side of a conversation with an edge: batches out, answers in as they arrive, by either way.
 
 Through the edge, all answers come on one stream. With direct reply the cloud's come on a second one, straight from the
-cloud; both streams' results meet in one queue, each with the time at which it came.
+cloud; both streams' results meet in one queue, each with the time at which it came. Where the cloud's stream ends, what
+it still had to answer is asked of the edge again: each row has one answer, and a second is dropped and counted.
 """
 
+import logging
 import queue
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -19,13 +22,27 @@ from offramp.artifacts.bundle import IMAGE, LOGITS
 from offramp.client.describe import describe_edge, read_answers
 from offramp.errors import DeadlineError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
-from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, DIRECT, REPLIES, REPLY_AS, REPLY_TO, ROW, TOKEN
+from offramp.nodes.contract import (
+    BYTES_TO_CLOUD,
+    CLASSIFIER,
+    DEGRADED,
+    DIRECT,
+    REPLIES,
+    REPLY_AS,
+    REPLY_TO,
+    ROW,
+    TOKEN,
+)
 from offramp.nodes.logits import check_logits
 from offramp.protocol.peer import Peer, ResultStream
 from offramp.protocol.served import Parameters, Result
 
 TIMEOUT = 3_600.0  # seconds a conversation may last
 BATCH_TIMEOUT = 60.0  # seconds without any answer after which it is given up
+OPENING = 5.0  # seconds for a cloud to open a stream
+WITHOUT = 10.0  # seconds that a conversation lasts without a cloud that it should have
+
+log = logging.getLogger("offramp")
 
 NOBODY = Answers(np.empty((0, 0), np.float32), *(np.empty(0, kind) for kind in "qqfb??"))
 Requests = queue.SimpleQueue[tuple[dict[str, npt.NDArray[Any]], Parameters] | None]
@@ -47,15 +64,18 @@ class Arrival:
 class Conversation:
     """Asks an edge about one batch after another. A context manager; its streams end with it.
 
-    `version` (a bundle's id) names one of several networks of the edge; without it, the first answers.
+    `version` (a bundle's id) names one of several networks of the edge; without it, the first answers. With `strict` it
+    is an error where the cloud does not answer directly: who measures that wants nothing else.
     """
 
-    def __init__(self, edge: Peer, cloud: Peer | None = None, version: str = "") -> None:
-        self.edge, self.cloud, self.version = edge, cloud, version
+    def __init__(self, edge: Peer, cloud: Peer | None = None, version: str = "", *, strict: bool = False) -> None:
+        self.edge, self.cloud, self.version, self.strict = edge, cloud, version, strict
         self.requests: Requests = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[float, bool, Result | OfframpError]] = queue.SimpleQueue()
         self.streams: list[ResultStream] = []
         self.token, self.score, self.end = uuid.uuid4().hex, "entropy", time.monotonic() + TIMEOUT
+        self.gone: OfframpError | None = None  # why the cloud answers nothing directly any more
+        self.asked = self.second = 0  # batches; rows that were answered a second time
 
     def __enter__(self) -> Self:
         requests = iter(self.requests.get, None)
@@ -65,11 +85,28 @@ class Conversation:
                 self.score = describe_edge(self.edge, version=self.version).plan.score
                 opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {TOKEN: self.token})])
                 self._listen(self.cloud.stream(REPLIES, opening, timeout=TIMEOUT), from_edge=False)
-                self._next(BATCH_TIMEOUT)  # the cloud says that the stream is open
+                self._opened()
             except OfframpError:
                 self.close()
                 raise
         return self
+
+    def _opened(self) -> None:
+        """Wait for the cloud to say that the stream is open; without that it goes without."""
+        try:
+            _, from_edge, result = self._next(OPENING)
+            if isinstance(result, OfframpError):
+                if from_edge:
+                    raise result
+                self._lost(result)
+        except DeadlineError as error:
+            self._lost(error)
+
+    def _lost(self, error: OfframpError) -> None:
+        """The cloud answers nothing directly any more: not for long, and then another conversation tries again."""
+        assert self.cloud is not None  # whose stream it was
+        log.warning("cloud %s answers nothing directly, all comes through the edge: %s", self.cloud.address, error)
+        self.gone, self.end = error, min(self.end, time.monotonic() + WITHOUT)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -82,32 +119,64 @@ class Conversation:
 
     def lasts(self, seconds: float) -> bool:
         """Whether a batch that takes so long may still be asked about: the streams have not ended, and will not."""
-        return self.results.empty() and time.monotonic() + seconds < self.end
+        with suppress(queue.Empty):
+            while not isinstance(result := self.results.get_nowait()[2], OfframpError):
+                self.second += len(result.outputs.get(ROW, ()))
+            return False
+        return time.monotonic() + seconds < self.end
 
-    def ask(
-        self, batch: npt.NDArray[Any], options: Parameters, name: int = 0, timeout: float = BATCH_TIMEOUT
-    ) -> Iterator[Arrival]:
+    def ask(self, batch: npt.NDArray[Any], options: Parameters, timeout: float = BATCH_TIMEOUT) -> Iterator[Arrival]:
         """Send a batch, in a form that the classifier takes, and give what comes back, until every row is answered.
 
-        Raises DeadlineError where nothing comes for `timeout` seconds.
+        Raises DeadlineError where nothing comes for `timeout` seconds, and, where `options` refuse degraded answers,
+        what happened to the cloud.
         """
-        reply = {} if self.cloud is None else {REPLY_TO: self.token, REPLY_AS: str(name)}
-        self.requests.put(({IMAGE: batch}, {**options, **reply}))
-        answered, edge_is_done = 0, False
-        while not (edge_is_done and answered >= len(batch)):
+        left = np.ones(len(batch), np.bool_)
+        yield from self._asked(batch, options, timeout, left)
+        if len(rows := np.flatnonzero(left)):  # the cloud has taken them on, and is gone
+            for arrival in self._asked(batch[rows], options, timeout, np.ones(len(rows), np.bool_)):
+                yield replace(arrival, rows=rows[arrival.rows])
+
+    def _asked(
+        self, batch: npt.NDArray[Any], options: Parameters, timeout: float, left: npt.NDArray[np.bool_]
+    ) -> Iterator[Arrival]:
+        """Ask once; True remains in `left` of the rows that a cloud should have answered directly and did not."""
+        strict = self.strict or options.get(DEGRADED) is False
+        if self.gone is not None and strict:
+            raise self.gone
+        self.asked += 1
+        name, edge_is_done = str(self.asked), False
+        direct = self.cloud is not None and self.gone is None
+        self.requests.put(({IMAGE: batch}, {**options, **({REPLY_TO: self.token, REPLY_AS: name} if direct else {})}))
+        while not (edge_is_done and (not left.any() or self.gone is not None)):
             arrived, from_edge, result = self._next(timeout)
-            rows = result.outputs[ROW]
-            if not from_edge:
-                if result.parameters.get(REPLY_AS) != str(name):
-                    continue  # of a batch that was given up
-                answers = self._judge(result)
-            else:
-                elsewhere, edge_is_done = DIRECT in result.parameters, result.last
-                rows, answers = (rows[:0], NOBODY) if elsewhere else (rows, read_answers(result.outputs))
-            answered += len(rows)
-            if edge_is_done and self.cloud is None and answered != len(batch):
-                raise LinkError(f"{self.edge.address}: answered {answered} of the {len(batch)} samples of a batch.")
+            rows, answers = NOBODY.label, NOBODY
+            try:
+                if isinstance(result, OfframpError):
+                    raise result
+                if not from_edge:
+                    rows, answers = result.outputs[ROW], self._judge(result)
+            except LinkError as error:
+                if from_edge or strict:
+                    raise
+                self._lost(error)
+                continue
+            if from_edge:
+                edge_is_done = result.last
+                if DIRECT not in result.parameters:
+                    rows, answers = result.outputs[ROW], read_answers(result.outputs)
+            elif result.parameters.get(REPLY_AS) != name:
+                self.second += len(rows)  # of a batch that the edge has answered since
+                continue
+            if not (new := left[rows]).all():
+                self.second += int((~new).sum())
+                rows, answers = rows[new], answers.rows(new)
+            left[rows] = False
             yield Arrival(arrived, rows, answers, int(result.parameters.get(BYTES_TO_CLOUD, 0)))
+            if edge_is_done and not direct and left.any():
+                raise LinkError(
+                    f"{self.edge.address}: answered {int((~left).sum())} of {len(left)} samples of a batch."
+                )
 
     def _judge(self, result: Result) -> Answers:
         """The cloud gives logits to whom it answers directly, as it gives them to the edge."""
@@ -116,14 +185,11 @@ class Conversation:
         logits = check_logits(self.cloud.address, name, result.outputs.get(name), len(result.outputs[ROW]))
         return Judged.of(logits, self.score).answers(int(name.removeprefix(LOGITS)), Tier.CLOUD)
 
-    def _next(self, timeout: float) -> tuple[float, bool, Result]:
+    def _next(self, timeout: float) -> tuple[float, bool, Result | OfframpError]:
         try:
-            arrived, from_edge, result = self.results.get(timeout=timeout)
+            return self.results.get(timeout=timeout)
         except queue.Empty:
             raise DeadlineError(f"{self.edge.address}: no answer for {timeout:g} s.") from None
-        if isinstance(result, OfframpError):
-            raise result
-        return arrived, from_edge, result
 
     def _listen(self, stream: ResultStream, *, from_edge: bool) -> None:
         def listen() -> None:

@@ -1,45 +1,55 @@
-"""One encoded image, PNG, JPEG and the like, to 8 bits a channel. Knows nothing of sets, labels or sizes."""
+"""One encoded image, PNG, JPEG and the like, to 8 bits a channel and a size. Knows nothing of sets or labels."""
 
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from offramp.data.resize import pillow
+from offramp.artifacts.preprocessing import Fit, ReadAs
+from offramp.data.resize import brought_to, pillow
 from offramp.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 WIDE = ("I", "F")  # how Pillow's modes of more than 8 bits begin: converting them would cut every value off at 255
+PIXELS = 1 << 26  # of one image: a few bytes can claim to be gigabytes
+STRIP = 1 << 16  # pixels that are put on white at once
+ORIENTATION, ON_ITS_SIDE = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that swap height and width
+FINER = 3  # times the network's size that a reduced JPEG still has, at least; at 2, 4:2:2 differs twice as much
 
 
 def decode(
     source: Path | bytes | None,
     mode: Literal["L", "RGB"],
     name: str,
-    most: int | None = None,
     *,
-    upright: bool = False,
+    read_as: ReadAs = "plain",
+    size: tuple[int, int] | None = None,
+    fit: Fit = "stretch",
 ) -> "Image":
-    """Decode an image from a file or from its bytes; `name` is what messages call it, `most` bounds its pixels.
+    """Decode an image from a file or from its bytes; `name` is what messages call it.
 
-    `upright` gives it as a person sees it: turned and mirrored as its EXIF orientation says, and what is transparent
-    shows white behind it. Without, it is given as it lies in the file, and transparent pixels have whatever colour lies
-    there.
+    Plainly, it is given as it lies in the file, and transparent pixels have whatever colour lies there. `upright` is as
+    a person sees it: turned and mirrored as its EXIF orientation says, and what is transparent shows white behind it.
+    With a `size` (width, height) it is brought to that, whole or cropped as `fit` says. `reduced` is upright, and a
+    JPEG of at least six times that size is decoded at 1/2, 1/4 or 1/8 first, by libjpeg: faster, and close.
     """
     image = pillow()
     try:
         with image.open(source if isinstance(source, Path) else io.BytesIO(source or b"")) as opened:
             width, height = opened.size
-            if most is not None and width * height > most:
-                raise DataError(f"{name}: {width} x {height} pixels, and at most {most} are decoded. Make it smaller.")
+            if width * height > PIXELS:
+                raise DataError(
+                    f"{name}: {width} x {height} pixels, and at most {PIXELS} are decoded. Make it smaller."
+                )
             if opened.mode.startswith(WIDE):
                 raise DataError(
                     f"{name}: more than 8 bits a channel (Pillow's mode {opened.mode}), and what is black and what is "
                     "white is not said. Scale it to 8 bits first."
                 )
-            decoded: Image = (_as_seen(opened) if upright else opened).convert(mode)
-            return decoded
+            decoded = _reduced(opened, mode, size, fit) if size and read_as == "reduced" else None
+            decoded = decoded or (opened.convert(mode) if read_as == "plain" else _as_seen(opened, mode))
+            return brought_to(decoded, size, fit) if size else decoded
     # Pillow says SyntaxError of a PNG whose chunks are damaged; its bomb error is no OSError.
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
         unknown = isinstance(error, image.UnidentifiedImageError) and not isinstance(source, Path)
@@ -47,10 +57,29 @@ def decode(
         raise DataError(f"{name}: not an image that Pillow can read ({why}). Mend or remove it.") from error
 
 
-def _as_seen(image: "Image") -> "Image":
+def _reduced(image: "Image", mode: str, size: tuple[int, int], fit: Fit) -> "Image | None":
+    """A large JPEG of `size`, as it is seen; None where nothing is gained, or the format knows no reduced size."""
+    from PIL import ImageOps
+
+    lying = size[::-1] if image.getexif().get(ORIENTATION) in ON_ITS_SIDE else size
+    whole = image.size
+    drafted = image.draft(None, (FINER * lying[0], FINER * lying[1]))
+    if drafted is None or image.size == whole:
+        return None
+    _, (_, _, *extent) = drafted  # within the last pixel, where the reduction does not divide the size
+    return ImageOps.exif_transpose(brought_to(image.convert(mode), lying, fit, (extent[0], extent[1])))
+
+
+def _as_seen(image: "Image", mode: str) -> "Image":
+    """Turn the image itself, and put it on white strip by strip: the whole is in memory twice and no more."""
     from PIL import Image, ImageOps
 
-    turned = ImageOps.exif_transpose(image)
-    if not turned.has_transparency_data:
-        return turned
-    return Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned.convert("RGBA"))
+    ImageOps.exif_transpose(image, in_place=True)
+    if not image.has_transparency_data:
+        return image.convert(mode)
+    seen, width = Image.new(mode, image.size), image.width
+    rows = max(1, STRIP // width)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, width, min(top + rows, image.height))).convert("RGBA")
+        seen.paste(Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip).convert(mode), (0, top))
+    return seen

@@ -9,7 +9,6 @@ from offramp.data.image_set import ImageSet, Parts
 from offramp.data.layout import ByClass, image_layout
 from offramp.data.listing import Listing, list_files
 from offramp.data.reading import READING, Reader, Reading
-from offramp.data.resize import pillow
 from offramp.data.split_names import PartName
 from offramp.errors import DataError
 
@@ -87,15 +86,14 @@ def _read(
             f"A {part} set has the classes of its training set."
         )
     height, width, channels = size
-    resampling = pillow().Resampling.BILINEAR
-    reader = Reader(str(folder), "L" if channels == 1 else "RGB", how)
+    reader = Reader(str(folder), "L" if channels == 1 else "RGB", height, width, how)
     frames, labels = [], []
     paths = [(label, path) for label, name in enumerate(classes) for path in by_class.get(name, ())]
     for done, (label, path) in enumerate(paths):
         how.watch(f"reading {part} images", done, len(paths))
         frame = reader.read(folder / path, str(path), str(folder / path))
         if frame is not None:
-            frames.append(np.asarray(frame.resize((width, height), resampling)))
+            frames.append(np.asarray(frame))
             labels.append(label)
     bad = reader.finish()
     counts = Counter(labels)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from offramp.artifacts.data_record import POSITION, DataSource, SplitRule
+from offramp.artifacts.preprocessing import Fit, ReadAs
 from offramp.data.content_split import split_by_content
 from offramp.data.digits import digits
 from offramp.data.folder import image_folder
@@ -28,15 +29,16 @@ def load(
     *,
     seed: int = 0,
     rule: SplitRule | None = None,
+    read_as: ReadAs = READING.read_as,
     watch: Watch = unwatched,
 ) -> Splits:
     """Read `digits`, a folder of parquet, a folder of images by class, or `hub:NAME`; bring it to `shape`; split it.
 
     `shape` is the network's input `(C, H, W)`. The same seed and rule give the same splits. A DataSource may name other
     folders for validation and test: what they hold is read once, and never trained on. Without a `rule` a source is cut
-    by the content of its images, the digits, which never grow, by position. What a rule cuts by position is read as it
-    lies in its files, as it was before there was another, and all else as a person sees it. `record` of the result says
-    what was read; `watch` is told meanwhile how many images are.
+    by the content of its images, the digits, which never grow, by position. `read_as` is how encoded images become
+    pixels: what a network of before was trained on, as it was read then. `record` of the result says what was read;
+    `watch` is told meanwhile how many images are.
 
     >>> splits = load("digits", (1, 16, 16))
     >>> splits.test.images.shape
@@ -50,7 +52,7 @@ def load(
         others["test"] = asked.test
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
     by_position = rule.by == "position" if rule else asked.data == "digits"
-    how = Reading(upright=not by_position, skip_bad=asked.skip_bad, watch=watch)
+    how = Reading(read_as, asked.fit, asked.skip_bad, watch)
     found = _read(asked.data, shape, without, how=how)
     _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}
@@ -65,13 +67,13 @@ def load(
         passed |= more
         origins[part] = other
     mirrors, because = _mirrors(found.train, asked)
-    fitted = {part: None if images is None else _fit(images, *shape) for part, images in sets.items()}
-    pool = replace(_fit(found.train, *shape), mirrors=mirrors)
+    fitted = {part: None if images is None else _fit(images, *shape, asked.fit) for part, images in sets.items()}
+    pool = replace(_fit(found.train, *shape, asked.fit), mirrors=mirrors)
     if by_position:
         splits, used = split(pool, fitted["test"], seed, fitted["validation"]), POSITION
     else:
         splits, used = split_by_content(pool, fitted["test"], fitted["validation"], seed, rule.held if rule else None)
-    return replace(splits, record=record(splits, asked, used, origins, passed, because))
+    return replace(splits, record=record(splits, asked, used, read_as, origins, passed, because))
 
 
 def _several(found: Parts, source: str) -> None:
@@ -103,7 +105,7 @@ def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = 
     if source == "digits":
         return Parts(digits(), origins={"train": "digits"})
     if source.startswith(HUB):
-        return hub(source.removeprefix(HUB), how=how)
+        return hub(source.removeprefix(HUB), height, width, how=how)
     folder = Path(source)
     if not folder.is_dir():
         raise DataError(
@@ -111,7 +113,7 @@ def _read(source: str, shape: tuple[int, int, int], without: tuple[Path, ...] = 
             "or hub:NAME for a data set on the Hugging Face Hub."
         )
     if parquet_files(list_files(folder, without)):
-        return parquet_folder(folder, without=without, how=how)
+        return parquet_folder(folder, height, width, without=without, how=how)
     return image_folder(folder, height, width, channels, without=without, how=how)
 
 
@@ -136,7 +138,7 @@ def _other(
     return moved, {str(Path(source) / name): why for name, why in found.passed.items()}
 
 
-def _fit(images: ImageSet, channels: int, height: int, width: int) -> ImageSet:
+def _fit(images: ImageSet, channels: int, height: int, width: int, fit: Fit) -> ImageSet:
     found = images.images.shape[3]
     pixels = images.images
     if found == 1 and channels == 3:
@@ -146,4 +148,4 @@ def _fit(images: ImageSet, channels: int, height: int, width: int) -> ImageSet:
             f"{images.name}: images have {found} channels and the network takes {channels}. "
             f"Choose a preset whose input has {found}."
         )
-    return replace(images, images=resize(pixels, height, width))
+    return replace(images, images=resize(pixels, height, width, fit))

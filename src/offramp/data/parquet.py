@@ -29,8 +29,10 @@ def parquet_files(listing: Listing) -> list[PurePosixPath]:
     return [path for path in listing.files if path.suffix == ".parquet"]
 
 
-def parquet_folder(folder: Path, *, without: tuple[Path, ...] = (), how: Reading = READING) -> Parts:
-    """Read a folder of parquet files: the training pool, and the splits that it names."""
+def parquet_folder(
+    folder: Path, height: int, width: int, *, without: tuple[Path, ...] = (), how: Reading = READING
+) -> Parts:
+    """Read a folder of parquet files, brought to the network's size: the training pool, and the splits it names."""
     listing = list_files(folder, without)
     files = parquet_files(listing)
     layout = table_layout(files, str(folder))
@@ -39,15 +41,15 @@ def parquet_folder(folder: Path, *, without: tuple[Path, ...] = (), how: Reading
 
     def part(name: PartName, start: int, pool: ImageSet | None) -> ImageSet:
         paths = [folder / path for path in layout.parts[name][""]]
-        found, bad = _read(paths, folder, start, pool, name, how=how)
+        found, bad = _read(paths, folder, (height, width), start, pool, name, how=how)
         passed.update(bad)
         return found
 
     return _parts(part, set(layout.parts), layout.origins, passed)
 
 
-def hub(name: str, *, how: Reading = READING) -> Parts:
-    """Read an image set from the Hugging Face Hub, `uoft-cs/cifar10` for one."""
+def hub(name: str, height: int, width: int, *, how: Reading = READING) -> Parts:
+    """Read an image set from the Hugging Face Hub, `uoft-cs/cifar10` for one, brought to the network's size."""
     try:
         import datasets
     except ImportError as error:
@@ -68,7 +70,8 @@ def hub(name: str, *, how: Reading = READING) -> Parts:
     def part(which: PartName, start: int, pool: ImageSet | None) -> ImageSet:
         split = source[named[which]]
         rows = split.with_format("arrow")[:]
-        found, bad = _image_set([rows], f"hub:{name}", start, _feature_names(split.features), pool, which, how)
+        names, size = _feature_names(split.features), (height, width)
+        found, bad = _image_set([rows], f"hub:{name}", size, start, names, pool, which, how)
         passed.update(bad)
         return found
 
@@ -90,7 +93,14 @@ def _parts(
 
 
 def _read(
-    files: list[Path], folder: Path, start: int, pool: ImageSet | None, part: str, *, how: Reading
+    files: list[Path],
+    folder: Path,
+    size: tuple[int, int],
+    start: int,
+    pool: ImageSet | None,
+    part: str,
+    *,
+    how: Reading,
 ) -> tuple[ImageSet, dict[str, str]]:
     try:
         import pyarrow as pa
@@ -103,12 +113,13 @@ def _read(
             tables.append(parquet.read_table(path))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a parquet file, or cut short ({error}). Copy it again.") from error
-    return _image_set(tables, str(folder), start, _hub_names(tables[0].schema.metadata), pool, part, how)
+    return _image_set(tables, str(folder), size, start, _hub_names(tables[0].schema.metadata), pool, part, how)
 
 
 def _image_set(
     tables: list[Any],
     name: str,
+    size: tuple[int, int],
     start: int,
     names: dict[str, tuple[str, ...]],
     pool: ImageSet | None,
@@ -133,7 +144,7 @@ def _image_set(
     if not encoded:
         raise DataError(f"{name}: no rows. Expected one for each image.")
     label = np.concatenate(labels)
-    images, kept, reader = _decode(encoded, name, part, how=how)
+    images, kept, reader = _decode(encoded, name, size, part, how=how)
     bad = reader.finish()
     label = label[kept]
     classes = names.get(label_column) or (pool.classes if pool else _class_names(int(label.max()) + 1, name))
@@ -166,24 +177,18 @@ def _class_names(count: int, name: str) -> tuple[str, ...]:
 
 
 def _decode(
-    encoded: list[bytes | None], name: str, part: str, *, how: Reading
+    encoded: list[bytes | None], name: str, size: tuple[int, int], part: str, *, how: Reading
 ) -> tuple[npt.NDArray[np.uint8], list[int], Reader]:
     """Decode rows: the images that could be read, their positions, and who read them."""
-    reader = Reader(name, "RGB", how)
+    reader = Reader(name, "RGB", *size, how)
     frames: list[npt.NDArray[np.uint8]] = []
     kept: list[int] = []
     for position, content in enumerate(encoded):
         how.watch(f"reading {part} images", position, len(encoded))
         frame = reader.read(content, f"row {position} of {part}", f"{name}: row {position}")
-        if frame is None:
-            continue
-        frames.append(np.asarray(frame))
-        kept.append(position)
-        if frames[-1].shape != frames[0].shape:
-            raise DataError(
-                f"{name}: row {position} is {frames[-1].shape[:2]} and row {kept[0]} is {frames[0].shape[:2]}; "
-                "expected images of one size."
-            )
+        if frame is not None:
+            frames.append(np.asarray(frame))
+            kept.append(position)
     if not frames:
         reader.skip_bad = False
         reader.finish()

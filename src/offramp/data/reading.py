@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from offramp.artifacts.preprocessing import Fit, ReadAs
 from offramp.data.decode import decode
 from offramp.errors import DataError
 from offramp.progress import Watch, unwatched
@@ -17,9 +18,10 @@ SHOWN = 100  # of the names of what cannot be read
 
 @dataclass(frozen=True)
 class Reading:
-    """How images are read: as a person sees them, or as they lie in the file; what happens to those that cannot be."""
+    """How images are read, and what happens to those that cannot be."""
 
-    upright: bool = True  # turned as EXIF says, what is transparent on white; no network of before was trained so
+    read_as: ReadAs = "reduced"
+    fit: Fit = "stretch"
     skip_bad: bool = False
     watch: Watch = unwatched  # is told how many images of a part are read
 
@@ -30,8 +32,9 @@ READING = Reading()
 class Reader:
     """Reads images one by one and remembers what was bad. `digests` are of the encoded images that could be read."""
 
-    def __init__(self, place: str, mode: Literal["L", "RGB"], how: Reading = READING) -> None:
-        self.place, self.mode, self.upright, self.skip_bad = place, mode, how.upright, how.skip_bad
+    def __init__(self, place: str, mode: Literal["L", "RGB"], height: int, width: int, how: Reading = READING) -> None:
+        self.place, self.mode, self.size = place, mode, (width, height)
+        self.how, self.skip_bad = how, how.skip_bad
         self.digests: list[int] = []
         self.bad: dict[str, str] = {}  # by name, what is wrong with it
         self.count = 0
@@ -40,7 +43,7 @@ class Reader:
         """Decode a file or its bytes; None where it cannot be. Messages call it `shown`, the summary `name`."""
         self.count += 1
         try:
-            image = decode(source, self.mode, shown, upright=self.upright)
+            image = decode(source, self.mode, shown, read_as=self.how.read_as, size=self.size, fit=self.how.fit)
             content = source.read_bytes() if isinstance(source, Path) else source
         except (DataError, OSError) as error:
             self.bad[name] = str(error)

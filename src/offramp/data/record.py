@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 
 from offramp.artifacts.data_record import DataRecord, DataSource, PartRecord, SplitRule
+from offramp.artifacts.preprocessing import ReadAs
 from offramp.data.image_set import SPLITS, ImageSet, Splits
 from offramp.data.split_names import PartName
 
@@ -17,6 +18,7 @@ def record(
     splits: Splits,
     asked: DataSource,
     rule: SplitRule,
+    read_as: ReadAs,
     origins: dict[PartName, str],
     passed: dict[str, str],
     because: str,
@@ -40,6 +42,7 @@ def record(
     return DataRecord(
         source=asked,
         rule=rule,
+        reading=read_as,
         mirrors=splits.train.mirrors,
         mirrors_because=because,
         parts=parts,

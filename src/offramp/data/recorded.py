@@ -28,12 +28,13 @@ def load_as_trained(
     """
     source = record.source if record else DataSource(data=trained_on)
     if data is not None and data != source.data:
-        source = DataSource(data=data, skip_bad=source.skip_bad, mirror=source.mirror)
+        source = source.model_copy(update={"data": data, "validation": None, "test": None})
     if source.data != "digits" and not source.data.startswith(HUB) and not Path(source.data).is_dir():
         here = "" if source.data == trained_on else f" The network was trained on {trained_on}."
         raise DataError(f"{source.data}: no such folder.{here} Say where the data lie: --data FOLDER")
     rule = record.rule if record else None if source.data == "digits" else POSITION
-    splits = load(source, shape, seed=seed, rule=rule, watch=watch)
+    read_as = record.read_as if record else "plain"
+    splits = load(source, shape, seed=seed, rule=rule, read_as=read_as, watch=watch)
     now = splits.record
     if now is None:
         return splits, []

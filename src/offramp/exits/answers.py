@@ -60,7 +60,13 @@ class Judged:
         return type(self)(self.probabilities[rows], self.scores[rows])
 
     def answers(
-        self, exit_: int, tier: Tier, rows: npt.NDArray[np.intp] | slice = slice(None), *, dropped: bool = False
+        self,
+        exit_: int,
+        tier: Tier,
+        rows: npt.NDArray[np.intp] | slice = slice(None),
+        *,
+        dropped: bool = False,
+        degraded: bool = False,
     ) -> Answers:
         """Answer for some of the rows at this exit."""
         probabilities = self.probabilities[rows]
@@ -71,7 +77,7 @@ class Judged:
             _same(exit_, "q", count),
             self.scores[rows].astype(np.float32),
             _same(int(tier), "b", count),
-            _same(False, "?", count),
+            _same(degraded, "?", count),
             _same(dropped, "?", count),
         )
 

@@ -1,5 +1,7 @@
 """The paper's measures, computed from predictions alone: what exits, and how right each tier is."""
 
+from typing import NamedTuple, Self
+
 import numpy as np
 import numpy.typing as npt
 
@@ -9,6 +11,22 @@ from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
+
+
+class Evaluated(NamedTuple):
+    """A plan, and what it comes to."""
+
+    plan: Plan
+    answers: Answers
+    outcome: Outcome
+    forwarded: dict[int, float]  # as `forwarded_accuracy` gives it
+
+    @classmethod
+    def of(cls, predictions: Predictions, plan: Plan) -> Self:
+        """Answer by the plan, and hold the answers against the labels."""
+        answers = route(predictions, plan)
+        forwarded = forwarded_accuracy(predictions, plan, answers)
+        return cls(plan, answers, evaluate(answers, predictions.labels), forwarded)
 
 
 def route(predictions: Predictions, plan: Plan) -> Answers:
@@ -76,6 +94,18 @@ def evaluate(answers: Answers, labels: npt.NDArray[np.int64]) -> Outcome:
         dropped=int(answers.dropped.sum()),
         degraded=int(answers.degraded.sum()),
     )
+
+
+def forwarded_accuracy(predictions: Predictions, plan: Plan, answers: Answers) -> dict[int, float]:
+    """Accuracy, at each exit, of the samples that the plan leaves to the cloud; empty where it leaves none.
+
+    At exits before the cloud: what they would be worth, had they been answered there because the cloud was lost. At the
+    network's end: where all of them arrive unless the cloud has active exits too.
+    """
+    rows = np.flatnonzero(answers.tier == Tier.CLOUD)
+    local = [active.exit for name, part in plan.tiers.items() if name != "cloud" for active in part.active]
+    right = {k: predictions.at(k)[rows].argmax(axis=1) == predictions.labels[rows] for k in (*local, predictions.last)}
+    return {k: float(found.mean()) for k, found in right.items()} if len(rows) else {}
 
 
 def accuracy_at(predictions: Predictions, exit_: int) -> float | None:

@@ -1,6 +1,7 @@
 """Export: from a checkpoint to a bundle, refused where the two differ."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +65,8 @@ def export(
     net, shape = checkpoint.net, checkpoint.card.architecture.shape
     channels, height, width = shape
     record = checkpoint.card.record
-    preprocessing = Preprocessing(
-        channels=channels, height=height, width=width, reading="upright" if record and record.upright else "plain"
-    )
+    asked: dict[str, Any] = {"reading": record.read_as, "fit": record.source.fit} if record else {}
+    preprocessing = Preprocessing(channels=channels, height=height, width=width, **asked)
     if not len(calibration):
         raise InputError("calibration: the parity gate needs at least one image to compare on.")
     calibration = calibration.rows(slice(SAMPLES))

@@ -22,6 +22,7 @@ ROW = "row"  # a tensor: which rows of the caller's batch a part answers, or whi
 
 # Parameters of a request to the classifier: parts of a plan, for this one call.
 PLAN = frozenset({"exit", "threshold", "cut", "codec", "drop_threshold"})
+DEGRADED = "degraded"  # false: an error in place of an answer of the edge's where the cloud fails
 CLOUD_VERSION = "cloud_version"  # the id of another bundle that the cloud finishes with: a cascade
 # Of one that is answered directly: the client's stream at the cloud, and its own name for the request.
 REPLY_TO, REPLY_AS = "reply_to", "reply_as"

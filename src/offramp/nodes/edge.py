@@ -8,7 +8,6 @@ A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,26 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.engine import Place
 from offramp.artifacts.plan import Plan
-from offramp.errors import DeadlineError, InputError, LinkError
+from offramp.errors import DeadlineError, InputError
 from offramp.exits.answers import Answers, Tier, merge
 from offramp.nodes.contract import Reply
+from offramp.nodes.fallback import Fallbacks
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
 from offramp.nodes.route import Course, part_of
+from offramp.nodes.sent import Room, Sent
 from offramp.nodes.spans import Spans
-from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
+from offramp.nodes.upstream import LocalCloud, RemoteCloud, Upstream, failed
+from offramp.protocol.notices import Degraded
 from offramp.protocol.served import Call
 from offramp.runtime.choice import LARGEST, Choice, choose
 from offramp.runtime.open import warm_up
 from offramp.runtime.span import Tensors
 
-CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud when the caller gives no deadline
+CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud at most
+IN_FLIGHT = 1024  # samples that a cloud may be working on at once, most of them of 16 KB or less
+MARGIN = 0.002  # seconds kept to answer in, beside what the network takes
 
 Images = npt.NDArray[Any]
 
@@ -44,7 +48,10 @@ class Edge:
     `threads` of 0 uses every core; `runtime` and `precision` may be `auto`, which chooses once for this machine and
     bundle, for batches of up to `largest`, or a `choice` that was made already stands in for the four. `tier` is whose
     part of the plan it runs: the first of the plan gets images, a later one the features at the cut of the one before.
-    `cloud_timeout` seconds are waited for the cloud where a caller gives no time of its own.
+
+    What the cloud cannot answer in time is answered here, at the deepest exit that can still be reached, and marked
+    `degraded`; an error in its place where `degraded` is False. `cloud_timeout` seconds are waited for the cloud at
+    most, or as long as a caller of the latter says, and `in_flight` samples are left to it at once.
     """
 
     def __init__(
@@ -60,16 +67,21 @@ class Edge:
         largest: int = LARGEST,
         tier: Tier = Tier.EDGE,
         cloud_timeout: float = CLOUD_TIMEOUT,
+        degraded: bool = True,
+        in_flight: int = IN_FLIGHT,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.cloud = RemoteCloud(bundle, cloud) if isinstance(cloud, str) else cloud
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.tier, self.cloud_timeout = tier, cloud_timeout
+        self.degrades = degraded and self.cloud is not None and not isinstance(self.cloud, LocalCloud)
+        self.room, self.notice = Room(in_flight), Degraded()
         self.beyond: Place | None = None  # what the cloud computes with, once it has said so
         self._check(plan)  # before anything is timed
         self.choice = choice or choose(bundle, runtime, precision, threads, largest)
         self.spans = Spans(bundle, self.choice.engine)
+        self.fallbacks = Fallbacks(bundle, self.spans)
         self.follow(plan)
 
     @property
@@ -83,6 +95,8 @@ class Edge:
         for step in course.route.steps:
             warm_up(step.span, self.bundle, step.spec)
         self.spans.keep({step.spec: step.span for step in course.route.steps})
+        if self.degrades and course.part.hands_on(self.last):
+            self.fallbacks.keep(course.part)
         self.course = course
 
     def course_of(self, plan: Plan) -> Course:
@@ -92,7 +106,9 @@ class Edge:
 
     @property
     def answers_alone(self) -> bool:
-        """Whether its plan answers any sample without the cloud."""
+        """Whether it answers any sample without the cloud."""
+        if self.degrades:
+            return True
         part = self.course.part
         drops = part.drop_threshold is not None and part.drop_threshold < 1
         return not part.hands_on(self.last) or drops or any(active.threshold > 0 for active in part.active)
@@ -113,21 +129,23 @@ class Edge:
         plan: Plan | None = None,
         timeout: float | None = None,
         cloud_version: str | None = None,
+        degraded: bool | None = None,
     ) -> Answers:
         """Answer a batch, every row in its place: float32 `(N, C, H, W)` in [0, 1], or as `nodes.images` says.
 
-        `plan` stands in for the edge's own for this call; `timeout` in seconds bounds the wait for the cloud. Raises
-        InputError for a batch that the network does not take, LinkError where the cloud was needed and failed.
+        `plan` stands in for the edge's own for this call; `timeout` in seconds bounds it. Raises InputError for a batch
+        that the network does not take, LinkError where the cloud was needed and failed and no degraded answer was to be
+        had: `degraded` of False asks for none.
 
         `cloud_version` makes the call a cascade: the cloud's network of that bundle's id gets the images that go on,
         and answers them whole. It has the edge's classes, in their order; its answers' `exit` is its own last one.
 
         A tier behind another takes the tensors of the boundary where its part begins, by name, as they travel.
         """
-        end = deadline(timeout)
+        end, degraded = deadline(timeout), self.degrading(degraded)
         found: list[tuple[Rows, Answers]] = []
         for part in self.parts(image, plan=plan, cloud_version=cloud_version):
-            done = part if isinstance(part, Answered) else landed(part, self.send(part, end, version=cloud_version))
+            done = part if isinstance(part, Answered) else self.send(part, end, None, cloud_version, degraded)()
             assert done.answers is not None  # nobody was named to be answered directly
             found.append((done.rows, done.answers))
         return found[0][1] if len(found) == 1 else merge(found, sum(len(rows) for rows, _ in found))
@@ -144,20 +162,39 @@ class Edge:
             _check_cascade(cloud_version, course)
         return parts(course, self._read(course, image))
 
+    def degrading(self, asked: bool | None) -> bool:
+        """Whether a call that asks so gets degraded answers; InputError where it wants some and there are none."""
+        if asked and not self.degrades and self.cloud is not None:
+            raise InputError("degraded: this edge gives no degraded answers. Leave it out, or set it to false.")
+        return self.degrades if asked is None else asked
+
     def send(
-        self, flight: Flight, end: float | None = None, to: Reply | None = None, version: str | None = None
-    ) -> Future[Finished]:
+        self,
+        flight: Flight,
+        end: float | None = None,
+        to: Reply | None = None,
+        version: str | None = None,
+        degraded: bool = False,
+    ) -> Sent:
         """Ask the cloud for the rest, until `end` of the monotonic clock; no thread waits for what it will answer.
 
-        With `to` the cloud answers its rows on the stream that the client opened to it, and gives no answers here.
+        With `to` the cloud answers its rows on the stream that the client opened to it, and gives no answers here. With
+        `degraded` the answer is made here where the cloud fails, and time for that is kept back.
         """
-        assert self.cloud is not None  # _check saw to it
-        wait = self.cloud_timeout if end is None else end - time.monotonic()
-        if wait > 0:
-            return self.cloud.finish(flight, wait, to, version)
-        late: Future[Finished] = Future()
-        late.set_exception(DeadlineError("the deadline passed before the cloud was asked."))
-        return late
+        cloud = self.cloud
+        assert cloud is not None  # _check saw to it
+        now, fallback = time.monotonic(), self.fallbacks.get(flight.course.part) if degraded else None
+        last = now + self.cloud_timeout
+        end = last if end is None else min(end, last) if fallback is not None else end
+        wait = end - now
+        if fallback is not None:
+            # Twice what it takes, since others may do the same at once; the cloud gets its half of any time.
+            wait -= min(2 * fallback.seconds(len(flight.rows)) + MARGIN, wait / 2)
+        if wait <= 0:
+            answer = failed(DeadlineError("the deadline passed before the cloud was asked."))
+        else:
+            answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
+        return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None)
 
     def _read(self, course: Course, batch: Images | Tensors) -> Tensors:
         """A batch as the course takes it, checked."""
@@ -184,18 +221,6 @@ class Edge:
 def deadline(timeout: float | None) -> float | None:
     """When so many seconds from now are over, on the monotonic clock."""
     return None if timeout is None else time.monotonic() + timeout
-
-
-def landed(flight: Flight, answer: Future[Finished]) -> Answered:
-    """The last part of a batch, once what it waits for is there; raises what went wrong, with how many it concerns."""
-    try:
-        finished = answer.result()
-    except LinkError as error:
-        where = "" if flight.exit is None else f"at exit {flight.exit} "
-        raise type(error)(
-            f"{error} {len(flight.rows)} of {flight.of} samples are not sure enough {where}to be answered without it."
-        ) from error
-    return Answered(flight.rows, finished.answers, finished.bytes_sent, last=True)
 
 
 def _check_cascade(cloud_version: str, course: Course) -> None:

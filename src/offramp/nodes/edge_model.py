@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
 from functools import partial
 
 import numpy as np
@@ -19,6 +18,7 @@ from offramp.nodes.contract import (
     CLASSIFIER,
     CLOUD,
     CLOUD_VERSION,
+    DEGRADED,
     DIRECT,
     PLAN,
     ROW,
@@ -26,10 +26,10 @@ from offramp.nodes.contract import (
     Reply,
     said_of,
 )
-from offramp.nodes.edge import Edge, deadline, landed
+from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
-from offramp.nodes.upstream import Finished
+from offramp.nodes.sent import Sent
 from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
 from offramp.protocol.tensors import objects
 
@@ -89,10 +89,11 @@ class EdgeModel:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
         (image,), version = call.tensors(IMAGE), call.text(CLOUD_VERSION)
         end, names = deadline(call.timeout), self.class_names if CLASS_NAME in call.asked else None
+        degraded = self.edge.degrading(call.flag(DEGRADED))
         for part in self.edge.parts(image, plan=self._plan(call), cloud_version=version):
             if isinstance(part, Flight):
-                answer = self.edge.send(part, end, Reply.of(call), version)
-                yield Pending(answer, partial(_landed, part, answer, names))
+                sent = self.edge.send(part, end, Reply.of(call), version, degraded)
+                yield Pending(sent.answer, partial(_landed, sent, names))
             else:
                 yield _result(part, names)
 
@@ -109,8 +110,8 @@ class EdgeModel:
         )
 
 
-def _landed(flight: Flight, answer: Future[Finished], names: Array | None) -> Result:
-    return _result(landed(flight, answer), names)
+def _landed(sent: Sent, names: Array | None) -> Result:
+    return _result(sent(), names)
 
 
 def _result(part: Answered, names: Array | None) -> Result:

@@ -33,6 +33,11 @@ from offramp.sockets import hold_port, join_address
 log = logging.getLogger("offramp")
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
+# What becomes of requests while a cloud is lost.
+DEGRADED, FAILS = (
+    "what needs it is answered here, and marked degraded.",
+    "what needs it fails, and the rest is answered.",
+)
 COMMAND = ("-m", "offramp.nodes.process")
 
 
@@ -139,11 +144,16 @@ def serve_edge(settings: EdgeSettings) -> None:
         via = None if link is None or cloud is None else held.enter_context(child_link(link, cloud))
         watch = None
         if cloud is not None:
-            watch = CloudWatch(cloud, lambda wait: _meet(edges, wait), always=settings.ready_needs_cloud)
+            watch = CloudWatch(
+                cloud,
+                lambda wait: _meet(edges, wait),
+                always=settings.ready_needs_cloud,
+                meanwhile=DEGRADED if settings.degraded else FAILS,
+            )
         for bundle in bundles:
             upstream = None
             if watch is not None:
-                remote = RemoteCloud(bundle, watch.address, settings.cloud_version, via, watch.failed)
+                remote = RemoteCloud(bundle, watch.address, settings.cloud_version, via, watch)
                 upstream = held.enter_context(closing(remote))
             try:
                 edges.append(_edge(bundle, upstream, settings, edges))
@@ -173,6 +183,8 @@ def _edge(bundle: Bundle, upstream: RemoteCloud | None, settings: EdgeSettings, 
         choice=others[0].choice if others else None,
         largest=settings.max_batch,
         cloud_timeout=settings.cloud_timeout,
+        degraded=settings.degraded,
+        in_flight=settings.in_flight,
     )
 
 
@@ -207,7 +219,7 @@ def _begin(watch: CloudWatch, edges: list[Edge], settings: EdgeSettings) -> None
     except (UnreachableError, DeadlineError) as error:
         if not all(edge.answers_alone for edge in edges):
             raise type(error)(f"{error} By this edge's plan, nothing is answered without it.") from error
-        watch.failed(UnreachableError(str(error)))
+        watch.lost(UnreachableError(str(error)))
     watch.start()
 
 

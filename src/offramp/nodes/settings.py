@@ -94,7 +94,9 @@ class EdgeSettings(NodeSettings):
     cloud: str | None = None
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
-    cloud_timeout: float = 10.0  # for an answer, where a request gives no time of its own
+    cloud_timeout: float = 10.0  # for an answer
+    degraded: bool = True  # whether what the cloud does not answer is answered here
+    in_flight: int = 1024  # samples that the cloud may be working on at once
     ready_needs_cloud: bool = False
     link: LinkShape | None = None
 

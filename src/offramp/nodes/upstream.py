@@ -13,6 +13,7 @@ from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import PORTABLE, Engine, Place
 from offramp.errors import BundleMismatchError, InputError, LinkError, OfframpError, UnknownModelError
 from offramp.exits.answers import Answers, Judged, Tier
+from offramp.nodes.breaker import Breaker
 from offramp.nodes.cloud import Tail
 from offramp.nodes.contract import DIRECT, REPLY_AS, REPLY_TO, ROW, Reply, place_of, tail_name
 from offramp.nodes.flight import Flight
@@ -56,6 +57,19 @@ class Upstream(Protocol):
         """
 
 
+class Health(Protocol):
+    """What is known of whether a cloud can be asked now: a breaker, or what watches over it as well."""
+
+    def refusal(self) -> OfframpError | None:
+        """Why not to ask it now; None: ask, and tell what came of it."""
+
+    def answered(self) -> None:
+        """It has answered."""
+
+    def failed(self, error: OfframpError) -> None:
+        """It has not, for this reason."""
+
+
 def then(first: "Future[Any]", finish: Callable[["Future[Any]"], Finished]) -> Future[Finished]:
     """What `finish` makes of an answer once it is there, or raises."""
     second: Future[Finished] = Future()
@@ -78,12 +92,19 @@ def at_once(work: Callable[[], Finished]) -> Future[Finished]:
     return then(now, lambda _: work())
 
 
+def failed(error: Exception) -> Future[Finished]:
+    """An answer that there will not be."""
+    none: Future[Finished] = Future()
+    none.set_exception(error)
+    return none
+
+
 class RemoteCloud:
     """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
 
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
-    an empty one names none. `via` is where a link to it begins. `failed` is told of each request that has failed on the
-    way or there.
+    an empty one names none. `via` is where a link to it begins. `health` is told of each request, and while it refuses
+    nothing is sent.
     """
 
     def __init__(
@@ -92,9 +113,9 @@ class RemoteCloud:
         address: str,
         version: str | None = None,
         via: str | None = None,
-        failed: Callable[[LinkError], object] = lambda error: None,
+        health: Health | None = None,
     ) -> None:
-        self.bundle, self.client, self.failed = bundle, Peer(address, via), failed
+        self.bundle, self.client, self.health = bundle, Peer(address, via), health or Breaker()
         self.version = bundle.id if version is None else version
 
     def check(self, course: Course, timeout: float) -> Place | None:
@@ -135,6 +156,8 @@ class RemoteCloud:
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
     ) -> Future[Finished]:
         """Send the features in one message; the logits will come, or word that the client has them."""
+        if (refusal := self.health.refusal()) is not None:
+            return failed(refusal)
         inputs, parameters = flight.features, {}
         if to is not None:
             inputs = inputs | {ROW: flight.rows.astype(np.int64)}
@@ -146,10 +169,12 @@ class RemoteCloud:
 
     def _heard(self, *of: Any) -> Finished:
         try:
-            return self._finished(*of)
+            finished = self._finished(*of)
         except LinkError as error:
-            self.failed(error)
+            self.health.failed(error)
             raise
+        self.health.answered()
+        return finished
 
     def _finished(
         self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"

@@ -1,17 +1,19 @@
 """What an edge knows of its cloud: there, lost, or with another bundle. Said in the log, once, whenever it changes.
 
-It learns of trouble from requests that fail, and of the end of it by asking: while there is trouble, again and again,
-whether anybody sends a request or not. Knows neither requests nor the protocol.
+A breaker opens by requests that fail, and closes by asking: while it is open, again and again, whether anybody sends a
+request or not, so that no request is spent on finding out. Knows neither requests nor the protocol.
 """
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 
 from offramp.errors import BundleMismatchError, DeadlineError, OfframpError, UnreachableError
+from offramp.nodes.breaker import Breaker
 
-EVERY = 1.0  # seconds from one asking to the next
+EVERY = 0.5  # seconds from one asking to the next
 PATIENCE = 10.0  # seconds for an answer: over a satellite, a connection takes two of them
 
 log = logging.getLogger("offramp")
@@ -20,14 +22,22 @@ log = logging.getLogger("offramp")
 class CloudWatch:
     """Keeps an eye on the cloud at `address`. `ask` raises an OfframpError unless it can be used, within some seconds.
 
-    Without trouble it is not asked, but `always`. `changed` is called, on some thread, when `trouble` has.
+    Without trouble it is not asked, but `always`. `changed` is called, on some thread, when `trouble` has. `meanwhile`
+    is what becomes of requests while it is lost, in words.
     """
 
     def __init__(
-        self, address: str, ask: Callable[[float], None], *, always: bool = False, every: float = EVERY
+        self,
+        address: str,
+        ask: Callable[[float], None],
+        *,
+        always: bool = False,
+        every: float = EVERY,
+        meanwhile: str,
     ) -> None:
-        self.address, self.ask, self.always, self.every = address, ask, always, every
-        self.trouble: OfframpError | None = None  # why it cannot be used now
+        self.address, self.ask, self.always, self.every, self.meanwhile = address, ask, always, every, meanwhile
+        self.breaker = Breaker(cool=math.inf)
+        self.known: OfframpError | None = None  # what was said last of why it cannot be used
         self.changed: Callable[[], object] = lambda: None
         self.since, self.changing = time.monotonic(), threading.Lock()
         self.wake, self.closed = threading.Event(), threading.Event()
@@ -42,20 +52,42 @@ class CloudWatch:
         self.closed.set()
         self.wake.set()
 
+    @property
+    def trouble(self) -> OfframpError | None:
+        """Why it cannot be used now."""
+        return self.breaker.reason
+
     def why_not(self) -> str | None:
         """Why it cannot be used now, in words; None where it can, as far as is known."""
         return None if self.trouble is None else str(self.trouble)
 
+    def refusal(self) -> OfframpError | None:
+        """Why not to send it anything now."""
+        return self.breaker.reason
+
+    def answered(self) -> None:
+        """A request has been answered."""
+        self.breaker.answered()
+        if self.known is not None:
+            self._now()
+
     def failed(self, error: OfframpError) -> None:
         """A request has failed: for a reason that is the cloud's, or perhaps, which is then asked."""
-        if isinstance(error, DeadlineError):  # it may have been a short one
+        self.breaker.failed(error)
+        if self.trouble is not None:
+            self._now()
+        if self.trouble is not None or isinstance(error, DeadlineError | BundleMismatchError):
             self.wake.set()
-        elif isinstance(error, UnreachableError | BundleMismatchError):
-            self._now(error)
+
+    def lost(self, error: OfframpError) -> None:
+        """It cannot be used, as somebody else has found out."""
+        self.breaker.open(error)
+        self._now()
 
     def _watch(self) -> None:
         while not self.closed.is_set():
-            self.wake.wait(self.every if self.always or self.trouble is not None else None)
+            if not self.always and self.trouble is None:
+                self.wake.wait()
             self.wake.clear()
             if self.closed.is_set():
                 return
@@ -67,30 +99,40 @@ class CloudWatch:
             self.ask(PATIENCE)
         except OfframpError as error:
             if not self.closed.is_set():
-                self._now(error)
+                self.lost(error)
         except Exception:  # of a connection that is closed; of any other it is a defect
             if not self.closed.is_set():
                 log.exception("a defect while asking cloud %s", self.address)
         else:
-            self._now(None)
+            self.answered()
 
-    def _now(self, trouble: OfframpError | None) -> None:
-        """So it is now: say it, where it was not so before."""
+    def _now(self) -> None:
+        """Say how it is, where it was not so before."""
         with self.changing:
-            before, self.trouble = self.trouble, trouble
+            trouble = self.trouble
+            before, self.known = self.known, trouble
             if _kind(before) == _kind(trouble):
                 return
             lasted, self.since = time.monotonic() - self.since, time.monotonic()
-        if trouble is None:
+        if not _kind(trouble):
             log.info("cloud back: %s, after %.1f s", self.address, lasted)
         elif isinstance(trouble, BundleMismatchError):
             log.error("cloud refused: %s", trouble)
         else:
-            log.warning("cloud lost: %s Until it is back, what needs it fails, and the rest is answered.", trouble)
+            log.warning("cloud lost: %s Until it is back, %s", trouble, self.meanwhile)
         self.wake.set()
         self.changed()
 
 
 def _kind(trouble: OfframpError | None) -> str:
-    """What there is to say of it; its words may differ from one time to the next."""
-    return "" if trouble is None else "refused" if isinstance(trouble, BundleMismatchError) else "lost"
+    """What there is to say of it; its words may differ from one time to the next.
+
+    Of one that is there and answers late, or nonsense, nothing: it would be lost and back twice a second.
+    """
+    return (
+        "refused"
+        if isinstance(trouble, BundleMismatchError)
+        else "lost"
+        if isinstance(trouble, UnreachableError)
+        else ""
+    )

@@ -55,8 +55,9 @@ def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str |
 def splits_of(suite: Suite, data: str | None, network: Network) -> Splits:
     """The data that a suite was trained on, `data` standing in for where it lay."""
     origin = network.bundle.manifest
+    shape, read_as = origin.preprocessing.shape, origin.preprocessing.reading
     rule = origin.origin.record.rule if origin.origin.record else POSITION
-    splits = load(data or suite.settings.data, origin.preprocessing.shape, seed=origin.origin.seed, rule=rule)
+    splits = load(data or suite.settings.data, shape, seed=origin.origin.seed, rule=rule, read_as=read_as)
     if (splits.test.classes, len(splits.test)) != (suite.classes, suite.test_samples):
         raise InputError(
             f"{data or suite.settings.data}: {len(splits.test)} test samples of {len(splits.test.classes)} classes, "

@@ -59,7 +59,7 @@ class Processes:
             # Each request brings a plan of its own: what the edge starts with only has to be one.
             begin = AtLastExit(threshold=THRESHOLD)
             bundles, threads = tuple(map(str, self.bundles)), 0 if cores is None else 1
-            settings = EdgeSettings(bundles=bundles, plan=begin, cloud=over, threads=threads, **ENGINE)
+            settings = EdgeSettings(bundles=bundles, plan=begin, cloud=over, threads=threads, degraded=False, **ENGINE)
             edge = started.enter_context(child_node(settings))
             address = edge.address()
             if cores is not None:

@@ -4,14 +4,12 @@ Takes networks with their predictions, the test images and nodes; gives an entry
 often and in which order setups are tried.
 """
 
-import io
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Latency
@@ -20,6 +18,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive
 from offramp.data.image_set import ImageSet
+from offramp.data.jpeg import to_jpeg
 from offramp.exits.answers import Tier
 from offramp.exits.evaluation import evaluate
 from offramp.nodes.contract import CLASSIFIER
@@ -30,7 +29,6 @@ from offramp.paper.stage import Nodes
 from offramp.protocol.served import Parameters
 from offramp.protocol.tensors import write_request
 
-JPEG_QUALITY = 75  # Pillow's and libjpeg's own default
 NO_EXIT = 0  # the classifier's parameter `exit` for none
 
 
@@ -45,7 +43,7 @@ class Trials:
         self.images: dict[Form, npt.NDArray[Any]] = {
             "fp32": preprocessing.from_uint8(test.images),
             "uint8": test.images,
-            "jpeg": np.array([_jpeg(image) for image in test.images], np.object_),
+            "jpeg": np.array([to_jpeg(image) for image in test.images], np.object_),
         }
 
     def take(self, nodes: Nodes, setup: Setup) -> Entry:
@@ -116,9 +114,3 @@ def _as_cloud(driven: Drive, sent: int) -> Drive:
 def _request_bytes(images: npt.NDArray[Any], batch_size: int) -> int:
     starts = range(0, len(images), batch_size)
     return sum(write_request(CLASSIFIER, "", {IMAGE: images[at : at + batch_size]}).ByteSize() for at in starts)
-
-
-def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
-    content = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, "JPEG", quality=JPEG_QUALITY)
-    return content.getvalue()

@@ -1,4 +1,4 @@
-"""What a node says in its log of its own load: that it begins to refuse and has stopped, and that requests are slow.
+"""What a node says in its log of its work: that it begins to refuse and has stopped, is slow, or answers for another.
 
 Each is said once and then summed up, so that no log grows with the load. Takes errors and times, gives lines.
 """
@@ -54,30 +54,58 @@ class Overload:
             log.info("overload ends: %d refused in %.1f s", refused, lasted)
 
 
-class Slow:
-    """Says that requests take longer than `bound` seconds: of the first at once, then of all, every `every` seconds."""
+class _Summed:
+    """Says a thing at once, and then how often it was, every `every` seconds for as long as it is."""
 
-    def __init__(self, bound: float = SLOW, every: float = MINUTE, later: Later = _later) -> None:
-        self.bound, self.every, self.later, self.changing = bound, every, later, threading.Lock()
-        self.count, self.longest, self.what = 0, 0.0, ""  # since the last line
+    def __init__(self, every: float = MINUTE, later: Later = _later) -> None:
+        self.every, self.later, self.changing = every, later, threading.Lock()
+        self.count, self.most, self.what = 0, 0.0, ""  # since the last line
         self.waiting = False  # for the time of the next
 
-    def note(self, seconds: float, what: str) -> None:
-        """A request of this model took so long: nothing, where that is not slow."""
-        if seconds <= self.bound:
-            return
+    def _add(self, count: int, size: float, what: str) -> None:
+        """So many more; of all, what is said is of the one of the largest size, the last where several are."""
         with self.changing:
-            self.count += 1
-            if seconds > self.longest:
-                self.longest, self.what = seconds, what
+            self.count += count
+            if size >= self.most:
+                self.most, self.what = size, what
             first, self.waiting = not self.waiting, True
         if first:
             self._say()
 
     def _say(self) -> None:
         with self.changing:
-            count, longest, what = self.count, self.longest, self.what
-            self.count, self.longest, self.waiting = 0, 0.0, count > 0
+            count, most, what = self.count, self.most, self.what
+            self.count, self.most, self.waiting = 0, 0.0, count > 0
         if count:
-            log.warning("slow: %d took more than %g s, the longest %.1f s (%s)", count, self.bound, longest, what)
+            log.warning(self._line(count, most, what))
             self.later(self.every, self._say)
+
+    def _line(self, count: int, most: float, what: str) -> str:
+        raise NotImplementedError
+
+
+class Slow(_Summed):
+    """Says that requests take longer than `bound` seconds."""
+
+    def __init__(self, bound: float = SLOW, every: float = MINUTE, later: Later = _later) -> None:
+        super().__init__(every, later)
+        self.bound = bound
+
+    def note(self, seconds: float, what: str) -> None:
+        """A request of this model took so long: nothing, where that is not slow."""
+        if seconds > self.bound:
+            self._add(1, seconds, what)
+
+    def _line(self, count: int, most: float, what: str) -> str:
+        return f"slow: {count} took more than {self.bound:g} s, the longest {most:.1f} s ({what})"
+
+
+class Degraded(_Summed):
+    """Says that samples are answered degraded, and why the last of them were."""
+
+    def note(self, samples: int, why: object) -> None:
+        """So many were, for this reason."""
+        self._add(samples, 0.0, str(why))
+
+    def _line(self, count: int, most: float, what: str) -> str:
+        return f"degraded: {count} samples answered without the cloud: {what}"

@@ -77,6 +77,16 @@ class Call:
             raise InputError(f"parameter {name!r}: expected a string, got {value!r}.")
         return value
 
+    def flag(self, name: str) -> bool | None:
+        """A parameter that is true or false; the words are too. None where it was not sent."""
+        value = self.parameters.get(name)
+        named = {"true": True, "false": False}
+        if value is None or isinstance(value, bool):
+            return value
+        if not isinstance(value, str) or value.lower() not in named:
+            raise InputError(f"parameter {name!r}: expected true or false, got {value!r}.")
+        return named[value.lower()]
+
     def number(self, name: str, kind: type[Number]) -> Number | None:
         """A numeric parameter; numbers written as strings are numbers too. None where it was not sent."""
         value = self.parameters.get(name)

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from offramp._version import __version__
-from offramp.artifacts.document import write_bytes
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, Suite, open_suite
-from offramp.charts.sheet import Figure, as_png, as_svg
-from offramp.charts.svg import inline
+from offramp.charts.sheet import Figure
 from offramp.exits.frontier import FrontierPoint, frontier
 from offramp.report import seeds
+from offramp.report.plates import plates, write_page
 from offramp.report.published import NOTHING, Published
 from offramp.report.suite_figures import SUITE_FIGURES, frontier_figure
 from offramp.report.suite_words import (
@@ -23,7 +22,7 @@ from offramp.report.suite_words import (
     suite_conditions,
     suite_finding,
 )
-from offramp.report.template import Markup, render, unbroken
+from offramp.report.template import render, unbroken
 
 THRESHOLDS = tuple(np.round(np.linspace(0, 1, 51), 2))
 CAPTIONS = {
@@ -41,20 +40,14 @@ def write_suite_report(folder: Path, out: Path, known: Callable[[Suite], Publish
 
     `known`: gives what others state of networks like the suite's; without it the report stands alone.
     """
-    absent = f"no suite and no reproduction. Write one with: offramp suite SOURCE --out {folder}"
+    absent = f"no suite, no reproduction and no training run. Write one with: offramp suite SOURCE --out {folder}"
     suite = open_suite(folder, absent)
     beside = NOTHING if known is None else known(suite)
     figures = {name: draw(suite, beside) for name, draw in SUITE_FIGURES.items()}
     points = suite_frontier(suite, folder)
     if points:
         figures["frontier"] = frontier_figure(suite, points, beside)
-    written = [out / "report.html"]
-    write_bytes(written[0], suite_page(suite, figures, beside).encode())
-    for name, figure in figures.items():
-        for path, content in ((out / f"{name}.svg", as_svg(figure).encode()), (out / f"{name}.png", as_png(figure))):
-            write_bytes(path, content)
-            written.append(path)
-    return written
+    return write_page(out / "report.html", suite_page(suite, figures, beside), figures)
 
 
 def suite_frontier(suite: Suite, folder: Path) -> dict[str, tuple[FrontierPoint, ...]]:
@@ -91,15 +84,7 @@ def suite_page(suite: Suite, figures: dict[str, Figure], beside: Published = NOT
         finding=unbroken(suite_finding(suite, beside)),
         standard=standard_sentence(suite),
         conditions=suite_conditions(suite),
-        figures=[
-            {
-                "name": name,
-                "title": name.replace("-", " ").capitalize(),
-                "caption": unbroken(captions[name]),
-                "drawing": Markup(inline(as_svg(figure), name, captions[name])),
-            }
-            for name, figure in figures.items()
-        ],
+        figures=plates(figures, captions),
         exits=exits,
         differences=difference_rows(suite),
         sampling=sampling_sentence(suite),

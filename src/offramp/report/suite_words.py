@@ -11,6 +11,7 @@ from offramp.report.published import NOTHING, Published
 from offramp.report.seeds import Spread
 
 NONE = "–"
+JOINT = "joint"  # the regime that is the paper's
 
 
 class Differences(NamedTuple):
@@ -73,14 +74,15 @@ def suite_finding(suite: Suite, beside: Published = NOTHING) -> str:
     best = next(regime for regime in seeds.ranked(suite) if regime in worst)
     exits, n = len(apart[first]), max(spread.n for spread in apart[first].values())
     scope = f"{exits} exit{'s' * (exits != 1)}, {f'{n} seeds, mean' if n > 1 else 'one seed'}"
-    trained = f"Trained as in the paper ({first})" if beside.claims else f"Under {first}"
+    papers = beside.claims and beside.comparable  # of other data its claims are questions, and no headline
+    trained = f"Trained as in the paper ({first})" if papers and first == JOINT else f"Under {first}"
     sentence = f"{trained}, many exits cost at worst {_cost(worst[first])} ({scope})"
     if best != first:
         sentence += f"; under {best}, the best of {len(worst)} regimes on the validation samples, at worst "
         sentence += _cost(worst[best])
     elif len(worst) > 1:
         sentence += "; no other regime does better on the validation samples"
-    held = [claim for claim in beside.claims or () if claim.regime == first]
+    held = [claim for claim in beside.claims or () if papers and claim.regime == first]
     failing = [claim for claim in held if not claim.holds]
     if failing:
         sentence += (

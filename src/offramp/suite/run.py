@@ -19,6 +19,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, SUITE, RunKey, Suite, SuiteRun, SuiteSettings, Tiered
 from offramp.data.image_set import Splits
 from offramp.data.load import load
+from offramp.data.reading import READING
 from offramp.errors import InputError, TrainingError
 from offramp.exits.evaluation import accuracy_at, evaluate, route
 from offramp.measure.predict import of_checkpoint
@@ -95,12 +96,15 @@ def run_suite(
     shape = (sizes.channels, sizes.size, sizes.size)
     suite = _opened(settings, out)
     suite.write(out / SUITE)
-    rule = POSITION if suite.settings.split == "position" else None
+    by_position = suite.settings.split == "position"
+    rule, read_as = POSITION if by_position else None, "plain" if by_position else READING.read_as
     splits: dict[int, Splits] = {}
     for key in suite.left:
         if key.seed not in splits:
             with waiting() as watching:
-                splits = {key.seed: load(settings.data, shape, seed=key.seed, rule=rule, watch=watching.at)}
+                splits = {
+                    key.seed: load(settings.data, shape, seed=key.seed, rule=rule, read_as=read_as, watch=watching.at)
+                }
         at = splits[key.seed]
         try:
             clock.start()

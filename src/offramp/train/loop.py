@@ -170,6 +170,8 @@ class Trainer:
             batch_size=recipe.batch_size,
             flip=recipe.flip,
             crop=recipe.crop,
+            jpeg=recipe.jpeg,
+            jpeg_quality=recipe.jpeg_quality,
             seed=run.seed,
             device=device,
             workers=self.team,

@@ -58,6 +58,17 @@ class JsonLog:
             file.write(record.model_dump_json() + "\n")
 
 
+def read_log(path: Path) -> list[EpochRecord]:
+    """The epochs of a `JsonLog`, up to a line that an interrupted run left half; none where there is no file."""
+    records = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            records.append(EpochRecord.model_validate_json(line))
+        except ValueError:
+            break
+    return records
+
+
 class TensorBoardLog:
     """Scalars that TensorBoard reads, in the run's folder."""
 

@@ -2,14 +2,16 @@
 
 import math
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, field_validator, model_serializer
 
 from offramp.artifacts.document import Document, Frozen
 from offramp.errors import InputError
 from offramp.train.regimes.regime import Regime
 from offramp.train.regimes.settings import REGIMES, RegimeSettings, regime
+
+JpegQuality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Recipe(Frozen):
@@ -27,6 +29,8 @@ class Recipe(Frozen):
     label_smoothing: float = Field(ge=0, lt=1)
     flip: bool  # only where the image set says that mirrored images keep their class
     crop: int = Field(ge=0)  # pixels of padding on each side, out of which a window is cut
+    jpeg: float = Field(0.0, ge=0, le=1)  # share of the images that go through JPEG, each time anew
+    jpeg_quality: tuple[JpegQuality, JpegQuality] = (60, 90)  # drawn evenly between the two
     precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 where the processor multiplies it natively
     channels_last: bool
     compile: bool = False  # by torch.compile: it takes a minute at the start, and needs a C++ compiler or a GPU
@@ -37,6 +41,19 @@ class Recipe(Frozen):
     @classmethod
     def _by_name(cls, value: object) -> object:
         return regime(value) if isinstance(value, str) else value
+
+    @field_validator("jpeg_quality")
+    @classmethod
+    def _rising(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            raise ValueError("the lower quality comes first")
+        return value
+
+    @model_serializer(mode="wrap")
+    def _no_jpeg_is_not_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """So that a run of before there was this option is known again."""
+        fields: dict[str, object] = handler(self)
+        return {name: value for name, value in fields.items() if self.jpeg or not name.startswith("jpeg")}
 
     @field_validator("loss_weights")
     @classmethod
@@ -129,6 +146,8 @@ RECIPES: dict[str, Recipe] = {
         channels_last=False,
     ),
     "modern": _MODERN,
+    # For images that travel as JPEG to the node that classifies them.
+    "jpeg": _MODERN.but(name="jpeg", jpeg=0.5),
     # A set so small that an epoch is a few dozen steps wants small batches, and 16-pixel images a small crop.
     "digits": _MODERN.but(name="digits", epochs=12, batch_size=32, crop=1),
 }
