@@ -40,7 +40,9 @@ def test_a_run_whose_loss_is_no_number_says_so(tmp_path: Path, offramp: Program)
     done = offramp("train", "sem-2", "--epochs", "1", "--learning-rate", "1e30", "--out", "net", cwd=tmp_path)
     assert done.returncode == 2
     assert "not a number any more" in done.stderr or "not numbers any more" in done.stderr
-    assert done.stderr.endswith("Lower the learning rate and train again; the last good epoch is kept.\n")
+    assert done.stderr.endswith(
+        "Lower the learning rate and train again, in this folder or another: no epoch was kept.\n"
+    )
     assert not (tmp_path / "net" / "model.json").exists()
 
 

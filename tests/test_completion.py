@@ -37,6 +37,7 @@ OFFERED = {
     "offramp train mem --preset ": list(PRESETS),
     "offramp train mem --recipe ": list(RECIPES),
     "offramp train mem --regime ": list(REGIMES),
+    "offramp train mem --fit ": ["stretch", "crop"],
     "offramp train mem --head ": ["linear", "conv"],
     "offramp suite digits --regimes joint,early-": ["joint,early-distill", "joint,early-ensemble"],
     "offramp suite digits --models mem,sem-1,s": ["mem,sem-1,standard", *(f"mem,sem-1,{sem}" for sem in SEMS[1:])],

@@ -196,18 +196,37 @@ def test_a_training_that_diverges_stops_and_keeps_the_last_good_epoch(
     few: Splits, minute: Architecture, tmp_path: Path, rate: float, what: str
 ) -> None:
     """One step an epoch: the first throws the weights far out, the second overflows and is neither kept nor logged."""
-    with pytest.raises(TrainingError) as caught:
-        train(run(minute, PAPER.but(epochs=3, batch_size=160, learning_rate=rate)), few, tmp_path)
-    assert str(caught.value) == (
-        f"the {what} any more (epoch 2, step 1 of 1, learning rate {rate:.3g}). "
-        "Lower the learning rate and train again; the last good epoch is kept."
-    )
+    recipe = PAPER.but(epochs=3, batch_size=160, learning_rate=rate)
+    for resume in (False, True):  # it goes on from that epoch, and does not get further
+        with pytest.raises(TrainingError) as caught:
+            train(run(minute, recipe), few, tmp_path, resume=resume)
+        assert str(caught.value) == (
+            f"the {what} any more (epoch 2, step 1 of 1, learning rate {rate:.3g}). Lower the learning rate and train "
+            "again, in another folder: this one keeps epoch 1, and --resume goes on from there at the same rate alone."
+        )
+    with pytest.raises(TrainingError, match="holds a run of another model, recipe, data or seed"):
+        train(run(minute, recipe.but(learning_rate=0.1)), few, tmp_path, resume=True)
     with safetensors.safe_open(tmp_path / STATE, "pt") as state:
         assert state.metadata()["epochs"] == "1"
         weights = [state.get_tensor(name) for name in state.keys() if name.startswith("net.")]  # noqa: SIM118
     assert all(torch.isfinite(tensor).all() for tensor in weights)
     assert [json.loads(line)["epoch"] for line in (tmp_path / LOG).read_text().splitlines()] == [1]
     assert not (tmp_path / WEIGHTS).exists()
+
+
+def test_a_training_that_diverges_at_once_leaves_its_folder_free(
+    few: Splits, minute: Architecture, tmp_path: Path
+) -> None:
+    """Nothing was kept, and nothing has to be resumed or removed."""
+    recipe = PAPER.but(epochs=1, batch_size=16)
+    with pytest.raises(TrainingError) as caught:
+        train(run(minute, recipe.but(learning_rate=1e30)), few, tmp_path)
+    assert str(caught.value).endswith(
+        "Lower the learning rate and train again, in this folder or another: no epoch was kept."
+    )
+    assert not (tmp_path / STATE).exists()
+    train(run(minute, recipe), few, tmp_path)
+    assert [json.loads(line)["epoch"] for line in (tmp_path / LOG).read_text().splitlines()] == [1]
 
 
 def test_a_runs_key_names_all_that_its_weights_depend_on(few: Splits, minute: Architecture) -> None:

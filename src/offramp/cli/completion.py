@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import get_args
 
 # Those of train.recipe and train.regimes.settings, which import torch.
-RECIPES = ("paper", "modern", "digits")
+RECIPES = ("paper", "modern", "jpeg", "digits")
 REGIMES = (
     "joint", "early", "late", "ramp", "mixed", "separate", "distill", "ensemble", "equilibrium", "equilibrium-distill",
     "mixed-distill", "early-distill", "early-ensemble",

@@ -18,9 +18,11 @@ from offramp.cli.options import (
     Fit,
     HeadKind,
     Mirror,
+    ModelName,
     Out,
     Preset,
     RecipeName,
+    RegimeName,
     Seed,
     SkipBad,
     Test,
@@ -37,10 +39,7 @@ LOSS_WEIGHTS = "EXIT:WEIGHT pairs like 1:1.0,9:0.5"
 
 @app.command()
 def train(
-    model: Annotated[
-        str,
-        typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.", autocompletion=completion.models),
-    ],
+    model: ModelName,
     out: Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/MODEL")] = None,
     data: Data = "digits",
     validation: Validation = None,
@@ -50,13 +49,7 @@ def train(
     skip_bad: SkipBad = False,
     preset: Preset = None,
     recipe: RecipeName = None,
-    regime: Annotated[
-        str | None,
-        typer.Option(
-            help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.",
-            autocompletion=completion.one_of(*completion.REGIMES),
-        ),
-    ] = None,
+    regime: RegimeName = None,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,

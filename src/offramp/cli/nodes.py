@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from offramp.link.shape import LinkShape
 
 
+CloudLink = Annotated[
+    str | None,
+    typer.Option(
+        help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …",
+        autocompletion=completion.links,
+    ),
+]
+
+
 @serve.command("cloud")
 def serve_cloud(
     bundle: Annotated[list[Path], typer.Argument(help="Folders of `offramp export`, or one of `offramp suite`.")],
@@ -88,10 +97,7 @@ def serve_edge(
         typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
     ] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
-    cloud_timeout: Annotated[
-        float,
-        typer.Option(help="Seconds to wait for an answer of the cloud, at most."),
-    ] = 10.0,
+    cloud_timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer of the cloud, at most.")] = 10.0,
     no_degraded: Annotated[
         bool, typer.Option("--no-degraded", help="Where the cloud fails, fail too; answer nothing in its place.")
     ] = False,
@@ -104,13 +110,7 @@ def serve_edge(
     ready_needs_cloud: Annotated[
         bool, typer.Option("--ready-needs-cloud", help="Be ready only while the cloud is there.")
     ] = False,
-    link: Annotated[
-        str | None,
-        typer.Option(
-            help="Reach the cloud over such a link: lan, wifi, lte, 3g, satellite, 10mbit,20ms …",
-            autocompletion=completion.links,
-        ),
-    ] = None,
+    link: CloudLink = None,
     score: ScoreSaid = None,
     host: Host = "127.0.0.1",
     port: Port = 8001,

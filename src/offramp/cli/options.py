@@ -77,8 +77,19 @@ Preset = Annotated[
 RecipeName = Annotated[
     str | None,
     typer.Option(
-        help="modern, digits, paper, or a .json file. Default: digits for digits.",
+        help="modern, digits, jpeg, paper, or a .json file. Default: digits for digits.",
         autocompletion=completion.one_of(*completion.RECIPES),
+    ),
+]
+ModelName = Annotated[
+    str,
+    typer.Argument(help="standard, sem-1 to sem-8, mem, or exits like 2,5.", autocompletion=completion.models),
+]
+RegimeName = Annotated[
+    str | None,
+    typer.Option(
+        help="joint, mixed, separate, distill, …: docs/training.md. Default: the recipe's.",
+        autocompletion=completion.one_of(*completion.REGIMES),
     ),
 ]
 HeadKind = Annotated[

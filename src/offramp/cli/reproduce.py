@@ -14,6 +14,20 @@ from offramp.errors import InputError
 if TYPE_CHECKING:
     from offramp.paper.run import Settings
 
+Sections = Annotated[
+    str,
+    typer.Option(
+        help="What to measure: a list of paper, baselines, drop, bandwidth, cores, reply.",
+        autocompletion=completion.list_of(completion.sections),
+    ),
+]
+LinkName = Annotated[
+    str,
+    typer.Option(
+        help="Between edge and cloud: loopback, lan, wifi, lte, 3g, satellite, or like 10mbit,20ms.",
+        autocompletion=completion.links,
+    ),
+]
 NINE = ",".join([*(f"sem-{k}" for k in range(1, 9)), "mem"])  # the paper's models
 
 
@@ -47,20 +61,8 @@ def reproduce(
         typer.Argument(help="Folder of `offramp suite`. Default: OUT/suite, the digits, trained first."),
     ] = None,
     out: Out = Path("reproduction"),
-    sections: Annotated[
-        str,
-        typer.Option(
-            help="What to measure: a list of paper, baselines, drop, bandwidth, cores, reply.",
-            autocompletion=completion.list_of(completion.sections),
-        ),
-    ] = "all",
-    link: Annotated[
-        str,
-        typer.Option(
-            help="Between edge and cloud: loopback, lan, wifi, lte, 3g, satellite, or like 10mbit,20ms.",
-            autocompletion=completion.links,
-        ),
-    ] = "loopback",
+    sections: Sections = "all",
+    link: LinkName = "loopback",
     repeats: Annotated[int, typer.Option(min=1, help="How often each setup is measured.")] = 3,
     samples: Annotated[
         int, typer.Option(min=1, help="Test samples a setup, at most; the paper's section takes all.")

@@ -251,9 +251,14 @@ def sgd(net: ExitNet, recipe: Recipe, *, fused: bool) -> tuple[torch.optim.SGD, 
 
 
 def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> TrainingError:
+    again = (  # what is kept is another run's than that of a lower rate
+        f"in another folder: this one keeps epoch {epoch}, and --resume goes on from there at the same rate alone."
+        if epoch
+        else "in this folder or another: no epoch was kept."
+    )
     return TrainingError(
         f"{what} any more (epoch {epoch + 1}, step {step + 1} of {steps}, learning rate {rate:.3g}). "
-        "Lower the learning rate and train again; the last good epoch is kept."
+        f"Lower the learning rate and train again, {again}"
     )
 
 
