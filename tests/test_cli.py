@@ -116,7 +116,7 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
         (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, slim, full."),
         (
             ("train", "mem", "--recipe", "best"),
-            "recipe 'best': unknown. Choose one of paper, modern, digits, or give a .json file.",
+            "recipe 'best': unknown. Choose one of paper, modern, jpeg, digits, or give a .json file.",
         ),
         (
             ("train", "mem", "--regime", "best"),
