@@ -79,6 +79,24 @@ def test_every_verb_is_documented() -> None:
     assert {parse(line) for _, line in OFFRAMP} == set(VERBS)
 
 
+SECTIONS = [section for page in PAGES for section in re.split(r"^#+ ", page.read_text("utf-8"), flags=re.MULTILINE)]
+
+
+def unnamed(verb: tuple[str, ...]) -> list[str]:
+    """Options of a verb that no section names in which the verb is called or named."""
+    call = " ".join(verb)
+    told = [section for section in SECTIONS if re.search(rf"offramp {call}\b|`{call}`", section)]
+    words = {word for section in told for word in re.findall(r"--[\w-]+", section)}
+    options = [(*option.opts, *option.secondary_opts) for option in VERBS[verb].params if option.opts[0][:2] == "--"]
+    return ["/".join(names) for names in options if not words & set(names)]
+
+
+def test_every_option_is_named_where_its_verb_is_described() -> None:
+    """In the pages: what only `--help` knows is found by nobody who reads."""
+    missing = {" ".join(verb): left for verb in VERBS if (left := unnamed(verb))}
+    assert not missing, f"name these options in a section of docs/ or README.md that has `offramp VERB`: {missing}"
+
+
 @pytest.mark.parametrize("page", [page.name for page in PAGES[:-1]])
 def test_options_named_in_the_text_exist(page: str) -> None:
     """`--option` in backquotes is an option of some verb of the program."""

@@ -40,7 +40,7 @@ def test_the_table_has_intervals_and_what_the_edge_is_worth_without_its_cloud(fi
     (row,) = (line for line in text.splitlines() if line.startswith("│ 1 "))
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells[2:] == [
-        "6", "4", "0", "100.00 [61.0, 100.0]", "75.00 [30.1, 95.4]", "90.00 [59.6, 98.2]", "1: 50.0, 9: 75.0",
+        "6", "4", "0", "100.00 [61.0, 100.0]", "75.00 [30.1, 95.4]", "90.00 [59.6, 98.2]", "1:50.0 9:75.0",
     ]  # fmt: skip
     assert "sem-1, data/pets (test), 10 samples." in text
 

@@ -97,14 +97,14 @@ def evaluate(answers: Answers, labels: npt.NDArray[np.int64]) -> Outcome:
 
 
 def forwarded_accuracy(predictions: Predictions, plan: Plan, answers: Answers) -> dict[int, float]:
-    """Accuracy, at each exit, of the samples that the plan leaves to the cloud; empty where it leaves none.
+    """Accuracy, at each exit from the first active one on, of the samples that the plan leaves to the cloud.
 
-    At exits before the cloud: what they would be worth, had they been answered there because the cloud was lost. At the
-    network's end: where all of them arrive unless the cloud has active exits too.
+    What they would be worth, had an edge whose cloud is lost answered them there: it runs on as deep as the time
+    allows. At the network's end they are what the cloud makes of them. Empty where the plan leaves none.
     """
-    rows = np.flatnonzero(answers.tier == Tier.CLOUD)
-    local = [active.exit for name, part in plan.tiers.items() if name != "cloud" for active in part.active]
-    right = {k: predictions.at(k)[rows].argmax(axis=1) == predictions.labels[rows] for k in (*local, predictions.last)}
+    rows, first = np.flatnonzero(answers.tier == Tier.CLOUD), min((one.exit for one in plan.active), default=0)
+    exits = [k for k in predictions.header.exits if k >= first]
+    right = {k: predictions.at(k)[rows].argmax(axis=1) == predictions.labels[rows] for k in exits}
     return {k: float(found.mean()) for k, found in right.items()} if len(rows) else {}
 
 

@@ -29,13 +29,14 @@ def accuracy(share: float | None, of: int) -> str:
 
 def cells(found: Evaluated) -> tuple[str, ...]:
     """A plan's row under COLUMNS."""
-    active, outcome = found.plan.active, found.outcome
+    active, outcome, last = found.plan.active, found.outcome, max(found.forwarded, default=0)
+    shown = {k: share for k, share in found.forwarded.items() if k in (*(one.exit for one in active), last)}
     return (
         ", ".join(str(one.exit) for one in active) or NONE,
         ", ".join(f"{one.threshold:g}" for one in active) or NONE,
         *map(str, (outcome.local, outcome.count("cloud"), outcome.dropped)),
         *(accuracy(outcome.right(over), outcome.count(over)) for over in OVER),
-        ", ".join(f"{k}:\u00a0{100 * share:.1f}" for k, share in found.forwarded.items()) or NONE,
+        " ".join(f"{k}:{100 * share:.1f}" for k, share in shown.items()) or NONE,
     )
 
 
@@ -80,9 +81,9 @@ def evaluation_finding(predictions: Predictions, found: Sequence[Evaluated]) -> 
     sentence = (
         f"{plan_name(plan)}: {accuracy(outcome.overall, n)} % right, {100 * outcome.local / n:.1f} % at the edge."
     )
-    if worth := {k: share for k, share in forwarded.items() if k != last}:
-        share = worth[max(worth)]
-        sentence += f" Of what is left to the cloud, exit {max(worth)} alone would have {100 * share:.1f} % right."
+    if plan.active and plan.exit in forwarded:
+        share = 100 * forwarded[plan.exit]
+        sentence += f" Of what is left to the cloud, exit {plan.exit} alone would have {share:.1f} % right."
     return sentence[0].upper() + sentence[1:]
 
 
