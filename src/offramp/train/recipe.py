@@ -30,7 +30,7 @@ class Recipe(Frozen):
     flip: bool  # only where the image set says that mirrored images keep their class
     crop: int = Field(ge=0)  # pixels of padding on each side, out of which a window is cut
     jpeg: float = Field(0.0, ge=0, le=1)  # share of the images that go through JPEG, each time anew
-    jpeg_quality: tuple[JpegQuality, JpegQuality] = (60, 90)  # drawn evenly between the two
+    jpeg_quality: tuple[JpegQuality, JpegQuality] = (70, 90)  # drawn evenly between the two
     precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 where the processor multiplies it natively
     channels_last: bool
     compile: bool = False  # by torch.compile: it takes a minute at the start, and needs a C++ compiler or a GPU
@@ -147,7 +147,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "modern": _MODERN,
     # For images that travel as JPEG to the node that classifies them.
-    "jpeg": _MODERN.but(name="jpeg", jpeg=0.5),
+    "jpeg": _MODERN.but(name="jpeg", jpeg=0.8),
     # A set so small that an epoch is a few dozen steps wants small batches, and 16-pixel images a small crop.
     "digits": _MODERN.but(name="digits", epochs=12, batch_size=32, crop=1),
 }
