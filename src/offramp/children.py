@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Self
 
 from offramp.errors import LinkError, OfframpError
+from offramp.service import SOCKET
 
 READY, HTTP = "ready", "http"
 START, STOP = 60.0, 40.0  # seconds to become ready, and to end: longer than a node's grace
@@ -56,6 +57,8 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if kept else None,
+            # A manager is told by who was started by it, not by that one's children.
+            env={name: value for name, value in os.environ.items() if name != SOCKET},
             text=True,
             process_group=0,
         )

@@ -12,6 +12,7 @@ from offramp.nodes.settings import Settings
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
+from offramp.service import say_ready, say_stopping
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 COMMAND = ("-m", "offramp.nodes.process")  # a child that serves by the settings on its input
@@ -67,7 +68,7 @@ def serve_models(
     stop = threading.Event()
     at_stop(stop.set)
     server.start()
-    print(ready_line(server.address, title, None if server.http is None else server.http.address), flush=True)
+    say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
     stop.wait()
-    print("stopping: finishing the requests in flight", flush=True)
+    say_stopping("stopping: finishing the requests in flight")
     server.stop(GRACE)

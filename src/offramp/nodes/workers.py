@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from offramp.children import Child, at_stop
+from offramp.service import say_ready, say_stopping
 
 log = logging.getLogger("offramp")
 
@@ -57,7 +58,7 @@ def supervise(start: Start, count: int, *, line: str, grace: float) -> None:
     try:
         workers.extend(Worker(f"worker {number}", start, events) for number in range(1, count + 1))
         _watch(workers, events, line)
-        print(f"stopping: {count} workers finish the requests in flight", flush=True)
+        say_stopping(f"stopping: {count} workers finish the requests in flight")
     finally:
         _drain([worker.child for worker in workers if worker.again is None], grace)
 
@@ -81,7 +82,7 @@ def _watch(workers: list[Worker], events: "queue.SimpleQueue[Worker | None]", li
                 raise worker.child.failure()
             worker.lament()
         if not announced and all(worker.child.words for worker in workers):
-            print(line, flush=True)
+            say_ready(line)
             announced = True
 
 
