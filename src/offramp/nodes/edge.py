@@ -37,7 +37,7 @@ from offramp.runtime.span import Tensors
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud at most
 IN_FLIGHT = 1024  # samples that a cloud may be working on at once, most of them of 16 KB or less
-# Kept to answer in, beside what the network takes: seconds, and a share of the time there is. A busy machine wants more.
+# Kept to answer in, beside what the network takes: seconds, and a share of the time. A busy machine wants more.
 MARGIN, SHARE = 0.01, 0.05
 
 Images = npt.NDArray[Any]
