@@ -3,9 +3,10 @@
     python benchmarks/soak.py runs/mem/bundle --requests 1000000
 
 Clients in a closed loop, each in one of three ways: whole answers, parts, and direct replies of the cloud. Meanwhile,
-drawn by `--seed`: the cloud is killed and started again, frozen, stopped in good order and started again, or the link to
-it drops everything. A heartbeat in this process marks the machine's own stalls over 10 ms, and requests that overlap one
-are counted apart. The edge's memory, descriptors and threads are taken after a first round of faults and at the end.
+drawn by `--seed`: the cloud is killed and started again, frozen, stopped in good order and started again, or the link
+to it drops everything. A heartbeat in this process marks the machine's own stalls over 10 ms, and requests that overlap
+one are counted apart. The edge's memory, descriptors and threads are taken after a first round of faults and at the
+end.
 """
 
 import argparse
