@@ -156,7 +156,7 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
         has, asked = there.get(name), wanted.get(name)
         if has == asked:
             continue
-        if name == "recipe":  # of its many parts, those that differ
+        if name == "recipe" and has and asked:  # of its many parts, those that differ
             parts = [part for part in has | asked if has.get(part) != asked.get(part)]
             has, asked = ({part: recipe.get(part) for part in parts} for recipe in (has, asked))
         raise TrainingError(
