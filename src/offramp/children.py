@@ -141,6 +141,31 @@ def at_stop(stop: Callable[[], object]) -> None:
         signal.signal(number, lambda *_: stop())
 
 
+def at_reload(reload: Callable[[], object]) -> None:
+    """Call this, on the main thread, at SIGHUP. A terminal that has gone says so by it too: that stops it.
+
+    Not for a process that was started to outlive its terminal, by nohup.
+    """
+    before = signal.getsignal(signal.SIGHUP)
+    attended = before is signal.SIG_DFL and _has_terminal()
+
+    def told(*_: object) -> None:
+        if attended and not _has_terminal():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            reload()
+
+    signal.signal(signal.SIGHUP, told)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
 def be_child(serve: Callable[[str], None]) -> None:
     """Be a child: serve by the settings that come, until told to stop or left alone; exit with 2 at our errors."""
     settings = sys.stdin.readline()

@@ -135,7 +135,8 @@ def serve_edge(
     settings = EdgeSettings(
         link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
         cloud=None if cloud is None else ",".join(check_addresses(cloud)),
-        bundles=_bundles(bundle), plan=plan_of(said), cloud_version=cloud_version, cloud_wait=cloud_wait,
+        bundles=_bundles(bundle), plan=plan_of(said),
+        plan_file=None if plan is None else str(plan), cloud_version=cloud_version, cloud_wait=cloud_wait,
         cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
         ready_needs_cloud=ready_needs_cloud, host=host, port=port,
         http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch, runtime=runtime,

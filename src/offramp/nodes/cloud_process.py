@@ -1,5 +1,6 @@
 """A cloud as a process: every tail of its bundles, in batches across callers, on one process or several."""
 
+import logging
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -9,12 +10,14 @@ from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import tail_name
 from offramp.nodes.replies import Replies
-from offramp.nodes.serving import COMMAND, GRACE, log_to_stderr, open_bundles, serve_models
+from offramp.nodes.serving import COMMAND, GRACE, Orders, hear_reloads, log_to_stderr, open_bundles, serve_models
 from offramp.nodes.settings import CloudSettings, to_json
 from offramp.nodes.workers import supervise
 from offramp.protocol.server import CALLS
 from offramp.runtime.choice import AUTO, Choice, choose
 from offramp.sockets import hold_port, join_address
+
+log = logging.getLogger("offramp")
 
 
 def serve_cloud(settings: CloudSettings) -> None:
@@ -24,10 +27,11 @@ def serve_cloud(settings: CloudSettings) -> None:
     the client and the edge at the same process, so several send none.
     """
     log_to_stderr()
+    orders = hear_reloads()
     bundles = open_bundles(settings.bundles)
     choice = _settle(settings, bundles[0])
     if settings.shared or settings.workers == 1:
-        _serve_tails(bundles, settings.of_one(), choice)
+        _serve_tails(bundles, settings.of_one(), choice, orders)
         return
     host = settings.host
     with ExitStack() as held:
@@ -54,7 +58,7 @@ def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
     return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
-def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice) -> None:
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders) -> None:
     batcher = Batcher(settings.limits)
     models = [tail for bundle in bundles for tail in tails(bundle, batcher, choice)]
     replies = [] if settings.shared else [Replies(bundles[0].id)]
@@ -63,8 +67,12 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice)
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
-    serve_models([*models, *replies], settings, title, calls=calls, shared=settings.shared)
+    serve_models([*models, *replies], settings, title, orders, _reload, calls=calls, shared=settings.shared)
     batcher.close()
+
+
+def _reload() -> None:
+    log.info("reload: nothing to read again. A cloud holds no plan.")
 
 
 def _title(bundles: list[Bundle]) -> str:

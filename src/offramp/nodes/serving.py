@@ -1,12 +1,13 @@
 """What nodes of either kind need to serve: their log, their bundles, a server that runs until it is told to stop."""
 
 import logging
-import threading
-from collections.abc import Iterable, Sequence
+import queue
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 from offramp.artifacts.bundle import Bundle
-from offramp.children import at_stop, ready_line
-from offramp.errors import InputError
+from offramp.children import at_reload, at_stop, ready_line
+from offramp.errors import InputError, OfframpError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.settings import Settings
 from offramp.nodes.watch import CloudWatch
@@ -15,13 +16,25 @@ from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
+LOOK = 0.5  # seconds after which a node that waits looks whether it was told anything
 COMMAND = ("-m", "offramp.nodes.process")  # a child that serves by the settings on its input
+
+Orders = queue.SimpleQueue[bool]  # what a node is told by signals, in order: True to reload, False to stop
+
+log = logging.getLogger("offramp")
 
 
 def log_to_stderr() -> None:
     """Write what the node has to say for itself where an operator looks, with the time of each line."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")  # of anybody's warnings
-    logging.getLogger("offramp").setLevel(logging.INFO)
+    log.setLevel(logging.INFO)
+
+
+def hear_reloads() -> Orders:
+    """Take SIGHUP for an order from now on: it would end a node that is not ready yet."""
+    orders: Orders = queue.SimpleQueue()
+    at_reload(lambda: orders.put(True))
+    return orders
 
 
 def open_bundles(paths: Iterable[str]) -> list[Bundle]:
@@ -39,12 +52,17 @@ def serve_models(
     models: Iterable[Served],
     told: Settings,
     title: str,
+    orders: Orders,
+    reload: Callable[[], None],
     *,
     calls: int = CALLS,
     shared: bool = False,
     needs: Sequence[CloudWatch] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT; where the node needs a cloud to be ready, it is ready while one of those is."""
+    """Serve until SIGTERM or SIGINT, and reload at SIGHUP, whole or not at all.
+
+    Where the node needs a cloud to be ready, it is ready while one of those is.
+    """
 
     def unready() -> str | None:
         reasons = [watch.why_not() for watch in needs]
@@ -65,10 +83,26 @@ def serve_models(
     )
     for watch in needs:
         watch.changed = server.say_health
-    stop = threading.Event()
-    at_stop(stop.set)
+    at_stop(lambda: orders.put(False))
     server.start()
     say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
-    stop.wait()
+    while _next(orders):
+        _reload(reload)
     say_stopping("stopping: finishing the requests in flight")
     server.stop(GRACE)
+
+
+def _next(orders: Orders) -> bool:
+    while True:
+        # Python hears of a signal between two steps of its own: one that comes just before a wait does not end it.
+        with suppress(queue.Empty):
+            return orders.get(timeout=LOOK)
+
+
+def _reload(reload: Callable[[], None]) -> None:
+    try:
+        reload()
+    except OfframpError as error:
+        log.error("reload: %s All goes on as it was.", error)  # noqa: TRY400  # one line, as everything for operators
+    except Exception:
+        log.exception("reload: a defect. All goes on as it was.")

@@ -92,6 +92,7 @@ class EdgeSettings(NodeSettings):
 
     node: Literal["edge"] = "edge"
     plan: Plan | AtLastExit
+    plan_file: str | None = None  # which it stands in, and is read again from at a reload
     cloud: str | None = None  # or several, with commas between them
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
