@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +24,7 @@ from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
 from offramp.sockets import listening, port_taken
 from ports import HERE, held_port, listens
+from processes import stop
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
@@ -380,6 +383,33 @@ def test_a_client_that_goes_while_its_part_is_awaited_closes_the_stream(small: S
         stream.cancel()
         assert asking.left.wait(WAIT)
         assert peer.statistics("asking")["asking", "1"].samples == 0
+
+
+OPENS = """
+import sys
+import numpy as np
+from offramp.protocol.peer import Peer
+requests = iter([({"x": np.array([1])}, {"later": 1})])
+for part in Peer(sys.argv[1]).stream("asking", requests, timeout=3600):
+    print(part.outputs["y"], flush=True)
+"""
+
+
+def test_a_client_that_is_there_no_more_is_given_up(asking: Asking) -> None:
+    """One that was stopped ends no connection, and answers no ping either."""
+    server = Server([asking], HERE, 0, max_batch=4, vanished=0.5)
+    server.start()
+    with subprocess.Popen([sys.executable, "-c", OPENS, server.address], stdout=subprocess.PIPE) as client:
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == b"[1]\n"
+            until(lambda: 1 in asking.answers)
+            assert not asking.left.wait(1.5)  # it answers the pings
+            stop(client.pid)
+            assert asking.left.wait(WAIT)
+        finally:
+            client.kill()
+    server.stop(0.1)
 
 
 def test_a_server_that_stops_gives_up_what_is_never_answered(small: Server, asking: Asking) -> None:

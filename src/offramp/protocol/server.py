@@ -16,6 +16,7 @@ from offramp.protocol.rest_app import Application
 from offramp.protocol.served import Served
 from offramp.sockets import join_address, port_taken
 
+VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
 CALLS = 32  # computed at once: each holds a thread while the runtime works, and none while it waits for other nodes
 
 
@@ -24,7 +25,8 @@ class Server:
 
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side. `shared` lets other processes of this user listen on the
-    ports too. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an
+    ports too. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are ended. Without an
+    `http_port` there is no HTTP. `consumed` parameters do not come back with an
     answer. Of HTTP: web pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the
     node is not ready, in every way that it can be asked; when that changes, `say_health` is to be called.
     """
@@ -38,6 +40,7 @@ class Server:
         max_batch: int,
         calls: int = CALLS,
         shared: bool = False,
+        vanished: float = VANISHED,
         http_port: int | None = None,
         consumed: Iterable[str] = (),
         origins: Collection[str] = (),
@@ -56,6 +59,11 @@ class Server:
                 # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
                 ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # A network that dies quietly, or a client that is stopped, ends no connection: it is asked.
+                ("grpc.keepalive_time_ms", round(500 * vanished)),
+                ("grpc.keepalive_timeout_ms", round(500 * vanished)),
+                ("grpc.http2.ping_timeout_ms", round(500 * vanished)),  # else a ping has a minute, whatever stands above
+                ("grpc.http2.max_pings_without_data", 0),
             ],
         )
         self.health = health.HealthServicer()
