@@ -12,6 +12,7 @@ from offramp.cli.options import (
     Host,
     HttpPort,
     MaxBatch,
+    MaxStreams,
     NoHttp,
     Origins,
     Port,
@@ -45,6 +46,7 @@ def serve_cloud(
     no_http: NoHttp = False,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
+    max_streams: MaxStreams = 128,
     batch_size: Annotated[
         int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
     ] = 64,
@@ -70,6 +72,7 @@ def serve_cloud(
         http_port=_http_port(port, http_port, no_http),
         threads=threads,
         max_batch=max_batch,
+        max_streams=max_streams,
         limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
         workers=workers,
         runtime=runtime,
@@ -118,6 +121,7 @@ def serve_edge(
     no_http: NoHttp = False,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
+    max_streams: MaxStreams = 128,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
     cors_origin: Origins = None,
@@ -139,8 +143,9 @@ def serve_edge(
         plan_file=None if plan is None else str(plan), cloud_version=cloud_version, cloud_wait=cloud_wait,
         cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
         ready_needs_cloud=ready_needs_cloud, host=host, port=port,
-        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch, runtime=runtime,
-        precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
+        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,
+        max_streams=max_streams, runtime=runtime, precision=precision, origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )  # fmt: skip
     run(settings)
 

@@ -74,6 +74,7 @@ def serve_models(
         told.port,
         max_batch=told.max_batch,
         calls=calls,
+        max_streams=told.max_streams,
         shared=shared,
         http_port=told.http_port,
         consumed=CONSUMED,

@@ -17,6 +17,7 @@ from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
 from offramp.protocol.cross_origin import check_origin
 from offramp.protocol.rest_app import check_root_path
+from offramp.protocol.server import STREAMS
 from offramp.runtime.choice import AUTO
 from offramp.sockets import check_addresses
 
@@ -33,6 +34,7 @@ class NodeSettings:
     http_port: int | None = None  # None: no HTTP
     threads: int = 0
     max_batch: int = 256
+    max_streams: int = STREAMS
     runtime: str = AUTO
     precision: str = AUTO
     origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP
