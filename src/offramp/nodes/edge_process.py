@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.errors import DeadlineError, InputError, LinkError, UnreachableError
+from offramp.errors import DeadlineError, InputError, LinkError, OverloadedError, UnreachableError
 from offramp.link.shaper_process import child_link
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
@@ -39,7 +39,7 @@ class _Way:
     def meet(self, wait: float) -> None:
         """Raise an error of ours unless the cloud is there, and is the one for what each edge hands on."""
         for edge, remote in self.remotes:
-            remote.client.wait_ready(wait)
+            remote.wait_ready(wait)
             edge.check(wait, remote)
 
 
@@ -121,7 +121,7 @@ def _begin(ways: list[_Way], edges: list[Edge], settings: EdgeSettings) -> None:
     for way in ways:
         try:
             way.meet(settings.cloud_wait)
-        except (UnreachableError, DeadlineError) as error:
+        except (UnreachableError, DeadlineError, OverloadedError) as error:
             missing.append(error)
             way.watch.lost(UnreachableError(str(error)))
     if len(missing) == len(ways) and not all(edge.answers_alone for edge in edges):
