@@ -2,14 +2,15 @@
 
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import grpc
 import numpy as np
+import onnx
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput, service_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
@@ -25,11 +26,14 @@ from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.flight import Flight
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course
+from offramp.nodes.sameness import Probe
 from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.served import Array
 from offramp.protocol.server import Server
-from offramp.protocol.tensors import write_response
+from offramp.protocol.tensors import read_inputs, write_response
 from offramp.runtime.choice import Choice
+from offramp.runtime.open import open_span
+from offramp.runtime.span import SpanSpec
 
 ONE_THREAD = Engine(threads=1)
 
@@ -57,9 +61,11 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         classes: int = 10,
         logits: Array | None = None,
         refuses: str = "",
+        tail: Callable[[Array], Array] | None = None,
+        precision: str = "",
     ) -> None:
         self.lists, self.ready, self.rows, self.gives, self.classes = lists, ready, rows, gives, classes
-        self.logits, self.refuses = logits, refuses
+        self.logits, self.refuses, self.tail, self.precision = logits, refuses, tail, precision
         self.versions: list[str] = []  # that requests named
 
     def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -73,10 +79,21 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no such model.")
         return pb.ModelMetadataResponse(name="tail-3", versions=["1"] if self.lists else [])
 
+    def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if not self.precision:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "none.")
+        answer = pb.ModelConfigResponse()
+        for name, value in {"runtime": "other 1", "precision": self.precision, "hardware": "other"}.items():
+            answer.config.parameters[name].string_value = value
+        return answer
+
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.versions.append(request.model_version)
         if self.refuses:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refuses)
+        if self.tail is not None:
+            (sent,) = read_inputs(request).values()
+            return write_response("tail-3", "1", {"logits_9": self.tail(sent)}, {}, "")
         if self.logits is not None:
             return write_response("tail-3", "1", {"logits_9": self.logits}, {}, "")
         rows = request.inputs[0].shape[0] if self.rows is None else self.rows
@@ -88,18 +105,27 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
 
 
 @contextmanager
-def cloud_of(bundle: Bundle, servicer: Other, version: str | None) -> Iterator[RemoteCloud]:
-    """Such a server as an edge's cloud."""
+def serving(servicer: Other, port: int = 0) -> Iterator[int]:
+    """Such a server, and its port."""
     server = grpc.server(ThreadPoolExecutor(2))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
-    cloud = RemoteCloud(bundle, f"127.0.0.1:{port}", version)
     try:
-        yield cloud
+        yield port
     finally:
-        cloud.close()
         server.stop(WAIT).wait(WAIT)
+
+
+@contextmanager
+def cloud_of(bundle: Bundle, servicer: Other, version: str | None) -> Iterator[RemoteCloud]:
+    """Such a server as an edge's cloud."""
+    with serving(servicer) as port:
+        cloud = RemoteCloud(bundle, f"127.0.0.1:{port}", version)
+        try:
+            yield cloud
+        finally:
+            cloud.close()
 
 
 def features(bundle: Bundle, rows: int = 2) -> Flight:
@@ -108,15 +134,33 @@ def features(bundle: Bundle, rows: int = 2) -> Flight:
     return Flight(COURSE, np.arange(rows), {"features_3": sent}, rows)
 
 
+def tail_of(bundle: Bundle) -> Callable[[Array], Array]:
+    """What a bundle makes of features at boundary 3."""
+    span = open_span(bundle, SpanSpec(3, 9, (9,)), ONE_THREAD)
+    return lambda sent: span.run(sent)["logits_9"]
+
+
+def with_other_weights(bundle: Bundle) -> Bundle:
+    """The same network after another training."""
+    model, drawn = onnx.load_model_from_string(bundle.graph), np.random.default_rng(0)
+    for tensor in model.graph.initializer:
+        weights = onnx.numpy_helper.to_array(tensor)
+        if weights.dtype == np.float32 and weights.ndim > 1:
+            other = drawn.permutation(weights.reshape(-1)).reshape(weights.shape)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(other, tensor.name))
+    return replace(bundle, graph=model.SerializeToString())
+
+
 @pytest.mark.parametrize("lists", [True, False])
 @pytest.mark.parametrize("version", ["1", ""])
 def test_a_cloud_of_another_maker_is_asked_by_its_own_version(bundle: Bundle, lists: bool, version: str) -> None:
     """Or by none; typed answers are read as raw ones are."""
-    servicer = Other(lists=lists)
+    servicer = Other(lists=lists, tail=tail_of(bundle))
     with cloud_of(bundle, servicer, version) as cloud:
         cloud.check(COURSE, WAIT)
+        servicer.tail = None
         finished = cloud.finish(features(bundle), WAIT).result(WAIT)
-    assert servicer.versions == [version]
+    assert servicer.versions == [version, version]
     assert finished.answers is not None
     expected = Judged.of(np.arange(20).reshape(2, 10), "entropy").answers(9, Tier.CLOUD)
     for field in fields(Answers):
@@ -152,6 +196,85 @@ def test_a_bundle_that_is_not_listed_is_said(bundle: Bundle) -> None:
         f"cloud {cloud.client.address} serves bundle 1, and this edge holds {bundle.id} ({bundle.path}). Give both "
         "nodes the same bundle."
     )
+
+
+def test_a_cloud_with_other_weights_is_refused(bundle: Bundle, refusal: Callable[..., str]) -> None:
+    """Whatever version it calls itself, by how far off it is and where: the edge does not start."""
+    other = tail_of(with_other_weights(bundle))
+    probe = Probe.of(bundle, 3, "fp32", ONE_THREAD)
+    (sent,) = probe.features.values()
+    apart = np.abs(other(sent) - probe.logits)
+    sample, label = np.unravel_index(apart.argmax(), apart.shape)
+    with serving(Other(lists=True, tail=other)) as port:
+        options = ("--exit", "3", "--threshold", "0.3", "--port", "0", "--no-http", "--runtime", "onnxruntime")
+        said = refusal(
+            *("serve", "edge", str(bundle.path), *options), "--cloud", f"127.0.0.1:{port}", "--cloud-version", "1"
+        )
+    assert said == (
+        f"cloud 127.0.0.1:{port} computes another network: logits_9 of 4 images are off by "
+        f"{apart.max() / np.abs(probe.logits).max():.2g} of the largest (tolerance 0.2), most in class '{label}': "
+        f"{other(sent)[sample, label]:.4g} in place of {probe.logits[sample, label]:.4g}. Serve the edge's bundle "
+        f"there: {bundle.path}"
+    )
+
+
+def test_a_cloud_with_its_classes_in_another_order_is_refused(bundle: Bundle) -> None:
+    """The right weights, and every label wrong."""
+    right = tail_of(bundle)
+    servicer = Other(lists=True, tail=lambda sent: np.roll(right(sent), 1, axis=1))
+    with cloud_of(bundle, servicer, "1") as cloud, pytest.raises(BundleMismatchError, match="computes another network"):
+        cloud.check(COURSE, WAIT)
+
+
+@pytest.mark.parametrize(("precision", "off", "accepted"), [
+    ("", 0.15, True), ("bf16", 0.05, True), ("fp4", 0.15, True), ("fp32", 1e-5, True), ("fp32", 0.01, False),
+    ("bf16", 0.2, False),
+])  # fmt: skip
+def test_a_cloud_is_held_to_the_precision_that_it_names(
+    bundle: Bundle, precision: str, off: float, accepted: bool
+) -> None:
+    """One that names none may be of any."""
+    right = tail_of(bundle)
+    servicer = Other(
+        lists=True, precision=precision, tail=lambda sent: (made := right(sent)) + np.float32(off) * np.abs(made).max()
+    )
+    with cloud_of(bundle, servicer, "1") as cloud:
+        if accepted:
+            cloud.check(COURSE, WAIT)
+        else:
+            with pytest.raises(BundleMismatchError, match="computes another network"):
+                cloud.check(COURSE, WAIT)
+
+
+def test_a_cloud_shows_what_it_computes_once_until_it_was_gone(bundle: Bundle) -> None:
+    """Another one may have come back in its place."""
+    first = Other(lists=True, tail=tail_of(bundle))
+    with serving(first) as port:
+        cloud = RemoteCloud(bundle, f"127.0.0.1:{port}", "1")
+        for _ in range(3):
+            cloud.check(COURSE, WAIT)
+    assert len(first.versions) == 1
+    with pytest.raises(UnreachableError):
+        cloud.check(COURSE, 0.2)
+    with serving(Other(lists=True, tail=tail_of(with_other_weights(bundle))), port):
+        for _ in range(2):
+            with pytest.raises(BundleMismatchError, match="computes another network"):
+                cloud.check(COURSE, WAIT)
+    cloud.close()
+
+
+def test_a_cloud_that_is_lost_by_a_request_shows_again_what_it_computes(bundle: Bundle) -> None:
+    """Whoever noticed that it was gone."""
+    first, second = (Other(lists=True, tail=tail_of(bundle)) for _ in range(2))
+    with serving(first) as port:
+        cloud = RemoteCloud(bundle, f"127.0.0.1:{port}", "1")
+        cloud.check(COURSE, WAIT)
+    with pytest.raises(UnreachableError):
+        cloud.finish(features(bundle), WAIT).result(WAIT)
+    with serving(second, port):
+        cloud.check(COURSE, WAIT)
+    cloud.close()
+    assert len(second.versions) == 1
 
 
 def test_a_tail_that_is_not_served_is_said(bundle: Bundle) -> None:

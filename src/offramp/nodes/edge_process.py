@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.errors import DeadlineError, InputError, LinkError, UnreachableError
+from offramp.errors import DeadlineError, InputError, LinkError, OverloadedError, UnreachableError
 from offramp.link.shaper_process import child_link
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
@@ -46,7 +46,7 @@ class _Way:
         That is what its course does, or another that stands in for it.
         """
         for edge, remote in self.remotes:
-            remote.client.wait_ready(wait)
+            remote.wait_ready(wait)
             edge.check(wait, remote, courses.get(edge))
 
 
@@ -147,7 +147,7 @@ def _ask(ways: list[_Way], courses: Mapping[Edge, Course], settings: EdgeSetting
     for way in ways:
         try:
             way.meet(settings.cloud_wait, courses)
-        except (UnreachableError, DeadlineError) as error:
+        except (UnreachableError, DeadlineError, OverloadedError) as error:
             missing.append(error)
             way.watch.lost(UnreachableError(str(error)))
     if (

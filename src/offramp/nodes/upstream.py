@@ -9,14 +9,23 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
-from offramp.artifacts.engine import Place
-from offramp.errors import BundleMismatchError, InputError, LinkError, OfframpError, UnknownModelError
+from offramp.artifacts.codec import Codec
+from offramp.artifacts.engine import PRECISIONS, Place
+from offramp.errors import (
+    BundleMismatchError,
+    InputError,
+    LinkError,
+    OfframpError,
+    UnknownModelError,
+    UnreachableError,
+)
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.breaker import Breaker
 from offramp.nodes.contract import DIRECT, REPLY_AS, REPLY_TO, ROW, Reply, place_of, tail_name
 from offramp.nodes.flight import Flight
 from offramp.nodes.logits import check_logits
 from offramp.nodes.route import Course
+from offramp.nodes.sameness import Probes, difference
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request
@@ -102,6 +111,8 @@ class RemoteCloud:
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
     an empty one names none. `via` is where a link to it begins. `health` is told of each request, and while it refuses
     nothing is sent.
+
+    Whatever it calls itself, it shows what it computes before it is used: on a few images, again when it was gone.
     """
 
     def __init__(
@@ -114,10 +125,20 @@ class RemoteCloud:
     ) -> None:
         self.bundle, self.client, self.health = bundle, Peer(address, via), health or Breaker()
         self.version = bundle.id if version is None else version
+        self.probes = Probes(bundle)
+        self.shown: set[tuple[int, Codec]] = set()  # the tails that have shown what they compute, since it is there
+
+    def wait_ready(self, timeout: float) -> None:
+        """Wait until the cloud is there; UnreachableError after `timeout` seconds."""
+        try:
+            self.client.wait_ready(timeout)
+        except LinkError:
+            self.shown.clear()
+            raise
 
     def check(self, course: Course, timeout: float) -> Place | None:
-        """Wait for the cloud, and hold what it serves against the bundle."""
-        self.client.wait_ready(timeout)
+        """Wait for the cloud, and hold what it serves against the bundle, and what it computes."""
+        self.wait_ready(timeout)
         name, address = tail_name(course.part.cut, course.part.codec), self.client.address
         try:
             versions = self.client.metadata(name, timeout).versions
@@ -145,9 +166,28 @@ class RemoteCloud:
             )
         self.client.prepare(name, timeout, self.version)
         try:
-            return place_of(self.client.config(name, timeout, self.version))
+            place = place_of(self.client.config(name, timeout, self.version))
         except OfframpError:  # a server of another maker need not have one
-            return None
+            place = None
+        self._check_logits(course, place, timeout)
+        return place
+
+    def _check_logits(self, course: Course, place: Place | None, timeout: float) -> None:
+        """Raise BundleMismatchError where it makes something else of a few images than the bundle does."""
+        part, manifest = course.part, self.bundle.manifest
+        if (part.cut, part.codec) in self.shown:
+            return
+        precision = place.precision if place is not None and place.precision in PRECISIONS else None
+        probe, target = self.probes.get(part.cut, part.codec, precision), logits_name(manifest.last)
+        request = write_request(tail_name(part.cut, part.codec), self.version, probe.features)
+        result = self._result(self.client.begin(request, timeout), None, False)
+        peer = f"cloud {self.client.address}"
+        logits = check_logits(peer, target, result.outputs.get(target), *probe.logits.shape)
+        if wrong := difference(logits, probe.logits, manifest.classes, precision, target):
+            raise BundleMismatchError(
+                f"{peer} computes another network: {wrong}. Serve the edge's bundle there: {self.bundle.path}"
+            )
+        self.shown.add((part.cut, part.codec))
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
@@ -168,6 +208,8 @@ class RemoteCloud:
         try:
             finished = self._finished(*of)
         except LinkError as error:
+            if isinstance(error, UnreachableError):
+                self.shown.clear()
             self.health.failed(error)
             raise
         self.health.answered()
@@ -176,9 +218,21 @@ class RemoteCloud:
     def _finished(
         self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"
     ) -> Finished:
+        peer, result = f"cloud {self.client.address}", self._result(answer, version, direct)
+        if direct:
+            if result.parameters.get(DIRECT) is not True:
+                raise LinkError(f"{peer} sends no direct replies. Leave 'reply_to' out.")
+            return Finished(None, sent)
+        exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
+        name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
+        logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)
+        return Finished.by_cloud(flight, logits, exit_, sent)
+
+    def _result(self, answer: "Future[Result]", version: str | None, direct: bool) -> Result:
+        """What the cloud has answered, or why not, as whose fault that is."""
         peer = f"cloud {self.client.address}"
         try:
-            result = answer.result()
+            return answer.result()
         except UnknownModelError as error:
             if version is not None:
                 raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error
@@ -188,14 +242,6 @@ class RemoteCloud:
             if type(error) is not InputError or version is not None or direct:
                 raise
             raise LinkError(f"{peer} does not take what this edge sends it: {error}") from error
-        if direct:
-            if result.parameters.get(DIRECT) is not True:
-                raise LinkError(f"{peer} sends no direct replies. Leave 'reply_to' out.")
-            return Finished(None, sent)
-        exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
-        name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
-        logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)
-        return Finished.by_cloud(flight, logits, exit_, sent)
 
     def _last_exit(self, outputs: Iterable[str]) -> int:
         """Which exit another network's answer is of: that of its one output."""

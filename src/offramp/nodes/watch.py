@@ -15,6 +15,7 @@ from offramp.nodes.breaker import Breaker
 
 EVERY = 0.5  # seconds from one asking to the next
 PATIENCE = 10.0  # seconds for an answer: over a satellite, a connection takes two of them
+REST = 10  # times what an asking took that ended in a refusal, until the next
 
 log = logging.getLogger("offramp")
 
@@ -91,8 +92,11 @@ class CloudWatch:
             self.wake.clear()
             if self.closed.is_set():
                 return
+            began = time.monotonic()
             self._ask()
-            self.closed.wait(self.every)
+            # One that is refused was sent features: what that takes of a thin link stays a small part.
+            rest = REST * (time.monotonic() - began) if isinstance(self.trouble, BundleMismatchError) else 0.0
+            self.closed.wait(max(self.every, min(rest, PATIENCE)))
 
     def _ask(self) -> None:
         try:
