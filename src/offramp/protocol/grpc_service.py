@@ -53,8 +53,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def __init__(self, plane: DataPlane) -> None:
         self.plane = plane
-        # The others are Triton's own and make no sense here: models are fixed when a node starts, and tensors travel in
-        # messages.
+        # The others are Triton's own and make no sense here: no client says which models there are, and tensors travel
+        # in messages.
         for name in set(DESCRIBED.methods_by_name) - set(vars(_Service)):
             setattr(self, name, _not_offered(name))
 
