@@ -22,6 +22,9 @@ from offramp.service import SOCKET
 
 READY, HTTP = "ready", "http"
 START, STOP = 60.0, 40.0  # seconds to become ready, and to end: longer than a node's grace
+# Seconds after which who waits for a signal looks whether one came: Python hears of them between its own steps, and one
+# that comes just before a wait does not end it.
+LOOK = 0.5
 KEPT = 1000  # lines of output
 
 log = logging.getLogger("offramp")

@@ -12,6 +12,7 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
+from offramp.errors import UnknownModelError
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
 from until import until
@@ -33,6 +34,13 @@ def other(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same network as another bundle."""
     manifest = bundle.manifest.model_copy(update={"model": "other"})
     return Bundle.write(tmp_path_factory.mktemp("other"), manifest, bundle.graph)
+
+
+def point(link: Path, to: Path) -> None:
+    """Make a folder another in one step, as an operator does with `ln -s` and `mv -T`."""
+    beside = link.with_name("beside")
+    beside.symlink_to(to)
+    beside.rename(link)
 
 
 def lines(node: Node, words: str) -> list[str]:
@@ -113,3 +121,37 @@ def test_an_edge_by_options_has_no_plan_to_read_again(bundle: Bundle) -> None:
             "INFO reload: nothing to read again. The plan is that of the command line, and no --plan FILE."
         )
         assert edge.stop() == 0
+
+
+def test_a_cloud_serves_what_its_folders_hold_now_beside_what_they_held(
+    bundle: Bundle, other: Bundle, images: np.ndarray, tmp_path: Path
+) -> None:
+    """Until the next reload, on every worker; where one does not open, all stays as it was, and one line says so."""
+    link = tmp_path / "network"
+    point(link, bundle.path)
+    options = ("--port", "0", "--workers", "2", *ENGINE)
+    with running("cloud", str(link), *options) as cloud, Peer(cloud.address(), alone=True) as client:
+
+        def answered(version: str) -> int:
+            return len(client.infer("tail-0", {"image": images}, timeout=WAIT, version=version).outputs["logits_9"])
+
+        assert answered(bundle.id) == len(images)
+        point(link, other.path)
+        moved = f"INFO reload: opened bundle {other.id}; until the next reload bundle {bundle.id}\n"
+        cloud.process.send_signal(signal.SIGHUP)
+        until(lambda: len(lines(cloud, moved)) == 2)
+        assert client.metadata("tail-0", WAIT).versions == (other.id, bundle.id)
+        assert answered(bundle.id) == answered(other.id) == len(images)
+
+        point(link, tmp_path / "nothing")
+        assert f"ERROR reload: {link}: not a bundle" in reload(cloud, "ERROR")
+        assert answered(bundle.id) == answered(other.id) == len(images)
+
+        point(link, other.path)
+        cloud.process.send_signal(signal.SIGHUP)
+        until(lambda: len(lines(cloud, f"INFO reload: let go bundle {bundle.id}\n")) == 2)
+        assert client.metadata("tail-0", WAIT).versions == (other.id,)
+        with pytest.raises(UnknownModelError):
+            answered(bundle.id)
+        assert len(lines(cloud, "reload: ")) == 5
+        assert cloud.stop() == 0

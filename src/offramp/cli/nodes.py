@@ -66,7 +66,7 @@ def serve_cloud(
     from offramp.nodes.settings import CloudSettings
 
     settings = CloudSettings(
-        bundles=_bundles(bundle),
+        bundles=tuple(map(str, bundle)),
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),
@@ -137,9 +137,9 @@ def serve_edge(
         drop=drop_threshold,
     )  # fmt: skip
     settings = EdgeSettings(
-        link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
+        link=_link(link, cloud),
         cloud=None if cloud is None else ",".join(check_addresses(cloud)),
-        bundles=_bundles(bundle), plan=plan_of(said),
+        bundles=tuple(map(str, bundle)), plan=plan_of(said),
         plan_file=None if plan is None else str(plan), cloud_version=cloud_version, cloud_wait=cloud_wait,
         cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
         ready_needs_cloud=ready_needs_cloud, host=host, port=port,
@@ -183,13 +183,6 @@ def link(
         run_link(LinkShape.parse(shape), to, host, port)
     elif interface is not None:
         run_shaped(LinkShape.parse(shape), interface, direction)
-
-
-def _bundles(folders: list[Path]) -> tuple[str, ...]:
-    """The bundles meant: each folder's own, or those of a suite's networks."""
-    from offramp.artifacts.suite import bundles_in
-
-    return tuple(str(bundle) for folder in folders for bundle in bundles_in(folder))
 
 
 def _link(text: str | None, cloud: str | None) -> "LinkShape | None":

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
-from functools import partial
 from types import MappingProxyType
 
 from offramp.artifacts.bundle import Bundle
@@ -61,6 +60,7 @@ def serve_edge(settings: EdgeSettings) -> None:
     log_to_stderr()
     orders = hear_reloads()
     bundles, edges = open_bundles(settings.bundles), list[Edge]()
+    settings.check_count(len(bundles))
     with ExitStack() as held:
         ways = [_Way(address, settings, held) for address in settings.clouds]
         for bundle in bundles:
@@ -84,7 +84,7 @@ def serve_edge(settings: EdgeSettings) -> None:
         title = _edge_title(edges, _on(watches, settings))
         needs = watches if settings.ready_needs_cloud else ()
         serve_models(
-            map(EdgeModel, edges), settings, title, orders, partial(_reload, ways, edges, settings), needs=needs
+            map(EdgeModel, edges), settings, title, orders, lambda _: _reload(ways, edges, settings), needs=needs
         )
 
 

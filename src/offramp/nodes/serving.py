@@ -4,9 +4,11 @@ import logging
 import queue
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from offramp.artifacts.bundle import Bundle
-from offramp.children import at_reload, at_stop, ready_line
+from offramp.artifacts.suite import bundles_in
+from offramp.children import LOOK, at_reload, at_stop, ready_line
 from offramp.errors import InputError, OfframpError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.settings import Settings
@@ -16,10 +18,10 @@ from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
-LOOK = 0.5  # seconds after which a node that waits looks whether it was told anything
 COMMAND = ("-m", "offramp.nodes.process")  # a child that serves by the settings on its input
 
-Orders = queue.SimpleQueue[bool]  # what a node is told by signals, in order: True to reload, False to stop
+Orders = queue.SimpleQueue[object]  # what a node is told by signals, in order: True to reload, False to stop
+Reload = Callable[[Callable[[Iterable[Served]], None]], object]  # by what serves other models from then on
 
 log = logging.getLogger("offramp")
 
@@ -37,10 +39,10 @@ def hear_reloads() -> Orders:
     return orders
 
 
-def open_bundles(paths: Iterable[str]) -> list[Bundle]:
-    """The bundles at some paths; InputError where one is named twice."""
+def open_bundles(folders: Iterable[str]) -> list[Bundle]:
+    """The bundles that folders stand for, their own or those of a suite's networks; InputError where one is twice."""
     opened: dict[str, Bundle] = {}
-    for path in paths:
+    for path in (path for folder in folders for path in bundles_in(Path(folder))):
         bundle = Bundle.open(path)
         if bundle.id in opened:
             raise InputError(f"{path} and {opened[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
@@ -53,7 +55,7 @@ def serve_models(
     told: Settings,
     title: str,
     orders: Orders,
-    reload: Callable[[], None],
+    reload: Reload,
     *,
     calls: int = CALLS,
     shared: bool = False,
@@ -88,22 +90,25 @@ def serve_models(
     server.start()
     say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
     while _next(orders):
-        _reload(reload)
+        reloaded(lambda: reload(server.plane.serve))
     say_stopping("stopping: finishing the requests in flight")
     server.stop(GRACE)
 
 
 def _next(orders: Orders) -> bool:
     while True:
-        # Python hears of a signal between two steps of its own: one that comes just before a wait does not end it.
         with suppress(queue.Empty):
-            return orders.get(timeout=LOOK)
+            return orders.get(timeout=LOOK) is True
 
 
-def _reload(reload: Callable[[], None]) -> None:
+def reloaded(reload: Callable[[], object]) -> bool:
+    """Whether a reload could be done; if not, the log says why."""
     try:
         reload()
     except OfframpError as error:
         log.error("reload: %s All goes on as it was.", error)  # noqa: TRY400  # one line, as everything for operators
     except Exception:
         log.exception("reload: a defect. All goes on as it was.")
+    else:
+        return True
+    return False

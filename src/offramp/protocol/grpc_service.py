@@ -61,8 +61,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
-        # The others are Triton's own and make no sense here: models are fixed when a node starts, and tensors travel in
-        # messages.
+        # The others are Triton's own and make no sense here: no client says which models there are, and tensors travel
+        # in messages.
         for name in set(DESCRIBED.methods_by_name) - set(vars(_Service)):
             setattr(self, name, _not_offered(name))
 
