@@ -36,6 +36,7 @@ from offramp.errors import OfframpError
 from offramp.machine import here
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
+from offramp.protocol.apart import Streams
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.grpc_service import _Service
 from offramp.protocol.pool import Pool
@@ -164,7 +165,8 @@ class Targets:
         edge = Edge(bundle, Plan.of(manifest.last, 0.5), threads=1)
         self.pool = Pool(2, "fuzz")
         plane = DataPlane([EdgeModel(edge)], 8)
-        self.service, self.application = _Service(plane), Application(plane, self.pool)
+        streams = Streams(8, lambda error: None)
+        self.service, self.application = _Service(plane, self.pool, streams), Application(plane, self.pool)
         self.loop = asyncio.new_event_loop()
         channels, height, width = manifest.preprocessing.shape
         image = np.full((2, channels, height, width), 0.5, np.float32)
