@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
 from offramp.nodes.batching import Batcher, Limits
-from offramp.protocol.served import Array
+from offramp.protocol.pool import GoneError
+from offramp.protocol.served import Array, Gone
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
@@ -247,6 +248,30 @@ def test_what_is_past_its_deadline_is_not_computed_and_its_room_is_free(pool: Th
         "the deadline passed before this batch of 4 was answered. Give it more time, or this node less to do."
     )
     assert gate.sizes == [1, 4]
+
+
+@pytest.mark.parametrize("when", ["waiting", "before"])
+def test_what_nobody_waits_for_any_more_is_not_computed_and_its_room_is_free(
+    pool: ThreadPoolExecutor, when: str
+) -> None:
+    """Its thread too, at once. Who goes when it is answered changes nothing."""
+    gate, gone, late = Gate(), Gone(), Gone()
+    with batching() as batcher:
+        with busy(batcher, pool, gate):
+            if when == "before":
+                gone.set()
+            asked = pool.submit(batcher.run, gate, rows(3), gone=gone)
+            if when == "waiting":
+                until(lambda: batcher.waiting == 3)
+                gone.set()
+            with pytest.raises(GoneError):
+                asked.result(WAIT)
+            assert (batcher.waiting, batcher.lanes) == (0, {})
+            other = pool.submit(batcher.run, gate, rows(2), gone=late)
+            until(lambda: batcher.waiting == 2)
+        np.testing.assert_array_equal(other.result(WAIT), double(rows(2)))
+        late.set()
+    assert gate.sizes == [1, 2]
 
 
 def test_what_comes_past_its_deadline_is_not_computed() -> None:

@@ -119,6 +119,19 @@ def test_no_other_is_asked_when_the_time_is_over() -> None:
     assert second.asked == []
 
 
+@pytest.mark.parametrize("error", [None, GONE])
+def test_a_caller_that_goes_cancels_what_was_asked_last(error: LinkError | None) -> None:
+    """And no other cloud is asked for it."""
+    first, second, third = Cloud(error), Cloud(), Cloud()
+    answer = Failover([first, second, third]).finish(flight(), WAIT)  # type: ignore[list-item]
+    if error is not None:
+        first.tell()
+    assert answer.cancel()
+    asked = first if error is None else second
+    assert asked.answer.cancelled()
+    assert [len(cloud.asked) for cloud in (first, second, third)] == [1, int(error is not None), 0]
+
+
 def test_a_direct_reply_is_asked_of_the_first_alone() -> None:
     """The client's stream is there, and it would have two answers."""
     first, second = Cloud(GONE), Cloud()

@@ -72,6 +72,18 @@ def test_a_token_is_free_again_when_its_stream_is_closed() -> None:
     next(replies.stream(opening()))
 
 
+def test_a_stream_whose_client_has_just_gone_takes_nothing() -> None:
+    """Between the client's end and the stream's."""
+    replies = Replies("1")
+    stream = replies.stream(opening())
+    next(stream)
+    awaited = next(stream)
+    assert isinstance(awaited, Pending)
+    assert awaited.answer.cancel()
+    with pytest.raises(InputError, match="the stream under this token has just ended"):
+        replies.send(SECRET, row(0))
+
+
 def test_streams_are_bounded() -> None:
     """So is what a client may claim of a node."""
     replies = Replies("1")

@@ -2,9 +2,10 @@
 
 import http.client
 import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -18,8 +19,10 @@ from tritonclient.grpc import service_pb2 as pb
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
-from offramp.errors import BundleMismatchError, InputError, LinkError, UnreachableError
+from offramp.errors import BundleMismatchError, InputError, LinkError, OfframpError, UnreachableError
 from offramp.exits.answers import Answers, Judged, Tier
+from offramp.nodes.breaker import Breaker
+from offramp.nodes.cloud import Tail
 from offramp.nodes.contract import Reply
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
@@ -27,8 +30,9 @@ from offramp.nodes.flight import Flight
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probe
-from offramp.nodes.upstream import RemoteCloud
-from offramp.protocol.served import Array
+from offramp.nodes.sent import Room
+from offramp.nodes.upstream import PATIENCE, RemoteCloud
+from offramp.protocol.served import Array, Call, Result
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import read_inputs, write_response
 from offramp.runtime.choice import Choice
@@ -431,6 +435,55 @@ def test_another_network_of_other_classes_is_refused(bundle: Bundle) -> None:
     assert str(caught.value) == (
         f"cloud {cloud.client.address}: expected logits_5 of shape (2, 10), got shape (2, 100)."
     )
+
+
+class Heard(Breaker):
+    """Remembers what it is told of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[OfframpError] = []
+
+    def failed(self, error: OfframpError) -> None:
+        """Remember."""
+        self.heard.append(error)
+
+
+class Waiting(Tail):
+    """A tail that answers when its caller has gone."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle, 3)
+        self.entered, self.left = threading.Event(), threading.Event()
+
+    def infer(self, call: Call) -> Result:
+        """Wait for the caller's end."""
+        call.cancelled.told = self.left.set
+        self.entered.set()
+        assert self.left.wait(WAIT)
+        return Result({})
+
+
+@pytest.mark.parametrize("patience", [PATIENCE, 0.0])
+def test_a_caller_that_goes_ends_its_request_in_the_cloud(bundle: Bundle, patience: float) -> None:
+    """Its room is free at once, and a cloud that had most of the time for it is held to be late."""
+    cloud, health, room = Waiting(bundle), Heard(), Room(1)
+    server = Server([cloud], "127.0.0.1", 0, max_batch=4)
+    server.start()
+    try:
+        with closing(RemoteCloud(bundle, server.address, health=health)) as remote:
+            remote.patience = patience
+            flight = features(bundle)
+            answer = room.take(2, lambda: remote.finish(flight, 3600))  # no deadline ends it
+            assert cloud.entered.wait(WAIT)
+            assert room.out == 2
+            assert answer.cancel()
+            assert room.out == 0
+            assert cloud.left.wait(WAIT)
+    finally:
+        server.stop(0.1)
+    late = f"cloud {server.address} did not answer before its caller went."
+    assert list(map(str, health.heard)) == ([] if patience else [late])
 
 
 def test_a_cloud_in_the_same_process_has_one_network(bundle: Bundle) -> None:

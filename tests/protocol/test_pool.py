@@ -106,16 +106,16 @@ def test_work_may_wait_more_than_once(pool: Pool) -> None:
 
 
 def test_who_waits_is_woken_when_its_caller_goes(pool: Pool) -> None:
-    """With an error of its own, and the answer may come later; one that had gone before does not wait at all."""
+    """With an error of its own, and the answer is cancelled; one that had gone before does not wait at all."""
     answer, gone = Future[int](), Gone()
     waiting = pool.submit(asked, answer, gone)
     pool.submit(lambda: None).result(WAIT)
     assert not waiting.done()
     gone.set()
-    for one in (waiting, pool.submit(asked, answer, gone)):
+    for one in (waiting, pool.submit(asked, Future[int](), gone)):
         with pytest.raises(GoneError):
             one.result(WAIT)
-    answer.set_result(1)
+    assert answer.cancelled()
     assert pool.submit(lambda: "free").result(WAIT) == "free"
 
 

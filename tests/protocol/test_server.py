@@ -383,7 +383,29 @@ def test_a_client_that_goes_while_its_part_is_awaited_closes_the_stream(small: S
         assert not asking.left.is_set()
         stream.cancel()
         assert asking.left.wait(WAIT)
+        assert asking.answers[1].cancelled()  # whoever works on it can stop
         assert peer.statistics("asking")["asking", "1"].samples == 0
+
+
+def test_a_client_over_http_that_goes_is_worked_for_no_more(small: Server, asking: Asking) -> None:
+    """What the model asked for on its behalf is cancelled."""
+    assert small.http is not None
+    client = over_http(small.http.port, 1)
+    until(lambda: 1 in asking.answers)
+    client.close()
+    until(lambda: asking.answers[1].cancelled())
+
+
+def test_a_request_that_is_cancelled_is_so_at_the_other_end(small: Server, asking: Asking) -> None:
+    """From node to node: nobody works for nobody. One that is answered already is what it is."""
+    with Peer(small.address) as peer:
+        waiting = peer.begin(write_request("asking", "", *numbered(1)), 3600)  # no deadline ends it
+        until(lambda: 1 in asking.answers)
+        assert waiting.cancel()
+        until(lambda: asking.answers[1].cancelled())
+        answered = peer.begin(write_request("asking", "", *numbered(2, later=0)), WAIT)
+        assert answered.result(WAIT).outputs["y"] == [2]
+        assert not answered.cancel()
 
 
 def test_streams_are_bounded_and_leave_all_other_calls_their_threads(asking: Asking) -> None:
@@ -485,4 +507,4 @@ def test_a_server_that_stops_gives_up_what_is_never_answered(small: Server, aski
         small.stop(0.1)
         with pytest.raises(LinkError):
             waiting.result(WAIT)
-    asking.answers[1].set_result(1)  # to nobody
+    assert asking.answers[1].cancelled()

@@ -10,13 +10,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
-from offramp.protocol.served import Array
+from offramp.protocol.pool import GoneError
+from offramp.protocol.served import Array, Gone
 
 # Of one tensor or several (N, ...) to (N, ...), row by row; its identity says what may be run together.
 Run = Callable[..., Array]
@@ -80,12 +81,12 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
-    def run(self, function: Run, *batch: Array, timeout: float | None = None) -> Array:
+    def run(self, function: Run, *batch: Array, timeout: float | None = None, gone: Gone | None = None) -> Array:
         """Give `function(*batch)`, where batches of other callers may be run along with it.
 
         Raises OverloadedError at once where the queue is full; DeadlineError where `timeout` seconds have passed before
-        the answer was there: nothing is computed then, if its turn had not come; UnreachableError after `close`; else
-        what `function` raises for this batch.
+        the answer was there, and GoneError where the caller has `gone` before its turn: nothing is computed then;
+        UnreachableError after `close`; else what `function` raises for this batch.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         with self.changed:
@@ -97,7 +98,7 @@ class Batcher:
             else:
                 request = self._enqueue(_Request(function, batch, deadline))
         if not at_once:
-            return self._wait(request)
+            return self._wait(request, gone or Gone())
         try:
             if deadline <= time.monotonic():
                 raise _late(len(batch[0]))
@@ -126,7 +127,10 @@ class Batcher:
         self.changed.notify()
         return request
 
-    def _wait(self, request: _Request) -> Array:
+    def _wait(self, request: _Request, gone: Gone) -> Array:
+        gone.told = request.answer.cancel
+        if gone.is_set():
+            request.answer.cancel()
         left = request.deadline - time.monotonic()
         try:
             return request.answer.result(None if left > threading.TIMEOUT_MAX else max(left, 0))
@@ -136,6 +140,10 @@ class Batcher:
             with self.changed:
                 self._remove(request)
             raise _late(request.size) from None
+        except CancelledError:
+            with self.changed:
+                self._remove(request)
+            raise GoneError from None
 
     def _remove(self, request: _Request) -> None:
         """Take a request out of its lane, if it is still there: its room is free at once."""
@@ -182,12 +190,14 @@ class Batcher:
         return 0.0 if full or self.closed else lane[0].arrived + self.limits.wait - time.monotonic()
 
     def _pop(self, lane: deque[_Request]) -> list[_Request]:
-        """Take as many as fit from the front of a lane; who is past its deadline is told so, and is not of them."""
+        """Take as many as fit from the front of a lane: none that is past its deadline, who is told so, or has gone."""
         taken: list[_Request] = []
         room, now, run = self.limits.batch, time.monotonic(), lane[0].run
         while lane and (not taken or lane[0].size <= room):
             request = lane.popleft()
             self.waiting -= request.size
+            if not request.answer.set_running_or_notify_cancel():
+                continue
             if request.deadline <= now:
                 request.answer.set_exception(_late(request.size))
             else:

@@ -17,7 +17,7 @@ from offramp.nodes.batching import Batcher
 from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, tail_name
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
-from offramp.protocol.served import Array, Call, Result, TensorSpec
+from offramp.protocol.served import Array, Call, Gone, Result, TensorSpec
 from offramp.runtime.choice import DEFAULT, Choice
 from offramp.runtime.open import open_span, warm_up
 from offramp.runtime.span import Span
@@ -76,27 +76,30 @@ class Tail:
         """Finish a batch of features; where the call names a client's stream, the logits go there, and none back."""
         reply = Reply.of(call)
         if reply is None:
-            return Result({self.target: self.finish(*call.tensors(*self.sources), timeout=call.timeout)})
+            tensors = call.tensors(*self.sources)
+            return Result({self.target: self.finish(*tensors, timeout=call.timeout, gone=call.cancelled)})
         features, rows = call.tensors(*self.sources, beside=(ROW,)), call.inputs.get(ROW)
         if rows is None or rows.shape != features[0].shape[:1] or rows.dtype != np.int64:
             raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
         if self.replies is None:
             raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
-        logits = self.finish(*features, timeout=call.timeout)
+        logits = self.finish(*features, timeout=call.timeout, gone=call.cancelled)
         self.replies.send(reply.token, Result({self.target: logits, ROW: rows}, {REPLY_AS: reply.request}))
         return Result({}, {DIRECT: True})
 
-    def finish(self, *features: Array, timeout: float | None = None) -> Array:
+    def finish(self, *features: Array, timeout: float | None = None, gone: Gone | None = None) -> Array:
         """Check a batch of features, the boundary's tensors in their order, and give the last exit's logits.
 
-        With a batcher, raises OverloadedError where its queue is full and DeadlineError where `timeout` seconds pass.
+        With a batcher, raises OverloadedError where its queue is full, DeadlineError where `timeout` seconds pass, and
+        GoneError where the caller has `gone` before its turn.
         """
         end = None if timeout is None else time.monotonic() + timeout
         check_features(self.inputs, features)
         self.open()  # here, not on a runner that others wait for
         if self.batcher is None:
             return self._run(*features)
-        return self.batcher.run(self._run, *features, timeout=None if end is None else end - time.monotonic())
+        left = None if end is None else end - time.monotonic()
+        return self.batcher.run(self._run, *features, timeout=left, gone=gone)
 
     def _run(self, *features: Array) -> Array:
         return self.open().run(*features)[self.target]

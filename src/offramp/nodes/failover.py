@@ -46,7 +46,6 @@ class Failover:
         if to is not None:
             return self.clouds[0].finish(flight, timeout, to, version)
         answer: Future[Finished] = Future()
-        answer.set_running_or_notify_cancel()
         self._ask(0, TRIES, flight, time.monotonic() + timeout, version, answer)
         return answer
 
@@ -55,24 +54,36 @@ class Failover:
     ) -> None:
         left = end - time.monotonic()
         if left <= 0:
-            answer.set_exception(DeadlineError("the deadline passed before another cloud was asked."))
+            _end(answer, DeadlineError("the deadline passed before another cloud was asked."))
             return
         sent = self.clouds[at].finish(flight, left, None, version)
         tries -= not sent.done()  # done at once: it was not asked
 
         def done(sent: Future[Finished]) -> None:
+            if answer.cancelled():
+                return
             error = sent.exception()
             if error is None:
-                answer.set_result(sent.result())
+                _end(answer, sent.result())
             elif isinstance(error, ELSEWHERE) and tries and at + 1 < len(self.clouds):
                 try:
                     self._ask(at + 1, tries, flight, end, version, answer)
                 except Exception as failed:  # of a connection that is closed
-                    answer.set_exception(failed)
+                    _end(answer, failed)
             else:
-                answer.set_exception(error)
+                _end(answer, error)
 
+        answer.add_done_callback(lambda answer: answer.cancelled() and sent.cancel())
         sent.add_done_callback(done)
+
+
+def _end(answer: Future[Finished], by: Finished | BaseException) -> None:
+    """Give an answer or an error, where anybody waits for it still."""
+    if answer.set_running_or_notify_cancel():
+        if isinstance(by, Finished):
+            answer.set_result(by)
+        else:
+            answer.set_exception(by)
 
 
 def clouds_at(bundle: Bundle, addresses: str) -> Upstream:

@@ -69,5 +69,7 @@ class Replies:
                 )
             if len(answers) > HELD:
                 raise OverloadedError(f"replies: the client has left {HELD} results untaken.")
+            if not answers[-1].set_running_or_notify_cancel():
+                raise InputError("parameter 'reply_to': the stream under this token has just ended.")
             answers.append(Future())
             answers[-2].set_result(result)

@@ -1,5 +1,6 @@
 """The next tier as an edge sees it: something that finishes what the edge began."""
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import PRECISIONS, Place
 from offramp.errors import (
     BundleMismatchError,
+    DeadlineError,
     InputError,
     LinkError,
     OfframpError,
@@ -29,6 +31,8 @@ from offramp.nodes.sameness import Probes, difference
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request
+
+PATIENCE = 0.9  # of its time, after which a caller that goes has waited long enough to hold it against the cloud
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,18 @@ class Health(Protocol):
 
 
 def then(first: "Future[Any]", finish: Callable[["Future[Any]"], Finished]) -> Future[Finished]:
-    """What `finish` makes of an answer once it is there, or raises."""
+    """What `finish` makes of an answer once it is there, or raises. Cancelled, it cancels the first."""
     second: Future[Finished] = Future()
-    second.set_running_or_notify_cancel()
 
     def done(answer: "Future[Any]") -> None:
+        if not second.set_running_or_notify_cancel():
+            return
         try:
             second.set_result(finish(answer))
         except Exception as error:
             second.set_exception(error)
 
+    second.add_done_callback(lambda second: second.cancelled() and first.cancel())
     first.add_done_callback(done)
     return second
 
@@ -110,10 +116,12 @@ class RemoteCloud:
 
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
     an empty one names none. `via` is where a link to it begins. `health` is told of each request, and while it refuses
-    nothing is sent.
+    nothing is sent. Who goes after `patience` of its time has found the cloud late.
 
     Whatever it calls itself, it shows what it computes before it is used: on a few images, again when it was gone.
     """
+
+    patience = PATIENCE
 
     def __init__(
         self,
@@ -202,7 +210,15 @@ class RemoteCloud:
         name = tail_name(flight.course.part.cut, flight.course.part.codec)
         request = write_request(name, self.version if version is None else version, inputs, parameters)
         finished = partial(self._heard, flight, version, request.ByteSize(), to is not None)
-        return then(self.client.begin(request, timeout), finished)
+        end = time.monotonic() + self.patience * timeout
+        answer = then(self.client.begin(request, timeout), finished)
+        answer.add_done_callback(partial(self._left, end))
+        return answer
+
+    def _left(self, end: float, answer: "Future[Finished]") -> None:
+        """Where the caller has gone, and at its deadline: it went because the cloud is late."""
+        if answer.cancelled() and time.monotonic() > end:
+            self.health.failed(DeadlineError(f"cloud {self.client.address} did not answer before its caller went."))
 
     def _heard(self, *of: Any) -> Finished:
         try:

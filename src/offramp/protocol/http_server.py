@@ -8,6 +8,8 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from offramp.protocol.rest_app import GONE
+from offramp.protocol.served import Gone
 from offramp.sockets import join_address, listening
 
 BACKLOG = 1024
@@ -110,6 +112,13 @@ class _Protocol(HttpToolsProtocol):
             waiting.cancel()
         if self.cycle is None or self.cycle.response_complete:
             self._wait_for_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who works for the client that it has gone."""
+        gone = None if self.cycle is None else self.cycle.scope.get(GONE)
+        super().connection_lost(exc)
+        if isinstance(gone, Gone):
+            gone.set()
 
     def _wait_for_request(self) -> None:
         if self.timeout_keep_alive_task is None and not self.transport.is_closing():

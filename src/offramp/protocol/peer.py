@@ -141,12 +141,15 @@ class Peer:
     def begin(self, request: pb.ModelInferRequest, timeout: float) -> "Future[Result]":
         """Send a request and give what will be its whole answer, or its error, after `timeout` seconds at the latest.
 
-        No thread waits for it. What is called back when it is done is called on the connection's own thread.
+        No thread waits for it. What is called back when it is done is called on the connection's own thread. Cancelled,
+        the node is told that nobody waits any more.
         """
         answer: Future[Result] = Future()
-        answer.set_running_or_notify_cancel()
+        call = self.stub.ModelInfer.future(request, timeout=timeout)
 
         def done(call: Any) -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
             try:
                 answer.set_result(_result(call.result(), self.address))
             except grpc.RpcError as error:
@@ -156,7 +159,8 @@ class Peer:
             except Exception as error:
                 answer.set_exception(error)
 
-        self.stub.ModelInfer.future(request, timeout=timeout).add_done_callback(done)
+        answer.add_done_callback(lambda answer: answer.cancelled() and call.cancel())
+        call.add_done_callback(done)
         return answer
 
     def send(self, request: pb.ModelInferRequest, timeout: float) -> Result:

@@ -26,7 +26,8 @@ class GoneError(Exception):
 def wait(answer: Future[Any], gone: Gone) -> None:
     """Return when the answer is there, as a result or an error; on a pool, no thread waits.
 
-    Raises GoneError where whoever asked goes before that, or the pool is shut down.
+    Raises GoneError where whoever asked goes before that, or the pool is shut down; the answer is cancelled then, so
+    that whoever works on it can leave it.
     """
     here, woken = getcurrent(), threading.Event()
     wake, sleep = here.parking() if isinstance(here, _Stack) else (woken.set, woken.wait)
@@ -37,6 +38,7 @@ def wait(answer: Future[Any], gone: Gone) -> None:
     sleep()
     gone.told = None
     if not answer.done():
+        answer.cancel()
         raise GoneError
 
 

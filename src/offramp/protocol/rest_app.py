@@ -18,7 +18,7 @@ from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.pool import GoneError
 from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
-from offramp.protocol.served import Call, Served
+from offramp.protocol.served import Call, Gone, Served
 from offramp.protocol.status import http_status_of
 
 log = logging.getLogger("offramp")
@@ -36,6 +36,7 @@ DIGITS = 18  # of a number in a header
 HEADER_LENGTH = b"inference-header-content-length"
 CODING = b"content-encoding"
 IMAGE = b"image/"  # a content type of an image file: what a browser says of one
+GONE = "offramp.gone"  # in a request's scope: what the server sets when the connection ends
 OK = 200
 JSON = ((b"content-type", b"application/json"),)
 BINARY = ((b"content-type", b"application/octet-stream"),)
@@ -87,9 +88,9 @@ class Application:
         try:
             match path:
                 case ["v2", "models", name, "infer"]:
-                    return _only(method, "POST") or await self._inferred(name, "", scope["headers"], receive)
+                    return _only(method, "POST") or await self._inferred(name, "", scope, receive)
                 case ["v2", "models", name, "versions", version, "infer"]:
-                    return _only(method, "POST") or await self._inferred(name, version, scope["headers"], receive)
+                    return _only(method, "POST") or await self._inferred(name, version, scope, receive)
                 case ["v2", "repository", "index"]:
                     return _only(method, "POST", "GET") or _json(self.plane.catalog.index())
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
@@ -145,10 +146,11 @@ class Application:
         why = "the node is stopping: it takes nothing new." if self.stopping else self.plane.unready()
         return None if why is None else _error(why, 503)
 
-    async def _inferred(self, name: str, version: str, headers: Headers, receive: Receive) -> Response:
+    async def _inferred(self, name: str, version: str, scope: Message, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
         model = self.plane.catalog.find(name, version)
-        found = dict(headers)
+        found: dict[bytes, bytes] = dict(scope["headers"])
+        gone = scope[GONE] = Gone()
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
@@ -157,7 +159,7 @@ class Application:
         self._check_room(expected)
         body = await self._body(receive)
         try:
-            return await self._run(partial(self._infer, model, found, coding, body))
+            return await self._run(partial(self._infer, model, found, coding, body, gone))
         finally:
             self.in_hand -= len(body)
 
@@ -194,7 +196,7 @@ class Application:
                 raise _SilentError from None
             raise
 
-    def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes) -> Response:
+    def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes, gone: Gone) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
         body = body if is_plain(coding) else unpacked(coding, body, self.plane.bounds.body)
         length = _number(headers, HEADER_LENGTH)
@@ -202,7 +204,7 @@ class Application:
             asked = read_raw(body, model, binary=length == 0)
         else:
             asked = read_request(body, length)
-        result = self.plane.infer(model, Call(asked.inputs, asked.parameters), asked.classes)
+        result = self.plane.infer(model, Call(asked.inputs, asked.parameters, cancelled=gone), asked.classes)
         content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
         if length is None:
             return Response(content)
