@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
 
 from offramp.errors import LinkError, OfframpError, OverloadedError, PortInUseError
+from offramp.protocol import grpc_service as rpc
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Call, Pending, Result, TensorSpec
 from offramp.protocol.server import Server
@@ -443,6 +444,34 @@ def iter_of(closed: threading.Event) -> Iterator[Any]:
     """Requests of a client that says nothing."""
     closed.wait(WAIT)
     yield from ()
+
+
+def test_clients_that_do_not_send_their_message_hold_no_thread(asking: Asking) -> None:
+    """A call that is begun, as over a slow link, leaves its thread to others; it is answered once it is there whole."""
+    server = Server([asking], HERE, 0, max_batch=4, calls=1)
+    server.start()
+    sent = threading.Event()
+    request = write_request("asking", "", *numbered(1, later=0))
+
+    def late() -> Iterator[Any]:
+        assert sent.wait(WAIT)
+        yield request
+
+    try:
+        with Peer(server.address) as peer:
+            method = f"/{rpc.SERVICE}/ModelInfer"
+            encode, decode = pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString
+            slowly = peer.channel.stream_unary(method, encode, decode)
+            begun = [slowly.future(late(), timeout=WAIT) for _ in range(8)]
+            until(lambda: len(server.pools[0].parked) == 8)
+            assert peer.infer("asking", numbered(7)[0], timeout=WAIT).outputs["y"] == [7]
+            begun.pop().cancel()
+            until(lambda: len(server.pools[0].parked) == 7)
+            sent.set()
+            assert [len(one.result(WAIT).outputs) for one in begun] == [1] * 7
+    finally:
+        sent.set()
+        server.stop(0.1)
 
 
 def test_a_node_whose_calls_are_all_taken_says_how_it_is(double: Any, pool: ThreadPoolExecutor) -> None:

@@ -29,8 +29,8 @@ def wait(answer: Future[Any], gone: Gone) -> None:
     Raises GoneError where whoever asked goes before that, or the pool is shut down; the answer is cancelled then, so
     that whoever works on it can leave it.
     """
-    here, woken = getcurrent(), threading.Event()
-    wake, sleep = here.parking() if isinstance(here, _Stack) else (woken.set, woken.wait)
+    woken = threading.Event()
+    wake, sleep = parking() or (woken.set, woken.wait)
     gone.told = wake
     answer.add_done_callback(lambda _: wake())
     if gone.is_set():
@@ -40,6 +40,12 @@ def wait(answer: Future[Any], gone: Gone) -> None:
     if not answer.done():
         answer.cancel()
         raise GoneError
+
+
+def parking() -> tuple[Callable[[], None], Callable[[], object]] | None:
+    """How to have this work go on, from any thread and more than once, and to leave it; None where no pool runs it."""
+    here = getcurrent()
+    return here.parking() if isinstance(here, _Stack) else None
 
 
 class Pool(ThreadPoolExecutor):

@@ -11,9 +11,10 @@ from offramp.protocol.apart import Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
+from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
-from offramp.protocol.rest_app import Application
+from offramp.protocol.rest_app import IN_HAND, Application
 from offramp.protocol.served import Served
 from offramp.sockets import join_address, port_taken
 
@@ -54,8 +55,8 @@ class Server:
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready)
         self.streams = Streams(max_streams, self.plane.statistics.overload.refuse)
-        telling = Pool(TELLING, "telling")
-        self.pools = [Pool(calls, "grpc"), Pool(calls, "http"), telling, self.streams.pool]
+        telling, slow = Pool(TELLING, "telling"), max(1, IN_HAND // self.plane.bounds.message)
+        self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
         self.server = grpc.server(
             self.pools[0],
             options=[
