@@ -1,14 +1,16 @@
 """The protocol's REST form over real sockets: every address, every refusal, and the connection afterwards."""
 
+import asyncio
 import gzip
 import http.client
 import json
 import queue
+import re
 import socket
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -608,6 +610,29 @@ def small(double: Any) -> Iterator[Small]:
 def impatient(double: Any) -> Iterator[Small]:
     """A server that does not wait long."""
     yield from running(double, silence=0.2)
+
+
+def test_a_body_that_trickles_is_given_up(double: Any) -> None:
+    """A byte now and then is no silence, and would hold for ever what it has of the bytes in hand."""
+    sent, answers = 0, []
+
+    async def receive() -> dict[str, Any]:
+        nonlocal sent
+        sent += 1
+        assert sent < 500, "it is read for ever"
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        answers.append(message)
+
+    with ThreadPoolExecutor(1) as pool:
+        application = Application(DataPlane([double], 256), pool, silence=0.2)
+        scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
+        asyncio.run(application(scope, receive, send))
+    assert answers[0]["status"] == 408
+    assert re.match(rb'{"error":"body: (came too slowly, \d+ bytes so far|nothing more)', answers[1]["body"])
+    assert application.in_hand == 0
 
 
 def test_a_body_of_which_nothing_more_comes_is_given_up(impatient: Small) -> None:

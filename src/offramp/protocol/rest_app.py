@@ -31,6 +31,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 IN_HAND = 1 << 29  # bytes of bodies in hand at once
 SILENCE = 60.0  # seconds without a byte of a request's body after which it is given up
+SLOWEST = 1000  # bytes a second of a body, on the whole: who sends less holds what others need
 NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "logging", "load", "unload"})
 DIGITS = 18  # of a number in a header
 HEADER_LENGTH = b"inference-header-content-length"
@@ -52,7 +53,7 @@ class Response:
 
 
 class _SilentError(Exception):
-    """The client is there and sends no more of its request."""
+    """The client is there and sends no more of its request, or next to nothing."""
 
 
 class Application:
@@ -102,8 +103,8 @@ class Application:
             return _error(str(error), http_status_of(error))
         except GoneError:
             return _error("the client has gone.", 400)
-        except _SilentError:
-            return _error(f"body: nothing more of it came for {self.silence:g} s.", 408, (b"connection", b"close"))
+        except _SilentError as error:
+            return _error(str(error), 408, (b"connection", b"close"))
         except Exception:
             log.exception("a defect while answering %s", scope["path"])
             return _error("the node failed; its log has the details.", 500)
@@ -175,10 +176,13 @@ class Application:
     async def _body(self, receive: Receive) -> bytes:
         """Read a body whole. It is in hand from its first byte on, whatever length its client claims."""
         parts: list[bytes] = []
-        size = 0
+        size, clock = 0, asyncio.get_running_loop().time
+        end = clock() + self.silence
         try:
             while True:
-                async with asyncio.timeout(self.silence):
+                if (left := end + size / SLOWEST - clock()) <= 0:
+                    raise _SilentError(f"body: came too slowly, {size} bytes so far. Send {SLOWEST} a second, or more.")
+                async with asyncio.timeout(min(self.silence, left)):
                     message = await receive()
                 if message["type"] == "http.disconnect":
                     raise GoneError
@@ -193,7 +197,7 @@ class Application:
         except BaseException as error:
             self.in_hand -= size
             if isinstance(error, TimeoutError):
-                raise _SilentError from None
+                raise _SilentError(f"body: nothing more of it came for {min(self.silence, left):.3g} s.") from None
             raise
 
     def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes, gone: Gone) -> Response:
