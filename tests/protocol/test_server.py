@@ -537,3 +537,37 @@ def test_a_server_that_stops_gives_up_what_is_never_answered(small: Server, aski
         with pytest.raises(LinkError):
             waiting.result(WAIT)
     assert asking.answers[1].cancelled()
+
+
+def test_calls_past_those_that_may_wait_are_refused_at_once_and_the_others_answered(double: Any) -> None:
+    """Over gRPC by the thread that comes to them, over HTTP before they are read; who waits is answered in the end."""
+    server = Server([double], "127.0.0.1", 0, max_batch=4, calls=1, http_port=0)
+    for pool in server.pools[:2]:
+        pool.crowd = 2
+    server.start()
+    x = np.ones((1, 2), np.float32)
+    try:
+        with Peer(server.address) as client:
+            blocked = client.begin(write_request("double", "", {"x": x}, {"wait": True}), WAIT)
+            assert double.entered.wait(WAIT)
+            others = [client.begin(write_request("double", "", {"x": x}), WAIT) for _ in range(6)]
+            until(lambda: len(server.pools[0].backlog) == 6)
+            double.opened.set()
+            errors = [one.exception(WAIT) for one in (blocked, *others)]
+        assert [error is None for error in errors] == [True, False, False, False, True, True, True]
+        assert {type(error) for error in errors} == {type(None), OverloadedError}
+        assert "calls wait for this node, and 2 may. Send less" in str(errors[1])
+
+        assert server.http is not None
+        server.pools[1].backlog.extend([lambda: None] * 3)  # as if they waited
+        body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}]})
+        client = http.client.HTTPConnection("127.0.0.1", server.http.port, timeout=WAIT)
+        client.request("POST", "/v2/models/double/infer", body)
+        answer = client.getresponse()
+        assert (answer.status, "3 calls wait for this node, and 2 may" in json.loads(answer.read())["error"]) == (
+            503,
+            True,
+        )
+        client.close()
+    finally:
+        server.stop(0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from offramp.errors import InputError
+from offramp.errors import DeadlineError, InputError
 from offramp.protocol.catalog import Catalog
 from offramp.protocol.classification import has_classes, top_classes
 from offramp.protocol.pool import wait
@@ -99,8 +99,11 @@ class DataPlane:
             if count and not has_classes(known[name]):
                 kin = ", ".join(spec.name for spec in model.outputs if has_classes(spec)) or "none here"
                 raise InputError(f"output {name!r}: has no classes to choose from. Outputs that have some: {kin}.")
+        timeout = _timeout(call)
+        if timeout is not None and timeout <= 0:
+            raise DeadlineError("the deadline passed before this node came to the request.")
         self.bounds.check(model, call.inputs)
-        return replace(call, timeout=_timeout(call), asked=asked)
+        return replace(call, timeout=timeout, asked=asked)
 
     def _chosen(self, model: Served, call: Call, result: Result, asked: Asked) -> Result:
         """The outputs asked for, and the request's own parameters beside the answer's."""

@@ -54,10 +54,10 @@ def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls. What computes nothing is answered on the threads of `telling`."""
+    """The protocol's calls, on the threads of `calls`. What computes nothing is answered on those of `telling`."""
 
-    def __init__(self, plane: DataPlane, telling: Pool, streams: Streams) -> None:
-        self.plane = plane
+    def __init__(self, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
+        self.plane, self.calls = plane, calls
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
@@ -82,6 +82,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
+            with self.plane.statistics.refusing():
+                self.calls.check_crowd()
             model = self.plane.catalog.find(request.model_name, request.model_version)
             return _response(request, model, self.plane.infer(model, _call(request, context), _asked(request)))
 
@@ -105,9 +107,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.Server, plane: DataPlane, telling: Pool, streams: Streams) -> None:
+def add_to(server: grpc.Server, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, telling, streams), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, calls, telling, streams), server)
 
 
 def _call(request: Any, context: grpc.ServicerContext) -> Call:

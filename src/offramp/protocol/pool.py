@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
 
+from offramp.errors import OverloadedError
 from offramp.protocol.served import Gone
 
 T = TypeVar("T")
+WAITING = 64  # calls: some tens of milliseconds of work
 
 
 class GoneError(Exception):
@@ -51,11 +53,12 @@ def parking() -> tuple[Callable[[], None], Callable[[], object]] | None:
 class Pool(ThreadPoolExecutor):
     """Up to `size` threads, each started when no other is free.
 
-    A ThreadPoolExecutor by name alone: grpc gives a call threads of its own where they are such a one's.
+    A ThreadPoolExecutor by name alone: grpc gives a call threads of its own where they are such a one's. Up to
+    `crowd` wait for a thread before `check_crowd` refuses.
     """
 
-    def __init__(self, size: int, name: str) -> None:
-        self.size, self.name = size, name
+    def __init__(self, size: int, name: str, crowd: int = WAITING) -> None:
+        self.size, self.name, self.crowd = size, name, crowd
         self.changing = threading.Lock()  # guards all below
         self.workers: list[_Worker] = []
         self.idle: list[_Worker] = []  # who worked last stands last, and is asked first
@@ -84,6 +87,17 @@ class Pool(ThreadPoolExecutor):
             else:
                 self.backlog.append(work)
         return future
+
+    def check_crowd(self) -> None:
+        """Raise OverloadedError where more wait for a thread than there may.
+
+        Asked by work as it begins: who is refused has waited no longer than those who are not, and took no time.
+        """
+        if (waiting := len(self.backlog)) > self.crowd:
+            raise OverloadedError(
+                f"overloaded: {waiting} calls wait for this node, and {self.crowd} may. Send less, or later, or to "
+                "another."
+            )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more, finish what is there, and give up what waits for an answer."""

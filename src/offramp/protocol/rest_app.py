@@ -7,7 +7,6 @@ a request changes threads twice and no more. Knows neither sockets nor processes
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +15,7 @@ from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.pool import GoneError
+from offramp.protocol.pool import GoneError, Pool
 from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
 from offramp.protocol.served import Call, Gone, Served
 from offramp.protocol.status import http_status_of
@@ -64,7 +63,7 @@ class Application:
     """
 
     def __init__(
-        self, plane: DataPlane, pool: Executor, *, most: int = IN_HAND, silence: float = SILENCE, root_path: str = ""
+        self, plane: DataPlane, pool: Pool, *, most: int = IN_HAND, silence: float = SILENCE, root_path: str = ""
     ) -> None:
         self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
         self.root = _parts(root_path)
@@ -155,6 +154,8 @@ class Application:
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
+        with self.plane.statistics.refusing():
+            self.pool.check_crowd()
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)

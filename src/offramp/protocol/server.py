@@ -77,7 +77,7 @@ class Server:
         self.health = health.HealthServicer()
         self.health.Check, self.health.Watch = on(telling, self.health.Check), on(telling, self.health.Watch)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        rpc.add_to(self.server, self.plane, telling, self.streams)
+        rpc.add_to(self.server, self.plane, self.pools[0], telling, self.streams)
         told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)

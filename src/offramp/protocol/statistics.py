@@ -50,6 +50,15 @@ class Statistics:
         self._add(model, by, samples=samples, succeeded=1, succeeded_ns=took)
         self.slow.note(took / 1e9, model.name)
 
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """What is refused inside for load is mentioned in the log as such."""
+        try:
+            yield
+        except OverloadedError as error:
+            self.overload.refuse(error)
+            raise
+
     def _add(self, model: Served, by: Counter[str], **counts: int) -> None:
         with self.changing:
             self.answered[model.name, model.version].update(by)
