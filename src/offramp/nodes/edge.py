@@ -26,6 +26,7 @@ from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, part_of
+from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Upstream, failed
@@ -93,10 +94,15 @@ class Edge:
         return self.course.plan
 
     def follow(self, plan: Plan) -> None:
-        """Answer by another plan from now on. A batch that has begun ends by the one that it began by."""
+        """Answer by another plan from now on. A batch that has begun ends by the one that it began by.
+
+        Raises ParityError, and follows nothing else, where its spans compute something else here than at export.
+        """
         course = self.course_of(plan)
         for step in course.route.steps:
             warm_up(step.span, self.bundle, step.spec)
+        if course.takes is None:
+            check_steps(self.bundle, course.route.steps, self.choice.engine)
         self.spans.keep({step.spec: step.span for step in course.route.steps})
         if self.degrades and course.part.hands_on(self.last):
             self.fallbacks.keep(course.part)
