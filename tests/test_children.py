@@ -133,3 +133,41 @@ def test_a_child_goes_when_its_parent_has_gone(how: signal.Signals) -> None:
         parent.send_signal(how)
         parent.wait(WAIT)
     until(lambda: ended(child))
+
+
+# In a session of its own with a terminal that it opens, as a shell in a window starts it; `told` is what it does first.
+ATTENDED = """
+import os, signal, sys, threading
+from offramp.children import at_reload, at_stop
+os.open(sys.argv[1], os.O_RDWR)
+if sys.argv[2] == "nohup":
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+stop = threading.Event()
+at_stop(stop.set)
+at_reload(lambda: print("reload", flush=True))
+print("ready", flush=True)
+while not stop.wait(0.05):
+    pass
+print("stopped", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["nohup", "as it is"])
+def test_sighup_reloads_and_ends_what_has_lost_its_terminal(how: str) -> None:
+    """It is the same signal; started by nohup, a process is to stay."""
+    ours, its = os.openpty()
+    command = [sys.executable, "-c", ATTENDED, os.ttyname(its), how]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            process.send_signal(signal.SIGHUP)
+            assert process.stdout.readline() == "reload\n"
+            os.close(its)
+            os.close(ours)
+            assert process.stdout.readline() == ("reload\n" if how == "nohup" else "stopped\n")
+            if how == "nohup":
+                process.terminate()
+            assert process.wait(WAIT) == 0
+        finally:
+            process.kill()

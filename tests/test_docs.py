@@ -100,7 +100,8 @@ def test_every_option_is_named_where_its_verb_is_described() -> None:
 @pytest.mark.parametrize("page", [page.name for page in PAGES[:-1]])
 def test_options_named_in_the_text_exist(page: str) -> None:
     """`--option` in backquotes is an option of some verb of the program."""
-    known = {option for verb in VERBS.values() for parameter in verb.params for option in parameter.opts}
+    said = [parameter for verb in VERBS.values() for parameter in verb.params]
+    known = {option for parameter in said for option in (*parameter.opts, *parameter.secondary_opts)}
     text = FENCE.sub("", next(path for path in PAGES if path.name == page).read_text(encoding="utf-8"))
     named = {word for code in re.findall(r"`([^`]+)`", text) for word in code.split() if word.startswith("--")}
     assert named - known - {"--help"} == set()

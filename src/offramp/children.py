@@ -18,9 +18,13 @@ from contextlib import suppress
 from typing import Self
 
 from offramp.errors import LinkError, OfframpError
+from offramp.service import SOCKET
 
 READY, HTTP = "ready", "http"
 START, STOP = 60.0, 40.0  # seconds to become ready, and to end: longer than a node's grace
+# Seconds after which who waits for a signal looks whether one came: Python hears of them between its own steps, and one
+# that comes just before a wait does not end it.
+LOOK = 0.5
 KEPT = 1000  # lines of output
 
 log = logging.getLogger("offramp")
@@ -56,6 +60,8 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if kept else None,
+            # A manager is told by who was started by it, not by that one's children.
+            env={name: value for name, value in os.environ.items() if name != SOCKET},
             text=True,
             process_group=0,
         )
@@ -136,6 +142,31 @@ def at_stop(stop: Callable[[], object]) -> None:
     """Call this, on the main thread, when the process is told to stop: by SIGTERM or SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
+
+
+def at_reload(reload: Callable[[], object]) -> None:
+    """Call this, on the main thread, at SIGHUP. A terminal that has gone says so by it too: that stops it.
+
+    Not for a process that was started to outlive its terminal, by nohup.
+    """
+    before = signal.getsignal(signal.SIGHUP)
+    attended = before is signal.SIG_DFL and _has_terminal()
+
+    def told(*_: object) -> None:
+        if attended and not _has_terminal():
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            reload()
+
+    signal.signal(signal.SIGHUP, told)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def be_child(serve: Callable[[str], None]) -> None:

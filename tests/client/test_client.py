@@ -160,7 +160,7 @@ def test_a_wait_is_bounded(through: offramp.Client, bright: Any) -> None:
     bright.cloud_opened.clear()
     with pytest.raises(DeadlineError):
         through.infer(IMAGES, timeout=0.1)
-    with pytest.raises(DeadlineError, match=r"no answer for 0\.1 s"):
+    with pytest.raises(DeadlineError, match=r"no answer for 0\.\d+ s"):
         list(through.stream(IMAGES, timeout=0.1))
     bright.cloud_opened.set()
 

@@ -162,8 +162,8 @@ def test_the_wait_for_the_cloud_is_the_edge_s_where_a_call_names_none(bundle: Bu
 )
 def test_an_edge_knows_whether_it_answers_anything_alone(bundle: Bundle, plan: Plan, alone: bool) -> None:
     """Then it may start without its cloud; and with degraded answers it always may."""
-    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD), degraded=False).answers_alone == alone
-    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone
+    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD), degraded=False).answers_alone() == alone
+    assert Edge(bundle, plan, Timed(), choice=Choice(ONE_THREAD)).answers_alone()
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_time_is_kept_back_for_it(bundle: Bundle, image: Array) -> None:
     assert isinstance(cloud, Broken)
     takes = edge.fallbacks.get(edge.course.part).seconds(ROWS)
     edge.infer(image, timeout=100.0)  # no longer than the edge waits
-    assert 4.0 - 2.5 * takes - 0.1 < cloud.waits[-1] < 4.0 - 2 * min(takes, 0.5)
+    assert 3.5 - 2.5 * takes < cloud.waits[-1] < 3.8 - 2 * min(takes, 0.5)
     for timed in edge.fallbacks.get(edge.course.part).steps:
         timed.seconds_at = (10.0, 10.0)
     answers = edge.infer(image, timeout=3.0)
@@ -240,9 +240,9 @@ def test_a_step_learns_that_it_is_slower_and_forgets_it(bundle: Bundle, image: A
     timed.run(flight_of(edge, image).features)
     assert timed.slower > 1e3
     timed.seconds_at = (1e6, 1e6)
-    for _ in range(80):
+    for _ in range(150):
         timed.run(flight_of(edge, image).features)
-    assert timed.slower == pytest.approx(1.0, rel=0.5)
+    assert timed.slower == pytest.approx(1.0, rel=1e-3)
 
 
 class Silent(Broken):

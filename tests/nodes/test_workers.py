@@ -14,21 +14,28 @@ from until import until
 WAIT = 60.0
 DIED = re.compile(r"worker (?P<number>\d) \(process \d+\) died \(exit code 3\): started again in (?P<pause>\S+) s\n")
 NODE = """
-import sys
-from offramp.children import Child
+import pathlib, queue, sys
+from offramp.children import Child, at_reload
 from offramp.errors import OfframpError
 from offramp.nodes.workers import supervise
 def start(name, changed):
     return Child(name, ("-c", sys.argv[1]), "", changed=changed)
+def reload():
+    print("looked", flush=True)
+    return not pathlib.Path("broken").exists()
+events = queue.SimpleQueue()
+at_reload(lambda: events.put(True))
 try:
-    supervise(start, 2, line="ready all", grace=float(sys.argv[2]))
+    supervise(start, 2, events, line="ready all", grace=float(sys.argv[2]), reload=reload)
 except OfframpError as error:
     print(error, file=sys.stderr)
     sys.exit(2)
 """
-# It says that it is ready, and ends with the code that it finds in the file of its working directory, if there is one.
+# It says that it is ready, and when it is told to reload.
+# It ends with the code that it finds in the file of its working directory, if there is one.
 WORKER = """
-import os, pathlib, sys, time
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGHUP, lambda *_: os.write(2, b"reloaded\\n"))
 print("ready x", flush=True)
 file = pathlib.Path("code")
 while True:
@@ -99,6 +106,26 @@ def test_a_worker_that_does_not_end_is_killed_after_the_grace(tmp_path: Path) ->
     assert supervisor.returncode == 0
     assert err.count("did not end in time: killed") == 2
     assert err.count("ended with exit code -9") == 2
+
+
+def test_a_reload_is_handed_on_to_every_worker_where_it_can_be_done(tmp_path: Path) -> None:
+    """One that is not ready yet would die of it: it is told afterwards."""
+    slow = "import time\nwhile not __import__('os').path.exists('go'): time.sleep(0.01)\n" + WORKER
+    with node(slow, tmp_path) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stderr is not None
+        until(lambda: len(children(supervisor.pid)) == 2)
+        supervisor.send_signal(signal.SIGHUP)
+        assert supervisor.stdout.readline() == "looked\n"
+        (tmp_path / "go").touch()
+        assert supervisor.stdout.readline() == "ready all\n"
+        assert [supervisor.stderr.readline() for _ in range(2)] == ["reloaded\n"] * 2
+        (tmp_path / "broken").touch()
+        supervisor.send_signal(signal.SIGHUP)
+        assert supervisor.stdout.readline() == "looked\n"
+        supervisor.send_signal(signal.SIGTERM)
+        out, err = supervisor.communicate(timeout=WAIT)
+    assert (supervisor.returncode, out, err) == (0, "stopping: 2 workers finish the requests in flight\n", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

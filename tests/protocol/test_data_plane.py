@@ -7,7 +7,7 @@ import pytest
 
 from offramp.errors import InputError, TooLargeError
 from offramp.protocol.data_plane import CONSUMED, DataPlane
-from offramp.protocol.served import Call
+from offramp.protocol.served import Call, TensorSpec
 
 
 @pytest.fixture
@@ -129,3 +129,30 @@ def test_answers_and_failures_are_counted(plane: DataPlane, double: Any) -> None
     found = plane.statistics.of(double)
     assert found["inference_count"] == 4
     assert {kind: stats["count"] for kind, stats in found["inference_stats"].items()} == {"success": 2, "fail": 1}
+
+
+def test_other_models_are_served_from_now_on_and_counts_go_on(plane: DataPlane, double: Any, make: Any) -> None:
+    """What has begun ends by those of before."""
+    other = make()
+    other.version = "8"
+    plane.infer(double, call())
+    plane.serve([other])
+    assert plane.catalog.find("double") is other
+    assert plane.catalog.metadata(double)["versions"] == ["8"]
+    plane.infer(double, call())
+    plane.serve([other, double])
+    assert [told["inference_count"] for told in plane.told("double", "")["model_stats"]] == [0, 4]
+
+
+def test_models_of_larger_requests_are_not_served_in_their_place(plane: DataPlane, make: Any) -> None:
+    """The bound of a message is fixed when a node starts."""
+    large = make()
+    large.inputs = (TensorSpec("x", "FP32", (-1, 100)),)
+    before = plane.catalog
+    with pytest.raises(InputError) as caught:
+        plane.serve([large])
+    assert str(caught.value) == (
+        "a batch of 4 would be up to 68736 bytes, and this node was started for 65600. Start it anew for networks of "
+        "larger inputs."
+    )
+    assert plane.catalog is before

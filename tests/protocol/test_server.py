@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tritonclient.grpc import service_pb2 as pb
 
 from offramp.errors import LinkError, OfframpError, OverloadedError, PortInUseError
 from offramp.protocol.peer import Peer
@@ -22,6 +25,7 @@ from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
 from offramp.sockets import listening, port_taken
 from ports import HERE, held_port, listens
+from processes import stop
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
@@ -380,6 +384,97 @@ def test_a_client_that_goes_while_its_part_is_awaited_closes_the_stream(small: S
         stream.cancel()
         assert asking.left.wait(WAIT)
         assert peer.statistics("asking")["asking", "1"].samples == 0
+
+
+def test_streams_are_bounded_and_leave_all_other_calls_their_threads(asking: Asking) -> None:
+    """One too many is refused, reflection counts too, and whoever closes one makes room."""
+    server = Server([asking], HERE, 0, max_batch=4, calls=1, max_streams=2)
+    server.start()
+    closed = threading.Event()
+
+    def requests() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        yield numbered(1, later=0)
+        yield from iter_of(closed)
+
+    try:
+        with Peer(server.address) as peer:
+            first = peer.stream("asking", requests(), timeout=WAIT)
+            assert next(iter(first)).outputs["y"] == [1]
+            reflecting = reflection_pb2_grpc.ServerReflectionStub(peer.channel).ServerReflectionInfo(iter_of(closed))
+            until(lambda: server.streams.open == 2)
+            assert peer.infer("asking", numbered(7)[0], timeout=WAIT).outputs["y"] == [7]
+            with pytest.raises(OverloadedError) as caught:
+                next(iter(peer.stream("asking", iter([numbered(2)]), timeout=WAIT)))
+            assert str(caught.value) == (
+                f"{server.address}: overloaded: 2 streams are open, the most that this node holds. Close one, come "
+                "back later, or serve with more --max-streams."
+            )
+            reflecting.cancel()
+            until(lambda: server.streams.open == 1)
+            assert next(iter(peer.stream("asking", iter([numbered(2)]), timeout=WAIT))).outputs["y"] == [2]
+    finally:
+        closed.set()
+        server.stop(0.1)
+
+
+def iter_of(closed: threading.Event) -> Iterator[Any]:
+    """Requests of a client that says nothing."""
+    closed.wait(WAIT)
+    yield from ()
+
+
+def test_a_node_whose_calls_are_all_taken_says_how_it_is(double: Any, pool: ThreadPoolExecutor) -> None:
+    """Over gRPC and over HTTP, in every way that it can be asked."""
+    server = Server([double], HERE, 0, max_batch=4, calls=1, http_port=0)
+    server.start()
+    assert server.http is not None
+    waiting = [pool.submit(grpc_infer, server.address), pool.submit(http_infer, server.http.port)]
+    until(lambda: len(double.calls) == 2)
+    try:
+        with Peer(server.address) as peer, closing(http.client.HTTPConnection(HERE, server.http.port, WAIT)) as client:
+            assert peer.stub.ServerLive(pb.ServerLiveRequest(), timeout=WAIT).live
+            peer.wait_ready(WAIT)
+            assert peer.metadata("double", WAIT).versions == ("7",)
+            assert peer.statistics("double")["double", "7"].samples == 0
+            stub, said = health_pb2_grpc.HealthStub(peer.channel), health_pb2.HealthCheckRequest()
+            assert stub.Check(said, timeout=WAIT).status == health_pb2.HealthCheckResponse.SERVING
+            assert next(stub.Watch(said, timeout=WAIT)).status == health_pb2.HealthCheckResponse.SERVING
+            for path in ("live", "ready"):
+                client.request("GET", f"/v2/health/{path}")
+                response = client.getresponse()
+                assert (response.status, json.loads(response.read())) == (200, {path: True})
+    finally:
+        double.opened.set()
+        server.stop(WAIT)
+    assert [one.result(WAIT) for one in waiting] == [[2.0, 4.0]] * 2
+
+
+OPENS = """
+import sys
+import numpy as np
+from offramp.protocol.peer import Peer
+requests = iter([({"x": np.array([1])}, {"later": 1})])
+for part in Peer(sys.argv[1]).stream("asking", requests, timeout=3600):
+    print(part.outputs["y"], flush=True)
+"""
+
+
+def test_a_client_that_is_there_no_more_is_given_up(asking: Asking) -> None:
+    """One that was stopped ends no connection, and answers no ping either."""
+    server = Server([asking], HERE, 0, max_batch=4, vanished=0.5)
+    server.start()
+    with subprocess.Popen([sys.executable, "-c", OPENS, server.address], stdout=subprocess.PIPE) as client:
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == b"[1]\n"
+            until(lambda: 1 in asking.answers)
+            assert not asking.left.wait(1.5)  # it answers the pings
+            stop(client.pid)
+            assert asking.left.wait(WAIT)
+        finally:
+            client.kill()
+            asking.giving_up = True
+            server.stop(0.1)
 
 
 def test_a_server_that_stops_gives_up_what_is_never_answered(small: Server, asking: Asking) -> None:

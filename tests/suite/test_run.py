@@ -1,5 +1,6 @@
 """The suite: what it trains, that it stops in time and goes on, and which folders it refuses."""
 
+import io
 import itertools
 import json
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from offramp.artifacts.data_record import DataSource
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import PREDICTIONS, SUITE, Suite, SuiteSettings
 from offramp.errors import InputError, TrainingError
@@ -158,3 +160,25 @@ def test_the_summary_is_a_document(folder: Path) -> None:
     raw = json.loads((folder / SUITE).read_text())
     assert (raw["format"], raw["version"]) == ("offramp.suite", 2)
     assert Suite.read(folder / SUITE).to_json() == (folder / SUITE).read_text()
+
+
+def test_what_stands_in_for_parts_of_the_data_is_part_of_the_settings(tmp_path: Path) -> None:
+    """A suite of the data as they are is written as before there was any of it, but for how images are read."""
+    plain = settings()
+    assert plain == settings(data=DataSource(data="digits"))
+    assert {"source", "reading"} & set(plain.model_dump(mode="json")) == {"reading"}
+    mirrored = settings(data=DataSource(data="digits", mirror=True))
+    assert mirrored.source is not None
+    done = run_suite(mirrored, tmp_path, clock=Clock(0.0), console=Console(file=(said := io.StringIO())))
+    assert done.settings.source == mirrored.source
+    assert "mirrored: yes, as asked for" in said.getvalue()
+    with pytest.raises(TrainingError, match="holds a suite with another source"):
+        run_suite(plain, tmp_path, clock=Clock(0.0), console=Console(quiet=True))
+
+
+@pytest.mark.parametrize(("split", "reading"), [("position", "plain"), ("content", "upright")])
+def test_a_suite_of_before_goes_on_reading_as_it_began(split: str, reading: str) -> None:
+    """It says nothing of it."""
+    before = SuiteSettings.model_validate(settings().model_dump(exclude={"reading"}) | {"split": split})
+    assert (before.reading, before.read_as) == (None, reading)
+    assert settings().read_as == "reduced"

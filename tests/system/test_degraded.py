@@ -1,10 +1,12 @@
 """Real nodes whose cloud is killed, frozen, cut off and brought back under load: every request has one answer."""
 
 import json
+import re
 import signal
+import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -108,8 +110,13 @@ def said(edge: Node, words: str) -> int:
     return sum(words in line for line in list(edge.output))
 
 
-def test_a_cloud_that_is_killed_frozen_and_cut_off_under_load_loses_nothing(bundle: Bundle, images: np.ndarray) -> None:
-    """Degraded while it is away and whole when it is back, each by itself; what was, the edge says in a few lines."""
+def test_a_cloud_that_is_killed_frozen_and_cut_off_under_load_loses_nothing(
+    bundle: Bundle, images: np.ndarray, offramp: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    """Degraded while it is away and whole when it is back, each by itself; what was, the edge says in a few lines.
+
+    So does the table of a bench that found the cloud away.
+    """
     with held_port() as port, cloud_at(bundle, port) as cloud:
         cloud.address()
         with (
@@ -137,6 +144,10 @@ def test_a_cloud_that_is_killed_frozen_and_cut_off_under_load_loses_nothing(bund
                     load.goes_on("degraded")
                     link.process.send_signal(signal.SIGCONT)
                     load.goes_on("cloud")
+            measured = offramp("bench", "--edge", edge.address(), "--samples", "8")
+            assert (measured.returncode, json.loads(measured.stdout)["outcome"]["degraded"]) == (0, 8)
+            assert re.search(r"exited.*degraded", measured.stderr)
+            assert re.search(r"8/8 .* 8 ", measured.stderr)
             assert edge.stop() == 0
     assert 1 <= said(edge, "cloud back") <= said(edge, "cloud lost") <= said(edge, "cloud back") + 1
     assert 0 < said(edge, "degraded: ") <= 4

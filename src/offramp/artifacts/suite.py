@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from offramp.artifacts.bundle import MANIFEST
+from offramp.artifacts.data_record import DataSource
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.model_result import TrainingPoint
 from offramp.artifacts.names import single
 from offramp.artifacts.outcome import Outcome, outcome_of_v1
+from offramp.artifacts.preprocessing import ReadAs
 from offramp.errors import ArtifactMissingError, InputError
 
 SUITE = "suite.json"  # in the suite's folder
@@ -52,7 +54,15 @@ class SuiteSettings(Frozen):
     seeds: tuple[int, ...]
     own_regimes: dict[str, dict[str, Any]] = Field(default_factory=dict)  # those that no name stands for, in full
     split: Literal["position", "content"] = "position"  # how the data were cut; content in suites that begin now
+    # How images were read; None in suites of before, which read them as is said of `DataRecord.read_as`.
+    reading: ReadAs | None = Field(default=None, exclude_if=lambda reading: reading is None)
+    source: DataSource | None = Field(default=None, exclude_if=lambda source: source is None)  # more of it than `data`
     cross: bool = False  # the models with one local exit or none under every regime too, not under the first alone
+
+    @property
+    def read_as(self) -> ReadAs:
+        """How images are read."""
+        return self.reading or ("plain" if self.split == "position" else "upright")
 
     def planned(self) -> tuple[RunKey, ...]:
         """Every run, in the order in which they are trained: a comparison within one seed is whole first."""

@@ -10,6 +10,11 @@ from offramp.artifacts.outcome import Outcome, Over
 from offramp.artifacts.plan import Plan
 
 OVER: tuple[Over, ...] = ("edge", "cloud", "overall")
+COLUMNS = ("model", "exit", "T", "exited", "edge %", "cloud %", "all %", "edge ms", "cloud ms", "all ms", "KB")
+RARE = {
+    "dropped": "dropped: answered at the edge, unsure, and in no tier's accuracy.",
+    "degraded": "degraded: of the exited, those that were the cloud's to answer, which did not.",
+}
 
 
 class Line(NamedTuple):
@@ -23,9 +28,15 @@ class Line(NamedTuple):
 
 
 def measurements_table(lines: Iterable[Line], title: str | None = None) -> Table:
-    """A row a measurement. Latencies are medians over samples; a dash stands where no sample was answered."""
-    table = Table(title=title, caption="exited: answered at the edge. ms: median over samples. KB: sent to the cloud.")
-    for name in ("model", "exit", "T", "exited", "edge %", "cloud %", "all %", "edge ms", "cloud ms", "all ms", "KB"):
+    """A row a measurement. Latencies are medians over samples; a dash stands where no sample was answered.
+
+    Samples that were dropped, and those that the cloud did not answer, have a column where there are any.
+    """
+    lines = list(lines)
+    rare = [name for name in RARE if any(getattr(line.outcome, name) for line in lines)]
+    said = "exited: answered at the edge. ms: median over samples. KB: sent to the cloud."
+    table = Table(title=title, caption=" ".join([said, *(RARE[name] for name in rare)]))
+    for name in (*COLUMNS[:4], *rare, *COLUMNS[4:]):
         table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     before = None
     for model, plan, outcome, p50, sent in lines:
@@ -37,6 +48,7 @@ def measurements_table(lines: Iterable[Line], title: str | None = None) -> Table
             str(plan.exit),
             f"{plan.threshold:g}",
             f"{outcome.local}/{outcome.n}",
+            *(str(getattr(outcome, name)) for name in rare),
             *(percent(outcome.right(over)) for over in OVER),
             *(_ms(p50(over)) for over in OVER),
             f"{sent / 1000:,.0f}",

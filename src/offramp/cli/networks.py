@@ -156,6 +156,11 @@ def show(
 def suite(
     source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
     out: Out = Path("suite-results"),
+    validation: Validation = None,
+    test: Test = None,
+    mirror: Mirror = None,
+    fit: Fit = "stretch",
+    skip_bad: SkipBad = False,
     preset: Preset = None,
     models: Annotated[
         str,
@@ -184,6 +189,7 @@ def suite(
 ) -> None:
     """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
     needs_torch("suite")
+    from offramp.artifacts.data_record import DataSource
     from offramp.paper.stated import THRESHOLDS
     from offramp.suite.budget import Clock, parse_budget
     from offramp.suite.run import run_suite, suite_settings
@@ -191,7 +197,7 @@ def suite(
 
     chosen = find_recipe(recipe or ("digits" if source == "digits" else "modern"))
     settings = suite_settings(
-        data=source,
+        data=DataSource(data=source, validation=validation, test=test, mirror=mirror, fit=fit, skip_bad=skip_bad),
         preset_name=preset or ("tiny" if source == "digits" else "small"),
         recipe=chosen.but(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, compile=compile_),
         models=models,

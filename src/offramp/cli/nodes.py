@@ -12,6 +12,7 @@ from offramp.cli.options import (
     Host,
     HttpPort,
     MaxBatch,
+    MaxStreams,
     NoHttp,
     Origins,
     Port,
@@ -45,6 +46,7 @@ def serve_cloud(
     no_http: NoHttp = False,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
+    max_streams: MaxStreams = 128,
     batch_size: Annotated[
         int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
     ] = 64,
@@ -64,12 +66,13 @@ def serve_cloud(
     from offramp.nodes.settings import CloudSettings
 
     settings = CloudSettings(
-        bundles=_bundles(bundle),
+        bundles=tuple(map(str, bundle)),
         host=host,
         port=port,
         http_port=_http_port(port, http_port, no_http),
         threads=threads,
         max_batch=max_batch,
+        max_streams=max_streams,
         limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
         workers=workers,
         runtime=runtime,
@@ -118,6 +121,7 @@ def serve_edge(
     no_http: NoHttp = False,
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
+    max_streams: MaxStreams = 128,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
     cors_origin: Origins = None,
@@ -133,13 +137,15 @@ def serve_edge(
         drop=drop_threshold,
     )  # fmt: skip
     settings = EdgeSettings(
-        link=_link(link, cloud),  # refused before a bundle is looked for, and so is an address
+        link=_link(link, cloud),
         cloud=None if cloud is None else ",".join(check_addresses(cloud)),
-        bundles=_bundles(bundle), plan=plan_of(said), cloud_version=cloud_version, cloud_wait=cloud_wait,
+        bundles=tuple(map(str, bundle)), plan=plan_of(said),
+        plan_file=None if plan is None else str(plan), cloud_version=cloud_version, cloud_wait=cloud_wait,
         cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
         ready_needs_cloud=ready_needs_cloud, host=host, port=port,
-        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch, runtime=runtime,
-        precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
+        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,
+        max_streams=max_streams, runtime=runtime, precision=precision, origins=tuple(cors_origin or ()),
+        root_path=root_path,
     )  # fmt: skip
     run(settings)
 
@@ -177,13 +183,6 @@ def link(
         run_link(LinkShape.parse(shape), to, host, port)
     elif interface is not None:
         run_shaped(LinkShape.parse(shape), interface, direction)
-
-
-def _bundles(folders: list[Path]) -> tuple[str, ...]:
-    """The bundles meant: each folder's own, or those of a suite's networks."""
-    from offramp.artifacts.suite import bundles_in
-
-    return tuple(str(bundle) for folder in folders for bundle in bundles_in(folder))
 
 
 def _link(text: str | None, cloud: str | None) -> "LinkShape | None":

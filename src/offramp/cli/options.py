@@ -58,6 +58,9 @@ Origins = Annotated[
 RootPath = Annotated[str, typer.Option(help="What a proxy leaves before /v2 in an HTTP path, like /vision.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
+MaxStreams = Annotated[
+    int, typer.Option(min=1, max=4096, help="Streaming calls open at once; what comes on top is refused.")
+]
 TrainThreads = Annotated[
     int,
     typer.Option(

@@ -4,6 +4,7 @@ with offramp.Client("10.0.0.7:8001") as client:
     answers = client.infer(images, threshold=0.3)
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
@@ -12,7 +13,7 @@ from typing import Any, Self
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
+from offramp.client.conversation import BATCH_TIMEOUT, OPENING, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
@@ -44,9 +45,8 @@ class Client:
     ) -> None:
         self.edge, self.cloud = Peer(edge), None if cloud is None else Peer(cloud)
         self.model, self.timeout, self.closed = model, timeout, False
-        self.second_answers = (
-            0  # to rows that had one, which were dropped: of the cloud, after the edge stood in for it
-        )
+        # To rows that had one, and dropped: the cloud's, after the edge has stood in for it.
+        self.second_answers = 0
         self.idle: list[Conversation] = []  # each holds a thread of the edge, and with a cloud one of the cloud's
 
     def __enter__(self) -> Self:
@@ -89,9 +89,10 @@ class Client:
         The answers of all parts together are one a row. Nothing is sent before the first part is asked for.
         """
         seconds, options = self._asked(timeout, plan)
+        end = time.monotonic() + seconds
         conversation, done = self._conversation(seconds), False
         try:
-            yield from filter(len, conversation.ask(as_batch(images), options, timeout=seconds))
+            yield from filter(len, conversation.ask(as_batch(images), options, timeout=end - time.monotonic()))
             done = True
         finally:
             self.second_answers += conversation.second
@@ -117,4 +118,4 @@ class Client:
                 if kept.lasts(seconds):
                     return kept
                 kept.close()
-        return Conversation(self.edge, self.cloud, self.version).__enter__()
+        return Conversation(self.edge, self.cloud, self.version, opening=min(OPENING, seconds / 4)).__enter__()

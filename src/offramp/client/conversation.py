@@ -65,11 +65,20 @@ class Conversation:
     """Asks an edge about one batch after another. A context manager; its streams end with it.
 
     `version` (a bundle's id) names one of several networks of the edge; without it, the first answers. With `strict` it
-    is an error where the cloud does not answer directly: who measures that wants nothing else.
+    is an error where the cloud does not answer directly: who measures that wants nothing else. The cloud has `opening`
+    seconds to open its stream.
     """
 
-    def __init__(self, edge: Peer, cloud: Peer | None = None, version: str = "", *, strict: bool = False) -> None:
-        self.edge, self.cloud, self.version, self.strict = edge, cloud, version, strict
+    def __init__(
+        self,
+        edge: Peer,
+        cloud: Peer | None = None,
+        version: str = "",
+        *,
+        strict: bool = False,
+        opening: float = OPENING,
+    ) -> None:
+        self.edge, self.cloud, self.version, self.strict, self.opening = edge, cloud, version, strict, opening
         self.requests: Requests = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[float, bool, Result | OfframpError]] = queue.SimpleQueue()
         self.streams: list[ResultStream] = []
@@ -94,7 +103,7 @@ class Conversation:
     def _opened(self) -> None:
         """Wait for the cloud to say that the stream is open; without that it goes without."""
         try:
-            _, from_edge, result = self._next(OPENING)
+            _, from_edge, result = self._next(self.opening)
             if isinstance(result, OfframpError):
                 if from_edge:
                     raise result
@@ -189,7 +198,7 @@ class Conversation:
         try:
             return self.results.get(timeout=timeout)
         except queue.Empty:
-            raise DeadlineError(f"{self.edge.address}: no answer for {timeout:g} s.") from None
+            raise DeadlineError(f"{self.edge.address}: no answer for {timeout:.2g} s.") from None
 
     def _listen(self, stream: ResultStream, *, from_edge: bool) -> None:
         def listen() -> None:

@@ -33,8 +33,6 @@ class Tail:
     tails share, the batches of several callers are run together; without one, each on its caller's thread.
     """
 
-    replies: Replies | None = None  # the streams of clients, where the node offers direct replies
-
     def __init__(
         self,
         bundle: Bundle,
@@ -42,10 +40,12 @@ class Tail:
         codec: Codec = "fp32",
         batcher: Batcher | None = None,
         choice: Choice = DEFAULT,
+        replies: Replies | None = None,
     ) -> None:
         manifest = bundle.manifest
         self.bundle, self.opening = bundle, threading.Lock()
         self.batcher, self.choice = batcher, choice
+        self.replies = replies  # the streams of clients, where the node offers direct replies
         self.version, self.name = bundle.id, tail_name(boundary, codec)
         self.inputs, self.target = boundary_specs(manifest, boundary, codec), logits_name(manifest.last)
         self.sources = tuple(spec.name for spec in self.inputs)
@@ -108,10 +108,12 @@ class Tail:
         yield self.infer(call)
 
 
-def tails(bundle: Bundle, batcher: Batcher | None = None, choice: Choice = DEFAULT) -> list[Tail]:
+def tails(
+    bundle: Bundle, batcher: Batcher | None = None, choice: Choice = DEFAULT, replies: Replies | None = None
+) -> list[Tail]:
     """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
     places = [(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
-    found = [Tail(bundle, boundary, codec, batcher, choice) for boundary, codec in places]
+    found = [Tail(bundle, boundary, codec, batcher, choice, replies) for boundary, codec in places]
     # A graph that this runtime cannot run, or runs wrong, is found before anybody asks.
     whole = Step.of(found[0].spec, bundle.manifest, lambda _: found[0].open())
     check_steps(bundle, [whole], choice.engine)

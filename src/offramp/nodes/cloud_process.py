@@ -1,33 +1,51 @@
 """A cloud as a process: every tail of its bundles, in batches across callers, on one process or several."""
 
+import logging
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 
 from offramp.artifacts.bundle import Bundle
 from offramp.children import Child, ready_line
 from offramp.nodes.batching import Batcher
-from offramp.nodes.cloud import tails
+from offramp.nodes.cloud import Tail, tails
 from offramp.nodes.contract import tail_name
+from offramp.nodes.generations import Generations
 from offramp.nodes.replies import Replies
-from offramp.nodes.serving import COMMAND, GRACE, log_to_stderr, open_bundles, serve_models
+from offramp.nodes.serving import (
+    COMMAND,
+    GRACE,
+    Orders,
+    hear_reloads,
+    log_to_stderr,
+    open_bundles,
+    reloaded,
+    serve_models,
+)
 from offramp.nodes.settings import CloudSettings, to_json
 from offramp.nodes.workers import supervise
+from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS
 from offramp.runtime.choice import AUTO, Choice, choose
 from offramp.sockets import hold_port, join_address
+
+log = logging.getLogger("offramp")
 
 
 def serve_cloud(settings: CloudSettings) -> None:
     """Serve every tail of some bundles until SIGTERM or SIGINT, in this process or in several that share the port.
 
     The kernel gives each connection to one of several: they serve many edges, not one edge faster. A direct reply needs
-    the client and the edge at the same process, so several send none.
+    the client and the edge at the same process, so several send none. At SIGHUP the folders of the bundles are looked
+    at again.
     """
     log_to_stderr()
+    orders = hear_reloads()
     bundles = open_bundles(settings.bundles)
     choice = _settle(settings, bundles[0])
     if settings.shared or settings.workers == 1:
-        _serve_tails(bundles, settings.of_one(), choice)
+        _serve_tails(bundles, settings.of_one(), choice, orders)
         return
     host = settings.host
     with ExitStack() as held:
@@ -42,8 +60,10 @@ def serve_cloud(settings: CloudSettings) -> None:
         supervise(
             lambda name, changed: Child(name, COMMAND, told, changed=changed),
             settings.workers,
+            orders,
             line=line,
             grace=GRACE + 5,
+            reload=lambda: reloaded(lambda: open_bundles(settings.bundles)),  # what does not do is said once
         )
 
 
@@ -54,17 +74,31 @@ def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
     return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
-def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice) -> None:
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders) -> None:
     batcher = Batcher(settings.limits)
-    models = [tail for bundle in bundles for tail in tails(bundle, batcher, choice)]
     replies = [] if settings.shared else [Replies(bundles[0].id)]
-    for model in models:
-        model.replies = replies[0] if replies else None
+
+    def opened(bundle: Bundle) -> list[Tail]:
+        return tails(bundle, batcher, choice, *replies)
+
+    held = Generations[list[Tail]]({}).turned(bundles, opened)
+
+    def reload(serve: Callable[[Iterable[Served]], None]) -> None:
+        nonlocal held
+        turned = held.turned(open_bundles(settings.bundles), opened)
+        serve([*_flat(turned), *replies])
+        said, held = turned.said(held), turned
+        log.info("reload: %s", said)
+
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
-    serve_models([*models, *replies], settings, title, calls=calls, shared=settings.shared)
+    serve_models([*_flat(held), *replies], settings, title, orders, reload, calls=calls, shared=settings.shared)
     batcher.close()
+
+
+def _flat(held: Generations[list[Tail]]) -> Iterable[Tail]:
+    return chain.from_iterable(held.all.values())
 
 
 def _title(bundles: list[Bundle]) -> str:

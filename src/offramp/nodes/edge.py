@@ -38,7 +38,8 @@ from offramp.runtime.span import Tensors
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud at most
 IN_FLIGHT = 1024  # samples that a cloud may be working on at once, most of them of 16 KB or less
-MARGIN = 0.002  # seconds kept to answer in, beside what the network takes
+# Kept to answer in, beside what the network takes: seconds, and a share of the time. A busy machine wants more.
+MARGIN, SHARE = 0.01, 0.05
 
 Images = npt.NDArray[Any]
 
@@ -93,44 +94,52 @@ class Edge:
         """That of the course in force."""
         return self.course.plan
 
-    def follow(self, plan: Plan) -> None:
-        """Answer by another plan from now on. A batch that has begun ends by the one that it began by.
+    def follow(self, plan: Plan | Course) -> None:
+        """Answer by another plan, or what is ready for it, from now on. A batch that has begun ends by its own."""
+        course = plan if isinstance(plan, Course) else self.ready(plan)
+        self.spans.keep({step.spec: step.span for step in course.route.steps})
+        if self._falls_back(course):
+            self.fallbacks.keep(course.part)
+        self.course = course
 
-        Raises ParityError, and follows nothing else, where its spans compute something else here than at export.
+    def ready(self, plan: Plan) -> Course:
+        """What this edge runs by a plan, open and warm, for it to follow; InputError where it cannot.
+
+        Raises ParityError where its spans compute something else here than at export.
         """
         course = self.course_of(plan)
         for step in course.route.steps:
             warm_up(step.span, self.bundle, step.spec)
         if course.takes is None:
             check_steps(self.bundle, course.route.steps, self.choice.engine)
-        self.spans.keep({step.spec: step.span for step in course.route.steps})
-        if self.degrades and course.part.hands_on(self.last):
-            self.fallbacks.keep(course.part)
-        self.course = course
+        if self._falls_back(course):
+            self.fallbacks.get(course.part)
+        return course
 
     def course_of(self, plan: Plan) -> Course:
         """What this edge runs by a plan, open; InputError where it cannot follow it."""
         self._check(plan)
         return Course.of(plan, self.bundle.manifest, self.spans.get, self.tier)
 
-    @property
-    def answers_alone(self) -> bool:
-        """Whether it answers any sample without the cloud."""
+    def answers_alone(self, course: Course | None = None) -> bool:
+        """Whether it answers any sample without the cloud, by a course or the one in force."""
         if self.degrades:
             return True
-        part = self.course.part
+        part = (course or self.course).part
         drops = part.drop_threshold is not None and part.drop_threshold < 1
         return not part.hands_on(self.last) or drops or any(active.threshold > 0 for active in part.active)
 
-    def check(self, timeout: float = CLOUD_TIMEOUT, cloud: Upstream | None = None) -> None:
+    def check(
+        self, timeout: float = CLOUD_TIMEOUT, cloud: Upstream | None = None, course: Course | None = None
+    ) -> None:
         """Ask the cloud, or one of several, whether it can finish what the plan hands on, where that is anything.
 
-        Raises UnreachableError after `timeout` seconds without an answer, BundleMismatchError where the cloud holds
-        another bundle.
+        `course` stands in for the one in force. Raises UnreachableError after `timeout` seconds without an answer,
+        BundleMismatchError where the cloud holds another bundle.
         """
-        cloud = cloud or self.cloud
-        if cloud is not None and self.course.part.hands_on(self.last):
-            self.beyond = cloud.check(self.course, timeout)
+        cloud, course = cloud or self.cloud, course or self.course
+        if cloud is not None and course.part.hands_on(self.last):
+            self.beyond = cloud.check(course, timeout)
 
     def infer(
         self,
@@ -199,12 +208,15 @@ class Edge:
         wait = end - now
         if fallback is not None:
             # Twice what it takes, since others may do the same at once; the cloud gets its half of any time.
-            wait -= min(2 * fallback.seconds(len(flight.rows)) + MARGIN, wait / 2)
+            wait -= min(2 * fallback.seconds(len(flight.rows)) + MARGIN + SHARE * wait, wait / 2)
         if wait <= 0:
             answer = failed(DeadlineError("the deadline passed before the cloud was asked."))
         else:
             answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
         return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None)
+
+    def _falls_back(self, course: Course) -> bool:
+        return self.degrades and course.part.hands_on(self.last)
 
     def _read(self, course: Course, batch: Images | Tensors) -> Tensors:
         """A batch as the course takes it, checked."""

@@ -1,7 +1,9 @@
 """An edge as a process: the classifier of its bundles, in front of a cloud, or of several of which one will do."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from types import MappingProxyType
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
@@ -10,7 +12,8 @@ from offramp.link.shaper_process import child_link
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.failover import Failover
-from offramp.nodes.serving import log_to_stderr, open_bundles, serve_models
+from offramp.nodes.route import Course
+from offramp.nodes.serving import hear_reloads, log_to_stderr, open_bundles, serve_models
 from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.upstream import RemoteCloud, Upstream
 from offramp.nodes.watch import CloudWatch
@@ -36,11 +39,14 @@ class _Way:
         """A connection for one network."""
         return RemoteCloud(bundle, self.watch.address, version, self.via, self.watch)
 
-    def meet(self, wait: float) -> None:
-        """Raise an error of ours unless the cloud is there, and is the one for what each edge hands on."""
+    def meet(self, wait: float, courses: Mapping[Edge, Course] = MappingProxyType({})) -> None:
+        """Raise an error of ours unless the cloud is there, and is the one for what each edge hands on.
+
+        That is what its course does, or another that stands in for it.
+        """
         for edge, remote in self.remotes:
             remote.wait_ready(wait)
-            edge.check(wait, remote)
+            edge.check(wait, remote, courses.get(edge))
 
 
 def serve_edge(settings: EdgeSettings) -> None:
@@ -49,10 +55,12 @@ def serve_edge(settings: EdgeSettings) -> None:
     Waits for the cloud and checks that it holds the same bundles; raises BundleMismatchError, and serves nothing, if
     not. Where it does not come, an edge that answers anything without it is served all the same, and the check is made
     when it does; one that answers nothing raises UnreachableError. With a link, it is reached through a shaper. Of
-    several clouds one is enough.
+    several clouds one is enough. At SIGHUP a plan that stands in a file is read again, and followed where it can be.
     """
     log_to_stderr()
+    orders = hear_reloads()
     bundles, edges = open_bundles(settings.bundles), list[Edge]()
+    settings.check_count(len(bundles))
     with ExitStack() as held:
         ways = [_Way(address, settings, held) for address in settings.clouds]
         for bundle in bundles:
@@ -67,14 +75,32 @@ def serve_edge(settings: EdgeSettings) -> None:
                 way.remotes.append((edges[-1], remote))
         watches = [way.watch for way in ways]
         if ways:
-            _begin(ways, edges, settings)
+            _ask(ways, {edge: edge.course for edge in edges}, settings)
             for watch in watches:
                 watch.start()
                 held.callback(watch.close)
         for costly in filter(None, map(_more_than_the_image, edges)):
             log.warning(costly)
         title = _edge_title(edges, _on(watches, settings))
-        serve_models(map(EdgeModel, edges), settings, title, needs=watches if settings.ready_needs_cloud else ())
+        needs = watches if settings.ready_needs_cloud else ()
+        serve_models(
+            map(EdgeModel, edges), settings, title, orders, lambda _: _reload(ways, edges, settings), needs=needs
+        )
+
+
+def _reload(ways: list[_Way], edges: list[Edge], settings: EdgeSettings) -> None:
+    """Follow what stands in the plan's file now; an OfframpError where one network or its cloud cannot."""
+    if settings.plan_file is None:
+        log.info("reload: nothing to read again. The plan is that of the command line, and no --plan FILE.")
+        return
+    plan = Plan.load(settings.plan_file)
+    courses = {edge: edge.ready(plan) for edge in edges}
+    _ask(ways, courses, settings)
+    for edge, course in courses.items():
+        before = edge.plan
+        edge.follow(course)
+        said = (edge.bundle.manifest.model, plan.model_dump_json(), before.model_dump_json())
+        log.info("reload: %s follows the plan %s, and before it %s", *said)
 
 
 def _one_of(remotes: list[RemoteCloud]) -> Upstream | None:
@@ -113,18 +139,22 @@ def _more_than_the_image(edge: Edge) -> str | None:
     )
 
 
-def _begin(ways: list[_Way], edges: list[Edge], settings: EdgeSettings) -> None:
-    """Look for the clouds, where anything needs one."""
-    if not settings.ready_needs_cloud and not any(edge.course.part.hands_on(edge.last) for edge in edges):
+def _ask(ways: list[_Way], courses: Mapping[Edge, Course], settings: EdgeSettings) -> None:
+    """Look for the clouds, where any course needs one."""
+    if not settings.ready_needs_cloud and not any(course.part.hands_on(edge.last) for edge, course in courses.items()):
         return
     missing: list[LinkError] = []
     for way in ways:
         try:
-            way.meet(settings.cloud_wait)
+            way.meet(settings.cloud_wait, courses)
         except (UnreachableError, DeadlineError, OverloadedError) as error:
             missing.append(error)
             way.watch.lost(UnreachableError(str(error)))
-    if len(missing) == len(ways) and not all(edge.answers_alone for edge in edges):
+    if (
+        missing
+        and len(missing) == len(ways)
+        and not all(edge.answers_alone(course) for edge, course in courses.items())
+    ):
         first = missing[0]
         raise type(first)(f"{first} By this edge's plan, nothing is answered without it.") from first
 

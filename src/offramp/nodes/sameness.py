@@ -1,10 +1,10 @@
 """Whether two computed the same network: logits of a few images held against what they should be.
 
 How far apart they may be goes by the precision, as a share of the largest logit. Measured over every tail and exit of
-four networks (three of preset tiny on the digits, the packaged one on CIFAR-10), onnxruntime 1.32 and OpenVINO 2026.4,
+four networks (three of preset tiny on the digits, the packaged one on CIFAR-10), onnxruntime 1.32 and OpenVINO 2026.4
 on a processor with AMX: the two runtimes differ by 8e-7 in fp32 and 2e-3 in int8; bf16 is off by up to 0.05 from fp32,
-int8 by 0.14. Other weights are off by 0.36 at least, and those were of one more epoch of the same training. Two classes
-in each other's place are off by 0.05 at least: in fp32 that is always seen, below not always.
+int8 by 0.14. Other weights are off by 0.36 at least, and those were of one more epoch of the same training. Two
+classes in each other's place are off by 0.05 at least: in fp32 that is always seen, below not always.
 """
 
 from collections.abc import Iterable

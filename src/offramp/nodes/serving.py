@@ -1,32 +1,48 @@
 """What nodes of either kind need to serve: their log, their bundles, a server that runs until it is told to stop."""
 
 import logging
-import threading
-from collections.abc import Iterable, Sequence
+import queue
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from offramp.artifacts.bundle import Bundle
-from offramp.children import at_stop, ready_line
-from offramp.errors import InputError
+from offramp.artifacts.suite import bundles_in
+from offramp.children import LOOK, at_reload, at_stop, ready_line
+from offramp.errors import InputError, OfframpError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.settings import Settings
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
+from offramp.service import say_ready, say_stopping
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 COMMAND = ("-m", "offramp.nodes.process")  # a child that serves by the settings on its input
+
+Orders = queue.SimpleQueue[object]  # what a node is told by signals, in order: True to reload, False to stop
+Reload = Callable[[Callable[[Iterable[Served]], None]], object]  # by what serves other models from then on
+
+log = logging.getLogger("offramp")
 
 
 def log_to_stderr() -> None:
     """Write what the node has to say for itself where an operator looks, with the time of each line."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")  # of anybody's warnings
-    logging.getLogger("offramp").setLevel(logging.INFO)
+    log.setLevel(logging.INFO)
 
 
-def open_bundles(paths: Iterable[str]) -> list[Bundle]:
-    """The bundles at some paths; InputError where one is named twice."""
+def hear_reloads() -> Orders:
+    """Take SIGHUP for an order from now on: it would end a node that is not ready yet."""
+    orders: Orders = queue.SimpleQueue()
+    at_reload(lambda: orders.put(True))
+    return orders
+
+
+def open_bundles(folders: Iterable[str]) -> list[Bundle]:
+    """The bundles that folders stand for, their own or those of a suite's networks; InputError where one is twice."""
     opened: dict[str, Bundle] = {}
-    for path in paths:
+    for path in (path for folder in folders for path in bundles_in(Path(folder))):
         bundle = Bundle.open(path)
         if bundle.id in opened:
             raise InputError(f"{path} and {opened[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
@@ -38,12 +54,17 @@ def serve_models(
     models: Iterable[Served],
     told: Settings,
     title: str,
+    orders: Orders,
+    reload: Reload,
     *,
     calls: int = CALLS,
     shared: bool = False,
     needs: Sequence[CloudWatch] = (),
 ) -> None:
-    """Serve until SIGTERM or SIGINT; where the node needs a cloud to be ready, it is ready while one of those is."""
+    """Serve until SIGTERM or SIGINT, and reload at SIGHUP, whole or not at all.
+
+    Where the node needs a cloud to be ready, it is ready while one of those is.
+    """
 
     def unready() -> str | None:
         reasons = [watch.why_not() for watch in needs]
@@ -55,6 +76,7 @@ def serve_models(
         told.port,
         max_batch=told.max_batch,
         calls=calls,
+        max_streams=told.max_streams,
         shared=shared,
         http_port=told.http_port,
         consumed=CONSUMED,
@@ -64,10 +86,29 @@ def serve_models(
     )
     for watch in needs:
         watch.changed = server.say_health
-    stop = threading.Event()
-    at_stop(stop.set)
+    at_stop(lambda: orders.put(False))
     server.start()
-    print(ready_line(server.address, title, None if server.http is None else server.http.address), flush=True)
-    stop.wait()
-    print("stopping: finishing the requests in flight", flush=True)
+    say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
+    while _next(orders):
+        reloaded(lambda: reload(server.plane.serve))
+    say_stopping("stopping: finishing the requests in flight")
     server.stop(GRACE)
+
+
+def _next(orders: Orders) -> bool:
+    while True:
+        with suppress(queue.Empty):
+            return orders.get(timeout=LOOK) is True
+
+
+def reloaded(reload: Callable[[], object]) -> bool:
+    """Whether a reload could be done; if not, the log says why."""
+    try:
+        reload()
+    except OfframpError as error:
+        log.error("reload: %s All goes on as it was.", error)  # noqa: TRY400  # one line, as everything for operators
+    except Exception:
+        log.exception("reload: a defect. All goes on as it was.")
+    else:
+        return True
+    return False

@@ -17,6 +17,7 @@ from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
 from offramp.protocol.cross_origin import check_origin
 from offramp.protocol.rest_app import check_root_path
+from offramp.protocol.server import STREAMS
 from offramp.runtime.choice import AUTO
 from offramp.sockets import check_addresses
 
@@ -25,7 +26,7 @@ MOST_WORKERS = 256
 
 @dataclass(frozen=True, kw_only=True)
 class NodeSettings:
-    """What every node is told: folders of its bundles, where it listens, and what runs them."""
+    """What every node is told: folders of its bundles or of a suite, where it listens, and what runs them."""
 
     bundles: tuple[str, ...]
     host: str = "127.0.0.1"
@@ -33,6 +34,7 @@ class NodeSettings:
     http_port: int | None = None  # None: no HTTP
     threads: int = 0
     max_batch: int = 256
+    max_streams: int = STREAMS
     runtime: str = AUTO
     precision: str = AUTO
     origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP
@@ -92,6 +94,7 @@ class EdgeSettings(NodeSettings):
 
     node: Literal["edge"] = "edge"
     plan: Plan | AtLastExit
+    plan_file: str | None = None  # which it stands in, and is read again from at a reload
     cloud: str | None = None  # or several, with commas between them
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
@@ -103,11 +106,7 @@ class EdgeSettings(NodeSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.cloud_version is not None and len(self.bundles) > 1:
-            raise InputError(
-                f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {len(self.bundles)}. "
-                "Leave it out, or run an edge for each."
-            )
+        self.check_count(len(self.bundles))
         if not 0 < self.cloud_timeout < math.inf:
             raise InputError(f"cloud timeout {self.cloud_timeout:g}: expected seconds above 0.")
         addresses = self.clouds
@@ -115,6 +114,14 @@ class EdgeSettings(NodeSettings):
             raise InputError(f"cloud {self.cloud!r}: one is named twice. Name each once, the one to ask first first.")
         if self.ready_needs_cloud and self.cloud is None:
             raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
+
+    def check_count(self, networks: int) -> None:
+        """Raise InputError where a version on the cloud is named, and there are several networks."""
+        if self.cloud_version is not None and networks > 1:
+            raise InputError(
+                f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {networks}. "
+                "Leave it out, or run an edge for each."
+            )
 
     @property
     def clouds(self) -> tuple[str, ...]:

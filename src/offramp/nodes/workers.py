@@ -9,7 +9,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from offramp.children import Child, at_stop
+from offramp.children import LOOK, Child, at_stop
+from offramp.service import say_ready, say_stopping
 
 log = logging.getLogger("offramp")
 
@@ -18,13 +19,14 @@ STEADY = 30.0  # seconds after which a worker counts as healthy: its next death 
 CLOSING = 5.0  # seconds that a worker gets to end in any case
 
 Changed = Callable[[Child], None]
+Events = queue.SimpleQueue[object]  # a worker whose state has changed; True: reload; False: stop
 Start = Callable[[str, Changed], Child]  # by the name that messages give it, and whom it tells of changes
 
 
 class Worker:
     """One of them, and its successors."""
 
-    def __init__(self, name: str, start: Start, events: "queue.SimpleQueue[Worker | None]") -> None:
+    def __init__(self, name: str, start: Start, events: Events) -> None:
         self.name, self.make, self.events, self.deaths = name, start, events, 0
         self.start()
 
@@ -32,7 +34,14 @@ class Worker:
         """Start it."""
         self.began = time.monotonic()
         self.again: float | None = None  # when it is to be started again; None where it runs
+        self.stale = False  # to be told to reload, once it can hear that
         self.child = self.make(self.name, lambda _: self.events.put(self))
+
+    def reload(self) -> None:
+        """Tell it to reload, now or as soon as it is ready; one that has ended will read everything anew."""
+        self.stale = not self.child.words
+        if not self.stale and not self.child.ended:
+            self.child.process.send_signal(signal.SIGHUP)
 
     def lament(self) -> None:
         """It has ended by itself: say so, and when it is started again."""
@@ -45,43 +54,48 @@ class Worker:
         log.warning("%s (process %d) died (%s): started again in %g s", *said)
 
 
-def supervise(start: Start, count: int, *, line: str, grace: float) -> None:
+def supervise(start: Start, count: int, events: Events, *, line: str, grace: float, reload: Callable[[], bool]) -> None:
     """Run `count` workers until SIGTERM or SIGINT, then let them finish for up to `grace` seconds.
 
     When all are ready, `line` is printed. Raises LinkError where one ends before that; later, one that ends is started
-    again.
+    again. A True among the events is handed on to all of them, where `reload` says so.
     """
-    events: queue.SimpleQueue[Worker | None] = queue.SimpleQueue()  # whose state has changed; None: a signal to stop
     workers: list[Worker] = []
-    at_stop(lambda: events.put(None))
+    at_stop(lambda: events.put(False))
     try:
         workers.extend(Worker(f"worker {number}", start, events) for number in range(1, count + 1))
-        _watch(workers, events, line)
-        print(f"stopping: {count} workers finish the requests in flight", flush=True)
+        _watch(workers, events, line, reload)
+        say_stopping(f"stopping: {count} workers finish the requests in flight")
     finally:
         _drain([worker.child for worker in workers if worker.again is None], grace)
 
 
-def _watch(workers: list[Worker], events: "queue.SimpleQueue[Worker | None]", line: str) -> None:
+def _watch(workers: list[Worker], events: Events, line: str, reload: Callable[[], bool]) -> None:
     """Until a signal to stop: say when all are ready, and start again what ends."""
     announced = False
     while True:
         times = [worker.again for worker in workers if worker.again is not None]
         try:
-            worker = events.get(timeout=max(0.0, min(times) - time.monotonic()) if times else None)
+            event = events.get(timeout=max(0.0, min([LOOK, *(again - time.monotonic() for again in times)])))
         except queue.Empty:
             for due in workers:
                 if due.again is not None and due.again <= time.monotonic():
                     due.start()
             continue
-        if worker is None:
+        if event is False:
             return
-        if worker.child.ended and worker.again is None:
-            if not announced:
-                raise worker.child.failure()
-            worker.lament()
+        if isinstance(event, Worker):
+            if event.child.ended and event.again is None:
+                if not announced:
+                    raise event.child.failure()
+                event.lament()
+            elif event.stale:
+                event.reload()
+        elif reload():
+            for worker in workers:
+                worker.reload()
         if not announced and all(worker.child.words for worker in workers):
-            print(line, flush=True)
+            say_ready(line)
             announced = True
 
 

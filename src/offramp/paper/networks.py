@@ -57,7 +57,9 @@ def splits_of(suite: Suite, data: str | None, network: Network) -> Splits:
     origin = network.bundle.manifest
     shape, read_as = origin.preprocessing.shape, origin.preprocessing.reading
     rule = origin.origin.record.rule if origin.origin.record else POSITION
-    splits = load(data or suite.settings.data, shape, seed=origin.origin.seed, rule=rule, read_as=read_as)
+    splits = load(
+        data or suite.settings.source or suite.settings.data, shape, seed=origin.origin.seed, rule=rule, read_as=read_as
+    )
     if (splits.test.classes, len(splits.test)) != (suite.classes, suite.test_samples):
         raise InputError(
             f"{data or suite.settings.data}: {len(splits.test)} test samples of {len(splits.test.classes)} classes, "

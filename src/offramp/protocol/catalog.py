@@ -47,7 +47,8 @@ class Catalog:
         """The protocol's metadata of a model."""
         return {
             "name": model.name,
-            "versions": [*self.served[model.name]],
+            # Of a model that was found before others were served in its place: its own.
+            "versions": [*self.served.get(model.name, [model.version])],
             "platform": PLATFORM,
             "inputs": [_metadata(spec) for spec in model.inputs],
             "outputs": [_metadata(spec) for spec in model.outputs],

@@ -50,6 +50,20 @@ class DataPlane:
         self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics()
 
+    def serve(self, models: Iterable[Served]) -> None:
+        """Serve these from now on; what has begun ends by those of before, and counts go on.
+
+        Raises InputError where they would take larger requests than those that the node was started with.
+        """
+        catalog = Catalog(models)
+        largest = RequestBounds.of(catalog, self.bounds.batch).message
+        if largest > self.bounds.message:
+            raise InputError(
+                f"a batch of {self.bounds.batch} would be up to {largest} bytes, and this node was started for "
+                f"{self.bounds.message}. Start it anew for networks of larger inputs."
+            )
+        self.catalog = catalog
+
     def infer(self, model: Served, call: Call, asked: Asked = ALL) -> Result:
         """Answer a request whole; of the outputs, those asked for by name, or all.
 

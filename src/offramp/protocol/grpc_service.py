@@ -10,10 +10,11 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
+from offramp.protocol.apart import Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.pool import GoneError
+from offramp.protocol.pool import GoneError, Pool
 from offramp.protocol.served import Call, Result, Served
 from offramp.protocol.status import status_of
 from offramp.protocol.tensors import (
@@ -29,6 +30,10 @@ log = logging.getLogger("offramp")
 DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVICE: str = DESCRIBED.full_name
 FAILED = "the node failed; its log has the details."
+# ModelReady is not of these: it may have to open a model.
+TOLD = (
+    "ServerLive", "ServerReady", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex",
+)  # fmt: skip
 Tell = Callable[[DataPlane, Any], dict[str, Any]]
 
 
@@ -49,12 +54,15 @@ def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls."""
+    """The protocol's calls. What computes nothing is answered on the threads of `telling`."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, telling: Pool, streams: Streams) -> None:
         self.plane = plane
-        # The others are Triton's own and make no sense here: models are fixed when a node starts, and tensors travel in
-        # messages.
+        for name in TOLD:
+            setattr(self, name, on(telling, getattr(self, name)))
+        self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
+        # The others are Triton's own and make no sense here: no client says which models there are, and tensors travel
+        # in messages.
         for name in set(DESCRIBED.methods_by_name) - set(vars(_Service)):
             setattr(self, name, _not_offered(name))
 
@@ -97,9 +105,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.Server, plane: DataPlane) -> None:
+def add_to(server: grpc.Server, plane: DataPlane, telling: Pool, streams: Streams) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, telling, streams), server)
 
 
 def _call(request: Any, context: grpc.ServicerContext) -> Call:

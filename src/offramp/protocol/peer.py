@@ -25,6 +25,7 @@ OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", 256 * 2**20),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # else a ping has a minute, whatever stands above
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 5_000),  # how long one attempt may take: over a satellite, two round trips
     ("grpc.max_reconnect_backoff_ms", 1_000),

@@ -8,7 +8,7 @@ the other way to this, changes threads more often: a seventh of a small call's t
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -40,8 +40,11 @@ def wait(answer: Future[Any], gone: Gone) -> None:
         raise GoneError
 
 
-class Pool(Executor):
-    """Up to `size` threads, each started when no other is free."""
+class Pool(ThreadPoolExecutor):
+    """Up to `size` threads, each started when no other is free.
+
+    A ThreadPoolExecutor by name alone: grpc gives a call threads of its own where they are such a one's.
+    """
 
     def __init__(self, size: int, name: str) -> None:
         self.size, self.name = size, name

@@ -4,9 +4,10 @@ from collections.abc import Callable, Collection, Iterable
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from offramp.protocol import grpc_service as rpc
+from offramp.protocol.apart import Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
@@ -16,6 +17,9 @@ from offramp.protocol.rest_app import Application
 from offramp.protocol.served import Served
 from offramp.sockets import join_address, port_taken
 
+VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
+STREAMS = 128  # open at once: each holds a thread while it waits for its client
+TELLING = 2  # threads for what a node tells of itself, whatever it computes
 CALLS = 32  # computed at once: each holds a thread while the runtime works, and none while it waits for other nodes
 
 
@@ -23,10 +27,12 @@ class Server:
     """Serves models: bound and ready when made, since models are made before it.
 
     Models of one name and several versions are told apart by the version that a request names; the first answers where
-    it names none. `calls` are computed at once on each side. `shared` lets other processes of this user listen on the
-    ports too. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an
-    answer. Of HTTP: web pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the
-    node is not ready, in every way that it can be asked; when that changes, `say_health` is to be called.
+    it names none. `calls` are computed at once on each side, and `max_streams` are open beside them; what the node
+    tells of itself waits for neither. `shared` lets other processes of this user listen on the ports too. A client that
+    is silent for `vanished` seconds, to pings too, has gone: its calls are ended. Without an `http_port` there is no
+    HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages of `origins` may ask, and paths may
+    begin with `root_path`. `unready` says why the node is not ready, in every way that it can be asked; when that
+    changes, `say_health` is to be called.
     """
 
     def __init__(
@@ -38,6 +44,8 @@ class Server:
         max_batch: int,
         calls: int = CALLS,
         shared: bool = False,
+        max_streams: int = STREAMS,
+        vanished: float = VANISHED,
         http_port: int | None = None,
         consumed: Iterable[str] = (),
         origins: Collection[str] = (),
@@ -45,7 +53,9 @@ class Server:
         unready: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready)
-        self.pools = [Pool(calls, side) for side in ("grpc", "http")]
+        self.streams = Streams(max_streams, self.plane.statistics.overload.refuse)
+        telling = Pool(TELLING, "telling")
+        self.pools = [Pool(calls, "grpc"), Pool(calls, "http"), telling, self.streams.pool]
         self.server = grpc.server(
             self.pools[0],
             options=[
@@ -56,12 +66,20 @@ class Server:
                 # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
                 ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # A network that dies quietly, or a client that is stopped, ends no connection: it is asked.
+                ("grpc.keepalive_time_ms", round(500 * vanished)),
+                ("grpc.keepalive_timeout_ms", round(500 * vanished)),
+                ("grpc.http2.ping_timeout_ms", round(500 * vanished)),  # else a ping has a minute
+                ("grpc.http2.max_pings_without_data", 0),
             ],
         )
         self.health = health.HealthServicer()
+        self.health.Check, self.health.Watch = on(telling, self.health.Check), on(telling, self.health.Watch)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        rpc.add_to(self.server, self.plane)
-        reflection.enable_server_reflection((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self.server)
+        rpc.add_to(self.server, self.plane, telling, self.streams)
+        told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
         self.http: HttpServer | None = None
         self.application = Application(self.plane, self.pools[1], root_path=root_path)
         front = CrossOrigin(self.application, origins) if origins else self.application

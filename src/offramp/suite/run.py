@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from offramp.artifacts.data_record import POSITION
+from offramp.artifacts.data_record import POSITION, DataSource
 from offramp.artifacts.model_result import TrainingPoint
 from offramp.artifacts.names import parse_exits, parse_models
 from offramp.artifacts.plan import Plan
@@ -38,7 +38,7 @@ from offramp.train.workers import size
 
 def suite_settings(
     *,
-    data: str,
+    data: str | DataSource,
     preset_name: str,
     recipe: Recipe,
     models: str,
@@ -50,7 +50,8 @@ def suite_settings(
 ) -> SuiteSettings:
     """Check what was typed and give the settings; an InputError says what is not known.
 
-    `regimes` are names; the recipe's own regime, which a document may define, is known by its name too.
+    `data` may be a source with what stands in for parts of it. `regimes` are names; the recipe's own regime, which a
+    document may define, is known by its name too.
     """
     sizes = preset(preset_name)
     sizes.architecture((len(sizes.widths),), ("any",), head, bottlenecks)
@@ -61,8 +62,11 @@ def suite_settings(
     own = recipe.regime
     named = [name.strip() for name in regimes.split(",")]
     defined = {} if own.name in REGIMES else {own.name: own.model_dump(mode="json")}
+    source = data if isinstance(data, DataSource) else DataSource(data=data)
     return SuiteSettings(
-        data=data,
+        data=source.data,
+        source=None if source == DataSource(data=source.data) else source,
+        reading=READING.read_as,
         preset=preset_name,
         head=head,
         bottlenecks=bottlenecks or {},
@@ -96,15 +100,16 @@ def run_suite(
     shape = (sizes.channels, sizes.size, sizes.size)
     suite = _opened(settings, out)
     suite.write(out / SUITE)
-    by_position = suite.settings.split == "position"
-    rule, read_as = POSITION if by_position else None, "plain" if by_position else READING.read_as
+    rule = POSITION if suite.settings.split == "position" else None
+    source, read_as = settings.source or settings.data, suite.settings.read_as
     splits: dict[int, Splits] = {}
     for key in suite.left:
         if key.seed not in splits:
             with waiting() as watching:
-                splits = {
-                    key.seed: load(settings.data, shape, seed=key.seed, rule=rule, read_as=read_as, watch=watching.at)
-                }
+                read = load(source, shape, seed=key.seed, rule=rule, read_as=read_as, watch=watching.at)
+            splits = {key.seed: read}
+            if read.record is not None:
+                console.print("\n".join(read.record.lines()), highlight=False, soft_wrap=True)
         at = splits[key.seed]
         try:
             clock.start()
@@ -145,13 +150,13 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
         return Suite(settings=settings)
     suite = Suite.read(out / SUITE)
     begun, lists = suite.settings, ("models", "regimes", "seeds")
-    grows = {*lists, "cross", "own_regimes", "split"}  # the split stays what it was when the suite began
+    grows = {*lists, "cross", "own_regimes", "split", "reading"}  # the last two stay what they were when it began
     there, wanted = (one.model_dump(mode="json", exclude=grows) for one in (begun, settings))
-    for name in wanted:
-        has, asked = there[name], wanted[name]
+    for name in there | wanted:
+        has, asked = there.get(name), wanted.get(name)
         if has == asked:
             continue
-        if name == "recipe":  # of its many parts, those that differ
+        if name == "recipe" and has and asked:  # of its many parts, those that differ
             parts = [part for part in has | asked if has.get(part) != asked.get(part)]
             has, asked = ({part: recipe.get(part) for part in parts} for recipe in (has, asked))
         raise TrainingError(

@@ -1,0 +1,59 @@
+"""Calls of a gRPC server that have threads of their own, so that others cannot take them, and streams that are counted.
+
+Knows neither messages nor models.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial, update_wrapper
+from typing import Any
+
+import grpc
+
+from offramp.errors import OverloadedError
+from offramp.protocol.pool import Pool
+from offramp.protocol.status import status_of
+
+Stream = Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]
+
+SPARE = 2  # threads beyond the bound, to refuse on
+
+
+def on(pool: Pool, answer: Callable[..., Any]) -> Callable[..., Any]:
+    """The same call, on this pool's threads: grpc looks for the name."""
+    own = update_wrapper(partial(answer), answer)
+    own.experimental_thread_pool = pool  # type: ignore[attr-defined]
+    return own
+
+
+class Streams:
+    """Up to `most` streams open at once, on their own threads: one holds a thread while it waits for its client.
+
+    `refused` is told of each that was one too many.
+    """
+
+    def __init__(self, most: int, refused: Callable[[OverloadedError], object]) -> None:
+        self.most, self.refused, self.open, self.changing = most, refused, 0, threading.Lock()
+        self.pool = Pool(most + SPARE, "stream")
+
+    def counted(self, answer: Stream) -> Callable[..., Any]:
+        """A streaming call, within the bound; past it RESOURCE_EXHAUSTED is the answer."""
+
+        def stream(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
+            with self.changing:
+                full = self.open >= self.most
+                self.open += not full
+            if full:
+                error = OverloadedError(
+                    f"overloaded: {self.most} streams are open, the most that this node holds. Close one, come back "
+                    "later, or serve with more --max-streams."
+                )
+                self.refused(error)
+                context.abort(status_of(error), str(error))
+            try:
+                yield from answer(requests, context)
+            finally:
+                with self.changing:
+                    self.open -= 1
+
+        return on(self.pool, stream)
