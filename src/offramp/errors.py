@@ -12,7 +12,7 @@
     │   └── ArtifactVersionError  written by a format version that this program does not know
     ├── DataError            an image set that cannot be read or does not fit
     ├── TrainingError        training cannot go on (loss is not a number, folder holds another run)
-    ├── ParityError          an exported graph does not compute what its network computes
+    ├── ParityError          an exported graph, or a node, does not compute what its network computes
     ├── MissingExtraError    an optional dependency is not installed
     └── LinkError            between nodes
         ├── UnreachableError     the other node does not answer
@@ -68,7 +68,7 @@ class TrainingError(OfframpError):
 
 
 class ParityError(OfframpError):
-    """An exported graph's outputs differ from its network's by more than the stated tolerance."""
+    """An exported graph's outputs, or a node's, differ from its network's by more than the stated tolerance."""
 
 
 class MissingExtraError(OfframpError):

@@ -16,7 +16,17 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from offramp.artifacts.bundle import GRAPH, GRAPH_INT8, IMAGE, MANIFEST, Bundle, Int8, features_name, logits_name
+from offramp.artifacts.bundle import (
+    GRAPH,
+    GRAPH_INT8,
+    IMAGE,
+    MANIFEST,
+    SELF_TEST,
+    Bundle,
+    Int8,
+    features_name,
+    logits_name,
+)
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
@@ -129,9 +139,10 @@ def test_thresholds_chosen_again_let_the_same_share_leave(int8_bundle: Bundle, d
 def test_both_graphs_are_listed_hashed_and_checked(int8_bundle: Bundle, tmp_path: Path) -> None:
     """A changed int8 graph is found when the bundle is opened, by whoever opens it."""
     manifest = int8_bundle.manifest
-    assert set(manifest.files) == {GRAPH, GRAPH_INT8}
+    assert set(manifest.files) == {GRAPH, GRAPH_INT8, SELF_TEST}
     assert int8_bundle.graph_int8 is not None
-    copy = Bundle.write(tmp_path / "copy", manifest, int8_bundle.graph, int8_bundle.graph_int8)
+    parts = int8_bundle.graph, int8_bundle.graph_int8, int8_bundle.self_test
+    copy = Bundle.write(tmp_path / "copy", manifest, *parts)
     assert Bundle.open(copy.path) == copy
     (copy.path / GRAPH_INT8).write_bytes(int8_bundle.graph_int8[:-1])
     with pytest.raises(ArtifactDamagedError, match=r"graph-int8\.onnx: expected"):
@@ -152,7 +163,7 @@ def test_an_export_without_it_leaves_none_behind(checkpoint: Checkpoint, digits:
     assert export(checkpoint, tmp_path, digits.calibration, int8=True).manifest.int8 is not None
     again = export(checkpoint, tmp_path, digits.calibration)
     assert again.manifest.int8 is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == [GRAPH, MANIFEST]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [GRAPH, MANIFEST, SELF_TEST]
 
 
 def test_quantizing_twice_gives_the_same_bytes(

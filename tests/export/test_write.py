@@ -10,7 +10,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from offramp.artifacts.bundle import GRAPH, MANIFEST, Bundle
+from offramp.artifacts.bundle import GRAPH, MANIFEST, SELF_TEST, Bundle
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactError, InputError, OfframpError, ParityError
@@ -88,10 +88,11 @@ def test_the_gate_lets_a_real_network_pass_and_writes_down_by_how_much(bundle: B
 
 
 def test_what_is_written_is_what_opens(bundle: Bundle) -> None:
-    """A manifest and one graph whose hash it holds; nothing else."""
+    """A manifest, one graph whose hash it holds and what that gave; nothing else."""
     opened = Bundle.open(bundle.path)
     assert opened == bundle
-    assert sorted(path.name for path in bundle.path.iterdir() if path.suffix != ".parquet") == [GRAPH, MANIFEST]
+    written = sorted(path.name for path in bundle.path.iterdir() if path.suffix != ".parquet")
+    assert written == [GRAPH, MANIFEST, SELF_TEST]
     content = (bundle.path / GRAPH).read_bytes()
     assert opened.manifest.files[GRAPH].sha256 == hashlib.sha256(content).hexdigest()
 

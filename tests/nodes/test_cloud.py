@@ -241,7 +241,9 @@ def other(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same graph under another manifest: another bundle, whose tails have the same names."""
     folder: Path = tmp_path_factory.mktemp("other") / "bundle"
     shutil.copytree(bundle.path, folder)
-    return Bundle.write(folder, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph)
+    return Bundle.write(
+        folder, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph, None, bundle.self_test
+    )
 
 
 def test_tails_of_two_bundles_are_told_apart_by_version(bundle: Bundle, other: Bundle, features: Array) -> None:

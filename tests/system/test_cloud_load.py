@@ -258,7 +258,7 @@ def test_two_nodes_never_share_a_port(
 
 def test_several_bundles_are_served_by_one_cloud(bundle: Bundle, tmp_path: Path, features: Array) -> None:
     """Each edge finds its own by the bundle's id."""
-    Bundle.write(tmp_path, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph)
+    Bundle.write(tmp_path, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph, None, bundle.self_test)
     other = Bundle.open(tmp_path)
     with running("cloud", str(bundle.path), str(other.path), *SETTINGS) as cloud, Peer(cloud.address()) as client:
         assert client.metadata("tail-3", WAIT).versions == (bundle.id, other.id)

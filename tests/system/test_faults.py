@@ -434,4 +434,6 @@ def _until_reached(client: Peer) -> list[bytes]:
 def _other_bundle(bundle: Bundle, folder: Path) -> Bundle:
     """The same graph under another manifest: another bundle."""
     shutil.copytree(bundle.path, folder)
-    return Bundle.write(folder, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph)
+    return Bundle.write(
+        folder, bundle.manifest.model_copy(update={"model": "other"}), bundle.graph, None, bundle.self_test
+    )

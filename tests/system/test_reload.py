@@ -33,7 +33,7 @@ def images(bundle: Bundle, digits: Splits) -> np.ndarray:
 def other(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same network as another bundle."""
     manifest = bundle.manifest.model_copy(update={"model": "other"})
-    return Bundle.write(tmp_path_factory.mktemp("other"), manifest, bundle.graph)
+    return Bundle.write(tmp_path_factory.mktemp("other"), manifest, bundle.graph, None, bundle.self_test)
 
 
 def point(link: Path, to: Path) -> None:

@@ -20,11 +20,13 @@ from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
 from offramp.artifacts.macs import macs_until
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.self_test import SelfTest
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
 MANIFEST = "manifest.json"
 GRAPH = "graph.onnx"
 GRAPH_INT8 = "graph-int8.onnx"
+SELF_TEST = "self-test.json"
 IMAGE = "image"
 LOGITS = "logits_"
 
@@ -264,6 +266,7 @@ class Bundle:
     manifest: Manifest
     graph: bytes
     graph_int8: bytes | None = None
+    self_test: SelfTest | None = None  # None: written before there were any
 
     @cached_property
     def id(self) -> str:
@@ -283,7 +286,12 @@ class Bundle:
             )
         manifest = Manifest.read(path / MANIFEST)
         contents = {name: _read_checked(path / name, digest) for name, digest in manifest.files.items()}
-        return cls(path, manifest, contents[GRAPH], contents.get(GRAPH_INT8))
+        self_test = None
+        if (test := contents.get(SELF_TEST)) is not None:
+            self_test = SelfTest.parse(test, origin := str(path / SELF_TEST))
+            precisions = {"fp32", "int8"} if GRAPH_INT8 in contents else {"fp32"}
+            self_test.check(origin, precisions, manifest.exits, len(manifest.classes))
+        return cls(path, manifest, contents[GRAPH], contents.get(GRAPH_INT8), self_test)
 
     def graph_for(self, precision: Precision) -> tuple[str, bytes]:
         """Name and content of the graph that is run in a precision; an InputError where there is none."""
@@ -296,16 +304,24 @@ class Bundle:
         return GRAPH_INT8, self.graph_int8
 
     @staticmethod
-    def write(path: Path, manifest: Manifest, graph: bytes, graph_int8: bytes | None = None) -> "Bundle":
+    def write(
+        path: Path,
+        manifest: Manifest,
+        graph: bytes,
+        graph_int8: bytes | None = None,
+        self_test: SelfTest | None = None,
+    ) -> "Bundle":
         """Write a bundle; the manifest comes last, so a folder with a manifest is a whole bundle."""
         (path / MANIFEST).unlink(missing_ok=True)
         write_bytes(path / GRAPH, graph)
-        if graph_int8 is None:
-            (path / GRAPH_INT8).unlink(missing_ok=True)
-        else:
-            write_bytes(path / GRAPH_INT8, graph_int8)
+        test = None if self_test is None else self_test.to_json().encode()
+        for name, content in ((GRAPH_INT8, graph_int8), (SELF_TEST, test)):
+            if content is None:
+                (path / name).unlink(missing_ok=True)
+            else:
+                write_bytes(path / name, content)
         manifest.write(path / MANIFEST)
-        return Bundle(path, manifest, graph, graph_int8)
+        return Bundle(path, manifest, graph, graph_int8, self_test)
 
 
 def digest(content: bytes) -> FileDigest:

@@ -1,7 +1,7 @@
 """Export: from a checkpoint to a bundle, refused where the two differ."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from offramp.artifacts.bundle import (
     GRAPH_INT8,
     IMAGE,
     MANIFEST,
+    SELF_TEST,
     Bundle,
     HeadSpec,
     Manifest,
@@ -23,6 +24,7 @@ from offramp.artifacts.bundle import (
     logits_name,
 )
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.self_test import SelfTest, self_test_images
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
 from offramp.export.calibrate import SAMPLES, cuts, measured_cuts
@@ -76,14 +78,34 @@ def export(
     manifest = _manifest(checkpoint, preprocessing, graph, parity, image)
     cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
     manifest = manifest.model_copy(update={"cuts": cuts_measured})
-    if not int8:
-        return Bundle.write(out, manifest, graph)
-    graph_int8 = quantize(graph, image)
-    spec = measured(Bundle(out, manifest, graph, graph_int8), image, calibration.labels)
-    if not force_int8:
-        check_loss(spec, manifest.last)
-    files = manifest.files | {GRAPH_INT8: digest(graph_int8)}
-    return Bundle.write(out, manifest.model_copy(update={"files": files, "int8": spec}), graph, graph_int8)
+    files, graph_int8, effect = manifest.files, None, None
+    if int8:
+        graph_int8 = quantize(graph, image)
+        effect = measured(Bundle(out, manifest, graph, graph_int8), image, calibration.labels)
+        if not force_int8:
+            check_loss(effect, manifest.last)
+        files = files | {GRAPH_INT8: digest(graph_int8)}
+    self_test = _self_test(manifest, {"fp32": graph} if graph_int8 is None else {"fp32": graph, "int8": graph_int8})
+    files = files | {SELF_TEST: digest(self_test.to_json().encode())}
+    manifest = manifest.model_copy(update={"files": files, "int8": effect})
+    return Bundle.write(out, manifest, graph, graph_int8, self_test)
+
+
+def _self_test(manifest: Manifest, graphs: dict[Literal["fp32", "int8"], bytes]) -> SelfTest:
+    """What the graphs make of the self-test's images: by the parity gate, what the network does."""
+    image = self_test_images(manifest.preprocessing)
+    names = {logits_name(exit_): logits_name(exit_) for exit_ in manifest.exits}
+    found = {precision: OnnxSpan(graph, (IMAGE,), names).run(image) for precision, graph in graphs.items()}
+    logits = {
+        precision: {exit_: _seven_digits(outputs[logits_name(exit_)]) for exit_ in manifest.exits}
+        for precision, outputs in found.items()
+    }
+    return SelfTest(logits=logits)
+
+
+def _seven_digits(logits: Array) -> tuple[tuple[float, ...], ...]:
+    """Every row, in as many digits as fp32 has."""
+    return tuple(tuple(float(f"{value:.7g}") for value in row) for row in logits.tolist())
 
 
 def _manifest(

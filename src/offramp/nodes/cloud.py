@@ -17,6 +17,8 @@ from offramp.nodes.batching import Batcher
 from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, tail_name
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
+from offramp.nodes.route import Step
+from offramp.nodes.sameness import check_steps
 from offramp.protocol.served import Array, Call, Gone, Result, TensorSpec
 from offramp.runtime.choice import DEFAULT, Choice
 from offramp.runtime.open import open_span, warm_up
@@ -115,5 +117,7 @@ def tails(
     """Every suffix of a bundle that starts where it can be cut, in every codec. The whole network is opened at once."""
     places = [(cut.boundary, codec) for cut in bundle.manifest.cuts for codec in cut.codecs]
     found = [Tail(bundle, boundary, codec, batcher, choice, replies) for boundary, codec in places]
-    found[0].open()  # a graph that this runtime cannot run is found before anybody asks
+    # A graph that this runtime cannot run, or runs wrong, is found before anybody asks.
+    whole = Step.of(found[0].spec, bundle.manifest, lambda _: found[0].open())
+    check_steps(bundle, [whole], choice.engine)
     return found

@@ -26,6 +26,7 @@ from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, part_of
+from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
 from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Upstream, failed
@@ -102,10 +103,15 @@ class Edge:
         self.course = course
 
     def ready(self, plan: Plan) -> Course:
-        """What this edge runs by a plan, open and warm, for it to follow; InputError where it cannot."""
+        """What this edge runs by a plan, open and warm, for it to follow; InputError where it cannot.
+
+        Raises ParityError where its spans compute something else here than at export.
+        """
         course = self.course_of(plan)
         for step in course.route.steps:
             warm_up(step.span, self.bundle, step.spec)
+        if course.takes is None:
+            check_steps(self.bundle, course.route.steps, self.choice.engine)
         if self._falls_back(course):
             self.fallbacks.get(course.part)
         return course

@@ -7,6 +7,7 @@ int8 by 0.14. Other weights are off by 0.36 at least, and those were of one more
 classes in each other's place are off by 0.05 at least: in fp32 that is always seen, below not always.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,6 +17,8 @@ from offramp.artifacts.bundle import IMAGE, Bundle, logits_name
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.engine import Engine, Precision
 from offramp.artifacts.self_test import self_test_images
+from offramp.errors import ParityError
+from offramp.nodes.route import Step
 from offramp.protocol.served import Array
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec, Tensors
@@ -61,6 +64,29 @@ class Probe:
             features = {IMAGE: encode_image(image, codec)}
         logits = open_span(bundle, tail_span(last, cut, codec), engine).run(*features.values())[logits_name(last)]
         return cls(features, logits)
+
+
+def check_steps(bundle: Bundle, steps: Iterable[Step], engine: Engine) -> None:
+    """Raise ParityError where spans, run one after another from the images on, compute something else than at export.
+
+    Nothing is known of a bundle that has no self-test, or of spans that give no logits.
+    """
+    if bundle.self_test is None:
+        return
+    expected = bundle.self_test.logits["int8" if reference(bundle, engine.precision).precision == "int8" else "fp32"]
+    tensors: Tensors = {IMAGE: self_test_images(bundle.manifest.preprocessing)}
+    for step in steps:
+        if not step.spec.exits:  # features alone: what goes on
+            return
+        outputs = step.span.run(*tensors.values())
+        right = np.array(expected[step.exit], np.float32)
+        wrong = difference(outputs[step.logits], right, bundle.manifest.classes, engine.precision, step.logits)
+        if wrong:
+            raise ParityError(
+                f"{bundle.path}: {engine.release} {engine.precision} does not compute this network here: {wrong}, "
+                "as it was at export. Choose another runtime or precision (--runtime, --precision)."
+            )
+        tensors = step.given(outputs)
 
 
 class Probes:
