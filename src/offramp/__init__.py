@@ -45,7 +45,7 @@ _HOMES = {
     "Bundle": "offramp.artifacts.bundle",
     "Client": "offramp.client.client",
     "Edge": "offramp.nodes.edge",
-    "LocalCloud": "offramp.nodes.upstream",
+    "LocalCloud": "offramp.nodes.local_cloud",
     "OfframpError": "offramp.errors",
     "Plan": "offramp.artifacts.plan",
     "RemoteCloud": "offramp.nodes.upstream",
