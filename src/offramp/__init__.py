@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from offramp.exits.answers import Answers, Tier
     from offramp.nodes.edge import Edge
     from offramp.nodes.local_cloud import LocalCloud
-from offramp.nodes.upstream import RemoteCloud
+    from offramp.nodes.upstream import RemoteCloud
 
 __all__ = [
     "Answers",
