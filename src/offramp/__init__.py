@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from offramp.exits.answers import Answers, Tier
     from offramp.nodes.edge import Edge
     from offramp.nodes.local_cloud import LocalCloud
-from offramp.nodes.upstream import RemoteCloud
+    from offramp.nodes.upstream import RemoteCloud
 
 __all__ = [
     "Answers",
@@ -45,7 +45,7 @@ _HOMES = {
     "Bundle": "offramp.artifacts.bundle",
     "Client": "offramp.client.client",
     "Edge": "offramp.nodes.edge",
-    "LocalCloud": "offramp.nodes.upstream",
+    "LocalCloud": "offramp.nodes.local_cloud",
     "OfframpError": "offramp.errors",
     "Plan": "offramp.artifacts.plan",
     "RemoteCloud": "offramp.nodes.upstream",

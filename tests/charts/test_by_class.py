@@ -6,11 +6,11 @@ from offramp.charts.by_class import Shares, confusion_matrix, shares_by_class
 from panels import bars
 
 
-def test_a_cell_is_darker_the_larger_its_share_of_the_row_and_absent_where_nothing_was_counted() -> None:
-    """Rows from the top; counts are written where there is room."""
-    (panel,) = confusion_matrix(["here"], "title", ["cat", "dog"], [[9, 1], [0, 5]]).axes
+def test_a_cell_is_darker_the_larger_its_share_of_the_class_and_absent_where_nothing_was_counted() -> None:
+    """Rows from the top; counts are written where there is room. Five of ten dogs were taken for what is not drawn."""
+    (panel,) = confusion_matrix(["here"], "title", ["cat", "dog"], [[9, 1], [0, 5]], [10, 10]).axes
     cells = {(round(bar.get_x() + 0.5), round(bar.get_y() + 0.5)): bar.get_alpha() for bar in panel.patches}
-    assert cells == {(0, 0): pytest.approx(0.51), (1, 0): pytest.approx(0.11), (1, 1): pytest.approx(0.56)}
+    assert cells == {(0, 0): pytest.approx(0.51), (1, 0): pytest.approx(0.11), (1, 1): pytest.approx(0.31)}
     assert [text.get_text() for text in panel.texts] == ["9", "1", "5"]
     assert panel.get_ylim() == (1.5, -0.5)
     assert [label.get_text() for label in panel.get_yticklabels()] == ["cat", "dog"]
@@ -19,7 +19,7 @@ def test_a_cell_is_darker_the_larger_its_share_of_the_row_and_absent_where_nothi
 def test_many_classes_have_no_counts_and_upright_short_names() -> None:
     """A name of a document may be long and hold what no picture can."""
     names = [f"{k} \x07 a species of a name without end" for k in range(30)]
-    (panel,) = confusion_matrix([], "", names, [[int(a == b) for a in range(30)] for b in range(30)]).axes
+    (panel,) = confusion_matrix([], "", names, [[int(a == b) for a in range(30)] for b in range(30)], [1] * 30).axes
     assert not panel.texts
     assert panel.get_xticklabels()[0].get_text() == "0   a species of …"
     assert panel.get_xticklabels()[0].get_rotation() == 90

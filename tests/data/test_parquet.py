@@ -202,7 +202,10 @@ def test_labels_that_are_not_whole_numbers_are_refused(
 ) -> None:
     """Names, fractions and gaps are not rounded into classes."""
     write_parquet(tmp_path / "train.parquet", labels)
-    expected = "expected a whole number for each row, the position of its class."
+    expected = (
+        "expected a whole number for each row, the position of its class. Number names, or write a folder of images "
+        "for each class."
+    )
     refused(tmp_path, f"column 'label' is {said}; {expected}")
 
 

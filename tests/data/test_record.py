@@ -43,6 +43,28 @@ def test_a_load_ends_in_a_summary(photographs: Path) -> None:
     ]
 
 
+def test_classes_that_a_part_has_no_image_of_are_named(tmp_path: Path, write_folder: Write) -> None:
+    """Of many classes with few images each, a part is cut by content, and an accuracy on it says nothing of some."""
+    folder = write_folder(tmp_path / "data", {f"class {k:02d}": range(4 * k, 4 * k + 4) for k in range(50)})
+    record = load(str(folder), SHAPE).record
+    assert record is not None
+    part = record.parts["test"]
+    none = [name for name, count in part.classes.items() if not count]
+    assert len(none) > 3
+    assert record.lines()[4] == (
+        f"  test: {part.images} from ., cut by the images' content; none of {len(none)} of the 50 classes: "
+        f"{', '.join(none[:3])} and {len(none) - 3} more"
+    )
+
+
+def test_a_label_that_no_row_has_is_named(tmp_path: Path, write_parquet: Write) -> None:
+    """Rows that count from 1 have a class 0 of nothing."""
+    write_parquet(tmp_path / "train.parquet", [1, 2] * 12)
+    record = load(str(tmp_path), SHAPE).record
+    assert record is not None
+    assert record.lines()[1].endswith("; none of 1 of the 3 classes: 0")
+
+
 def test_a_fingerprint_is_of_the_content(photographs: Path, png: Png) -> None:
     """Names and places do not matter, one pixel does; nor does the network's size."""
     first = load(str(photographs), SHAPE).record

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, DeadlineError, LinkError, OfframpError, UnreachableError
+from offramp.nodes.edge_process import while_lost
+from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.watch import CloudWatch
 from until import until
 
@@ -119,3 +122,23 @@ def test_a_cloud_that_readiness_needs_is_asked_always(cloud: Cloud) -> None:
     until(lambda: heard == [str(GONE), None])
     watch.close()
     watch.thread.join(30)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "degraded", "said"),
+    [
+        ("a:1", True, "what needs it is answered here, and marked degraded."),
+        ("a:1", False, "what needs it fails, and the rest is answered."),
+        (
+            "a:1,b:1",
+            True,
+            "what needs it goes to another; where none is there, it is answered here, and marked degraded.",
+        ),
+        ("a:1,b:1", False, "what needs it goes to another; where none is there, it fails, and the rest is answered."),
+    ],
+)
+def test_what_becomes_of_requests_is_said_for_the_case_that_every_cloud_is_lost(
+    cloud: str, degraded: bool, said: str
+) -> None:
+    """The other cloud may be as lost as this one."""
+    assert while_lost(EdgeSettings(bundles=("a",), plan=Plan.of(3, 0), cloud=cloud, degraded=degraded)) == said

@@ -91,3 +91,20 @@ def test_predictions_of_no_samples_have_a_page(file: Path, tmp_path: Path, offra
     done = offramp("evaluate", "none.parquet", "--plots", ".", *PLAN, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert Reader((tmp_path / "evaluation.html").read_text()).says("There are no samples.")
+
+
+def test_of_many_classes_the_worst_are_drawn_and_what_went_beyond_them_is_said(
+    tmp_path: Path, offramp: Program
+) -> None:
+    """Of 45 classes each has one sample right and one taken for the next: the fortieth's next is not drawn."""
+    labels = np.repeat(np.arange(45), 2)
+    header = PredictionsHeader(
+        model="standard", source="bundle:0", data="data/many", split="test",
+        classes=tuple(f"class {k}" for k in range(45)), exits=(9,),
+    )  # fmt: skip
+    logits = SURE * np.eye(45, dtype=np.float32)[(labels + np.arange(90) % 2) % 45]
+    Predictions(header, np.arange(90), labels, {9: logits}).write(tmp_path / "many.parquet")
+    assert offramp("evaluate", "many.parquet", "--plots", "plots", cwd=tmp_path).returncode == 0
+    drawn = (tmp_path / "plots" / "confusion.svg").read_text().replace("\u00a0", " ")
+    assert "the 40 classes with the most errors, of 45; 1 of their 80 samples taken for others" in drawn
+    assert len(Reader((tmp_path / "plots" / "evaluation.html").read_text()).tables[1]) == 46

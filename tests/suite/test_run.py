@@ -5,7 +5,9 @@ import itertools
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from offramp.artifacts.data_record import DataSource
@@ -128,6 +130,28 @@ def test_a_folder_of_another_suite_is_refused(folder: Path, changes: dict[str, o
     with pytest.raises(TrainingError) as caught:
         run_suite(settings(**changes), folder, clock=Clock(None), console=QUIET)
     assert str(caught.value).startswith(f"{folder}: {message}")
+
+
+def test_a_suite_is_not_gone_on_with_on_data_that_have_changed(tmp_path: Path) -> None:
+    """Runs side by side have one test set; a folder may have grown under the same name."""
+    random, data = np.random.default_rng(0), tmp_path / "data"
+    for name, count in (("cat", 30), ("owl", 30)):
+        (data / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(random.integers(0, 256, (16, 16), np.uint8)).save(data / name / f"{number}.png")
+    asked = {"data": str(data), "recipe": RECIPES["digits"].but(epochs=1), "regimes": "joint"}
+    out = tmp_path / "suite"
+    run_suite(settings(**asked, models="sem-2"), out, clock=Clock(None), console=QUIET)
+    grown = run_suite(settings(**asked, models="sem-2", seeds="0,1"), out, clock=Clock(None), console=QUIET)
+    assert len(grown.runs) == 2
+
+    Image.fromarray(random.integers(0, 256, (16, 16), np.uint8)).save(data / "owl" / "new.png")
+    with pytest.raises(TrainingError) as caught:
+        run_suite(settings(**asked, models="sem-2,sem-3"), out, clock=Clock(None), console=QUIET)
+    assert str(caught.value) == (
+        f"{out}: holds runs of {data} as it was: 60 images, and now there are 61 or other ones in its test set. "
+        "Choose another folder, or give the data of then."
+    )
 
 
 def test_a_file_is_no_folder_for_a_suite(tmp_path: Path) -> None:

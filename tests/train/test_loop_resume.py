@@ -227,6 +227,21 @@ def test_somebody_elses_finished_run_is_not_taken_for_this_one(
     )
 
 
+def test_a_finished_run_of_data_that_have_changed_is_not_taken_for_this_one(
+    few: Splits, digits: Splits, minute: Architecture, tmp_path: Path
+) -> None:
+    """A folder may have grown under the same name."""
+    was = digits.record
+    assert was is not None
+    train(a_run(minute), replace(few, record=was), tmp_path)
+    train(a_run(minute), replace(few, record=was), tmp_path, resume=True)
+    changed = was.model_copy(update={"parts": was.parts | {"test": was.parts["train"]}})
+    assert refusal(a_run(minute), replace(few, record=changed), tmp_path, TrainingError) == (
+        f"{tmp_path}: holds a finished run of digits as it was (fingerprint {was.fingerprint}, now "
+        f"{changed.fingerprint}). Choose another folder, or give the data of then."
+    )
+
+
 @pytest.mark.parametrize("length", [0, 4, 200, -1])
 def test_a_truncated_state_is_named(few: Splits, minute: Architecture, tmp_path: Path, length: int) -> None:
     """The message names the file and what to do about it."""

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import resource
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.record_writer import masked_crc32c
 
 from offramp.data.image_set import Splits
+from offramp.errors import ArtifactError
 from offramp.models.architecture import Architecture
 from offramp.train.loop import Run, train
 from offramp.train.observe import EpochRecord, JsonLog, ProgressBar, TensorBoardLog
@@ -128,6 +130,22 @@ def test_events_of_a_resumed_run_follow_on_the_first_ones(tmp_path: Path) -> Non
         board.close()
     assert len(list(tmp_path.glob("*tfevents*"))) == 2
     assert scalars(tmp_path)["train/loss"] == {1: 1.0, 2: 1.0, 3: 0.5, 4: 0.5, 5: 0.5}
+
+
+def test_events_that_do_not_fit_are_an_error_that_names_their_folder(tmp_path: Path) -> None:
+    """At once, and of the disk: no thread meets it alone, and nothing is said at the program's end."""
+    board = TensorBoardLog(tmp_path, 0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(ArtifactError) as caught:
+            board.epoch(record(1))
+        board.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value) == (
+        f"{tmp_path}: cannot be written (File too large). Make room there, or choose another place."
+    )
 
 
 def test_a_trainings_log_and_events_say_the_same(few: Splits, minute: Architecture, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pydantic import Field
 from offramp.artifacts.document import Frozen
 from offramp.artifacts.preprocessing import Fit, ReadAs
 
+SHOWN = 3  # of the classes that a part has no image of
+
 
 class DataSource(Frozen):
     """What is read: `data` as a user types it, and what stands in for parts of it."""
@@ -46,6 +48,15 @@ class PartRecord(Frozen):
         """How many there are."""
         return sum(self.classes.values())
 
+    @property
+    def lacking(self) -> str:
+        """Say which classes have no image here: what is measured on the part knows nothing of them."""
+        none = [name for name, count in self.classes.items() if not count]
+        if not none:
+            return ""
+        more = f" and {len(none) - SHOWN} more" if len(none) > SHOWN else ""
+        return f"; none of {len(none)} of the {len(self.classes)} classes: {', '.join(none[:SHOWN])}{more}"
+
 
 class DataRecord(Frozen):
     """A whole load."""
@@ -79,7 +90,7 @@ class DataRecord(Frozen):
         total = sum(part.images for part in self.parts.values())
         classes = self.parts["train"].classes
         said = [f"{self.source.data}: {total} images of {len(classes)} classes, fingerprint {self.fingerprint}"]
-        said += [f"  {name}: {part.images} from {part.origin}" for name, part in self.parts.items()]
+        said += [f"  {name}: {part.images} from {part.origin}{part.lacking}" for name, part in self.parts.items()]
         counts = [f"{name} {sum(part.classes.get(name, 0) for part in self.parts.values())}" for name in classes]
         said.append(f"  classes: {', '.join(counts[:20])}{f' and {len(counts) - 20} more' if len(counts) > 20 else ''}")
         said.append(f"  mirrored: {'yes' if self.mirrors else 'no'}, {self.mirrors_because}")

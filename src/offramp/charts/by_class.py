@@ -22,15 +22,24 @@ class Shares(NamedTuple):
 
 
 def confusion_matrix(
-    conditions: Sequence[str], title: str, names: Sequence[str], counts: Sequence[Sequence[int]], *, note: str = ""
+    conditions: Sequence[str],
+    title: str,
+    names: Sequence[str],
+    counts: Sequence[Sequence[int]],
+    samples: Sequence[int],
+    *,
+    note: str = "",
 ) -> Figure:
-    """Draw a row for each class and a column for what it was taken for: darker, the larger its share of the row."""
+    """Draw a row for each class and a column for what it was taken for: darker, the larger its share of the class.
+
+    `samples` are how many each class has: more than its row, where it was taken for classes that are not drawn.
+    """
     side = 2.0 + max(3.2, min(7.0, 0.48 * len(names)))
     with sheet(conditions, title, 1, 1, (9.6, side), note=note, legend_rows=0) as (figure, (panel,)):
         for row, of in enumerate(counts):
             for column, count in enumerate(of):
                 if count:
-                    _cell(panel, column, row, count, count / sum(of), written=len(names) <= WRITTEN)
+                    _cell(panel, column, row, count, count / samples[row], written=len(names) <= WRITTEN)
         panel.set_xlim(-0.5, len(names) - 0.5)
         panel.set_ylim(len(names) - 0.5, -0.5)
         _name(panel, names, 6.0)

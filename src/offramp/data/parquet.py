@@ -168,7 +168,7 @@ def _check_types(table: Any, image_column: str, label_column: str, name: str) ->
     if not pa.types.is_integer(label) or table[label_column].null_count:
         raise DataError(
             f"{name}: column {label_column!r} is {label} with {table[label_column].null_count} nulls; expected a whole "
-            "number for each row, the position of its class."
+            "number for each row, the position of its class. Number names, or write a folder of images for each class."
         )
 
 

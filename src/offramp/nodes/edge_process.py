@@ -20,10 +20,15 @@ from offramp.nodes.watch import CloudWatch
 
 log = logging.getLogger("offramp")
 
-# What becomes of requests while a cloud is lost.
-DEGRADED = "what needs it is answered here, and marked degraded."
-FAILS = "what needs it fails, and the rest is answered."
-ELSEWHERE = "what needs it goes to another."
+DEGRADED = "is answered here, and marked degraded."
+FAILS = "fails, and the rest is answered."
+
+
+def while_lost(settings: EdgeSettings) -> str:
+    """Say what becomes of requests while a cloud is lost."""
+    alone = DEGRADED if settings.degraded else FAILS
+    several = len(settings.clouds) > 1  # and the others may be lost too
+    return f"what needs it goes to another; where none is there, it {alone}" if several else f"what needs it {alone}"
 
 
 class _Way:
@@ -32,8 +37,8 @@ class _Way:
     def __init__(self, address: str, settings: EdgeSettings, held: ExitStack) -> None:
         self.via = None if settings.link is None else held.enter_context(child_link(settings.link, address))
         self.remotes: list[tuple[Edge, RemoteCloud]] = []
-        meanwhile = ELSEWHERE if len(settings.clouds) > 1 else DEGRADED if settings.degraded else FAILS
-        self.watch = CloudWatch(address, self.meet, always=settings.ready_needs_cloud, meanwhile=meanwhile)
+        always, meanwhile = settings.ready_needs_cloud, while_lost(settings)
+        self.watch = CloudWatch(address, self.meet, always=always, meanwhile=meanwhile)
 
     def to(self, bundle: Bundle, version: str | None) -> RemoteCloud:
         """A connection for one network."""

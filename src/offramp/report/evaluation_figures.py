@@ -21,7 +21,9 @@ def evaluation_figures(
     """Draw risk against coverage of every exit by a score, and the classes; `local`: what left before the cloud too."""
     names, shown = predictions.header.classes, counted.worst(SHOWN)
     note = f"the {len(shown)} classes with the most errors, of {len(names)}" if len(shown) < len(names) else ""
-    short = [names[k] for k in shown]
+    short, matrix = [names[k] for k in shown], counted.confusion[np.ix_(shown, shown)]
+    beyond = int(counted.n[shown].sum() - matrix.sum())
+    outside = f"{note}; {beyond:,} of their {counted.n[shown].sum():,} samples taken for others" if note else ""
     conditions = list(evaluation_conditions(predictions).values())
     groups = [_bars("right", "cloud", counted.right[shown], counted.n[shown], ranges=True)]
     if local:
@@ -32,8 +34,8 @@ def evaluation_figures(
             score=score,
         ),
         "confusion": confusion_matrix(
-            conditions, f"What each class was taken for: {whose}", short,
-            counted.confusion[np.ix_(shown, shown)].tolist(), note=note,
+            conditions, f"What each class was taken for: {whose}", short, matrix.tolist(),
+            counted.n[shown].tolist(), note=outside,
         ),
         "classes": shares_by_class(conditions, f"Classes: {whose}", short, groups, note=note),
     }  # fmt: skip

@@ -24,7 +24,7 @@ from offramp.errors import InputError, TrainingError
 from offramp.exits.evaluation import accuracy_at, evaluate, route
 from offramp.measure.predict import of_checkpoint
 from offramp.models.architecture import preset
-from offramp.models.checkpoint import Checkpoint
+from offramp.models.checkpoint import CARD, Checkpoint, ModelCard
 from offramp.models.count import count
 from offramp.progress import waiting
 from offramp.suite.budget import Clock, OutOfTimeError
@@ -111,6 +111,7 @@ def run_suite(
             if read.record is not None:
                 console.print("\n".join(read.record.lines()), highlight=False, soft_wrap=True)
         at = splits[key.seed]
+        _check_unchanged(suite, at, out)
         try:
             clock.start()
             with ProgressBar(str(key)) as bar:
@@ -132,6 +133,21 @@ def run_suite(
         shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in result.test_accuracy.items())
         console.print(f"{key}: test accuracy in % by exit {shown}; {result.seconds:.0f} s", highlight=False)
     return suite
+
+
+def _check_unchanged(suite: Suite, now: Splits, out: Path) -> None:
+    """Raise a TrainingError where the data are not those of the runs that are finished: their tests would differ."""
+    cards = [card for run in suite.runs if (card := out / run.key.folder / CARD).is_file()]
+    was = ModelCard.read(cards[0]).record if cards else None
+    if was is None or now.record is None:
+        return
+    # Seeds cut the rest in other ways: what they have in common is the test set, and how many images there are.
+    counts = [sum(part.images for part in record.parts.values()) for record in (was, now.record)]
+    if counts[0] != counts[1] or was.parts["test"].fingerprint != now.record.parts["test"].fingerprint:
+        raise TrainingError(
+            f"{out}: holds runs of {suite.settings.data} as it was: {counts[0]} images, and now there are {counts[1]} "
+            "or other ones in its test set. Choose another folder, or give the data of then."
+        )
 
 
 def _run(settings: SuiteSettings, key: RunKey, classes: tuple[str, ...]) -> Run:

@@ -90,7 +90,7 @@ def train(
         if not resume:
             raise TrainingError(f"{out}: holds a run already. Go on with it by --resume, or choose another folder.")
         if not (out / STATE).exists():
-            return _finished(run, out)
+            return _finished(run, splits, out)
     with torch_threads(threads):
         return _train(run, out, observers, Trainer(run, splits, target, team), key)
 
@@ -139,9 +139,15 @@ def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer
     return Checkpoint.open(out, run.families)
 
 
-def _finished(run: Run, out: Path) -> Checkpoint:
+def _finished(run: Run, splits: Splits, out: Path) -> Checkpoint:
     checkpoint = Checkpoint.open(out, run.families)
     card = checkpoint.card
+    was, now = (record and record.fingerprint for record in (card.record, splits.record))
+    if was and now and was != now and card.data == run.data:
+        raise TrainingError(
+            f"{out}: holds a finished run of {card.data} as it was (fingerprint {was}, now {now}). Choose another "
+            "folder, or give the data of then."
+        )
     recipe = run.recipe.model_dump(mode="json")  # as a card that was read has it: keys of loss_weights are strings
     if (card.architecture, card.recipe, card.data, card.seed) != (run.architecture, recipe, run.data, run.seed):
         raise TrainingError(f"{out}: holds a finished run of other settings. Choose another folder.")

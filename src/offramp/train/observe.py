@@ -1,9 +1,12 @@
 """Who watches a training: a log of JSON lines, TensorBoard's events, a progress bar."""
 
 import json
+import socket
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich import get_console
 from rich.console import Console, RenderableType
@@ -70,31 +73,46 @@ def read_log(path: Path) -> list[EpochRecord]:
 
 
 class TensorBoardLog:
-    """Scalars that TensorBoard reads, in the run's folder."""
+    """Scalars that TensorBoard reads, in the run's folder.
+
+    Written here and now: tensorboardX's own writer does it in a thread, where a full disk is nobody's error.
+    """
 
     def __init__(self, folder: Path, keep_epochs: int) -> None:
-        from tensorboardX import SummaryWriter
+        from tensorboardX.proto.event_pb2 import SessionLog
+        from tensorboardX.record_writer import RecordWriter
 
-        # TensorBoard hides what an interrupted run wrote from this step on. A file's name tells seconds only: without a
-        # name of its own, what goes on within the same second would be written over what came before.
-        self.writer = SummaryWriter(
-            str(folder),
-            purge_step=keep_epochs + 1 if keep_epochs else None,
-            filename_suffix=f".from-epoch-{keep_epochs + 1:05d}",
-        )
+        self.folder = folder
+        # A file's name tells seconds only: without a name of its own, what goes on within the same second would be
+        # written over what came before.
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.from-epoch-{keep_epochs + 1:05d}"
+        with writing(folder):
+            self.records = RecordWriter(str(folder / name))
+            self._write(file_version="brain.Event:2")
+            if keep_epochs:  # TensorBoard hides what an interrupted run wrote from this step on
+                self._write(step=keep_epochs + 1, session_log=SessionLog(status=SessionLog.START))
+            self.records.flush()
 
     def epoch(self, record: EpochRecord) -> None:
         """Write the record as scalars over epochs."""
-        self.writer.add_scalar("train/loss", record.loss, record.epoch)
-        self.writer.add_scalar("train/learning_rate", record.learning_rate, record.epoch)
-        self.writer.add_scalar("train/images_per_second", record.images_per_second, record.epoch)
-        for exit_, accuracy in record.validation_accuracy.items():
-            self.writer.add_scalar(f"validation_accuracy/exit_{exit_}", accuracy, record.epoch)
-        self.writer.flush()
+        from tensorboardX.summary import scalar
+
+        values = {f"train/{name}": getattr(record, name) for name in ("loss", "learning_rate", "images_per_second")}
+        values |= {f"validation_accuracy/exit_{exit_}": value for exit_, value in record.validation_accuracy.items()}
+        with writing(self.folder):
+            for name, value in values.items():
+                self._write(step=record.epoch, summary=scalar(name, value))
+            self.records.flush()
 
     def close(self) -> None:
-        """Finish the file."""
-        self.writer.close()
+        """Finish the file. Every epoch is in it by now, or has said why it is not."""
+        with suppress(OSError):
+            self.records.close()
+
+    def _write(self, **fields: Any) -> None:
+        from tensorboardX.proto.event_pb2 import Event
+
+        self.records.write(Event(wall_time=time.time(), **fields).SerializeToString())
 
 
 class ProgressBar(Bar):
