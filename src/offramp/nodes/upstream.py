@@ -97,22 +97,23 @@ def failed(error: Exception) -> Future[Finished]:
 
 
 class RemoteCloud:
-    """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
+    """A cloud node at `HOST:PORT`, or on a connection that others share.
+
+    Each request names the bundle, so another one is refused whenever it appears.
 
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
-    an empty one names none. `via` is where a link to it begins. `health` is told of each request, and while it refuses
-    nothing is sent.
+    an empty one names none. `health` is told of each request, and while it refuses nothing is sent.
     """
 
     def __init__(
         self,
         bundle: Bundle,
-        address: str,
+        cloud: Peer | str,
         version: str | None = None,
-        via: str | None = None,
         health: Health | None = None,
     ) -> None:
-        self.bundle, self.client, self.health = bundle, Peer(address, via), health or Breaker()
+        self.bundle, self.health = bundle, health or Breaker()
+        self.client = cloud if isinstance(cloud, Peer) else Peer(cloud)
         self.version = bundle.id if version is None else version
 
     def check(self, course: Course, timeout: float) -> Place | None:
