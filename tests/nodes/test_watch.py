@@ -8,7 +8,7 @@ import pytest
 
 from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, DeadlineError, LinkError, OfframpError, UnreachableError
-from offramp.nodes.edge_process import while_lost
+from offramp.nodes.edge_networks import while_lost
 from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.watch import CloudWatch
 from until import until

@@ -1,8 +1,10 @@
 """Clients that ask an edge one thing after another while something is changed, and keep what made each answer."""
 
 import threading
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from offramp.protocol.datatypes import NAMES
@@ -21,10 +23,13 @@ class Made(NamedTuple):
 
 
 class Load:
-    """Clients of an edge in a closed loop, on connections of their own; a request that fails fails the test."""
+    """Clients of an edge in a closed loop, on connections of their own; a request that fails fails the test.
 
-    def __init__(self, address: str, images: Array) -> None:
-        self.address, self.images = address, images
+    So does an answer with other probabilities than those that are expected of its version.
+    """
+
+    def __init__(self, address: str, images: Array, expected: Mapping[str, Array] | None = None) -> None:
+        self.address, self.images, self.expected = address, images, expected or {}
         self.made, self.errors = list[tuple[int, Made]](), list[str]()  # by client, in the order in which they came
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(CLIENTS)]
@@ -45,7 +50,7 @@ class Load:
         with InferenceServerClient(self.address, channel_args=[("grpc.use_local_subchannel_pool", 1)]) as client:
             while not self.over.is_set():
                 try:
-                    self.made.append((number, made_by(client, self.images)))
+                    self.made.append((number, made_by(client, self.images, expected=self.expected)))
                 except Exception as error:  # of whatever kind: none is expected
                     self.errors.append(repr(error))
                     return
@@ -74,7 +79,9 @@ class Load:
         return {made for _, made in self.made}
 
 
-def made_by(client: InferenceServerClient, images: Array, version: str = "") -> Made:
+def made_by(
+    client: InferenceServerClient, images: Array, version: str = "", expected: Mapping[str, Array] | None = None
+) -> Made:
     """Ask for a whole answer, and read what it was made by."""
     tensor = InferInput("image", list(images.shape), NAMES[images.dtype])
     tensor.set_data_from_numpy(images)
@@ -82,4 +89,7 @@ def made_by(client: InferenceServerClient, images: Array, version: str = "") -> 
     columns = [answer.as_numpy(name).tolist() for name in ("exit", "tier", "degraded")]
     by = frozenset((exit_, tier.decode(), degraded) for exit_, tier, degraded in zip(*columns, strict=True))
     assert sum(map(len, columns)) == 3 * len(images)
-    return Made(answer.get_response().model_version, by)
+    made = Made(answer.get_response().model_version, by)
+    if expected:
+        np.testing.assert_allclose(answer.as_numpy("probabilities"), expected[made.version], atol=1e-3)
+    return made

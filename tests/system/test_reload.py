@@ -4,15 +4,20 @@ import signal
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from command_line import Node, running
-from load import WAIT, Load, Made
-from offramp.artifacts.bundle import Bundle
+from load import WAIT, Load, Made, made_by
+from offramp.artifacts.bundle import GRAPH, Bundle, digest
 from offramp.artifacts.plan import Plan
 from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
 from offramp.errors import UnknownModelError
+from offramp.nodes.edge import Edge
+from offramp.nodes.local_cloud import LocalCloud
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
 from until import until
@@ -31,9 +36,15 @@ def images(bundle: Bundle, digits: Splits) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def other(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """The same network as another bundle."""
-    manifest = bundle.manifest.model_copy(update={"model": "other"})
-    return Bundle.write(tmp_path_factory.mktemp("other"), manifest, bundle.graph, None, bundle.self_test)
+    """The same architecture with other weights."""
+    model = onnx.load_from_string(bundle.graph)
+    for tensor in model.graph.initializer:
+        weights = onnx.numpy_helper.to_array(tensor)
+        if weights.ndim > 1:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weights * np.float32(0.9), tensor.name))
+    graph = model.SerializeToString()
+    manifest = bundle.manifest.model_copy(update={"files": {GRAPH: digest(graph)}})
+    return Bundle.write(tmp_path_factory.mktemp("other"), manifest, graph)
 
 
 def point(link: Path, to: Path) -> None:
@@ -67,7 +78,8 @@ def test_an_edge_follows_another_plan_without_a_pause(bundle: Bundle, images: np
                 assert load.next() == {Made(bundle.id, HERE_ANSWERS)}
 
                 THERE_ALL.write(file)
-                assert f"INFO reload: mem follows the plan {there}, and before it {here}" in reload(edge, "reload")
+                said = reload(edge, "reload")
+                assert f"INFO reload: mem follows the plan {there}, and before it {here}; the bundles are the" in said
                 assert load.next() == {Made(bundle.id, THERE_ANSWERS)}
                 assert describe_edge(client).plan == THERE_ALL
 
@@ -117,9 +129,7 @@ def test_an_edge_by_options_has_no_plan_to_read_again(bundle: Bundle) -> None:
     """It says so, and goes on."""
     with running("edge", str(bundle.path), "--exit", "9", "--threshold", "1", "--port", "0", *ENGINE) as edge:
         edge.address()
-        assert reload(edge, "reload").endswith(
-            "INFO reload: nothing to read again. The plan is that of the command line, and no --plan FILE."
-        )
+        assert reload(edge, "reload").endswith("INFO reload: no --plan FILE to read again; the bundles are the same")
         assert edge.stop() == 0
 
 
@@ -155,3 +165,48 @@ def test_a_cloud_serves_what_its_folders_hold_now_beside_what_they_held(
             answered(bundle.id)
         assert len(lines(cloud, "reload: ")) == 5
         assert cloud.stop() == 0
+
+
+def test_bundles_are_changed_edge_by_edge_under_load(
+    bundle: Bundle, other: Bundle, images: np.ndarray, tmp_path: Path
+) -> None:
+    """Each answer is one bundle's whole, on edge and cloud; who asks for the old one by its id gets it for a while."""
+    at_cloud, first, second = folders = [tmp_path / name for name in ("cloud", "first", "second")]
+    for folder in folders:
+        point(folder, bundle.path)
+    expected = {one.id: Edge(one, THERE_ALL, LocalCloud(one)).infer(images).probabilities for one in (bundle, other)}
+    assert np.abs(expected[bundle.id] - expected[other.id]).max() > 0.05
+    old, new = (Made(one.id, THERE_ANSWERS) for one in (bundle, other))
+    moved = f"opened bundle {other.id}; until the next reload bundle {bundle.id}"
+    with running("cloud", str(at_cloud), "--port", "0", *ENGINE) as cloud:
+        to = ("--cut", "4", "--codec", "fp16", "--cloud", cloud.address(), "--port", "0", *ENGINE)
+        with running("edge", str(first), *to) as one, running("edge", str(second), *to) as two:
+            with (
+                Load(one.address(), images, expected) as load_one,
+                Load(two.address(), images, expected) as load_two,
+                InferenceServerClient(one.address()) as client,
+            ):
+                point(first, other.path)
+                assert f" serves bundle {bundle.id}, and this edge holds {other.id}" in reload(one, "ERROR reload")
+                point(at_cloud, other.path)
+                reload(cloud, moved)
+                assert load_one.next() == load_two.next() == {old}
+
+                reload(one, moved)
+                assert load_one.next() == {new}
+                assert load_two.next() == {old}
+                assert made_by(client, images, bundle.id, expected) == old
+                point(second, other.path)
+                reload(two, moved)
+                assert load_two.next() == {new}
+
+                # The cloud lets the old one go: what asks for that is answered without it, and the rest as before.
+                reload(cloud, f"let go bundle {bundle.id}")
+                assert made_by(client, images, bundle.id) == Made(bundle.id, frozenset({(9, "edge", True)}))
+                assert load_one.next() == load_two.next() == {new}
+                reload(one, f"let go bundle {bundle.id}")
+                with pytest.raises(InferenceServerException, match="this node serves version"):
+                    made_by(client, images, bundle.id)
+                assert load_one.next() == {new}
+            assert load_one.all == load_two.all == {old, new}
+            assert [node.stop() for node in (one, two, cloud)] == [0, 0, 0]

@@ -112,11 +112,13 @@ def failed(error: Exception) -> Future[Finished]:
 
 
 class RemoteCloud:
-    """A cloud node at `HOST:PORT`. Each request names the bundle, so another one is refused whenever it appears.
+    """A cloud node at `HOST:PORT`, or on a connection that others share.
+
+    Each request names the bundle, so another one is refused whenever it appears.
 
     A server of another maker, that must number its models' versions as it likes, is told apart by `version` instead;
-    an empty one names none. `via` is where a link to it begins. `health` is told of each request, and while it refuses
-    nothing is sent. Who goes after `patience` of its time has found the cloud late.
+    an empty one names none. `health` is told of each request, and while it refuses nothing is sent. Who goes after
+    `patience` of its time has found the cloud late.
 
     Whatever it calls itself, it shows what it computes before it is used: on a few images, again when it was gone.
     """
@@ -126,12 +128,12 @@ class RemoteCloud:
     def __init__(
         self,
         bundle: Bundle,
-        address: str,
+        cloud: Peer | str,
         version: str | None = None,
-        via: str | None = None,
         health: Health | None = None,
     ) -> None:
-        self.bundle, self.client, self.health = bundle, Peer(address, via), health or Breaker()
+        self.bundle, self.health = bundle, health or Breaker()
+        self.client = cloud if isinstance(cloud, Peer) else Peer(cloud)
         self.version = bundle.id if version is None else version
         self.probes = Probes(bundle)
         self.shown: set[tuple[int, Codec]] = set()  # the tails that have shown what they compute, since it is there

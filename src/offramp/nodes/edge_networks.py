@@ -1,0 +1,191 @@
+"""The networks of an edge process and its ways to its clouds: what it answers by now, and by what it did before.
+
+Takes settings, gives models to serve. Knows no server and no signal.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.errors import DeadlineError, InputError, LinkError, OverloadedError, UnreachableError
+from offramp.link.shaper_process import child_link
+from offramp.nodes.edge import Edge
+from offramp.nodes.edge_model import EdgeModel
+from offramp.nodes.failover import Failover
+from offramp.nodes.generations import Generations
+from offramp.nodes.route import Course
+from offramp.nodes.serving import open_bundles
+from offramp.nodes.settings import AtLastExit, EdgeSettings
+from offramp.nodes.upstream import RemoteCloud
+from offramp.nodes.watch import CloudWatch
+from offramp.protocol.peer import Peer
+from offramp.protocol.served import Served
+from offramp.runtime.choice import Choice
+
+log = logging.getLogger("offramp")
+
+DEGRADED = "is answered here, and marked degraded."
+FAILS = "fails, and the rest is answered."
+
+
+def while_lost(settings: EdgeSettings) -> str:
+    """Say what becomes of requests while a cloud is lost."""
+    alone = DEGRADED if settings.degraded else FAILS
+    several = len(settings.clouds) > 1  # and the others may be lost too
+    return f"what needs it goes to another; where none is there, it {alone}" if several else f"what needs it {alone}"
+
+
+class Way:
+    """One of an edge's clouds: the connection to it, and the watch over it."""
+
+    def __init__(
+        self, address: str, settings: EdgeSettings, held: ExitStack, meet: Callable[["Way", float], None]
+    ) -> None:
+        via = None if settings.link is None else held.enter_context(child_link(settings.link, address))
+        self.peer = held.enter_context(closing(Peer(address, via)))
+        always, meanwhile = settings.ready_needs_cloud, while_lost(settings)
+        self.watch = CloudWatch(address, partial(meet, self), always=always, meanwhile=meanwhile)
+
+    def ask(self, wait: float, courses: "Mapping[Network, Course]") -> None:
+        """Raise an error of ours unless the cloud is there, and is the one for what these networks hand on."""
+        for network, course in courses.items():
+            network.remotes[self].wait_ready(wait)
+            network.edge.check(wait, network.remotes[self], course)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """The edge of a bundle, and what it asks of each cloud."""
+
+    edge: Edge
+    remotes: Mapping[Way, RemoteCloud]
+
+
+class EdgeNetworks:
+    """Those of an edge's settings, and its ways. What is to be closed is handed to `held`."""
+
+    def __init__(self, settings: EdgeSettings, held: ExitStack) -> None:
+        self.settings, self.generations = settings, Generations[Network]({})
+        self.choice: Choice | None = None  # the node's runtime and precision: those of its first network
+        bundles = open_bundles(settings.bundles)
+        self.ways = [Way(address, settings, held, self._meet) for address in settings.clouds]
+        self.generations, courses = self._turned(bundles, settings.plan)
+        if self.ways:
+            self._ask(courses)
+            for way in self.ways:
+                way.watch.start()
+                held.callback(way.watch.close)
+
+    @property
+    def edges(self) -> list[Edge]:
+        """Those of now, in the order of their bundles."""
+        return [network.edge for network in self.generations.now.values()]
+
+    @property
+    def models(self) -> list[EdgeModel]:
+        """What there is to serve."""
+        return _models(self.generations)
+
+    def reload(self, serve: Callable[[Iterable[Served]], None]) -> None:
+        """Follow what stands in the plan's file, and answer by what lies in the folders now.
+
+        What lay there before answers who asks for it by its id, until the next time. Raises an OfframpError and changes
+        nothing where one of them, or its cloud, cannot.
+        """
+        file = self.settings.plan_file
+        plan = self.settings.plan if file is None else Plan.load(file)
+        turned, courses = self._turned(open_bundles(self.settings.bundles), plan)
+        self._ask(courses)
+        serve(_models(turned))
+        said = []
+        for network, course in courses.items():
+            before = network.edge.plan
+            network.edge.follow(course)
+            if before != course.plan:
+                model, new, old = network.edge.bundle.manifest.model, *map(_text, (course.plan, before))
+                said.append(f"{model} follows the plan {new}, and before it {old}")
+        said = said or ["the plan is the same" if file else "no --plan FILE to read again"]
+        said.append(turned.said(self.generations))
+        self.generations = turned
+        log.info("reload: %s", "; ".join(said))
+
+    def _turned(
+        self, bundles: list[Bundle], plan: Plan | AtLastExit
+    ) -> tuple[Generations[Network], dict[Network, Course]]:
+        """The networks of these bundles beside those of before, and what the former are to run by a plan, ready."""
+        self.settings.check_count(len(bundles))
+
+        def opened(bundle: Bundle) -> Network:
+            with _named(bundle, len(bundles)):
+                return self._opened(bundle, plan.check(bundle.manifest))
+
+        turned, courses = self.generations.turned(bundles, opened), {}
+        for network in turned.now.values():
+            with _named(bundle := network.edge.bundle, len(bundles)):
+                wanted = plan.check(bundle.manifest)
+                courses[network] = network.edge.ready(wanted) if wanted != network.edge.plan else network.edge.course
+        return turned, courses
+
+    def _opened(self, bundle: Bundle, plan: Plan) -> Network:
+        settings = self.settings
+        remotes = {way: RemoteCloud(bundle, way.peer, settings.cloud_version, way.watch) for way in self.ways}
+        clouds = list(remotes.values())
+        edge = Edge(
+            bundle,
+            plan,
+            Failover(clouds) if len(clouds) > 1 else clouds[0] if clouds else None,
+            threads=settings.threads,
+            runtime=settings.runtime,
+            precision=settings.precision,
+            choice=self.choice,
+            largest=settings.max_batch,
+            cloud_timeout=settings.cloud_timeout,
+            degraded=settings.degraded,
+            in_flight=settings.in_flight,
+        )
+        self.choice = edge.choice
+        return Network(edge, remotes)
+
+    def _meet(self, way: Way, wait: float) -> None:
+        """Ask a cloud for what the networks of now hand on."""
+        way.ask(wait, {network: network.edge.course for network in self.generations.now.values()})
+
+    def _ask(self, courses: Mapping[Network, Course]) -> None:
+        """Look for the clouds, where any course needs one."""
+        each = [(network.edge, course) for network, course in courses.items()]
+        if not self.settings.ready_needs_cloud and not any(course.part.hands_on(edge.last) for edge, course in each):
+            return
+        missing: list[LinkError] = []
+        for way in self.ways:
+            try:
+                way.ask(self.settings.cloud_wait, courses)
+            except (UnreachableError, DeadlineError, OverloadedError) as error:
+                missing.append(error)
+                way.watch.lost(UnreachableError(str(error)))
+        alone = all(edge.answers_alone(course) for edge, course in each)
+        if missing and len(missing) == len(self.ways) and not alone:
+            first = missing[0]
+            raise type(first)(f"{first} By this edge's plan, nothing is answered without it.") from first
+
+
+@contextmanager
+def _named(bundle: Bundle, of: int) -> Iterator[None]:
+    """Say of which bundle an error is, where there are several."""
+    try:
+        yield
+    except InputError as error:
+        if of == 1:
+            raise
+        raise InputError(f"{bundle.path}: {error}") from error
+
+
+def _models(generations: Generations[Network]) -> list[EdgeModel]:
+    return [EdgeModel(network.edge) for network in generations.all.values()]
+
+
+def _text(plan: Plan) -> str:
+    return plan.model_dump_json()
