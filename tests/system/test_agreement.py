@@ -147,11 +147,16 @@ def test_direct_reply_gives_the_same_answers(
     assert through.bytes_to_cloud < straight.bytes_to_cloud < through.bytes_to_cloud + forwarded * 8 + 12 * 250
 
 
-def test_direct_reply_to_nobody_is_refused(bundle: Bundle, digits: Splits, address: str) -> None:
-    """A token under which no stream is open would lose the answer."""
+def test_direct_reply_to_nobody_is_answered_by_the_edge_or_refused(
+    bundle: Bundle, digits: Splits, address: str
+) -> None:
+    """A token under which no stream is open would lose the answer: the cloud does not accept it."""
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:4])
     with Peer(address) as client:
         asked = iter([({"image": pixels}, {"reply_to": "f" * 32, "threshold": 0.0})])
+        (part,) = client.stream("classifier", asked, timeout=30)
+        assert (part.outputs["row"].tolist(), part.outputs["degraded"].all()) == ([0, 1, 2, 3], True)
+        asked = iter([({"image": pixels}, {"reply_to": "f" * 32, "threshold": 0.0, "degraded": False})])
         with pytest.raises(LinkError, match="no stream is open here under this token"):
             list(client.stream("classifier", asked, timeout=30))
 

@@ -85,7 +85,7 @@ def test_in_fp32_the_runtimes_agree(int8_bundle: Bundle, predictions: Prediction
 def test_auto_starts_times_and_says_so(bundle: Bundle, predictions: Predictions, digits: Splits) -> None:
     """The line that says ready and the models' configuration hold the choice, its figures and where they are kept."""
     with (
-        running("cloud", str(bundle.path), "--port", "0", "--workers", "2") as cloud,
+        running("cloud", str(bundle.path), "--port", "0", "--workers", "2", "--precision", "fp32") as cloud,
         running(
             *("edge", str(bundle.path), "--exit", "3", "--threshold", "0.3"),
             *("--cloud", cloud.address(), "--port", "0", "--precision", "fp32"),

@@ -35,9 +35,9 @@ def test_answers_over_a_link_are_the_same_and_take_its_round_trip(bundle: Bundle
 
 
 def test_a_cloud_that_does_not_answer_goes_by_its_own_name(bundle: Bundle, refusal: Callable[..., str]) -> None:
-    """Not by the port where the link begins; at a threshold above 0, the edge would start without its cloud."""
+    """Not by the port where the link begins; with degraded answers, the edge would start without its cloud."""
     plan = ("--exit", "3", "--threshold", "0", "--cloud", "127.0.0.1:1", "--cloud-wait", "1", "--link", "1ms")
-    said = refusal("serve", "edge", str(bundle.path), *plan, *PORTABLE)
+    said = refusal("serve", "edge", str(bundle.path), *plan, "--no-degraded", *PORTABLE)
     assert said == (
         "127.0.0.1:1 does not answer (waited 1 s). Start it, or check the address and the network. By this edge's "
         "plan, nothing is answered without it."

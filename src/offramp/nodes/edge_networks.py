@@ -166,6 +166,8 @@ class EdgeNetworks:
             except (UnreachableError, DeadlineError, OverloadedError) as error:
                 missing.append(error)
                 way.watch.lost(UnreachableError(str(error)))
+            else:
+                way.watch.answered()  # it may have been lost, or another's, until now
         alone = all(edge.answers_alone(course) for edge, course in each)
         if missing and len(missing) == len(self.ways) and not alone:
             first = missing[0]
