@@ -1,4 +1,4 @@
-"""No module needs itself: imports have no cycle, those inside functions and for types alone included."""
+"""No module needs itself, imports inside functions and for types alone included; and no function is a long one."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -46,3 +46,15 @@ def test_a_cycle_through_a_function_would_be_found() -> None:
     assert found == {"offramp.a": {"offramp.b"}, "offramp.b": {"offramp.a"}}
     with pytest.raises(CycleError):
         TopologicalSorter(found).prepare()
+
+
+def test_no_function_is_longer_than_sixty_lines() -> None:
+    """With its options and docstring."""
+    long = {
+        f"{path.relative_to(ROOT)}: {node.name}": lines
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
+    }
+    assert not long

@@ -96,8 +96,7 @@ def serve_edge(
         str | None, typer.Option(help="HOST:PORT of the cloud, or A,B of several. Not needed at the last exit.")
     ] = None,
     cloud_version: Annotated[
-        str | None,
-        typer.Option(help="The version on another maker's cloud; empty: it has none. Default: the bundle's id."),
+        str | None, typer.Option(help="The version on another maker's cloud; empty: none. Default: the bundle's id.")
     ] = None,
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
     cloud_timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer of the cloud, at most.")] = 10.0,
@@ -105,10 +104,7 @@ def serve_edge(
         bool, typer.Option("--no-degraded", help="Where the cloud fails, fail too; answer nothing in its place.")
     ] = False,
     max_in_flight: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Samples that the cloud may be working on at once; what comes on top is answered here."
-        ),
+        int, typer.Option(min=1, help="Samples left to the cloud at once; what comes on top is answered here.")
     ] = 1024,
     ready_needs_cloud: Annotated[
         bool, typer.Option("--ready-needs-cloud", help="Be ready only while the cloud is there.")
@@ -139,8 +135,8 @@ def serve_edge(
     settings = EdgeSettings(
         link=_link(link, cloud),
         cloud=None if cloud is None else ",".join(check_addresses(cloud)),
-        bundles=tuple(map(str, bundle)), plan=plan_of(said),
-        plan_file=None if plan is None else str(plan), cloud_version=cloud_version, cloud_wait=cloud_wait,
+        bundles=tuple(map(str, bundle)), plan=plan_of(said), plan_file=None if plan is None else str(plan),
+        cloud_version=cloud_version, cloud_wait=cloud_wait,
         cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
         ready_needs_cloud=ready_needs_cloud, host=host, port=port,
         http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,

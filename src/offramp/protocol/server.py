@@ -59,20 +59,7 @@ class Server:
         self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
         self.server = grpc.server(
             self.pools[0],
-            options=[
-                # Unless told not to, grpc lets two servers share a port, and each answers some of the calls.
-                ("grpc.so_reuseport", int(shared)),
-                ("grpc.max_receive_message_length", self.plane.bounds.message),
-                ("grpc.max_send_message_length", -1),
-                # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
-                ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
-                ("grpc.keepalive_permit_without_calls", 1),
-                # A network that dies quietly, or a client that is stopped, ends no connection: it is asked.
-                ("grpc.keepalive_time_ms", round(500 * vanished)),
-                ("grpc.keepalive_timeout_ms", round(500 * vanished)),
-                ("grpc.http2.ping_timeout_ms", round(500 * vanished)),  # else a ping has a minute
-                ("grpc.http2.max_pings_without_data", 0),
-            ],
+            options=_options(self.plane.bounds.message, vanished, shared=shared),
         )
         self.health = health.HealthServicer()
         self.health.Check, self.health.Watch = on(telling, self.health.Check), on(telling, self.health.Watch)
@@ -123,3 +110,21 @@ class Server:
         stopped.wait()
         for pool in self.pools:
             pool.shutdown()
+
+
+def _options(largest: int, vanished: float, *, shared: bool) -> list[tuple[str, int]]:
+    """What grpc is told: the largest message in bytes, and the seconds after which a client is given up."""
+    return [
+        # Unless told not to, grpc lets two servers share a port, and each answers some of the calls.
+        ("grpc.so_reuseport", int(shared)),
+        ("grpc.max_receive_message_length", largest),
+        ("grpc.max_send_message_length", -1),
+        # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
+        ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # A network that dies quietly, or a client that is stopped, ends no connection: it is asked.
+        ("grpc.keepalive_time_ms", round(500 * vanished)),
+        ("grpc.keepalive_timeout_ms", round(500 * vanished)),
+        ("grpc.http2.ping_timeout_ms", round(500 * vanished)),  # else a ping has a minute
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
