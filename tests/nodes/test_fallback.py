@@ -1,5 +1,6 @@
 """What an edge answers where its cloud cannot, and how far it gets in the time that is left."""
 
+import time
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -315,3 +316,14 @@ def test_few_are_kept_for_what_calls_ask_for(bundle: Bundle) -> None:
         edge.fallbacks.get(Plan.checked(active=(), cut=cut).first)
     assert list(edge.fallbacks.made) == [(3, "fp32"), (4, "fp32"), (5, "fp32"), (6, "fp32"), (7, "fp32")]
     assert edge.fallbacks.get(edge.course.part) is own
+
+
+def test_a_caller_whose_time_is_over_gets_an_error_and_no_late_answer(bundle: Bundle, image: Array) -> None:
+    """One that named no time still waits, however late it is, and gets what there is."""
+    edge = edge_of(bundle)
+    flight = flight_of(edge, image)
+    with pytest.raises(DeadlineError, match=r"^the deadline passed before the cloud was asked\."):
+        edge.send(flight, time.monotonic() - 1.0, degraded=True)()
+    late = replace(edge.send(flight, degraded=True), end=time.monotonic() - 1.0)()
+    assert late.answers is not None
+    assert set(late.answers.exit) == {3}

@@ -11,7 +11,6 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ import pytest
 from offramp._version import __version__
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HEADERS, HttpServer
+from offramp.protocol.pool import Pool
 from offramp.protocol.rest_app import Application
 from offramp.protocol.server import Server
 from until import until
@@ -592,7 +592,7 @@ Small = tuple[Any, Application, HttpServer]
 
 def running(model: Any, *, silence: float) -> Iterator[Small]:
     """A model, its application, and a server of it with bounds of its own."""
-    with ThreadPoolExecutor(2) as pool:
+    with Pool(2, "http") as pool:
         application = Application(DataPlane([model], 4), pool, most=1000, silence=silence)
         side = HttpServer(application, "127.0.0.1", 0, keep_alive=silence)
         side.start()
@@ -626,7 +626,7 @@ def test_a_body_that_trickles_is_given_up(double: Any) -> None:
     async def send(message: MutableMapping[str, Any]) -> None:
         answers.append(message)
 
-    with ThreadPoolExecutor(1) as pool:
+    with Pool(1, "http") as pool:
         application = Application(DataPlane([double], 256), pool, silence=0.2)
         scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
         asyncio.run(application(scope, receive, send))

@@ -6,6 +6,7 @@
 A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,7 +204,7 @@ class Edge:
         cloud = self.cloud
         assert cloud is not None  # _check saw to it
         now, fallback = time.monotonic(), self.fallbacks.get(flight.course.part) if degraded else None
-        last = now + self.cloud_timeout
+        last, due = now + self.cloud_timeout, math.inf if end is None else end
         end = last if end is None else min(end, last) if fallback is not None else end
         wait = end - now
         if fallback is not None:
@@ -213,7 +214,7 @@ class Edge:
             answer = failed(DeadlineError("the deadline passed before the cloud was asked."))
         else:
             answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
-        return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None)
+        return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None, due)
 
     def _falls_back(self, course: Course) -> bool:
         return self.degrades and course.part.hands_on(self.last)

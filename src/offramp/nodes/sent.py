@@ -1,6 +1,8 @@
 """A flight that a cloud was asked to finish, and how many samples may be out at once."""
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ class Sent:
     fallback: Fallback | None  # who answers where the cloud does not
     told: Callable[[int, OfframpError], object]  # of how many samples it did not, and why
     direct: bool = False  # the cloud answers the client itself
+    due: float = math.inf  # when the caller waits no longer: an answer would come too late then
 
     def __call__(self) -> Answered:
         """Wait for the answer; raises what went wrong, with how many it concerns, where nobody stands in."""
@@ -44,7 +47,9 @@ class Sent:
 
     def _stand_in(self, error: OfframpError) -> Answered | None:
         flight = self.flight
-        answers = None if self.fallback is None else self.fallback.answers(flight, self.end)
+        if self.fallback is None or time.monotonic() > self.due:
+            return None
+        answers = self.fallback.answers(flight, self.end)
         if answers is None:
             return None
         self.told(len(flight.rows), error)
