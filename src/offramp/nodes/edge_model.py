@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -128,7 +129,10 @@ def _result(part: Answered, names: Array | None) -> Result:
 def _by(answers: Answers) -> dict[str, int]:
     """How many rows each exit of each tier answered; those apart that were dropped, or that should have gone on."""
     columns = (answers.tier, answers.exit, answers.degraded, answers.dropped)
-    kinds = Counter(zip(*(column.tolist() for column in columns), strict=True))
+    if len(answers) == 1:  # the usual request: a Counter takes longer than all else here
+        kinds: dict[Any, int] = {tuple(column.item() for column in columns): 1}
+    else:
+        kinds = Counter(zip(*(column.tolist() for column in columns), strict=True))
     return {
         f"{TIER_NAMES[tier]}: exit {exit_}{', degraded' * degraded}{', dropped' * dropped}": count
         for (tier, exit_, degraded, dropped), count in kinds.items()

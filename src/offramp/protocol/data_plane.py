@@ -75,7 +75,7 @@ class DataPlane:
         with self.statistics.measured(model, call) as by:
             call = self._admitted(model, call, asked)
             result = _finished(call, model.infer(call))
-            by.update(result.by)
+            _count(by, result.by)
             return self._chosen(model, call, result, asked)
 
     def stream(self, model: Served, call: Call, asked: Asked = ALL) -> Iterator[Result]:
@@ -84,7 +84,7 @@ class DataPlane:
             call = self._admitted(model, call, asked)
             for part in model.stream(call):
                 result = _finished(call, part)
-                by.update(result.by)
+                _count(by, result.by)
                 yield self._chosen(model, call, result, asked)
 
     def told(self, name: str, version: str) -> dict[str, Any]:
@@ -116,6 +116,11 @@ class DataPlane:
             }
         echoed: Parameters = {name: value for name, value in call.parameters.items() if name not in self.consumed}
         return Result(outputs, {**echoed, **result.parameters}, result.last)
+
+
+def _count(by: dict[str, int], more: Mapping[str, int]) -> None:
+    for name, count in more.items():
+        by[name] = by.get(name, 0) + count
 
 
 def _timeout(call: Call) -> float | None:

@@ -82,8 +82,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            with self.plane.statistics.refusing():
-                self.calls.check_crowd()
+            if (crowded := self.calls.crowded()) is not None:
+                raise self.plane.statistics.refused(crowded)
             model = self.plane.catalog.find(request.model_name, request.model_version)
             return _response(request, model, self.plane.infer(model, _call(request, context), _asked(request)))
 

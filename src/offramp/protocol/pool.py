@@ -54,7 +54,7 @@ class Pool(ThreadPoolExecutor):
     """Up to `size` threads, each started when no other is free.
 
     A ThreadPoolExecutor by name alone: grpc gives a call threads of its own where they are such a one's. Up to
-    `crowd` wait for a thread before `check_crowd` refuses.
+    `crowd` wait for a thread before `crowded` says so.
     """
 
     def __init__(self, size: int, name: str, crowd: int = WAITING) -> None:
@@ -88,16 +88,16 @@ class Pool(ThreadPoolExecutor):
                 self.backlog.append(work)
         return future
 
-    def check_crowd(self) -> None:
-        """Raise OverloadedError where more wait for a thread than there may.
+    def crowded(self) -> OverloadedError | None:
+        """Why to refuse work where more of it waits for a thread than may.
 
         Asked by work as it begins: who is refused has waited no longer than those who are not, and took no time.
         """
-        if (waiting := len(self.backlog)) > self.crowd:
-            raise OverloadedError(
-                f"overloaded: {waiting} calls wait for this node, and {self.crowd} may. Send less, or later, or to "
-                "another."
-            )
+        if (waiting := len(self.backlog)) <= self.crowd:
+            return None
+        return OverloadedError(
+            f"overloaded: {waiting} calls wait for this node, and {self.crowd} may. Send less, or later, or to another."
+        )
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more, finish what is there, and give up what waits for an answer."""

@@ -154,8 +154,8 @@ class Application:
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
-        with self.plane.statistics.refusing():
-            self.pool.check_crowd()
+        if (crowded := self.pool.crowded()) is not None:
+            raise self.plane.statistics.refused(crowded)
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
