@@ -168,9 +168,10 @@ def soak(options: argparse.Namespace) -> tuple[Count, dict[str, int], dict[str, 
             faults[what] += 1
             if not start and count.sent > WARM and len(faults) == 4:
                 start = weight(edge.process.pid)
-            if count.sent // 20_000 > shown:
-                shown = count.sent // 20_000
-                print(f"{count.sent:,} sent, {dict(count.seen)}, {dict(faults)}", flush=True)
+            if count.sent // 10_000 > shown:
+                shown = count.sent // 10_000
+                edge_now = weight(edge.process.pid)
+                print(f"{count.sent:,} sent, {dict(count.seen)}, {dict(faults)}, {edge_now}", flush=True)
             time.sleep(chance.uniform(0.2, 2.0))
         end = weight(edge.process.pid)
         cloud.stop()

@@ -1,6 +1,7 @@
 """Several clouds as one: who is asked, in which order, how often."""
 
 import time
+import traceback
 from concurrent.futures import Future
 from typing import Any
 
@@ -157,5 +158,12 @@ def test_a_library_s_edge_takes_several_addresses(bundle: Bundle) -> None:
         assert edge.infer(image).degraded.all()
         asked_of = [cloud for cloud in edge.cloud.clouds if isinstance(cloud, RemoteCloud)]
         assert [cloud.health.refusal() is None for cloud in asked_of] == [False, False]
+        for _ in range(20):
+            edge.infer(image)
+        reason = asked_of[-1].health.refusal()
+        assert reason is not None
+        assert (
+            len(traceback.extract_tb(reason.__traceback__)) < 10
+        )  # each raising would add its frames, and what they hold
         for cloud in asked_of:
             cloud.close()

@@ -204,7 +204,8 @@ class RemoteCloud:
     ) -> Future[Finished]:
         """Send the features in one message; the logits will come, or word that the client has them."""
         if (refusal := self.health.refusal()) is not None:
-            return failed(refusal)
+            # One of its own for each: an error that is raised again holds the frames of every time before.
+            return failed(type(refusal)(*refusal.args))
         inputs, parameters = flight.features, {}
         if to is not None:
             inputs = inputs | {ROW: flight.rows.astype(np.int64)}
