@@ -1,8 +1,10 @@
 """Clients that ask an edge one thing after another while something is changed, and keep what made each answer."""
 
 import threading
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from tritonclient.grpc import InferenceServerClient, InferInput
@@ -22,19 +24,14 @@ class Made(NamedTuple):
     by: frozenset[tuple[int, str, bool]]  # of its rows: exit, tier, whether degraded
 
 
-class Load:
-    """Clients of an edge in a closed loop, on connections of their own; a request that fails fails the test.
+class ClosedLoop(ABC):
+    """Clients that ask as soon as they are answered; a request that fails fails the test."""
 
-    So does an answer with other probabilities than those that are expected of its version.
-    """
+    def __init__(self) -> None:
+        self.errors, self.over = list[str](), threading.Event()
+        self.threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
 
-    def __init__(self, address: str, images: Array, expected: Mapping[str, Array] | None = None) -> None:
-        self.address, self.images, self.expected = address, images, expected or {}
-        self.made, self.errors = list[tuple[int, Made]](), list[str]()  # by client, in the order in which they came
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(CLIENTS)]
-
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         for thread in self.threads:
             thread.start()
         return self
@@ -46,14 +43,36 @@ class Load:
         assert not any(thread.is_alive() for thread in self.threads)
         assert self.errors == []
 
-    def _ask(self, number: int) -> None:
-        with InferenceServerClient(self.address, channel_args=[("grpc.use_local_subchannel_pool", 1)]) as client:
+    def _run(self, number: int) -> None:
+        with self.client(number) as ask:
             while not self.over.is_set():
                 try:
-                    self.made.append((number, made_by(client, self.images, expected=self.expected)))
+                    ask()
                 except Exception as error:  # of whatever kind: none is expected
                     self.errors.append(repr(error))
                     return
+
+    @abstractmethod
+    def client(self, number: int) -> AbstractContextManager[Callable[[], object]]:
+        """What asks once and looks at the answer, for as long as this client lasts."""
+
+
+class Load(ClosedLoop):
+    """Clients of an edge on connections of their own, which keep what made each answer.
+
+    An answer with other probabilities than those that are expected of its version fails the test.
+    """
+
+    def __init__(self, address: str, images: Array, expected: Mapping[str, Array] | None = None) -> None:
+        super().__init__()
+        self.address, self.images, self.expected = address, images, expected or {}
+        self.made = list[tuple[int, Made]]()  # by client, in the order in which they came
+
+    @contextmanager
+    def client(self, number: int) -> Iterator[Callable[[], object]]:
+        """A foreign one."""
+        with InferenceServerClient(self.address, channel_args=[("grpc.use_local_subchannel_pool", 1)]) as client:
+            yield lambda: self.made.append((number, made_by(client, self.images, expected=self.expected)))
 
     def next(self) -> set[Made]:
         """What requests that begin from now on are answered by, two of each client or more."""

@@ -14,60 +14,45 @@ import pytest
 
 import offramp
 from command_line import Node, running
+from load import CLIENTS, WAIT, ClosedLoop
 from offramp.artifacts.bundle import Bundle
 from offramp.children import Child
 from offramp.data.image_set import Splits
-from offramp.exits.answers import Answers, Tier
+from offramp.exits.answers import Answers, Tier, merge
 from offramp.link.shaper_process import COMMAND
 from ports import HERE, held_port
 from processes import stop
 from until import until
 
 ENGINE = ("--runtime", "onnxruntime", "--precision", "fp32", "--threads", "1", "--no-http")
-WAIT = 30.0  # seconds after which a test that hangs fails
-CLIENTS = 3
 
 
-class Load:
-    """Clients in a closed loop, whole and in parts, that check what they get: a row an image, each once."""
+class Load(ClosedLoop):
+    """Clients, whole and in parts, that check what they get: a row an image, each once."""
 
     def __init__(self, edge: str, images: np.ndarray, cloud: str | None = None) -> None:
+        super().__init__()
         self.edge, self.images, self.cloud = edge, images, cloud
-        self.seen, self.errors = Counter[str](), list[str]()
-        self.changing, self.over = threading.Lock(), threading.Event()
-        self.threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(CLIENTS)]
+        self.seen, self.changing = Counter[str](), threading.Lock()
 
-    def __enter__(self) -> "Load":
-        for thread in self.threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        for thread in self.threads:
-            thread.join(2 * WAIT)
-        assert not any(thread.is_alive() for thread in self.threads)
-
-    def _ask(self, number: int) -> None:
+    @contextmanager
+    def client(self, number: int) -> Iterator[Callable[[], object]]:
+        """One of ours: every other one asks for parts."""
         with offramp.Client(self.edge, self.cloud, timeout=WAIT) as client:
-            while not self.over.is_set():
-                try:
-                    if number % 2:
-                        answers = client.infer(self.images)
-                    else:
-                        parts = list(client.stream(self.images))
-                        rows = np.concatenate([part.rows for part in parts])
-                        assert sorted(rows.tolist()) == list(range(len(self.images)))
-                        answers = _joined([part.answers for part in parts])
-                    assert len(answers) == len(self.images)
-                except Exception as error:  # of whatever kind: none is expected
-                    self.errors.append(repr(error))
-                    return
-                with self.changing:
-                    self.seen["cloud"] += int((answers.tier == Tier.CLOUD).sum())
-                    self.seen["degraded"] += int(answers.degraded.sum())
-                    self.seen["requests"] += 1
-                    assert not (answers.degraded & (answers.tier == Tier.CLOUD)).any()
+            yield lambda: self._look(client.infer(self.images) if number % 2 else self._in_parts(client))
+
+    def _in_parts(self, client: offramp.Client) -> Answers:
+        parts = [(part.rows, part.answers) for part in client.stream(self.images)]
+        assert sorted(np.concatenate([rows for rows, _ in parts]).tolist()) == list(range(len(self.images)))
+        return merge(parts, len(self.images))
+
+    def _look(self, answers: Answers) -> None:
+        assert len(answers) == len(self.images)
+        assert not (answers.degraded & (answers.tier == Tier.CLOUD)).any()
+        with self.changing:
+            self.seen["cloud"] += int((answers.tier == Tier.CLOUD).sum())
+            self.seen["degraded"] += int(answers.degraded.sum())
+            self.seen["requests"] += 1
 
     def goes_on(self, *kinds: str) -> None:
         """Wait until each client has been answered again, and answers of these kinds were among them."""
@@ -80,10 +65,6 @@ class Load:
 
         until(gone_on)
         assert self.errors == []
-
-
-def _joined(parts: list[Answers]) -> Answers:
-    return Answers(*(np.concatenate([getattr(part, name) for part in parts]) for name in Answers.__dataclass_fields__))
 
 
 @pytest.fixture(scope="module")
