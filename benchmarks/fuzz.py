@@ -27,7 +27,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
-from alternate import last_line
+from alternate import last_line, memory_kib
 from offramp.artifacts.bundle import MANIFEST, Bundle, Manifest
 from offramp.artifacts.document import Document
 from offramp.artifacts.measurement import Conditions
@@ -283,12 +283,6 @@ class Targets:
         return int(said[0]["status"])
 
 
-def memory() -> int:
-    """Memory of this process in KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-
-
 def main() -> None:
     """Run the cases, print what came of them and whether the bars are met."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -315,9 +309,9 @@ def main() -> None:
             if case % GOOD == GOOD - 1:
                 good += targets.good()
             if case == options.cases // 10:
-                early = memory()
+                early = memory_kib()
         targets.pool.shutdown()
-    grown = round(memory() / early - 1, 4)
+    grown = round(memory_kib() / early - 1, 4)
     for way, outcomes in seen.items():
         print(f"{way:9} {sum(outcomes.values()):>9,}: {', '.join(f'{k} {n:,}' for k, n in outcomes.most_common(9))}")
     bad = sum(outcomes["INTERNAL"] + outcomes["500"] for outcomes in seen.values())

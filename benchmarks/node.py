@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from alternate import Spread, last_line, show
+from alternate import Spread, last_line, memory_kib, show
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.export.write import export
@@ -86,9 +86,7 @@ def start_once(python: Path, arguments: list[str], bundle: Bundle, model: str) -
         with Peer(words[1]) as client:
             client.infer(model, {IMAGE: np.zeros((1, *bundle.manifest.preprocessing.shape), np.float32)}, timeout=WAIT)
         time.sleep(1)
-        status = Path(f"/proc/{node.pid}/status").read_text()
-        resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-        return seconds, int(resident.split()[1]) / 1000
+        return seconds, memory_kib(node.pid) / 1000
     finally:
         node.terminate()
         node.wait(WAIT)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import offramp
-from alternate import last_line
+from alternate import last_line, memory_kib
 from faults import cloud_at
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
@@ -114,11 +114,10 @@ class Count:
 
 def weight(pid: int) -> dict[str, int]:
     """A process's memory in KiB, its descriptors and threads."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return {
-        "memory_kib": int(status["VmRSS"].split()[0]),
+        "memory_kib": memory_kib(pid),
         "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
-        "threads": int(status["Threads"]),
+        "threads": len(list(Path(f"/proc/{pid}/task").iterdir())),
     }
 
 
