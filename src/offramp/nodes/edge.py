@@ -175,7 +175,7 @@ class Edge:
     ) -> Iterator[Answered | Flight]:
         """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on, to send.
 
-        Nobody has been asked for that yet: see `send` and `landed`.
+        Nobody has been asked for that yet: see `send`.
         """
         course = self.course if plan is None else self.course_of(plan)
         if cloud_version is not None:
@@ -203,9 +203,10 @@ class Edge:
         """
         cloud = self.cloud
         assert cloud is not None  # _check saw to it
-        now, fallback = time.monotonic(), self.fallbacks.get(flight.course.part) if degraded else None
-        last, due = now + self.cloud_timeout, math.inf if end is None else end
-        end = last if end is None else min(end, last) if fallback is not None else end
+        fallback = self.fallbacks.get(flight.course.part) if degraded else None
+        now, due = time.monotonic(), math.inf if end is None else end
+        if end is None or fallback is not None:
+            end = min(due, now + self.cloud_timeout)
         wait = end - now
         if fallback is not None:
             # Twice what it takes, since others may do the same at once; the cloud gets its half of any time.

@@ -16,16 +16,16 @@ from offramp.exits.answers import Answers, Judged
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Step
 from offramp.nodes.spans import Spans
+from offramp.runtime.open import SIZES, warm_up
 from offramp.runtime.span import Span, SpanSpec, Tensors
 
-SIZES = (1, 32)  # samples at which a step is timed; what lies between and beyond is taken to lie on a line
 KEPT = 4  # for cuts and codecs that calls ask for
 WEIGHT = 0.2  # of the last run in how much slower than that it goes now
 
 
 @dataclass(eq=False)
 class TimedStep:
-    """A step that knows how long it takes."""
+    """A step that knows how long it takes: two sizes are timed, and what lies beside them is taken to lie on a line."""
 
     step: Step
     seconds_at: tuple[float, float]  # of batches of SIZES
@@ -33,11 +33,11 @@ class TimedStep:
 
     @classmethod
     def of(cls, step: Step, bundle: Bundle) -> Self:
-        """Run it on noise: once of each size to warm it up, once to time it."""
+        """Warm it up and time it, on noise."""
+        warm_up(step.span, bundle, step.spec)
         seconds = []
         for size in SIZES:
             noise = step.spec.noise(bundle, size)
-            step.span.run(*noise)
             began = time.perf_counter()
             step.span.run(*noise)
             seconds.append(time.perf_counter() - began)

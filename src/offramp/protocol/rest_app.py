@@ -167,12 +167,12 @@ class Application:
 
     def _check_room(self, more: int) -> None:
         if self.in_hand and self.in_hand + more > self.most:
-            error = OverloadedError(
-                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
-                f"this node holds {self.most}. Send less or later."
+            raise self.plane.statistics.refused(
+                OverloadedError(
+                    f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
+                    f"this node holds {self.most}. Send less or later."
+                )
             )
-            self.plane.statistics.overload.refuse(error)
-            raise error
 
     async def _body(self, receive: Receive) -> bytes:
         """Read a body whole. It is in hand from its first byte on, whatever length its client claims."""

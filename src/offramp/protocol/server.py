@@ -54,7 +54,7 @@ class Server:
         unready: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready)
-        self.streams = Streams(max_streams, self.plane.statistics.overload.refuse)
+        self.streams = Streams(max_streams, self.plane.statistics.refused)
         telling, slow = Pool(TELLING, "telling"), max(1, IN_HAND // self.plane.bounds.message)
         self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
         self.server = grpc.server(

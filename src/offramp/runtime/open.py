@@ -7,6 +7,8 @@ from offramp.runtime.cut import cut_out
 from offramp.runtime.onnx_span import OnnxSpan
 from offramp.runtime.span import Span, SpanSpec
 
+SIZES = (1, 32)  # samples: one, and a paper's batch
+
 
 def open_span(bundle: Bundle, spec: SpanSpec, engine: Engine = PORTABLE) -> Span:
     """Make a span of a bundle ready to run, in one session.
@@ -33,5 +35,5 @@ def open_span(bundle: Bundle, spec: SpanSpec, engine: Engine = PORTABLE) -> Span
 
 def warm_up(span: Span, bundle: Bundle, spec: SpanSpec) -> None:
     """Run a span once on one sample and once on a paper's batch: a first run allocates, and OpenVINO compiles in it."""
-    for size in (1, 32):
+    for size in SIZES:
         span.run(*spec.noise(bundle, size))

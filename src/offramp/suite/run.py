@@ -29,7 +29,7 @@ from offramp.models.count import count
 from offramp.progress import waiting
 from offramp.suite.budget import Clock, OutOfTimeError
 from offramp.train.loop import LOG, Run, train
-from offramp.train.observe import EpochRecord, ProgressBar
+from offramp.train.observe import ProgressBar, read_log
 from offramp.train.recipe import Recipe
 from offramp.train.regimes.settings import REGIMES
 from offramp.train.regimes.settings import regime as find_regime
@@ -194,7 +194,7 @@ def _opened(settings: SuiteSettings, out: Path) -> Suite:
 def _result(key: RunKey, checkpoint: Checkpoint, predictions: Predictions, thresholds: Sequence[float]) -> SuiteRun:
     card, net = checkpoint.card, checkpoint.net
     stages, heads = count(net, card.architecture.shape)
-    records = [EpochRecord.model_validate_json(line) for line in (checkpoint.path / LOG).read_text().splitlines()]
+    records = read_log(checkpoint.path / LOG)
     return SuiteRun(
         key=key,
         exits=net.exits,
