@@ -40,6 +40,7 @@ class Child:
 
     `name` is what messages call it. What it prints on both outputs is kept for them with `kept`; else its errors go
     where this process's go. `changed` is called with it, on a thread, when it is ready and when it has ended.
+    `inherited` are descriptors that it gets, under the same numbers.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Child:
         settings: str,
         *,
         kept: bool = False,
+        inherited: Sequence[int] = (),
         changed: Callable[["Child"], None] = lambda child: None,
     ) -> None:
         self.name, self.kept, self.changed = name, kept, changed
@@ -64,6 +66,7 @@ class Child:
             env={name: value for name, value in os.environ.items() if name != SOCKET},
             text=True,
             process_group=0,
+            pass_fds=inherited,
         )
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended already: said where it is waited for

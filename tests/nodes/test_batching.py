@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
 from offramp.nodes.batching import Batcher, Limits
-from offramp.protocol.pool import GoneError
-from offramp.protocol.served import Array, Gone
+from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.served import Array
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails

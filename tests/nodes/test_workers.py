@@ -18,8 +18,8 @@ import pathlib, queue, sys
 from offramp.children import Child, at_reload
 from offramp.errors import OfframpError
 from offramp.nodes.workers import supervise
-def start(name, changed):
-    return Child(name, ("-c", sys.argv[1]), "", changed=changed)
+def start(number, changed):
+    return Child(f"worker {number}", ("-c", sys.argv[1]), "", changed=changed)
 def reload():
     print("looked", flush=True)
     return not pathlib.Path("broken").exists()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from offramp.protocol.pool import GoneError, Pool, wait
-from offramp.protocol.served import Gone
+from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.pool import Pool, wait
 
 WAIT = 10.0  # seconds after which a test that hangs fails
 

@@ -412,7 +412,7 @@ def test_a_refused_request_says_why_and_the_next_one_is_answered(
     assert doubled(connection) == [2.0, 4.0, 6.0, 9.0]
 
 
-NOWHERE = "nothing is here. The protocol's addresses begin with /v2."
+NOWHERE = "nothing is here. The protocol's addresses begin with /v2; metrics are at /metrics."
 NO_VERSION = (
     "model 'double' version '9': this node serves version 7. The two nodes hold different bundles: give both the same "
     "one."

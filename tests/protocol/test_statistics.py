@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from offramp.protocol.pool import GoneError
+from offramp.protocol.data_plane import NOBODY, DataPlane, samples_of
+from offramp.protocol.gone import GoneError
+from offramp.protocol.record import Kind, Record
 from offramp.protocol.served import Call
 from offramp.protocol.statistics import Statistics
 
@@ -15,6 +17,17 @@ from offramp.protocol.statistics import Statistics
 def statistics() -> Statistics:
     """Nothing counted yet."""
     return Statistics()
+
+
+def answered(
+    statistics: Statistics, model: Any, samples: int = 1, kind: Kind = NOBODY, error: Exception | None = None
+) -> None:
+    """Tell it of a request."""
+    with suppress(ZeroDivisionError, GoneError), Record(statistics) as record:
+        record.model, record.version, record.served = model.name, model.version, record.began
+        record.count({kind: samples})
+        if error is not None:
+            raise error
 
 
 def counted(statistics: Statistics, model: Any) -> tuple[int, int, int]:
@@ -38,8 +51,7 @@ def test_a_model_that_nobody_asked_has_answered_nothing(statistics: Statistics, 
 def test_an_answer_counts_once_and_its_samples_each(statistics: Statistics, double: Any) -> None:
     """With the time it took, and when it was."""
     for rows in (2, 3):
-        with statistics.measured(double, Call({"x": np.zeros((rows, 2))})):
-            pass
+        answered(statistics, double, rows)
     assert counted(statistics, double) == (5, 2, 0)
     assert statistics.of(double)["inference_stats"]["success"]["ns"] > 0
     assert statistics.of(double)["last_inference"] > 1_600_000_000_000
@@ -47,11 +59,9 @@ def test_an_answer_counts_once_and_its_samples_each(statistics: Statistics, doub
 
 def test_what_answered_is_told_once_something_has(statistics: Statistics, double: Any) -> None:
     """Of what is answered alone: neither of a failure nor of an answer that was left."""
-    for error in (ZeroDivisionError, GoneError, None):
-        with suppress(ZeroDivisionError, GoneError), statistics.measured(double, Call({"x": np.zeros((3, 2))})) as by:
-            by.update({"edge: exit 2": 1, "cloud: exit 9": 2})
-            if error is not None:
-                raise error
+    for error in (ZeroDivisionError(), GoneError(), None):
+        answered(statistics, double, 1, Kind("edge", 2), error)
+        answered(statistics, double, 2, Kind("cloud", 9), error)
     assert statistics.of(double)["response_stats"] == {
         "cloud: exit 9": {"success": {"count": 2}},
         "edge: exit 2": {"success": {"count": 1}},
@@ -60,41 +70,31 @@ def test_what_answered_is_told_once_something_has(statistics: Statistics, double
 
 def test_a_failure_counts_as_one_and_goes_on(statistics: Statistics, double: Any) -> None:
     """Its samples were not answered."""
-    with pytest.raises(ZeroDivisionError), statistics.measured(double, Call({"x": np.zeros((2, 2))})):
-        raise ZeroDivisionError
+    answered(statistics, double, error=ZeroDivisionError())
     assert counted(statistics, double) == (0, 0, 1)
     assert statistics.of(double)["inference_stats"]["fail"]["ns"] > 0
 
 
-@pytest.mark.parametrize(("inputs", "samples"), [({}, 0), ({"x": np.zeros(())}, 1)])
-def test_an_answer_to_no_batch_counts_too(
-    statistics: Statistics, double: Any, inputs: dict[str, Any], samples: int
-) -> None:
+@pytest.mark.parametrize(("inputs", "samples"), [({}, 0), ({"x": np.zeros(())}, 1), ({"x": np.zeros((3, 2))}, 3)])
+def test_the_samples_of_a_model_that_does_not_say_are_those_that_came(inputs: dict[str, Any], samples: int) -> None:
     """Nothing sent is no sample, a scalar is one."""
-    with statistics.measured(double, Call(inputs)):
-        pass
-    assert counted(statistics, double) == (samples, 1, 0)
+    assert samples_of(Call(inputs)) == samples
 
 
-def test_an_answer_in_parts_that_was_left_counts_as_nothing(statistics: Statistics, double: Any) -> None:
+def test_an_answer_in_parts_that_was_left_counts_as_nothing(double: Any) -> None:
     """A client that goes is no failure of the model."""
-
-    def parts() -> Any:
-        with statistics.measured(double, Call({"x": np.zeros((2, 2))})):
-            yield 1
-            yield 2
-
-    taken = parts()
+    plane = DataPlane([double], 4)
+    taken = plane.stream(double, Call({"x": np.zeros((2, 2), np.float32)}))
     next(taken)
     taken.close()
-    assert counted(statistics, double) == (0, 0, 0)
+    assert counted(plane.statistics, double) == (0, 0, 0)
+    assert plane.statistics.metrics.read()["offramp_requests", "double", "7", "gone"] == [1]
 
 
 def test_versions_of_one_name_are_counted_apart(statistics: Statistics, double: Any, make: Any) -> None:
     """They are different weights."""
     other = make()
     other.version = "8"
-    with statistics.measured(other, Call({})):
-        pass
+    answered(statistics, other, 0)
     assert counted(statistics, double) == (0, 0, 0)
     assert counted(statistics, other) == (0, 1, 0)

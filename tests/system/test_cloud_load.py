@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -78,6 +79,13 @@ def answering(address: str) -> int:
                 continue
             return int(config.parameters["process"].string_value)
     raise AssertionError("nobody answers")
+
+
+def samples(http: str) -> int:
+    """How many a node says that it has answered."""
+    with urlopen(f"http://{http}/metrics", timeout=WAIT) as answer:
+        lines = answer.read().decode().splitlines()
+    return int(sum(float(line.split()[-1]) for line in lines if line.startswith("offramp_samples_total{")))
 
 
 def workers_of(node: Node) -> set[int]:
@@ -164,6 +172,11 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
         found: set[int] = set()
         until(lambda: found.add(answering(address)) or found == first)  # type: ignore[func-returns-value]
 
+        for _ in range(6):
+            with connected(address) as client:
+                finish(client, features[:4])
+        before = samples(cloud.http_address())
+        assert before == 24
         killed, kept = sorted(first)
         os.kill(killed, signal.SIGKILL)
         until(lambda: len(workers_of(cloud)) == 2 and killed not in workers_of(cloud))
@@ -173,6 +186,10 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
         until(lambda: found.add(answering(address)) or found == second)  # type: ignore[func-returns-value]
         with connected(address) as client:
             np.testing.assert_array_equal(finish(client, features[:4]), logits[:4])
+        for asked in range(3):  # of either worker: each answers for both, and for the one that was killed
+            assert samples(cloud.http_address()) == before + 4 * (asked + 1)
+            with connected(address) as client:
+                finish(client, features[:4])
     finally:
         code = cloud.stop()
     assert code == 0

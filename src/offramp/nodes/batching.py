@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
-from offramp.protocol.pool import GoneError
-from offramp.protocol.served import Array, Gone
+from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.record import Record
+from offramp.protocol.served import Array
 
 # Of one tensor or several (N, ...) to (N, ...), row by row; its identity says what may be run together.
 Run = Callable[..., Array]
@@ -57,6 +58,7 @@ class _Request:
     deadline: float
     arrived: float = field(default_factory=time.monotonic)
     answer: "Future[Array]" = field(default_factory=Future)
+    began: float | None = None  # by the performance counter, when it was its turn
 
     @property
     def size(self) -> int:
@@ -65,9 +67,13 @@ class _Request:
 
 
 class Batcher:
-    """Runs batches for many callers at once, by a bounded number of runners and a bounded queue."""
+    """Runs batches for many callers at once, by a bounded number of runners and a bounded queue.
+
+    `told` how many samples wait, whenever that changes.
+    """
 
     def __init__(self, limits: Limits | None = None) -> None:
+        self.told: Callable[[float], object] = lambda waiting: None
         self.limits = limits or Limits()
         self.changed = threading.Condition()  # guards all below
         self.lanes: dict[Run, deque[_Request]] = {}  # what waits, by function, in order of arrival; none is empty
@@ -81,14 +87,22 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
-    def run(self, function: Run, *batch: Array, timeout: float | None = None, gone: Gone | None = None) -> Array:
-        """Give `function(*batch)`, where batches of other callers may be run along with it.
+    def run(
+        self,
+        function: Run,
+        *batch: Array,
+        timeout: float | None = None,
+        gone: Gone | None = None,
+        record: Record | None = None,
+    ) -> Array:
+        """Give `function(*batch)`, where batches of other callers may be run along with it; `record` has the times.
 
         Raises OverloadedError at once where the queue is full; DeadlineError where `timeout` seconds have passed before
         the answer was there, and GoneError where the caller has `gone` before its turn: nothing is computed then;
         UnreachableError after `close`; else what `function` raises for this batch.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
+        record, came = record or Record(), time.perf_counter()
         with self.changed:
             if self.closed:
                 raise UnreachableError("this node is stopping. Ask another, or later.")
@@ -98,12 +112,18 @@ class Batcher:
             else:
                 request = self._enqueue(_Request(function, batch, deadline))
         if not at_once:
-            return self._wait(request, gone or Gone())
+            try:
+                return self._wait(request, gone or Gone())
+            finally:
+                turn = record.stage("queue", came, request.began)
+                if request.began is not None:
+                    record.stage("compute", turn)
         try:
             if deadline <= time.monotonic():
                 raise _late(len(batch[0]))
             return function(*batch)
         finally:
+            record.stage("compute", came)
             self._release()
 
     def close(self) -> None:
@@ -123,7 +143,7 @@ class Batcher:
                 "beside this one, or a longer --queue."
             )
         self.lanes.setdefault(request.run, deque()).append(request)
-        self.waiting += size
+        self._wait_more(size)
         self.changed.notify()
         return request
 
@@ -150,9 +170,13 @@ class Batcher:
         lane = self.lanes.get(request.run, deque())
         if request in lane:
             lane.remove(request)
-            self.waiting -= request.size
+            self._wait_more(-request.size)
             if not lane:
                 del self.lanes[request.run]
+
+    def _wait_more(self, samples: int) -> None:
+        self.waiting += samples
+        self.told(self.waiting)
 
     def _serve(self) -> None:
         while taken := self._take():
@@ -195,7 +219,7 @@ class Batcher:
         room, now, run = self.limits.batch, time.monotonic(), lane[0].run
         while lane and (not taken or lane[0].size <= room):
             request = lane.popleft()
-            self.waiting -= request.size
+            self._wait_more(-request.size)
             if not request.answer.set_running_or_notify_cancel():
                 continue
             if request.deadline <= now:
@@ -211,7 +235,9 @@ class Batcher:
 def _answer(taken: list[_Request]) -> None:
     """Run requests as one batch and give each its rows; where that fails, each alone, so that none fails another's."""
     try:
-        batch = taken[0].batch
+        batch, began = taken[0].batch, time.perf_counter()
+        for request in taken:
+            request.began = began
         if len(taken) > 1:
             batch = tuple(map(np.concatenate, zip(*(request.batch for request in taken), strict=True)))
         rows = taken[0].run(*batch)

@@ -12,14 +12,18 @@ import numpy as np
 
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.outcome import TIER_NAMES
 from offramp.errors import InputError
+from offramp.exits.answers import Tier
 from offramp.nodes.batching import Batcher
 from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, tail_name
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Step
 from offramp.nodes.sameness import check_steps
-from offramp.protocol.served import Array, Call, Gone, Result, TensorSpec
+from offramp.protocol.gone import Gone
+from offramp.protocol.record import Kind, Record
+from offramp.protocol.served import Array, Call, Result, TensorSpec
 from offramp.runtime.choice import DEFAULT, Choice
 from offramp.runtime.open import open_span, warm_up
 from offramp.runtime.span import Span
@@ -58,6 +62,7 @@ class Tail:
             **choice.config,
             "process": str(os.getpid()),
         }
+        self.kind = Kind(TIER_NAMES[Tier.CLOUD], manifest.last)
         self.spec = tail_span(manifest.last, boundary, codec)
         self.span: Span | None = None
 
@@ -79,17 +84,24 @@ class Tail:
         reply = Reply.of(call)
         if reply is None:
             tensors = call.tensors(*self.sources)
-            return Result({self.target: self.finish(*tensors, timeout=call.timeout, gone=call.cancelled)})
+            logits = self.finish(*tensors, timeout=call.timeout, gone=call.cancelled, record=call.record)
+            return Result({self.target: logits}, by={self.kind: len(logits)})
         features, rows = call.tensors(*self.sources, beside=(ROW,)), call.inputs.get(ROW)
         if rows is None or rows.shape != features[0].shape[:1] or rows.dtype != np.int64:
             raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
         if self.replies is None:
             raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
-        logits = self.finish(*features, timeout=call.timeout, gone=call.cancelled)
+        logits = self.finish(*features, timeout=call.timeout, gone=call.cancelled, record=call.record)
         self.replies.send(reply.token, Result({self.target: logits, ROW: rows}, {REPLY_AS: reply.request}))
-        return Result({}, {DIRECT: True})
+        return Result({}, {DIRECT: True}, by={self.kind._replace(outcome="direct"): len(logits)})
 
-    def finish(self, *features: Array, timeout: float | None = None, gone: Gone | None = None) -> Array:
+    def finish(
+        self,
+        *features: Array,
+        timeout: float | None = None,
+        gone: Gone | None = None,
+        record: Record | None = None,
+    ) -> Array:
         """Check a batch of features, the boundary's tensors in their order, and give the last exit's logits.
 
         With a batcher, raises OverloadedError where its queue is full, DeadlineError where `timeout` seconds pass, and
@@ -101,7 +113,7 @@ class Tail:
         if self.batcher is None:
             return self._run(*features)
         left = None if end is None else end - time.monotonic()
-        return self.batcher.run(self._run, *features, timeout=left, gone=gone)
+        return self.batcher.run(self._run, *features, timeout=left, gone=gone, record=record)
 
     def _run(self, *features: Array) -> Array:
         return self.open().run(*features)[self.target]

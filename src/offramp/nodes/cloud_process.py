@@ -1,6 +1,7 @@
 """A cloud as a process: every tail of its bundles, in batches across callers, on one process or several."""
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,7 +25,9 @@ from offramp.nodes.serving import (
     serve_models,
 )
 from offramp.nodes.settings import CloudSettings, to_json
-from offramp.nodes.workers import supervise
+from offramp.nodes.workers import Changed, supervise
+from offramp.protocol.counts import Counts, shared_memory
+from offramp.protocol.metrics import QUEUE, Metrics
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS
 from offramp.runtime.choice import AUTO, Choice, choose
@@ -53,12 +56,19 @@ def serve_cloud(settings: CloudSettings) -> None:
         if http_port is not None:
             http_port = held.enter_context(hold_port(host, http_port))
         engine, of_one = choice.engine, replace(settings.of_one(), port=port, http_port=http_port)
-        told = to_json(replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why))
+        told = replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why)
         title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
         http = None if http_port is None else join_address(host, http_port)
+        counts = shared_memory(settings.workers)
+        held.callback(os.close, counts)
+
+        def start(number: int, changed: Changed) -> Child:
+            own = to_json(replace(told, counts=(counts, number - 1)))
+            return Child(f"worker {number}", COMMAND, own, inherited=(counts,), changed=changed)
+
         line = ready_line(join_address(host, port), title, http)
         supervise(
-            lambda name, changed: Child(name, COMMAND, told, changed=changed),
+            start,
             settings.workers,
             orders,
             line=line,
@@ -75,7 +85,10 @@ def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
 
 
 def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders) -> None:
+    descriptor, place = settings.counts
+    metrics = Metrics(Counts(descriptor, place, settings.workers))
     batcher = Batcher(settings.limits)
+    batcher.told = metrics.gauge(QUEUE)
     replies = [] if settings.shared else [Replies(bundles[0].id)]
 
     def opened(bundle: Bundle) -> list[Tail]:
@@ -93,7 +106,8 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
-    serve_models([*_flat(held), *replies], settings, title, orders, reload, calls=calls, shared=settings.shared)
+    models: list[Served] = [*_flat(held), *replies]
+    serve_models(models, settings, title, orders, reload, calls=calls, shared=settings.shared, metrics=metrics)
     batcher.close()
 
 

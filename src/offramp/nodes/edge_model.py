@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,11 @@ from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.images import FORMS
 from offramp.nodes.sent import Sent
+from offramp.protocol.record import Decided, Judgement, Kind, Record
 from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
 from offramp.protocol.tensors import objects
+
+ANSWERED_DIRECTLY = Kind("cloud", outcome="direct")
 
 
 class EdgeModel:
@@ -91,10 +95,12 @@ class EdgeModel:
         (image,), version = call.tensors(IMAGE), call.text(CLOUD_VERSION)
         end, names = deadline(call.timeout), self.class_names if CLASS_NAME in call.asked else None
         degraded = self.edge.degrading(call.flag(DEGRADED))
-        for part in self.edge.parts(image, plan=self._plan(call), cloud_version=version):
+        record = call.record
+        for part in _timed(self.edge.parts(image, plan=self._plan(call), cloud_version=version), record):
             if isinstance(part, Flight):
+                start = perf_counter()
                 sent = self.edge.send(part, end, Reply.of(call), version, degraded)
-                yield Pending(sent.answer, partial(_landed, sent, names))
+                yield Pending(sent.answer, partial(_landed, sent, names, record, record.stage("encode", start)))
             else:
                 yield _result(part, names)
 
@@ -111,8 +117,31 @@ class EdgeModel:
         )
 
 
-def _landed(sent: Sent, names: Array | None) -> Result:
-    return _result(sent(), names)
+def _timed(parts: Iterator[Answered | Flight], record: Record) -> Iterator[Answered | Flight]:
+    """The same parts; what each took here is noted, and what the exits said."""
+    start = perf_counter()
+    for part in parts:
+        record.stage("local", start)
+        if isinstance(part, Answered):
+            answers = part.answers
+            assert answers is not None  # nobody else was asked
+            decision: Decided = "drop" if answers.dropped[0] else "exit"
+            record.judged.append(Judgement(answers.exit.item(0), decision, answers.score))
+        elif part.judged is not None:
+            assert part.exit is not None  # who judged
+            record.judged.append(Judgement(part.exit, "forward", part.judged.scores))
+        yield part
+        start = perf_counter()
+
+
+def _landed(sent: Sent, names: Array | None, record: Record, since: float) -> Result:
+    came = record.stage("upstream", since)
+    part = sent()
+    if part.answers is not None and part.answers.degraded.any():
+        record.stage("fallback", came)
+    record.to_cloud += part.bytes_to_cloud
+    record.from_cloud += part.bytes_from_cloud
+    return _result(part, names)
 
 
 def _result(part: Answered, names: Array | None) -> Result:
@@ -120,13 +149,13 @@ def _result(part: Answered, names: Array | None) -> Result:
     rows = {ROW: part.rows.astype(np.int64)}
     sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
     if part.answers is None:  # the cloud has answered these rows to the client itself
-        return Result(rows, sent | {DIRECT: True}, part.last, {DIRECT: len(part.rows)})
+        return Result(rows, sent | {DIRECT: True}, part.last, {ANSWERED_DIRECTLY: len(part.rows)})
     named = {} if names is None else {CLASS_NAME: names[part.answers.label]}
     outputs = vars(part.answers) | {"tier": TIERS[part.answers.tier]} | rows | named
     return Result(outputs, sent, part.last, _by(part.answers))
 
 
-def _by(answers: Answers) -> dict[str, int]:
+def _by(answers: Answers) -> dict[Kind, int]:
     """How many rows each exit of each tier answered; those apart that were dropped, or that should have gone on."""
     columns = (answers.tier, answers.exit, answers.degraded, answers.dropped)
     if len(answers) == 1:  # the usual request: a Counter takes longer than all else here
@@ -134,7 +163,7 @@ def _by(answers: Answers) -> dict[str, int]:
     else:
         kinds = Counter(zip(*(column.tolist() for column in columns), strict=True))
     return {
-        f"{TIER_NAMES[tier]}: exit {exit_}{', degraded' * degraded}{', dropped' * dropped}": count
+        Kind(TIER_NAMES[tier], exit_, "dropped" if dropped else "degraded" if degraded else "ok"): count
         for (tier, exit_, degraded, dropped), count in kinds.items()
     }
 
@@ -147,5 +176,5 @@ def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
     joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
     order = np.argsort(joined[ROW])
     sent = sum(int(part.parameters[BYTES_TO_CLOUD]) for part in parts)
-    by = sum((Counter(part.by) for part in parts), Counter[str]())
+    by = sum((Counter(part.by) for part in parts), Counter[Kind]())
     return Result({name: array[order] for name, array in joined.items()}, {BYTES_TO_CLOUD: sent}, by=by)

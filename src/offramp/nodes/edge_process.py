@@ -2,13 +2,16 @@
 
 import logging
 from contextlib import ExitStack
+from functools import partial
 
 from offramp.artifacts.plan import Plan
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.nodes.serving import hear_reloads, log_to_stderr, serve_models
 from offramp.nodes.settings import EdgeSettings
+from offramp.nodes.sight import seen
 from offramp.nodes.watch import CloudWatch
+from offramp.protocol.metrics import Metrics
 
 log = logging.getLogger("offramp")
 
@@ -30,7 +33,8 @@ def serve_edge(settings: EdgeSettings) -> None:
             log.warning(costly)
         title = _edge_title(edges, _on(watches, settings))
         needs = watches if settings.ready_needs_cloud else ()
-        serve_models(networks.models, settings, title, orders, networks.reload, needs=needs)
+        metrics = Metrics(look=partial(seen, networks))
+        serve_models(networks.models, settings, title, orders, networks.reload, metrics=metrics, needs=needs)
 
 
 def _more_than_the_image(edge: Edge) -> str | None:

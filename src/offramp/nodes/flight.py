@@ -28,6 +28,7 @@ class Answered:
     rows: Rows
     answers: Answers | None  # None where the next tier answers the client directly
     bytes_to_cloud: int = 0
+    bytes_from_cloud: int = 0
     last: bool = False
 
 

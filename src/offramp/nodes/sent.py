@@ -43,7 +43,7 @@ class Sent:
                 f"{error} {len(flight.rows)} of {flight.of} samples are not sure enough {where}to be answered without "
                 "it."
             ) from error
-        return Answered(flight.rows, finished.answers, finished.bytes_sent, last=True)
+        return Answered(flight.rows, finished.answers, finished.bytes_sent, finished.bytes_received, last=True)
 
     def _stand_in(self, error: OfframpError) -> Answered | None:
         flight = self.flight

@@ -13,6 +13,7 @@ from offramp.errors import InputError, OfframpError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.settings import Settings
 from offramp.nodes.watch import CloudWatch
+from offramp.protocol.metrics import Metrics
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
@@ -59,6 +60,7 @@ def serve_models(
     *,
     calls: int = CALLS,
     shared: bool = False,
+    metrics: Metrics | None = None,
     needs: Sequence[CloudWatch] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT, and reload at SIGHUP, whole or not at all.
@@ -83,6 +85,7 @@ def serve_models(
         origins=told.origins,
         root_path=told.root_path,
         unready=unready,
+        metrics=metrics,
     )
     for watch in needs:
         watch.changed = server.say_health

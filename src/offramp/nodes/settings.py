@@ -53,6 +53,7 @@ class CloudSettings(NodeSettings):
     limits: Limits = field(default_factory=Limits)
     workers: int = 1
     shared: bool = False  # one of these workers, which listens where the others do
+    counts: tuple[int, int] = (-1, 0)  # the descriptor of the memory in which they all count, and the worker's place
     why: str = "as asked"  # its runtime and precision
 
     def __post_init__(self) -> None:

@@ -41,11 +41,12 @@ class Finished:
 
     answers: Answers | None  # a row each, whoever gave them; None where the caller got them directly
     bytes_sent: int = 0  # size of the message that carried the features; 0 where nothing was sent
+    bytes_received: int = 0  # and of the answer
 
     @classmethod
-    def by_cloud(cls, flight: Flight, logits: Array, exit_: int, bytes_sent: int = 0) -> Self:
+    def by_cloud(cls, flight: Flight, logits: Array, exit_: int, bytes_sent: int = 0, bytes_received: int = 0) -> Self:
         """Answers from a last exit's logits `(N, classes)`."""
-        return cls(Judged.of(logits, flight.course.plan.score).answers(exit_, Tier.CLOUD), bytes_sent)
+        return cls(Judged.of(logits, flight.course.plan.score).answers(exit_, Tier.CLOUD), bytes_sent, bytes_received)
 
 
 class Upstream(Protocol):
@@ -241,11 +242,11 @@ class RemoteCloud:
         if direct:
             if result.parameters.get(DIRECT) is not True:
                 raise LinkError(f"{peer} sends no direct replies. Leave 'reply_to' out.")
-            return Finished(None, sent)
+            return Finished(None, sent, result.size)
         exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
         name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
         logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)
-        return Finished.by_cloud(flight, logits, exit_, sent)
+        return Finished.by_cloud(flight, logits, exit_, sent, result.size)
 
     def _result(self, answer: "Future[Result]", version: str | None, direct: bool) -> Result:
         """What the cloud has answered, or why not, as whose fault that is."""

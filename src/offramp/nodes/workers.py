@@ -20,14 +20,14 @@ CLOSING = 5.0  # seconds that a worker gets to end in any case
 
 Changed = Callable[[Child], None]
 Events = queue.SimpleQueue[object]  # a worker whose state has changed; True: reload; False: stop
-Start = Callable[[str, Changed], Child]  # by the name that messages give it, and whom it tells of changes
+Start = Callable[[int, Changed], Child]  # by its number, from 1, and whom it tells of changes
 
 
 class Worker:
     """One of them, and its successors."""
 
-    def __init__(self, name: str, start: Start, events: Events) -> None:
-        self.name, self.make, self.events, self.deaths = name, start, events, 0
+    def __init__(self, number: int, start: Start, events: Events) -> None:
+        self.number, self.make, self.events, self.deaths = number, start, events, 0
         self.start()
 
     def start(self) -> None:
@@ -35,7 +35,7 @@ class Worker:
         self.began = time.monotonic()
         self.again: float | None = None  # when it is to be started again; None where it runs
         self.stale = False  # to be told to reload, once it can hear that
-        self.child = self.make(self.name, lambda _: self.events.put(self))
+        self.child = self.make(self.number, lambda _: self.events.put(self))
 
     def reload(self) -> None:
         """Tell it to reload, now or as soon as it is ready; one that has ended will read everything anew."""
@@ -63,7 +63,7 @@ def supervise(start: Start, count: int, events: Events, *, line: str, grace: flo
     workers: list[Worker] = []
     at_stop(lambda: events.put(False))
     try:
-        workers.extend(Worker(f"worker {number}", start, events) for number in range(1, count + 1))
+        workers.extend(Worker(number, start, events) for number in range(1, count + 1))
         _watch(workers, events, line, reload)
         say_stopping(f"stopping: {count} workers finish the requests in flight")
     finally:

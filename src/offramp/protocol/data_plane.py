@@ -5,12 +5,15 @@ Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither m
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from offramp.errors import DeadlineError, InputError
 from offramp.protocol.catalog import Catalog
 from offramp.protocol.classification import has_classes, top_classes
+from offramp.protocol.metrics import Metrics
 from offramp.protocol.pool import wait
+from offramp.protocol.record import Hook, Kind, Record
 from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import Call, Parameters, Pending, Result, Served
 from offramp.protocol.statistics import Statistics
@@ -30,6 +33,7 @@ CONSUMED = frozenset(
     }
 )
 Asked = Mapping[str, int]  # the outputs asked for by name, each with how many of its classes; 0: as it is
+NOBODY = Kind()  # who answered, of a model that does not say
 ALL: Asked = {}  # none is asked for by name
 
 
@@ -45,10 +49,12 @@ class DataPlane:
         max_batch: int,
         consumed: Iterable[str] = (),
         unready: Callable[[], str | None] = lambda: None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.catalog, self.consumed, self.unready = Catalog(models), CONSUMED.union(consumed), unready
         self.bounds = RequestBounds.of(self.catalog, max_batch)
-        self.statistics = Statistics()
+        self.statistics = Statistics(metrics)
+        self.hook: Hook = self.statistics
 
     def serve(self, models: Iterable[Served]) -> None:
         """Serve these from now on; what has begun ends by those of before, and counts go on.
@@ -72,20 +78,35 @@ class DataPlane:
         Raises InputError and its kin for what does not fit, whatever the model raises, and GoneError where the caller
         goes while the model waits for somebody else.
         """
-        with self.statistics.measured(model, call) as by:
+        with self._begun(model, call) as record:
             call = self._admitted(model, call, asked)
             result = _finished(call, model.infer(call))
-            _count(by, result.by)
-            return self._chosen(model, call, result, asked)
+            record.count(result.by or {NOBODY: samples_of(call)})
+            chosen = self._chosen(model, call, result, asked)
+            record.answered = perf_counter()
+            return chosen
 
     def stream(self, model: Served, call: Call, asked: Asked = ALL) -> Iterator[Result]:
         """Answer a request in parts, as `infer` does."""
-        with self.statistics.measured(model, call) as by:
+        with self._begun(model, call) as record:
             call = self._admitted(model, call, asked)
             for part in model.stream(call):
                 result = _finished(call, part)
-                _count(by, result.by)
+                record.count(result.by)
                 yield self._chosen(model, call, result, asked)
+            if not record.by:
+                record.count({NOBODY: samples_of(call)})
+            record.answered = perf_counter()
+
+    def record(self, front: str, request_id: str = "", trace: str = "") -> Record:
+        """Begin to note what becomes of a request that has come."""
+        return Record(self.hook, front, request_id, trace)
+
+    def _begun(self, model: Served, call: Call) -> Record:
+        record = call.record
+        record.hook = record.hook or self.hook
+        record.model, record.version, record.served = model.name, model.version, perf_counter()
+        return record
 
     def told(self, name: str, version: str) -> dict[str, Any]:
         """Triton's statistics of every model, of one of them, or of one version, in their JSON form."""
@@ -118,9 +139,10 @@ class DataPlane:
         return Result(outputs, {**echoed, **result.parameters}, result.last)
 
 
-def _count(by: dict[str, int], more: Mapping[str, int]) -> None:
-    for name, count in more.items():
-        by[name] = by.get(name, 0) + count
+def samples_of(call: Call) -> int:
+    """Rows of the first input."""
+    first = next(iter(call.inputs.values()), None)
+    return 0 if first is None else len(first) if first.ndim else 1
 
 
 def _timeout(call: Call) -> float | None:

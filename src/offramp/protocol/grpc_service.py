@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from time import perf_counter
 from typing import Any
 
 import grpc
@@ -14,7 +15,9 @@ from offramp.protocol.apart import Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.pool import GoneError, Pool
+from offramp.protocol.gone import GoneError
+from offramp.protocol.pool import Pool, waited
+from offramp.protocol.record import Record
 from offramp.protocol.served import Call, Result, Served
 from offramp.protocol.status import status_of
 from offramp.protocol.tensors import (
@@ -82,10 +85,13 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            if (crowded := self.calls.crowded()) is not None:
-                raise self.plane.statistics.refused(crowded)
-            model = self.plane.catalog.find(request.model_name, request.model_version)
-            return _response(request, model, self.plane.infer(model, _call(request, context), _asked(request)))
+            with self._record(request, context) as record:
+                record.stage("wait", record.began - waited(), record.began)
+                if (crowded := self.calls.crowded()) is not None:
+                    raise crowded
+                model = self.plane.catalog.find(request.model_name, request.model_version)
+                result = self.plane.infer(model, _call(request, context, record), _asked(request))
+                return _response(request, model, result, record)
 
         return _answered(context, answer)
 
@@ -93,11 +99,12 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         """Triton's streaming call: each request's parts as they come, an error as a message, then the next request."""
         for request in requests:
             try:
-                model = self.plane.catalog.find(request.model_name, request.model_version)
-                for result in self.plane.stream(model, _call(request, context), _asked(request)):
-                    response = _response(request, model, result)
-                    response.parameters[FINAL].bool_param = result.last
-                    yield pb.ModelStreamInferResponse(infer_response=response)
+                with self._record(request, context) as record:
+                    model = self.plane.catalog.find(request.model_name, request.model_version)
+                    for result in self.plane.stream(model, _call(request, context, record), _asked(request)):
+                        response = _response(request, model, result, record)
+                        response.parameters[FINAL].bool_param = result.last
+                        yield pb.ModelStreamInferResponse(infer_response=response)
             except GoneError:
                 return
             except OfframpError as error:
@@ -106,15 +113,23 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 log.exception("a defect while answering %s", request.model_name)
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
+    def _record(self, request: Any, context: grpc.ServicerContext) -> Record:
+        record = self.plane.record("grpc", request.id)
+        record.bytes_in = request.ByteSize()
+        return record
+
 
 def add_to(server: grpc.Server, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
     """Make a gRPC server answer for a node."""
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, calls, telling, streams), server)
 
 
-def _call(request: Any, context: grpc.ServicerContext) -> Call:
-    call = Call(read_inputs(request), read_parameters(request.parameters), context.time_remaining())
+def _call(request: Any, context: grpc.ServicerContext, record: Record) -> Call:
+    start = perf_counter()
+    inputs, parameters = read_inputs(request), read_parameters(request.parameters)
+    call = Call(inputs, parameters, context.time_remaining(), record=record)
     context.add_callback(call.cancelled.set)
+    record.stage("decode", start)
     return call
 
 
@@ -125,8 +140,12 @@ def _asked(request: Any) -> dict[str, int]:
     return {output.name: classes_asked(output.name, read_parameters(output.parameters)) for output in request.outputs}
 
 
-def _response(request: Any, model: Served, result: Result) -> Any:
-    return write_response(model.name, model.version, result.outputs, result.parameters, request.id)
+def _response(request: Any, model: Served, result: Result, record: Record) -> Any:
+    start = perf_counter()
+    response = write_response(model.name, model.version, result.outputs, result.parameters, request.id)
+    record.bytes_out += response.ByteSize()
+    record.stage("respond", start)
+    return response
 
 
 def _stream_error(request: Any, message: str) -> Any:

@@ -8,8 +8,8 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from offramp.protocol.gone import Gone
 from offramp.protocol.rest_app import GONE
-from offramp.protocol.served import Gone
 from offramp.sockets import join_address, listening
 
 BACKLOG = 1024

@@ -130,7 +130,7 @@ class Peer:
     def statistics(self, model: str = "", timeout: float = 10.0) -> dict[tuple[str, str], ModelStatistics]:
         """Ask what a model's every version, or every model, has answered since the node started, by name and version.
 
-        The difference of two askings is what was answered between them. A node of several workers answers for one.
+        The difference of two askings is what was answered between them.
         """
         answer = self._told(self.stub.ModelStatistics, pb.ModelStatisticsRequest(name=model), timeout)
         return {
@@ -225,6 +225,7 @@ class ResultStream:
 def _result(response: pb.ModelInferResponse, peer: str) -> Result:
     try:
         parameters = read_parameters(response.parameters)
-        return Result(read_outputs(response), parameters, last=bool(parameters.get(FINAL, True)))
+        last, size = bool(parameters.get(FINAL, True)), response.ByteSize()
+        return Result(read_outputs(response), parameters, last, size=size)
     except InputError as error:
         raise LinkError(f"{peer}: its answer does not hold together: {error}") from error

@@ -10,19 +10,16 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any, TypeVar
 
 from greenlet import getcurrent, greenlet
 
 from offramp.errors import OverloadedError
-from offramp.protocol.served import Gone
+from offramp.protocol.gone import Gone, GoneError
 
 T = TypeVar("T")
 WAITING = 64  # calls: some tens of milliseconds of work
-
-
-class GoneError(Exception):
-    """Nobody wants the answer any more."""
 
 
 def wait(answer: Future[Any], gone: Gone) -> None:
@@ -50,12 +47,19 @@ def parking() -> tuple[Callable[[], None], Callable[[], object]] | None:
     return here.parking() if isinstance(here, _Stack) else None
 
 
+def waited() -> float:
+    """Seconds that this work has waited for a thread."""
+    return float(getattr(getcurrent(), "waited", 0.0))
+
+
 class Pool(ThreadPoolExecutor):
     """Up to `size` threads, each started when no other is free.
 
     A ThreadPoolExecutor by name alone: grpc gives a call threads of its own where they are such a one's. Up to
-    `crowd` wait for a thread before `crowded` says so.
+    `crowd` wait for a thread before `crowded` says so; `told` how many, whenever that changes.
     """
+
+    told: Callable[[float], object] = staticmethod(lambda waiting: None)
 
     def __init__(self, size: int, name: str, crowd: int = WAITING) -> None:
         self.size, self.name, self.crowd = size, name, crowd
@@ -69,8 +73,10 @@ class Pool(ThreadPoolExecutor):
     def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
         """Run a function as soon as a thread is free. RuntimeError after `shutdown`, as with any executor."""
         future: Future[T] = Future()
+        came = perf_counter()
 
         def work() -> None:
+            getcurrent().waited = perf_counter() - came
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*arguments, **named))
@@ -86,6 +92,7 @@ class Pool(ThreadPoolExecutor):
                 self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", work))
             else:
                 self.backlog.append(work)
+                self.told(len(self.backlog))
         return future
 
     def crowded(self) -> OverloadedError | None:
@@ -171,6 +178,7 @@ class _Worker:
         with pool.changing:
             if self.inbox.empty():
                 if pool.backlog:
+                    pool.told(len(pool.backlog) - 1)
                     return pool.backlog.popleft()
                 if not pool.closed:
                     pool.idle.append(self)

@@ -9,15 +9,18 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any, TypeVar
 
 from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.pool import GoneError, Pool
+from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.pool import Pool
+from offramp.protocol.record import Record
 from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
-from offramp.protocol.served import Call, Gone, Served
+from offramp.protocol.served import Call, Served
 from offramp.protocol.status import http_status_of
 
 log = logging.getLogger("offramp")
@@ -51,7 +54,7 @@ class Response:
     headers: Headers = JSON
 
 
-class _SilentError(Exception):
+class _SilentError(GoneError):
     """The client is there and sends no more of its request, or next to nothing."""
 
 
@@ -93,6 +96,8 @@ class Application:
                     return _only(method, "POST") or await self._inferred(name, version, scope, receive)
                 case ["v2", "repository", "index"]:
                     return _only(method, "POST", "GET") or _json(self.plane.catalog.index())
+                case ["metrics"]:
+                    return _only(method, "GET", "HEAD") or await self._metrics(scope["headers"])
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
                     return _error(f"{scope['path']}: this node does not offer it.", 501)
                 case ["v2", *rest]:
@@ -100,13 +105,21 @@ class Application:
             return _nothing_at(scope["path"])
         except OfframpError as error:
             return _error(str(error), http_status_of(error))
-        except GoneError:
-            return _error("the client has gone.", 400)
         except _SilentError as error:
             return _error(str(error), 408, (b"connection", b"close"))
+        except GoneError:
+            return _error("the client has gone.", 400)
         except Exception:
             log.exception("a defect while answering %s", scope["path"])
             return _error("the node failed; its log has the details.", 500)
+
+    async def _metrics(self, headers: Headers) -> Response:
+        """Not on a thread of the pool: what a node tells of itself waits for no request."""
+        from offramp.protocol.exposition import exposition
+
+        accept = dict(headers).get(b"accept", b"").decode("latin1")
+        text, kind = await asyncio.to_thread(exposition, self.plane.statistics.metrics, accept)
+        return Response(text, headers=((b"content-type", kind.encode()),))
 
     async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
         """What the node tells of itself; None for an address that there is not."""
@@ -148,30 +161,34 @@ class Application:
 
     async def _inferred(self, name: str, version: str, scope: Message, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
-        model = self.plane.catalog.find(name, version)
+        with self.plane.record("http") as record:
+            model = self.plane.catalog.find(name, version)
+            return await self._recorded(model, scope, receive, record)
+
+    async def _recorded(self, model: Served, scope: Message, receive: Receive, record: Record) -> Response:
         found: dict[bytes, bytes] = dict(scope["headers"])
+        record.id = found.get(b"x-request-id", b"").decode("latin1")
         gone = scope[GONE] = Gone()
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
         if (crowded := self.pool.crowded()) is not None:
-            raise self.plane.statistics.refused(crowded)
+            raise crowded
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
         body = await self._body(receive)
+        record.began, record.bytes_in = perf_counter(), len(body)  # not what the client took to send it
         try:
-            return await self._run(partial(self._infer, model, found, coding, body, gone))
+            return await self._run(partial(self._infer, model, found, coding, body, gone, record))
         finally:
             self.in_hand -= len(body)
 
     def _check_room(self, more: int) -> None:
         if self.in_hand and self.in_hand + more > self.most:
-            raise self.plane.statistics.refused(
-                OverloadedError(
-                    f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
-                    f"this node holds {self.most}. Send less or later."
-                )
+            raise OverloadedError(
+                f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
+                f"this node holds {self.most}. Send less or later."
             )
 
     async def _body(self, receive: Receive) -> bytes:
@@ -201,16 +218,24 @@ class Application:
                 raise _SilentError(f"body: nothing more of it came for {min(self.silence, left):.3g} s.") from None
             raise
 
-    def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes, gone: Gone) -> Response:
+    def _infer(
+        self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes, gone: Gone, record: Record
+    ) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
+        start = record.stage("wait", record.began)
         body = body if is_plain(coding) else unpacked(coding, body, self.plane.bounds.body)
         length = _number(headers, HEADER_LENGTH)
         if length == 0 or (length is None and headers.get(b"content-type", b"").lower().startswith(IMAGE)):
             asked = read_raw(body, model, binary=length == 0)
         else:
             asked = read_request(body, length)
-        result = self.plane.infer(model, Call(asked.inputs, asked.parameters, cancelled=gone), asked.classes)
+        record.id = asked.id or record.id
+        record.stage("decode", start)
+        call = Call(asked.inputs, asked.parameters, cancelled=gone, record=record)
+        result = self.plane.infer(model, call, asked.classes)
         content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
+        record.stage("respond", record.answered)
+        record.bytes_out = len(content)
         if length is None:
             return Response(content)
         return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
@@ -258,7 +283,7 @@ def _unknown_coding(coding: bytes) -> Response:
 
 
 def _nothing_at(path: str) -> Response:
-    return _error(f"{path}: nothing is here. The protocol's addresses begin with /v2.", 404)
+    return _error(f"{path}: nothing is here. The protocol's addresses begin with /v2; metrics are at /metrics.", 404)
 
 
 def _only(method: str, *methods: str) -> Response | None:

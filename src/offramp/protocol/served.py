@@ -9,6 +9,8 @@ from typing import Any, Protocol, TypeVar
 import numpy.typing as npt
 
 from offramp.errors import InputError
+from offramp.protocol.gone import Gone
+from offramp.protocol.record import Kind, Record
 
 Number = TypeVar("Number", int, float)
 Array = npt.NDArray[Any]
@@ -29,25 +31,6 @@ class TensorSpec:
     labels: tuple[str, ...] = ()
 
 
-class Gone:
-    """Whether a caller has gone. `told` is called when it goes: a new one takes the place of the one before."""
-
-    told: Callable[[], object] | None = None
-
-    def __init__(self) -> None:
-        self.gone = False
-
-    def is_set(self) -> bool:
-        """Whether it has."""
-        return self.gone
-
-    def set(self) -> None:
-        """It has: say so to who listens."""
-        self.gone = True
-        if (told := self.told) is not None:
-            told()
-
-
 @dataclass(frozen=True)
 class Call:
     """One request to a model, decoded."""
@@ -57,6 +40,7 @@ class Call:
     timeout: float | None = None  # seconds the caller still waits
     cancelled: Gone = field(default_factory=Gone)  # set when the caller has gone
     asked: Collection[str] = ()  # the outputs asked for by name; none: all but those that come only where asked for
+    record: Record = field(default_factory=Record)  # what is noted of this request for who operates the node
 
     def tensors(self, *names: str, beside: tuple[str, ...] = ()) -> list[Array]:
         """The inputs of these names, in this order; an InputError that says which were sent if they are others.
@@ -111,7 +95,8 @@ class Result:
     outputs: dict[str, Array]
     parameters: Parameters = field(default_factory=dict)
     last: bool = True  # no further part of this answer follows
-    by: Mapping[str, int] = field(default_factory=dict)  # how many rows were answered by what, for the statistics alone
+    by: Mapping[Kind, int] = field(default_factory=dict)  # how many rows were answered by what, for the record alone
+    size: int = 0  # bytes of the message that it came in, where it came in one
 
 
 @dataclass(frozen=True)

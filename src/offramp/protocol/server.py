@@ -11,6 +11,7 @@ from offramp.protocol.apart import Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
+from offramp.protocol.metrics import WAITING, Metrics
 from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
@@ -33,7 +34,7 @@ class Server:
     is silent for `vanished` seconds, to pings too, has gone: its calls are ended. Without an `http_port` there is no
     HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages of `origins` may ask, and paths may
     begin with `root_path`. `unready` says why the node is not ready, in every way that it can be asked; when that
-    changes, `say_health` is to be called.
+    changes, `say_health` is to be called. `metrics` count what is asked.
     """
 
     def __init__(
@@ -52,11 +53,14 @@ class Server:
         origins: Collection[str] = (),
         root_path: str = "",
         unready: Callable[[], str | None] = lambda: None,
+        metrics: Metrics | None = None,
     ) -> None:
-        self.plane = DataPlane(models, max_batch, consumed, unready)
+        self.plane = DataPlane(models, max_batch, consumed, unready, metrics)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
         telling, slow = Pool(TELLING, "telling"), max(1, IN_HAND // self.plane.bounds.message)
         self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
+        for pool in self.pools:
+            pool.told = self.plane.statistics.metrics.gauge(WAITING, pool.name)
         self.server = grpc.server(
             self.pools[0],
             options=_options(self.plane.bounds.message, vanished, shared=shared),

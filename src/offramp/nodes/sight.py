@@ -1,0 +1,34 @@
+"""What there is to see of a node beside what it has counted: how an edge stands to its clouds, and its course."""
+
+from collections.abc import Iterable
+
+from offramp.nodes.edge import Edge
+from offramp.nodes.edge_networks import EdgeNetworks
+from offramp.protocol.metrics import BREAKER, COURSE, IN_FLIGHT, Family
+
+STATES = ("closed", "half-open", "open")
+
+
+def seen(networks: EdgeNetworks) -> Iterable[tuple[Family, tuple[str, ...], float]]:
+    """An edge's own numbers, by family and labels."""
+    for edge in networks.edges:
+        yield IN_FLIGHT, (edge.bundle.id,), edge.room.out
+        yield COURSE, _course(edge), 1.0
+    for way in networks.ways:
+        now = way.watch.breaker.state
+        for state in STATES:
+            yield BREAKER, (way.watch.address, state), float(state == now)
+
+
+def _course(edge: Edge) -> tuple[str, ...]:
+    """The labels of COURSE: an edge has one for each network, by what it answers now."""
+    manifest, part = edge.bundle.manifest, edge.course.part
+    return (
+        edge.bundle.id,
+        manifest.model,
+        ",".join(str(active.exit) for active in part.active),
+        ",".join(f"{active.threshold:g}" for active in part.active),
+        str(part.cut),
+        part.codec,
+        "" if part.drop_threshold is None else f"{part.drop_threshold:g}",
+    )

@@ -1,0 +1,173 @@
+"""The names under which a node counts what it does. Takes records of requests, adds them to counts; read by the fronts.
+
+`docs/metrics.md` says what each is. No label's value is ever a client's word.
+"""
+
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from offramp.protocol.counts import LOST, Counts, Key, Merge
+from offramp.protocol.record import Record
+
+SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SCORES = tuple(step / 20 for step in range(1, 21))  # a threshold between two of them is as good as one of them
+
+
+@dataclass(frozen=True)
+class Family:
+    """Numbers of one name, told apart by labels. A histogram has one for each bound, one beyond, and their sum."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram", "info"]
+    text: str
+    labels: tuple[str, ...] = ()
+    bounds: tuple[float, ...] = ()
+    merge: Merge = float.__add__  # of several processes
+
+    @property
+    def width(self) -> int:
+        """Numbers of one set of labels."""
+        return len(self.bounds) + 2 if self.bounds else 1
+
+
+REQUESTS = Family("offramp_requests", "counter", "Requests, by what became of them.", ("model", "version", "outcome"))
+SAMPLES = Family(
+    "offramp_samples", "counter", "Samples answered, by what answered.", ("model", "version", "tier", "exit", "outcome")
+)
+REQUEST_SECONDS = Family(
+    "offramp_request_seconds",
+    "histogram",
+    "From the decoded request to its last result.",
+    ("model", "version", "result"),
+    SECONDS,
+)
+STAGE_SECONDS = Family(
+    "offramp_stage_seconds", "histogram", "What a request went through.", ("model", "stage"), SECONDS
+)
+EXIT_SCORES = Family(
+    "offramp_exit_score",
+    "histogram",
+    "How unsure the last local exit was of a sample, and what was decided.",
+    ("version", "exit", "decision"),
+    SCORES,
+)
+BYTES = Family("offramp_bytes", "counter", "Bytes of messages, without their headers.", ("peer", "direction"))
+LAST = Family(
+    "offramp_last_request_timestamp_seconds", "gauge", "When a model last answered.", ("model", "version"), merge=max
+)
+QUEUE = Family("offramp_queue_samples", "gauge", "Samples that wait for their turn to be computed.")
+WAITING = Family("offramp_waiting_calls", "gauge", "Calls that wait for a thread.", ("front",))
+UNCOUNTED = Family(LOST[0], "gauge", "Sets of labels that there was no room to count.")
+CLIENT_RECEIVED, CLIENT_SENT = ("client", "received"), ("client", "sent")
+CLOUD_SENT, CLOUD_RECEIVED = ("cloud", "sent"), ("cloud", "received")
+SECONDS_SUM, SCORES_SUM = len(SECONDS) + 1, len(SCORES) + 1
+GOOD = ("ok", "degraded")
+COUNTED = (REQUESTS, SAMPLES, REQUEST_SECONDS, STAGE_SECONDS, EXIT_SCORES, BYTES, LAST, QUEUE, WAITING, UNCOUNTED)
+# What is asked for when somebody looks: an edge is one process.
+IN_FLIGHT = Family("offramp_cloud_samples", "gauge", "Samples that the cloud has not answered yet.", ("version",))
+BREAKER = Family("offramp_breaker", "gauge", "1 of the state in which a cloud's breaker is.", ("cloud", "state"))
+COURSE = Family(
+    "offramp_course",
+    "info",
+    "What an edge answers by now.",
+    ("version", "network", "exits", "thresholds", "cut", "codec", "drop_threshold"),
+)
+LOOKED = (IN_FLIGHT, BREAKER, COURSE)
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (*COUNTED, *LOOKED)}
+
+Look = Callable[[], Iterable[tuple[Family, tuple[str, ...], float]]]  # what is so now, by family and labels
+
+
+def nothing() -> Iterable[tuple[Family, tuple[str, ...], float]]:
+    """What there is to see of a node that has no state of its own."""
+    return ()
+
+
+class _Slots(dict[Any, int]):
+    """Where a family's numbers stand, by its last labels: looked up without a string or a tuple being made."""
+
+    def __init__(self, counts: Counts, family: Family, *labels: str) -> None:
+        self.counts, self.family, self.labels = counts, family, labels
+
+    def __missing__(self, last: Any) -> int:
+        key = (self.family.name, *self.labels, *map(str, last if isinstance(last, tuple) else (last,)))
+        found = self[last] = self.counts.slot(key, self.family.width)
+        return found
+
+
+class _OfModel:
+    """Those of a model's requests."""
+
+    def __init__(self, counts: Counts, model: str, version: str) -> None:
+        self.outcomes = _Slots(counts, REQUESTS, model, version)
+        self.kinds = _Slots(counts, SAMPLES, model, version)
+        self.results = _Slots(counts, REQUEST_SECONDS, model, version)
+        self.stages = _Slots(counts, STAGE_SECONDS, model)
+        self.scores = _Slots(counts, EXIT_SCORES, version)
+        self.last = _Slots(counts, LAST, model)
+
+
+class Metrics:
+    """Counts what records say, and gives what was counted."""
+
+    def __init__(self, counts: Counts | None = None, look: Look = nothing) -> None:
+        self.counts, self.look = counts or Counts(), look
+        self.models: dict[tuple[str, str], _OfModel] = {}
+        self.bytes = _Slots(self.counts, BYTES)
+        for key, slot in self.counts.slots.items():
+            if key[0] in (QUEUE.name, WAITING.name):  # of who was here before, and is no more
+                self.counts.values[slot] = 0.0
+
+    def read(self) -> dict[Key, list[float]]:
+        """The numbers of each family and labels, of every process of the node."""
+        found = self.counts.read({family.name: family.merge for family in COUNTED})
+        return found | {(family.name, *labels): [value] for family, labels, value in self.look()}
+
+    def gauge(self, family: Family, *labels: str) -> Callable[[float], None]:
+        """What sets a number to what it is now."""
+        values, slot = self.counts.values, self.counts.slot((family.name, *labels))
+
+        def put(value: float) -> None:
+            values[slot] = value
+
+        return put
+
+    def ended(self, record: Record) -> None:
+        """Count a request: 8 us of the usual one, so that nothing here is done twice."""
+        own = self.models.get((record.model, record.version))
+        if own is None:
+            own = self.models[record.model, record.version] = _OfModel(self.counts, record.model, record.version)
+        outcome, stages = record.outcome, own.stages
+        adds = [(own.outcomes[outcome], 1)]
+        times = [(stages[stage], end - start) for stage, start, end in record.stages]
+        if record.served and outcome != "gone":
+            good = outcome in GOOD
+            took = (record.answered or record.ended) - record.served
+            times.append((own.results["success" if good else "fail"], took))
+            if good:
+                adds.extend([(own.kinds[kind], count) for kind, count in record.by.items()])
+        if record.bytes_in:
+            adds.append((self.bytes[CLIENT_RECEIVED], record.bytes_in))
+        if record.bytes_out:
+            adds.append((self.bytes[CLIENT_SENT], record.bytes_out))
+        if record.to_cloud:
+            adds.append((self.bytes[CLOUD_SENT], record.to_cloud))
+            adds.append((self.bytes[CLOUD_RECEIVED], record.from_cloud))
+        judged = [(own.scores[one.exit, one.decision], one.scores.tolist()) for one in record.judged]
+        last = own.last[record.version] if record.served else None
+        values = self.counts.values
+        with self.counts.changing:
+            for at, count in adds:
+                values[at] += count
+            for at, took in times:
+                values[at + bisect_left(SECONDS, took)] += 1
+                values[at + SECONDS_SUM] += took
+            for at, scores in judged:
+                for score in scores:
+                    values[at + bisect_left(SCORES, score)] += 1
+                values[at + SCORES_SUM] += sum(scores)
+            if last is not None:
+                values[last] = time.time()
