@@ -3,6 +3,7 @@
 import logging
 from contextlib import ExitStack
 from functools import partial
+from importlib.resources import files
 
 from offramp.artifacts.plan import Plan
 from offramp.nodes.edge import Edge
@@ -12,6 +13,9 @@ from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.sight import seen
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.metrics import Metrics
+from offramp.protocol.page import Page
+
+PAGE = files("offramp.nodes").joinpath("live.html")
 
 log = logging.getLogger("offramp")
 
@@ -33,8 +37,8 @@ def serve_edge(settings: EdgeSettings) -> None:
             log.warning(costly)
         title = _edge_title(edges, _on(watches, settings))
         needs = watches if settings.ready_needs_cloud else ()
-        metrics = Metrics(look=partial(seen, networks))
-        serve_models(networks.models, settings, title, orders, networks.reload, metrics=metrics, needs=needs)
+        metrics, page = Metrics(look=partial(seen, networks)), Page.of(PAGE.read_bytes())
+        serve_models(networks.models, settings, title, orders, networks.reload, metrics=metrics, page=page, needs=needs)
 
 
 def _more_than_the_image(edge: Edge) -> str | None:

@@ -14,6 +14,7 @@ from offramp.nodes.contract import CONSUMED
 from offramp.nodes.settings import Settings
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.metrics import Metrics
+from offramp.protocol.page import Page
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
@@ -61,6 +62,7 @@ def serve_models(
     calls: int = CALLS,
     shared: bool = False,
     metrics: Metrics | None = None,
+    page: Page | None = None,
     needs: Sequence[CloudWatch] = (),
 ) -> None:
     """Serve until SIGTERM or SIGINT, and reload at SIGHUP, whole or not at all.
@@ -86,6 +88,7 @@ def serve_models(
         root_path=told.root_path,
         unready=unready,
         metrics=metrics,
+        page=page,
     )
     for watch in needs:
         watch.changed = server.say_health

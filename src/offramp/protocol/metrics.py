@@ -126,6 +126,11 @@ class Metrics:
         found = self.counts.read({family.name: family.merge for family in COUNTED})
         return found | {(family.name, *labels): [value] for family, labels, value in self.look()}
 
+    def live(self) -> dict[str, Any]:
+        """The same for a page that draws them: what it needs to know of histograms, and each key with its numbers."""
+        bounds = {family.name: family.bounds for family in COUNTED if family.bounds}
+        return {"time": time.time(), "bounds": bounds, "numbers": [[*key, told] for key, told in self.read().items()]}
+
     def gauge(self, family: Family, *labels: str) -> Callable[[float], None]:
         """What sets a number to what it is now."""
         values, slot = self.counts.values, self.counts.slot((family.name, *labels))

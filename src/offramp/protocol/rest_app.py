@@ -17,6 +17,7 @@ from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.page import Page
 from offramp.protocol.pool import Pool
 from offramp.protocol.record import Record
 from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
@@ -59,17 +60,24 @@ class _SilentError(GoneError):
 
 
 class Application:
-    """Answers the protocol's addresses below `/v2`.
+    """Answers the protocol's addresses below `/v2`, and `/metrics`; with a `page`, `/`, which asks for `/live`.
 
     Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one. Below
     `root_path` it answers too: where a proxy that hands paths on as they come has put it.
     """
 
     def __init__(
-        self, plane: DataPlane, pool: Pool, *, most: int = IN_HAND, silence: float = SILENCE, root_path: str = ""
+        self,
+        plane: DataPlane,
+        pool: Pool,
+        *,
+        most: int = IN_HAND,
+        silence: float = SILENCE,
+        root_path: str = "",
+        page: Page | None = None,
     ) -> None:
         self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
-        self.root = _parts(root_path)
+        self.root, self.page = _parts(root_path), page
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
 
@@ -96,8 +104,8 @@ class Application:
                     return _only(method, "POST") or await self._inferred(name, version, scope, receive)
                 case ["v2", "repository", "index"]:
                     return _only(method, "POST", "GET") or _json(self.plane.catalog.index())
-                case ["metrics"]:
-                    return _only(method, "GET", "HEAD") or await self._metrics(scope["headers"])
+                case [] | ["live"] | ["metrics"]:
+                    return _only(method, "GET", "HEAD") or await self._seen(path, scope) or _nothing_at(scope["path"])
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
                     return _error(f"{scope['path']}: this node does not offer it.", 501)
                 case ["v2", *rest]:
@@ -113,13 +121,23 @@ class Application:
             log.exception("a defect while answering %s", scope["path"])
             return _error("the node failed; its log has the details.", 500)
 
-    async def _metrics(self, headers: Headers) -> Response:
-        """Not on a thread of the pool: what a node tells of itself waits for no request."""
-        from offramp.protocol.exposition import exposition
+    async def _seen(self, path: list[str], scope: Message) -> Response | None:
+        """What there is to see of the node, for a scraper and for people; None where it has no page."""
+        metrics = self.plane.statistics.metrics
+        if path == ["metrics"]:
+            from offramp.protocol.exposition import exposition
 
-        accept = dict(headers).get(b"accept", b"").decode("latin1")
-        text, kind = await asyncio.to_thread(exposition, self.plane.statistics.metrics, accept)
-        return Response(text, headers=((b"content-type", kind.encode()),))
+            accept = dict(scope["headers"]).get(b"accept", b"").decode("latin1")
+            # Not on a thread of the pool: what a node tells of itself waits for no request.
+            text, kind = await asyncio.to_thread(exposition, metrics, accept)
+            return Response(text, headers=((b"content-type", kind.encode()),))
+        if self.page is None:
+            return None
+        if path:
+            return _json(metrics.live())
+        if not scope["path"].endswith("/"):  # what the page asks for stands beside it
+            return Response(b"", 308, ((b"location", "/".join(["", *self.root, ""]).encode()),))
+        return Response(self.page.body, headers=self.page.headers)
 
     async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
         """What the node tells of itself; None for an address that there is not."""

@@ -12,6 +12,7 @@ from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
 from offramp.protocol.metrics import WAITING, Metrics
+from offramp.protocol.page import Page
 from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
@@ -34,7 +35,8 @@ class Server:
     is silent for `vanished` seconds, to pings too, has gone: its calls are ended. Without an `http_port` there is no
     HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages of `origins` may ask, and paths may
     begin with `root_path`. `unready` says why the node is not ready, in every way that it can be asked; when that
-    changes, `say_health` is to be called. `metrics` count what is asked.
+    changes, `say_health` is to be called. `metrics` count what is asked, and
+    `page` shows them.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Server:
         root_path: str = "",
         unready: Callable[[], str | None] = lambda: None,
         metrics: Metrics | None = None,
+        page: Page | None = None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready, metrics)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
@@ -73,7 +76,7 @@ class Server:
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
         self.http: HttpServer | None = None
-        self.application = Application(self.plane, self.pools[1], root_path=root_path)
+        self.application = Application(self.plane, self.pools[1], root_path=root_path, page=page)
         front = CrossOrigin(self.application, origins) if origins else self.application
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
