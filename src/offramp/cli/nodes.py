@@ -11,6 +11,8 @@ from offramp.cli.options import (
     Drop,
     Host,
     HttpPort,
+    LogFormat,
+    LogRequests,
     MaxBatch,
     MaxStreams,
     NoHttp,
@@ -59,6 +61,8 @@ def serve_cloud(
     precision: PrecisionName = "auto",
     cors_origin: Origins = None,
     root_path: RootPath = "",
+    log_format: LogFormat = "text",
+    log_requests: LogRequests = False,
 ) -> None:
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
@@ -79,6 +83,8 @@ def serve_cloud(
         precision=precision,
         origins=tuple(cors_origin or ()),
         root_path=root_path,
+        log_format=log_format,
+        log_requests=log_requests,
     )
     run(settings)
 
@@ -122,6 +128,8 @@ def serve_edge(
     precision: PrecisionName = "auto",
     cors_origin: Origins = None,
     root_path: RootPath = "",
+    log_format: LogFormat = "text",
+    log_requests: LogRequests = False,
 ) -> None:
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.edge_process import serve_edge as run
@@ -142,6 +150,8 @@ def serve_edge(
         http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,
         max_streams=max_streams, runtime=runtime, precision=precision, origins=tuple(cors_origin or ()),
         root_path=root_path,
+        log_format=log_format,
+        log_requests=log_requests,
     )  # fmt: skip
     run(settings)
 

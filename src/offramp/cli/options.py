@@ -56,6 +56,10 @@ Origins = Annotated[
     typer.Option("--cors-origin", help="A web page's origin that may ask over HTTP, like https://app.example; repeat."),
 ]
 RootPath = Annotated[str, typer.Option(help="What a proxy leaves before /v2 in an HTTP path, like /vision.")]
+LogFormat = Annotated[
+    Literal["text", "json"], typer.Option(help="Of what the node says on stderr: lines for people, or JSON objects.")
+]
+LogRequests = Annotated[bool, typer.Option("--log-requests", help="Say each request in the log, in a line.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
 MaxStreams = Annotated[

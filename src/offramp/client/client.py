@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
+from offramp.client.asking import asking
 from offramp.client.conversation import BATCH_TIMEOUT, OPENING, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
 from offramp.errors import InputError
@@ -22,9 +23,10 @@ from offramp.nodes.images import as_batch
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
+from offramp.protocol.trace_context import TRACEPARENT
 
 Images = npt.NDArray[Any] | Sequence[bytes]
-OPTIONS = PLAN | {CLOUD_VERSION, DEGRADED}
+OPTIONS = PLAN | {CLOUD_VERSION, DEGRADED, TRACEPARENT}
 
 
 class Client:
@@ -36,8 +38,9 @@ class Client:
     Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
     every wait for an answer (10 s for what the edge serves). A call's `plan` are parts of another plan than the edge's
     own: exit, threshold, cut, codec, drop_threshold, and cloud_version; `degraded=False` asks for an error where the
-    cloud fails, in place of an answer of the edge. Every error is an OfframpError: InputError for what the edge does
-    not take, LinkError for what goes wrong on the way, DeadlineError among them.
+    cloud fails, in place of an answer of the edge; `traceparent` is the context of a trace that the call is part of,
+    which a program that uses OpenTelemetry need not say. Every error is an OfframpError: InputError for what the edge
+    does not take, LinkError for what goes wrong on the way, DeadlineError among them.
     """
 
     def __init__(
@@ -75,8 +78,12 @@ class Client:
 
     def infer(self, images: Images, timeout: float | None = None, **plan: float | str) -> Answers:
         """Answer a batch whole: a row an image, in its order."""
+        with asking(plan) as said:
+            return self._infer(images, timeout, said)
+
+    def _infer(self, images: Images, timeout: float | None, plan: Parameters) -> Answers:
         if self.cloud is not None:
-            parts = list(self.stream(images, timeout, **plan))
+            parts = list(self._stream(images, timeout, plan))
             return merge([(part.rows, part.answers) for part in parts], len(images))
         seconds, options = self._asked(timeout, plan)
         inputs = {IMAGE: as_batch(images)}
@@ -88,6 +95,10 @@ class Client:
 
         The answers of all parts together are one a row. Nothing is sent before the first part is asked for.
         """
+        with asking(plan) as said:
+            yield from self._stream(images, timeout, said)
+
+    def _stream(self, images: Images, timeout: float | None, plan: Parameters) -> Iterator[Arrival]:
         seconds, options = self._asked(timeout, plan)
         end = time.monotonic() + seconds
         conversation, done = self._conversation(seconds), False

@@ -13,13 +13,13 @@ from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import Tail, tails
 from offramp.nodes.contract import tail_name
 from offramp.nodes.generations import Generations
+from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.replies import Replies
 from offramp.nodes.serving import (
     COMMAND,
     GRACE,
     Orders,
     hear_reloads,
-    log_to_stderr,
     open_bundles,
     reloaded,
     serve_models,
@@ -43,7 +43,7 @@ def serve_cloud(settings: CloudSettings) -> None:
     the client and the edge at the same process, so several send none. At SIGHUP the folders of the bundles are looked
     at again.
     """
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     orders = hear_reloads()
     bundles = open_bundles(settings.bundles)
     choice = _settle(settings, bundles[0])

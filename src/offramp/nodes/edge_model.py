@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -99,7 +100,8 @@ class EdgeModel:
         for part in _timed(self.edge.parts(image, plan=self._plan(call), cloud_version=version), record):
             if isinstance(part, Flight):
                 start = perf_counter()
-                sent = self.edge.send(part, end, Reply.of(call), version, degraded)
+                flight = replace(part, trace=record.onward()) if record.trace else part
+                sent = self.edge.send(flight, end, Reply.of(call), version, degraded)
                 yield Pending(sent.answer, partial(_landed, sent, names, record, record.stage("encode", start)))
             else:
                 yield _result(part, names)

@@ -8,7 +8,8 @@ from importlib.resources import files
 from offramp.artifacts.plan import Plan
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
-from offramp.nodes.serving import hear_reloads, log_to_stderr, serve_models
+from offramp.nodes.logs import log_to_stderr
+from offramp.nodes.serving import hear_reloads, serve_models
 from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.sight import seen
 from offramp.nodes.watch import CloudWatch
@@ -28,7 +29,7 @@ def serve_edge(settings: EdgeSettings) -> None:
     when it does; one that answers nothing raises UnreachableError. With a link, it is reached through a shaper. Of
     several clouds one is enough. At SIGHUP a plan's file and the folders of the bundles are looked at again.
     """
-    log_to_stderr()
+    log_to_stderr(settings.log_format)
     orders = hear_reloads()
     with ExitStack() as held:
         networks = EdgeNetworks(settings, held)

@@ -42,6 +42,7 @@ class Flight:
     of: int  # samples in the caller's batch
     judged: Judged | None = None  # what the last local exit said of these rows; None where none was asked
     exit: int | None = None  # which that was
+    trace: str = ""  # the context of a trace that it is part of
 
     def onward(self, step: Step, outputs: Tensors, judged: Judged, forward: Rows) -> Self:
         """What goes on behind an exit: some of the rows, with what the exit said of them and what features it gave."""

@@ -11,10 +11,13 @@ from offramp.artifacts.suite import bundles_in
 from offramp.children import LOOK, at_reload, at_stop, ready_line
 from offramp.errors import InputError, OfframpError
 from offramp.nodes.contract import CONSUMED
+from offramp.nodes.logs import RequestLog
 from offramp.nodes.settings import Settings
+from offramp.nodes.traces import traces
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.page import Page
+from offramp.protocol.record import Hook
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
@@ -26,12 +29,6 @@ Orders = queue.SimpleQueue[object]  # what a node is told by signals, in order: 
 Reload = Callable[[Callable[[Iterable[Served]], None]], object]  # by what serves other models from then on
 
 log = logging.getLogger("offramp")
-
-
-def log_to_stderr() -> None:
-    """Write what the node has to say for itself where an operator looks, with the time of each line."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")  # of anybody's warnings
-    log.setLevel(logging.INFO)
 
 
 def hear_reloads() -> Orders:
@@ -74,6 +71,8 @@ def serve_models(
         reasons = [watch.why_not() for watch in needs]
         return None if None in reasons or not reasons else " ".join(filter(None, reasons))
 
+    tracing = traces(f"offramp-{told.node}")
+    hooks: list[Hook] = [RequestLog()] if told.log_requests else []
     server = Server(
         models,
         told.host,
@@ -89,6 +88,8 @@ def serve_models(
         unready=unready,
         metrics=metrics,
         page=page,
+        hooks=hooks if tracing is None else [*hooks, tracing],
+        tracing=tracing,
     )
     for watch in needs:
         watch.changed = server.say_health
@@ -99,6 +100,8 @@ def serve_models(
         reloaded(lambda: reload(server.plane.serve))
     say_stopping("stopping: finishing the requests in flight")
     server.stop(GRACE)
+    if tracing is not None:
+        tracing.close()
 
 
 def _next(orders: Orders) -> bool:

@@ -15,6 +15,7 @@ from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
+from offramp.nodes.logs import LogFormat
 from offramp.protocol.cross_origin import check_origin
 from offramp.protocol.rest_app import check_root_path
 from offramp.protocol.server import STREAMS
@@ -39,6 +40,8 @@ class NodeSettings:
     precision: str = AUTO
     origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP
     root_path: str = ""  # what a proxy leaves before /v2
+    log_format: LogFormat = "text"
+    log_requests: bool = False  # a line each
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))

@@ -215,7 +215,7 @@ class RemoteCloud:
         request = write_request(name, self.version if version is None else version, inputs, parameters)
         finished = partial(self._heard, flight, version, request.ByteSize(), to is not None)
         end = time.monotonic() + self.patience * timeout
-        answer = then(self.client.begin(request, timeout), finished)
+        answer = then(self.client.begin(request, timeout, flight.trace), finished)
         answer.add_done_callback(partial(self._left, end))
         return answer
 

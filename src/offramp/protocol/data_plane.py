@@ -3,7 +3,7 @@
 Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
 from typing import Any
@@ -13,10 +13,11 @@ from offramp.protocol.catalog import Catalog
 from offramp.protocol.classification import has_classes, top_classes
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.pool import wait
-from offramp.protocol.record import Hook, Kind, Record
+from offramp.protocol.record import All, Hook, Kind, Record, Tracing
 from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import Call, Parameters, Pending, Result, Served
 from offramp.protocol.statistics import Statistics
+from offramp.protocol.trace_context import TRACEPARENT
 
 FOREVER = 1e8  # seconds, three years: grpc gives the end of its calendar to who sets no deadline
 TIMEOUT = "timeout"  # Triton's name of the parameter by which a request states its deadline, in microseconds
@@ -30,6 +31,7 @@ CONSUMED = frozenset(
         "sequence_end",
         "triton_enable_empty_final_response",
         "binary_data_output",
+        TRACEPARENT,
     }
 )
 Asked = Mapping[str, int]  # the outputs asked for by name, each with how many of its classes; 0: as it is
@@ -50,11 +52,14 @@ class DataPlane:
         consumed: Iterable[str] = (),
         unready: Callable[[], str | None] = lambda: None,
         metrics: Metrics | None = None,
+        hooks: Sequence[Hook] = (),
+        tracing: Tracing | None = None,
     ) -> None:
         self.catalog, self.consumed, self.unready = Catalog(models), CONSUMED.union(consumed), unready
         self.bounds = RequestBounds.of(self.catalog, max_batch)
         self.statistics = Statistics(metrics)
-        self.hook: Hook = self.statistics
+        self.hook: Hook = All((self.statistics, *hooks)) if hooks else self.statistics
+        self.tracing = tracing
 
     def serve(self, models: Iterable[Served]) -> None:
         """Serve these from now on; what has begun ends by those of before, and counts go on.
@@ -100,7 +105,11 @@ class DataPlane:
 
     def record(self, front: str, request_id: str = "", trace: str = "") -> Record:
         """Begin to note what becomes of a request that has come."""
-        return Record(self.hook, front, request_id, trace)
+        record = Record(self.hook, front, request_id, trace)
+        if self.tracing is not None:
+            record.tracing = self.tracing
+            self.tracing.begin(record)
+        return record
 
     def _begun(self, model: Served, call: Call) -> Record:
         record = call.record

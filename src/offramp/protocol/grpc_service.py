@@ -27,6 +27,7 @@ from offramp.protocol.tensors import (
     refuse_shared_memory,
     write_response,
 )
+from offramp.protocol.trace_context import of_metadata
 
 log = logging.getLogger("offramp")
 
@@ -114,7 +115,8 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
     def _record(self, request: Any, context: grpc.ServicerContext) -> Record:
-        record = self.plane.record("grpc", request.id)
+        trace = of_metadata(context.invocation_metadata(), request.parameters)
+        record = self.plane.record("grpc", request.id, trace)
         record.bytes_in = request.ByteSize()
         return record
 

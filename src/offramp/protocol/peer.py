@@ -14,6 +14,7 @@ from offramp.errors import InputError, LinkError, UnreachableError
 from offramp.protocol.served import Parameters, Result
 from offramp.protocol.status import error_of
 from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
+from offramp.protocol.trace_context import TRACEPARENT
 from offramp.sockets import check_address
 
 # A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
@@ -138,14 +139,15 @@ class Peer:
             for found in answer.model_stats
         }
 
-    def begin(self, request: pb.ModelInferRequest, timeout: float) -> "Future[Result]":
+    def begin(self, request: pb.ModelInferRequest, timeout: float, trace: str = "") -> "Future[Result]":
         """Send a request and give what will be its whole answer, or its error, after `timeout` seconds at the latest.
 
         No thread waits for it. What is called back when it is done is called on the connection's own thread. Cancelled,
-        the node is told that nobody waits any more.
+        the node is told that nobody waits any more. `trace` is the context of a trace that goes along.
         """
         answer: Future[Result] = Future()
-        call = self.stub.ModelInfer.future(request, timeout=timeout)
+        metadata = ((TRACEPARENT, trace),) if trace else None
+        call = self.stub.ModelInfer.future(request, timeout=timeout, metadata=metadata)
 
         def done(call: Any) -> None:
             if not answer.set_running_or_notify_cancel():

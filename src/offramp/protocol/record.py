@@ -3,7 +3,7 @@
 The one place where anything of a request is noted for an operator. Knows nothing of who reads it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
@@ -57,13 +57,16 @@ class Record:
 
     __slots__ = (
         "answered", "began", "by", "bytes_in", "bytes_out", "ended", "error", "from_cloud", "front", "hook", "id",
-        "judged", "model", "open", "outcome", "served", "span", "stages", "to_cloud", "trace", "version",
+        "judged", "model", "open", "outcome", "served", "span", "stages", "to_cloud", "trace", "tracing", "upstream",
+        "version",
     )  # fmt: skip
 
     def __init__(self, hook: "Hook | None" = None, front: str = "", request_id: str = "", trace: str = "") -> None:
         self.hook, self.front, self.id = hook, front, request_id
         self.trace = trace  # the traceparent that came, or that of the span of this request
+        self.tracing: Tracing | None = None  # who takes part in that trace, with these spans
         self.span: Any = None
+        self.upstream: Any = None
         self.model = self.version = ""
         self.open = 0
         self.by: dict[Kind, int] = {}
@@ -95,6 +98,10 @@ class Record:
         self.stages.append((stage, start, end))
         return end
 
+    def onward(self) -> str:
+        """The context of its trace for what is asked of the cloud."""
+        return self.trace if self.tracing is None else self.tracing.onward(self)
+
     def count(self, by: Mapping[Kind, int]) -> None:
         """So many samples more were answered by these."""
         if not self.by:  # as of the usual request
@@ -114,8 +121,30 @@ def outcome_of(record: Record) -> Outcome:
     return "ok"
 
 
+class Tracing(Protocol):
+    """Who takes part in traces."""
+
+    def begin(self, record: Record) -> None:
+        """A request has come, with its context in `trace`."""
+
+    def onward(self, record: Record) -> str:
+        """The context for what is asked of somebody else for it."""
+
+
 class Hook(Protocol):
     """Who is told of requests."""
 
     def ended(self, record: Record) -> None:
         """One is over."""
+
+
+class All:
+    """Several, as one."""
+
+    def __init__(self, hooks: Sequence[Hook]) -> None:
+        self.hooks = hooks
+
+    def ended(self, record: Record) -> None:
+        """Tell each, in their order."""
+        for hook in self.hooks:
+            hook.ended(record)

@@ -23,6 +23,7 @@ from offramp.protocol.record import Record
 from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
 from offramp.protocol.served import Call, Served
 from offramp.protocol.status import http_status_of
+from offramp.protocol.trace_context import TRACEPARENT, checked
 
 log = logging.getLogger("offramp")
 
@@ -39,6 +40,7 @@ NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "log
 DIGITS = 18  # of a number in a header
 HEADER_LENGTH = b"inference-header-content-length"
 CODING = b"content-encoding"
+ID, TRACE = b"x-request-id", TRACEPARENT.encode()
 IMAGE = b"image/"  # a content type of an image file: what a browser says of one
 GONE = "offramp.gone"  # in a request's scope: what the server sets when the connection ends
 OK = 200
@@ -179,13 +181,15 @@ class Application:
 
     async def _inferred(self, name: str, version: str, scope: Message, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
-        with self.plane.record("http") as record:
-            model = self.plane.catalog.find(name, version)
-            return await self._recorded(model, scope, receive, record)
-
-    async def _recorded(self, model: Served, scope: Message, receive: Receive, record: Record) -> Response:
         found: dict[bytes, bytes] = dict(scope["headers"])
-        record.id = found.get(b"x-request-id", b"").decode("latin1")
+        trace = checked(found.get(TRACE, b"").decode("latin1"))
+        with self.plane.record("http", found.get(ID, b"").decode("latin1"), trace) as record:
+            model = self.plane.catalog.find(name, version)
+            return await self._recorded(model, scope, found, receive, record)
+
+    async def _recorded(
+        self, model: Served, scope: Message, found: dict[bytes, bytes], receive: Receive, record: Record
+    ) -> Response:
         gone = scope[GONE] = Gone()
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:

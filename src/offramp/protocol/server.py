@@ -1,6 +1,6 @@
 """A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -16,6 +16,7 @@ from offramp.protocol.page import Page
 from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
+from offramp.protocol.record import Hook, Tracing
 from offramp.protocol.rest_app import IN_HAND, Application
 from offramp.protocol.served import Served
 from offramp.sockets import join_address, port_taken
@@ -36,7 +37,7 @@ class Server:
     HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages of `origins` may ask, and paths may
     begin with `root_path`. `unready` says why the node is not ready, in every way that it can be asked; when that
     changes, `say_health` is to be called. `metrics` count what is asked, and
-    `page` shows them.
+    `page` shows them; `hooks` are told of each request too, and `tracing` has a part in its trace.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Server:
         unready: Callable[[], str | None] = lambda: None,
         metrics: Metrics | None = None,
         page: Page | None = None,
+        hooks: Sequence[Hook] = (),
+        tracing: Tracing | None = None,
     ) -> None:
-        self.plane = DataPlane(models, max_batch, consumed, unready, metrics)
+        self.plane = DataPlane(models, max_batch, consumed, unready, metrics, hooks, tracing)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
         telling, slow = Pool(TELLING, "telling"), max(1, IN_HAND // self.plane.bounds.message)
         self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
