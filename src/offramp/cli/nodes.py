@@ -141,17 +141,13 @@ def serve_edge(
         drop=drop_threshold,
     )  # fmt: skip
     settings = EdgeSettings(
-        link=_link(link, cloud),
-        cloud=None if cloud is None else ",".join(check_addresses(cloud)),
         bundles=tuple(map(str, bundle)), plan=plan_of(said), plan_file=None if plan is None else str(plan),
-        cloud_version=cloud_version, cloud_wait=cloud_wait,
-        cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
-        ready_needs_cloud=ready_needs_cloud, host=host, port=port,
-        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,
-        max_streams=max_streams, runtime=runtime, precision=precision, origins=tuple(cors_origin or ()),
-        root_path=root_path,
-        log_format=log_format,
-        log_requests=log_requests,
+        cloud=None if cloud is None else ",".join(check_addresses(cloud)), link=_link(link, cloud),
+        cloud_version=cloud_version, cloud_wait=cloud_wait, cloud_timeout=cloud_timeout, degraded=not no_degraded,
+        in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
+        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch, max_streams=max_streams,
+        runtime=runtime, precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
+        log_format=log_format, log_requests=log_requests,
     )  # fmt: skip
     run(settings)
 
