@@ -10,7 +10,7 @@ import os
 import struct
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 Key = tuple[str, ...]
 Merge = Callable[[float, float], float]  # of the same number of two processes
@@ -44,6 +44,9 @@ class Counts:
     def __init__(self, descriptor: int = -1, number: int = 0, sections: int = 1) -> None:
         self.memory = mmap.mmap(descriptor, SECTION * sections)
         self.number, self.sections, self.changing = number, sections, threading.Lock()
+        self.known: dict[
+            int, tuple[int, list[tuple[Key, int, int]]]
+        ] = {}  # of each section, for so many bytes of names
         self.values = self._values(number)
         self.slots: dict[Key, int] = {}
         self.next = 0
@@ -90,10 +93,16 @@ class Counts:
         """Where the names of a section begin, and how many bytes of them there are."""
         return number * SECTION + HEADER + 8 * SLOTS, struct.unpack_from("Q", self.memory, number * SECTION)[0]
 
-    def _keys(self, number: int) -> Iterator[tuple[Key, int, int]]:
+    def _keys(self, number: int) -> list[tuple[Key, int, int]]:
+        """Those of a section, with where their numbers stand and how many they are: names are only ever added."""
         start, used = self._names(number)
-        slot = 0
-        for line in self.memory[start : start + used].splitlines():
-            width, *key = json.loads(line)
-            yield tuple(key), slot, width
-            slot += width
+        before, found = self.known.get(number, (0, []))
+        if used > before:
+            slot = sum(found[-1][1:]) if found else 0
+            found = list(found)
+            for line in self.memory[start + before : start + used].splitlines():
+                width, *key = json.loads(line)
+                found.append((tuple(key), slot, width))
+                slot += width
+            self.known[number] = used, found
+        return found
