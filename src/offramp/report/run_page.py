@@ -101,11 +101,14 @@ def run_conditions(card: ModelCard | None, records: Sequence[EpochRecord]) -> di
     if card is None:
         return took
     shape = card.architecture
+    said = ", ".join(f"{exit_}: {one:.2f}" for exit_, one in card.temperatures.items())
+    temperatures = {"Temperatures": said} if said else {}
     return {
         "Data": Path(card.data).name,
         "Network": f"{shape.name}, {shape.family}, {shape.channels}x{shape.height}x{shape.width}, "
         f"{len(shape.classes)} classes",
         "Recipe": f"{card.recipe.get('name', NONE)}, seed {card.seed}",
+        **temperatures,
         **took,
         "Hardware": card.hardware,
         "Commit": card.commit,
