@@ -29,6 +29,7 @@ log = logging.getLogger("offramp")
 
 DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVICE: str = DESCRIBED.full_name
+INFER = f"/{SERVICE}/ModelInfer"
 FAILED = "the node failed; its log has the details."
 # ModelReady is not of these: it may have to open a model.
 TOLD = (
@@ -54,10 +55,10 @@ def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls, on the threads of `calls`. What computes nothing is answered on those of `telling`."""
+    """The protocol's calls, on the server's threads. What computes nothing is answered on those of `telling`."""
 
-    def __init__(self, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
-        self.plane, self.calls = plane, calls
+    def __init__(self, plane: DataPlane, telling: Pool, streams: Streams) -> None:
+        self.plane = plane
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
@@ -82,8 +83,6 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            if (crowded := self.calls.crowded()) is not None:
-                raise self.plane.statistics.refused(crowded)
             model = self.plane.catalog.find(request.model_name, request.model_version)
             return _response(request, model, self.plane.infer(model, _call(request, context), _asked(request)))
 
@@ -107,9 +106,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.Server, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
+def add_to(server: grpc.Server, plane: DataPlane, telling: Pool, streams: Streams) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, calls, telling, streams), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, telling, streams), server)
 
 
 def _call(request: Any, context: grpc.ServicerContext) -> Call:

@@ -89,11 +89,8 @@ class Pool(ThreadPoolExecutor):
         return future
 
     def crowded(self) -> OverloadedError | None:
-        """Why to refuse work where more of it waits for a thread than may.
-
-        Asked by work as it begins: who is refused has waited no longer than those who are not, and took no time.
-        """
-        if (waiting := len(self.backlog)) <= self.crowd:
+        """Why to refuse what comes now: as much waits for a thread as may. Asked before it waits itself."""
+        if (waiting := len(self.backlog)) < self.crowd:
             return None
         return OverloadedError(
             f"overloaded: {waiting} calls wait for this node, and {self.crowd} may. Send less, or later, or to another."
