@@ -108,7 +108,7 @@ class Http:
         if self.idle:
             self.idle.pop().ask(request, answer)
         else:
-            self.loop.create_task(self._send_on_another(request, answer))  # noqa: RUF006  # the answer is waited for
+            self.loop.create_task(self._send_on_another(request, answer))  # the answer is waited for
 
     async def _send_on_another(self, request: bytes, answer: "Future[str]") -> None:
         try:

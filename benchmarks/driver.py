@@ -76,9 +76,7 @@ class Seen:
 
 def _drive(order: Order) -> Seen:
     way: Way
-    way = (
-        Http(order.address, order.questions, order.deadline) if order.http else Grpc(order.address, order.questions)
-    )
+    way = Http(order.address, order.questions, order.deadline) if order.http else Grpc(order.address, order.questions)
     sent: dict[int, float] = {}
 
     def begin(_client: int, number: int, rows: Rows) -> object:

@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,7 @@ def questions_of(target: str, bundle: Bundle, pixels: np.ndarray, size: int) -> 
         name, outputs = spec.name, (logits_name(manifest.last),)
         pixels = encode_image(manifest.preprocessing.from_uint8(pixels), "uint8")
     rng = np.random.default_rng(0)
-    return tuple(
-        Question(model, name, pixels[rng.integers(0, len(pixels), size)], outputs) for _ in range(QUESTIONS)
-    )
+    return tuple(Question(model, name, pixels[rng.integers(0, len(pixels), size)], outputs) for _ in range(QUESTIONS))
 
 
 def peak_kib(pid: int) -> int:
@@ -150,6 +149,12 @@ def peak_kib(pid: int) -> int:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def used_s(pid: int) -> float:
+    """Seconds of a core that a process has used, all its threads together."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def figures(seen: Seen, deadline: float) -> dict[str, Any]:
@@ -174,7 +179,9 @@ def figures(seen: Seen, deadline: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measured(target: str, http_: bool, options: argparse.Namespace, bundle: Bundle, pixels: np.ndarray) -> dict[str, Any]:
+def measured(
+    target: str, http_: bool, options: argparse.Namespace, bundle: Bundle, pixels: np.ndarray
+) -> dict[str, Any]:
     """Find a target's best, and go past it."""
     cores = sorted(os.sched_getaffinity(0))
     half = max(1, len(cores) // 2)
@@ -186,23 +193,26 @@ def measured(target: str, http_: bool, options: argparse.Namespace, bundle: Bund
         questions = questions_of(target, bundle, pixels, options.batch_size)
         order = Order(address, http_, questions, options.deadline, options.seconds)
         found: dict[str, Any] = {}
-        for clients in CLIENTS:
-            closed = Order(address, http_, questions, PATIENCE, options.seconds / 2, clients=clients)
-            found[f"{clients} clients"] = figures(drivers.send(closed), PATIENCE)
-        best = max(one["answered_s"] for one in found.values())
         pid = node.process.pid
+
+        def sent(order: Order) -> dict[str, Any]:
+            before = used_s(pid)
+            seen = drivers.send(order)
+            return figures(seen, order.deadline) | {"node_cores": round((used_s(pid) - before) / seen.seconds, 2)}
+
+        for clients in CLIENTS:
+            closed = replace(order, deadline=PATIENCE, seconds=options.seconds / 2, clients=clients)
+            found[f"{clients} clients"] = sent(closed)
+        best = max(one["answered_s"] for one in found.values())
         before = max(peak_kib(pid), peak_kib(pid))
         for times in TIMES:
             with Health(node.address(), node.http_address()) as health:
-                seen = drivers.send(
-                    Order(address, http_, questions, options.deadline, options.seconds, times * best, seed=times)
-                )
-            found[f"{times} x"] = figures(seen, options.deadline) | {
+                one = sent(replace(order, rate=times * best, seed=times))
+            found[f"{times} x"] = one | {
                 "memory_kib": [before, peak_kib(pid)],
                 "health": len(health.ms), "health_failed": dict(health.failed),
                 "health_p99_ms": round(float(np.percentile(health.ms, 99)), 1) if health.ms else None,
             }  # fmt: skip
-    del order
     return {"best": best, **found, "missed": missed(found["5 x"], best)}
 
 
@@ -224,7 +234,7 @@ def table(name: str, found: dict[str, Any]) -> None:
     """Show what a target did."""
     keys = (
         "rate", "answered_s", "degraded", "refused", "failed", "late", "late_stalled", "answer_ms", "refusal_ms",
-        "refusal_ms_unstalled", "driver_cores", "driver_late_ms", "memory_kib", "health", "health_p99_ms",
+        "refusal_ms_unstalled", "node_cores", "driver_cores", "driver_late_ms", "memory_kib", "health", "health_p99_ms",
     )  # fmt: skip
     loads = [load for load in found if isinstance(found[load], dict)]
     rows = [[key, *(str(found[load].get(key, "")) for load in loads)] for key in keys]
@@ -238,7 +248,7 @@ def main() -> None:
     parser.add_argument("--data", default=DIGITS, help="whose test images are sent")
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--ways", default="grpc,http")
-    parser.add_argument("--batch-size", type=int, default=16, help="images of a request")
+    parser.add_argument("--batch-size", type=int, default=64, help="images of a request")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each load")
     parser.add_argument("--deadline", type=float, default=1.0, help="seconds of each request")
     parser.add_argument("--drivers", type=int, default=1, help="processes that send")

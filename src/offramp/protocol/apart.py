@@ -1,10 +1,10 @@
-"""Calls of a gRPC server that have threads of their own, so that others cannot take them; streams that are counted,
-and calls that are refused where too many wait.
+"""Calls of a gRPC server that have threads of their own, so that others cannot take them, and what bounds the others.
 
 Knows neither messages nor models.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, update_wrapper
@@ -62,44 +62,27 @@ class Streams:
         return on(self.pool, stream)
 
 
-class _AtOnce(ThreadPoolExecutor):
-    """The thread that submits. By name alone an executor, as a pool is: for what waits for nothing."""
+class Entrance(ThreadPoolExecutor):
+    """Takes a unary call to a pool, or refuses it as it comes, on the thread to which it comes.
 
-    def __init__(self) -> None:
-        """Start none."""
-
-    def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
-        """Run it."""
-        future: Future[T] = Future()
-        try:
-            future.set_result(function(*arguments, **named))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-
-class Crowd(grpc.ServerInterceptor):  # type: ignore[misc]  # untyped base
-    """Refuses calls of a method as they come while `crowded` says why, on the thread to which they come.
-
-    Their messages are not waited for, nor read. `refused` is told of each.
+    What is refused has its message neither waited for nor read. By name alone an executor: grpc asks for one.
+    `refused` is told of each.
     """
 
-    def __init__(
-        self,
-        method: str,
-        crowded: Callable[[], OverloadedError | None],
-        refused: Callable[[OverloadedError], OverloadedError],
-    ) -> None:
-        self.method, self.crowded, self.refused, self.here = method, crowded, refused, _AtOnce()
+    def __init__(self, pool: Pool, refused: Callable[[OverloadedError], object]) -> None:
+        self.pool, self.refused = pool, refused
 
-    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
-        """The handler of a call, or one that refuses it."""
-        if details.method != self.method or (crowded := self.crowded()) is None:
-            return continuation(details)
-        error = self.refused(crowded)
+    def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
+        """Of what grpc submits: what runs an answer, the call, its state, the answer, and what gives its message."""
+        run, event, state, *_ = arguments
+        error = self.pool.crowded(event.call_details.deadline - time.time())
+        if error is None:
+            return self.pool.submit(function, *arguments, **named)
+        self.refused(error)
 
-        def refuse(unread: Iterator[Any], context: grpc.ServicerContext) -> None:
+        def refuse(unread: object, context: grpc.ServicerContext) -> None:
             context.abort(status_of(error), str(error))
 
-        # As one that takes a stream, which is the same on the wire, it is given no message.
-        return grpc.stream_unary_rpc_method_handler(on(self.here, refuse))
+        done: Future[T] = Future()
+        done.set_result(function(run, event, state, refuse, tuple, None, None))
+        return done

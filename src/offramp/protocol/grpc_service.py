@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
-from offramp.protocol.apart import Streams, on
+from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
@@ -29,7 +29,6 @@ log = logging.getLogger("offramp")
 
 DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVICE: str = DESCRIBED.full_name
-INFER = f"/{SERVICE}/ModelInfer"
 FAILED = "the node failed; its log has the details."
 # ModelReady is not of these: it may have to open a model.
 TOLD = (
@@ -55,10 +54,11 @@ def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls, on the server's threads. What computes nothing is answered on those of `telling`."""
+    """The protocol's calls. What computes goes by an entrance; what tells of the node has threads of its own."""
 
-    def __init__(self, plane: DataPlane, telling: Pool, streams: Streams) -> None:
+    def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, streams: Streams) -> None:
         self.plane = plane
+        self.ModelInfer = on(calls, self.ModelInfer)  # type: ignore[method-assign]
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
@@ -106,9 +106,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.Server, plane: DataPlane, telling: Pool, streams: Streams) -> None:
+def add_to(server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, streams: Streams) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, telling, streams), server)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, calls, telling, streams), server)
 
 
 def _call(request: Any, context: grpc.ServicerContext) -> Call:

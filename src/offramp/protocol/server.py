@@ -8,7 +8,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from offramp.machine import cores_to_use
 from offramp.protocol import grpc_service as rpc
-from offramp.protocol.apart import Crowd, Streams, on
+from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
@@ -62,13 +62,13 @@ class Server:
         self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
         self.server = grpc.server(
             self.pools[0],
-            interceptors=[Crowd(rpc.INFER, self.pools[0].crowded, self.plane.statistics.refused)],
             options=_options(self.plane.bounds.message, vanished, shared=shared),
         )
         self.health = health.HealthServicer()
         self.health.Check, self.health.Watch = on(telling, self.health.Check), on(telling, self.health.Watch)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        rpc.add_to(self.server, self.plane, telling, self.streams)
+        calls_in = Entrance(self.pools[0], self.plane.statistics.refused)
+        rpc.add_to(self.server, self.plane, calls_in, telling, self.streams)
         told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
