@@ -70,8 +70,8 @@ class Seen:
 
     @property
     def seconds(self) -> float:
-        """Over which the requests were due."""
-        return float(self.start.max() - self.start.min())
+        """From the first that was due to the last that ended."""
+        return float(self.end.max() - self.start.min())
 
 
 def _drive(order: Order) -> Seen:

@@ -47,7 +47,7 @@ from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings, EdgeSettings
 
 TARGETS = ("cloud", "edge", "edge and cloud")
-CLIENTS = (8, 32)  # of the closed loops that look for the best
+CLIENTS = (2, 4, 32)  # of the closed loops that look for the best
 TIMES = (1, 2, 5)
 NEAR, SOON_MS, GROWTH_KIB = 0.9, 50.0, 256 * 1024
 EVERY = 0.1  # seconds between questions for health
@@ -168,7 +168,7 @@ def figures(seen: Seen, deadline: float) -> dict[str, Any]:
         return np.percentile(values, (50, 99)).round(1).tolist() if len(values) else None
 
     return {
-        "sent": len(took), "seconds": round(seen.seconds, 1), "rate": round(len(took) / seen.seconds, 1),
+        "sent": len(took), "seconds": round(seen.seconds, 1), "rate": round(len(took) / float(np.ptp(seen.start)), 1),
         "answered_s": round(int(good.sum()) / seen.seconds, 1), "degraded": counts[DEGRADED],
         "refused": counts[REFUSED], "failed": counts[FAILED], "late": int((late & ~seen.stalled).sum()),
         "late_stalled": int((late & seen.stalled).sum()), "stalled": int(seen.stalled.sum()),
@@ -185,11 +185,13 @@ def measured(
     """Find a target's best, and go past it."""
     cores = sorted(os.sched_getaffinity(0))
     half = max(1, len(cores) // 2)
+    others = set(cores[half:] or cores)
     with ExitStack() as stack:
+        stack.enter_context(on_cores(others))  # who asks for health as well
         with on_cores(set(cores[:half])):
             node = nodes_of(target, options, options.threshold, stack)
             address = node.http_address() if http_ else node.address()
-        drivers = stack.enter_context(Drivers(options.drivers, set(cores[half:] or cores)))
+        drivers = stack.enter_context(Drivers(options.drivers, others))
         questions = questions_of(target, bundle, pixels, options.batch_size)
         order = Order(address, http_, questions, options.deadline, options.seconds)
         found: dict[str, Any] = {}
