@@ -539,35 +539,84 @@ def test_a_server_that_stops_gives_up_what_is_never_answered(small: Server, aski
     assert asking.answers[1].cancelled()
 
 
-def test_calls_past_those_that_may_wait_are_refused_at_once_and_the_others_answered(double: Any) -> None:
-    """Over gRPC by the thread that comes to them, over HTTP before they are read; who waits is answered in the end."""
+@pytest.fixture
+def busy(double: Any) -> Iterator[Server]:
+    """A server of one thread, which a call holds on each side, and one more waits for."""
     server = Server([double], "127.0.0.1", 0, max_batch=4, calls=1, http_port=0)
-    for pool in server.pools[:2]:
-        pool.crowd = 2
     server.start()
-    x = np.ones((1, 2), np.float32)
+    assert server.http is not None
     try:
-        with Peer(server.address) as client:
-            blocked = client.begin(write_request("double", "", {"x": x}, {"wait": True}), WAIT)
-            assert double.entered.wait(WAIT)
-            others = [client.begin(write_request("double", "", {"x": x}), WAIT) for _ in range(6)]
-            until(lambda: len(server.pools[0].backlog) == 6)
+        with ThreadPoolExecutor(4) as callers, Peer(server.address) as client:
+            ends = [client.begin(write_request("double", "", PAIR, {"wait": True}), WAIT)]
+            ends.append(callers.submit(posted, server.http.address, {"wait": True}))
+            until(lambda: len(double.calls) == 2)
+            ends.append(client.begin(write_request("double", "", PAIR), WAIT))
+            ends.append(callers.submit(posted, server.http.address, {}))
+            until(lambda: [len(pool.backlog) for pool in server.pools[:2]] == [1, 1])
+            yield server
             double.opened.set()
-            errors = [one.exception(WAIT) for one in (blocked, *others)]
-        assert [error is None for error in errors] == [True, False, False, False, True, True, True]
-        assert {type(error) for error in errors} == {type(None), OverloadedError}
-        assert "calls wait for this node, and 2 may. Send less" in str(errors[1])
-
-        assert server.http is not None
-        server.pools[1].backlog.extend([lambda: None] * 3)  # as if they waited
-        body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}]})
-        client = http.client.HTTPConnection("127.0.0.1", server.http.port, timeout=WAIT)
-        client.request("POST", "/v2/models/double/infer", body)
-        answer = client.getresponse()
-        assert (answer.status, "3 calls wait for this node, and 2 may" in json.loads(answer.read())["error"]) == (
-            503,
-            True,
-        )
-        client.close()
+            assert [one.exception(WAIT) for one in ends] == [None] * 4
+            assert {one.result()[0] for one in ends[1::2]} == {200}
     finally:
         server.stop(0)
+
+
+PAIR = {"x": np.ones((1, 2), np.float32)}
+
+
+def posted(address: str, parameters: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Ask over HTTP, and give status and answer."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}
+    client = http.client.HTTPConnection(address, timeout=WAIT)
+    client.request("POST", "/v2/models/double/infer", json.dumps({"parameters": parameters, "inputs": [tensor]}))
+    answer = client.getresponse()
+    said = answer.status, json.loads(answer.read())
+    client.close()
+    return said
+
+
+def test_calls_past_those_that_may_wait_are_refused_as_they_come(busy: Server, double: Any) -> None:
+    """No thread has to be free for it, nor is their message read; who waits is answered in the end."""
+    for pool in busy.pools[:2]:
+        pool.crowd = 1
+    said = "overloaded: 1 calls wait for this node, and 1 may. Send less, or later, or to another."
+    with Peer(busy.address) as client:
+        refused = client.begin(write_request("double", "", PAIR), WAIT).exception(WAIT)
+        unreadable = client.stub.ModelInfer.future(pb.ModelInferRequest(model_name="nobody"), timeout=WAIT)
+        assert unreadable.exception(WAIT).details() == said
+    assert type(refused) is OverloadedError
+    assert str(refused) == f"{busy.address}: {said}"
+    assert busy.http is not None
+    assert posted(busy.http.address, {}) == (503, {"error": said})
+    assert len(double.calls) == 2
+
+
+def test_calls_that_would_wait_past_their_deadline_are_refused_as_they_come(busy: Server, double: Any) -> None:
+    """By the pace at which the others leave; one that has the time waits."""
+    for pool in busy.pools[:2]:
+        pool.pace = 4.0
+    said = "overloaded: 1 calls wait for this node, for about 8 s, and this one has 10 s. Give it more time, or send"
+    assert busy.http is not None
+    with Peer(busy.address) as client, ThreadPoolExecutor(1) as callers:
+        refused = client.begin(write_request("double", "", PAIR), 10).exception(WAIT)
+        assert type(refused) is OverloadedError
+        assert said in str(refused)
+        status, answer = posted(busy.http.address, {"timeout": 10_000_000})
+        assert (status, answer["error"].startswith(said)) == (503, True)
+        patient = [client.begin(write_request("double", "", PAIR), WAIT)]
+        patient.append(callers.submit(posted, busy.http.address, {"timeout": 1000 * 1000 * int(WAIT)}))
+        until(lambda: [len(pool.backlog) for pool in busy.pools[:2]] == [2, 2])
+        double.opened.set()
+        assert [one.exception(WAIT) for one in patient] == [None, None]
+
+
+def test_the_wait_for_a_thread_counts_against_a_deadline(busy: Server, double: Any) -> None:
+    """Over HTTP, where a request alone says what it is: one whose time went by there is not begun."""
+    assert busy.http is not None
+    with ThreadPoolExecutor(1) as callers:
+        late = callers.submit(posted, busy.http.address, {"timeout": 1000})
+        until(lambda: len(busy.pools[1].backlog) == 2)
+        threading.Event().wait(0.01)
+        double.opened.set()
+        said = "the deadline passed before this node came to the request."
+        assert late.result(WAIT) == (504, {"error": said})

@@ -1,12 +1,14 @@
-"""Calls of a gRPC server that have threads of their own, so that others cannot take them, and streams that are counted.
+"""Calls of a gRPC server that have threads of their own, so that others cannot take them, and what bounds the others.
 
 Knows neither messages nor models.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, update_wrapper
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 
@@ -14,12 +16,13 @@ from offramp.errors import OverloadedError
 from offramp.protocol.pool import Pool
 from offramp.protocol.status import status_of
 
+T = TypeVar("T")
 Stream = Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]
 
 SPARE = 2  # threads beyond the bound, to refuse on
 
 
-def on(pool: Pool, answer: Callable[..., Any]) -> Callable[..., Any]:
+def on(pool: ThreadPoolExecutor, answer: Callable[..., Any]) -> Callable[..., Any]:
     """The same call, on this pool's threads: grpc looks for the name."""
     own = update_wrapper(partial(answer), answer)
     own.experimental_thread_pool = pool  # type: ignore[attr-defined]
@@ -57,3 +60,29 @@ class Streams:
                     self.open -= 1
 
         return on(self.pool, stream)
+
+
+class Entrance(ThreadPoolExecutor):
+    """Takes a unary call to a pool, or refuses it as it comes, on the thread to which it comes.
+
+    What is refused has its message neither waited for nor read. By name alone an executor: grpc asks for one.
+    `refused` is told of each.
+    """
+
+    def __init__(self, pool: Pool, refused: Callable[[OverloadedError], object]) -> None:
+        self.pool, self.refused = pool, refused
+
+    def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
+        """Of what grpc submits: what runs an answer, the call, its state, the answer, and what gives its message."""
+        run, event, state, *_ = arguments
+        error = self.pool.crowded(event.call_details.deadline - time.time())
+        if error is None:
+            return self.pool.submit(function, *arguments, **named)
+        self.refused(error)
+
+        def refuse(unread: object, context: grpc.ServicerContext) -> None:
+            context.abort(status_of(error), str(error))
+
+        done: Future[T] = Future()
+        done.set_result(function(run, event, state, refuse, tuple, None, None))
+        return done

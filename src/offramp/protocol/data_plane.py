@@ -128,7 +128,7 @@ def _timeout(call: Call) -> float | None:
     microseconds = call.number(TIMEOUT, int)
     if microseconds is not None and microseconds <= 0:
         raise InputError(f"parameter {TIMEOUT!r}: expected microseconds above 0, got {microseconds}.")
-    asked = FOREVER if microseconds is None else microseconds / 1e6
+    asked = FOREVER if microseconds is None else microseconds / 1e6 - call.waited
     seconds = min(asked, FOREVER if call.timeout is None else call.timeout)
     return seconds if seconds < FOREVER else None
 

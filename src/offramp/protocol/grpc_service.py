@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
-from offramp.protocol.apart import Streams, on
+from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
@@ -54,10 +54,11 @@ def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls, on the threads of `calls`. What computes nothing is answered on those of `telling`."""
+    """The protocol's calls. What computes goes by an entrance; what tells of the node has threads of its own."""
 
-    def __init__(self, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
-        self.plane, self.calls = plane, calls
+    def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, streams: Streams) -> None:
+        self.plane = plane
+        self.ModelInfer = on(calls, self.ModelInfer)  # type: ignore[method-assign]
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
@@ -82,8 +83,6 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
-            if (crowded := self.calls.crowded()) is not None:
-                raise self.plane.statistics.refused(crowded)
             model = self.plane.catalog.find(request.model_name, request.model_version)
             return _response(request, model, self.plane.infer(model, _call(request, context), _asked(request)))
 
@@ -107,7 +106,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.Server, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
+def add_to(server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, streams: Streams) -> None:
     """Make a gRPC server answer for a node."""
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, calls, telling, streams), server)
 

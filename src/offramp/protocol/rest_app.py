@@ -6,6 +6,8 @@ a request changes threads twice and no more. Knows neither sockets nor processes
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +18,7 @@ from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.pool import GoneError, Pool
-from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
+from offramp.protocol.rest_body import read_raw, read_request, stated_timeout, to_json, write_response
 from offramp.protocol.served import Call, Gone, Served
 from offramp.protocol.status import http_status_of
 
@@ -154,16 +156,21 @@ class Application:
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
-        if (crowded := self.pool.crowded()) is not None:
-            raise self.plane.statistics.refused(crowded)
+        self._check_crowd()
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
-        body = await self._body(receive)
+        body, came = await self._body(receive), time.monotonic()
         try:
-            return await self._run(partial(self._infer, model, found, coding, body, gone))
+            if self.pool.backlog:  # others may have come while this one was read
+                self._check_crowd(stated_timeout(body, _number(found, HEADER_LENGTH)))
+            return await self._run(partial(self._infer, model, found, coding, body, gone, came))
         finally:
             self.in_hand -= len(body)
+
+    def _check_crowd(self, seconds: float = math.inf) -> None:
+        if (crowded := self.pool.crowded(seconds)) is not None:
+            raise self.plane.statistics.refused(crowded)
 
     def _check_room(self, more: int) -> None:
         if self.in_hand and self.in_hand + more > self.most:
@@ -201,7 +208,9 @@ class Application:
                 raise _SilentError(f"body: nothing more of it came for {min(self.silence, left):.3g} s.") from None
             raise
 
-    def _infer(self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes, gone: Gone) -> Response:
+    def _infer(
+        self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes, gone: Gone, came: float
+    ) -> Response:
         """Decode, infer and encode, on a thread of the pool."""
         body = body if is_plain(coding) else unpacked(coding, body, self.plane.bounds.body)
         length = _number(headers, HEADER_LENGTH)
@@ -209,7 +218,8 @@ class Application:
             asked = read_raw(body, model, binary=length == 0)
         else:
             asked = read_request(body, length)
-        result = self.plane.infer(model, Call(asked.inputs, asked.parameters, cancelled=gone), asked.classes)
+        call = Call(asked.inputs, asked.parameters, waited=time.monotonic() - came, cancelled=gone)
+        result = self.plane.infer(model, call, asked.classes)
         content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
         if length is None:
             return Response(content)

@@ -6,8 +6,9 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from offramp.machine import cores_to_use
 from offramp.protocol import grpc_service as rpc
-from offramp.protocol.apart import Streams, on
+from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.http_server import HttpServer
@@ -21,7 +22,9 @@ from offramp.sockets import join_address, port_taken
 VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
 STREAMS = 128  # open at once: each holds a thread while it waits for its client
 TELLING = 2  # threads for what a node tells of itself, whatever it computes
-CALLS = 32  # computed at once: each holds a thread while the runtime works, and none while it waits for other nodes
+# Computed at once: each holds a thread while the runtime works, and none while it waits for other nodes. Threads that
+# compute share the cores with the one that reads what comes: with 32 of them it was late by seconds.
+CALLS = cores_to_use(0) + 1
 
 
 class Server:
@@ -64,7 +67,8 @@ class Server:
         self.health = health.HealthServicer()
         self.health.Check, self.health.Watch = on(telling, self.health.Check), on(telling, self.health.Watch)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        rpc.add_to(self.server, self.plane, self.pools[0], telling, self.streams)
+        calls_in = Entrance(self.pools[0], self.plane.statistics.refused)
+        rpc.add_to(self.server, self.plane, calls_in, telling, self.streams)
         told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
