@@ -150,7 +150,8 @@ class Protocols:
         self.pool = Pool(2, "fuzz")
         plane = DataPlane([EdgeModel(edge)], 8)
         streams = Streams(8, lambda error: None)
-        self.service, self.application = _Service(plane, self.pool, self.pool, streams), Application(plane, self.pool)
+        self.service = _Service(plane, self.pool, self.pool, self.pool, streams)
+        self.application = Application(plane, self.pool, self.pool)
         self.loop = asyncio.new_event_loop()
         channels, height, width = manifest.preprocessing.shape
         image = np.full((2, channels, height, width), 0.5, np.float32)

@@ -63,9 +63,16 @@ class Application:
     """
 
     def __init__(
-        self, plane: DataPlane, pool: Pool, *, most: int = IN_HAND, silence: float = SILENCE, root_path: str = ""
+        self,
+        plane: DataPlane,
+        pool: Pool,
+        opening: Pool,
+        *,
+        most: int = IN_HAND,
+        silence: float = SILENCE,
+        root_path: str = "",
     ) -> None:
-        self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
+        self.plane, self.pool, self.opening, self.most, self.silence = plane, pool, opening, most, silence
         self.root = _parts(root_path)
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
@@ -137,7 +144,8 @@ class Application:
             case ["ready"]:
                 if (unready := self._unready()) is not None:
                     return unready
-                await self._run(model.prepare)
+                self.plane.check_crowd(self.opening)
+                await self._run(model.prepare, self.opening)
                 return _json({"name": model.name, "ready": True})
         return None
 
@@ -154,14 +162,13 @@ class Application:
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
-        if (crowded := self.pool.crowded()) is not None:
-            raise self.plane.statistics.refused(crowded)
+        self.plane.check_crowd(self.pool)
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
         body = await self._body(receive)
         try:
-            return await self._run(partial(self._infer, model, found, coding, body, gone))
+            return await self._run(partial(self._infer, model, found, coding, body, gone), self.pool)
         finally:
             self.in_hand -= len(body)
 
@@ -215,8 +222,8 @@ class Application:
             return Response(content)
         return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+    async def _run(self, work: Callable[[], T], pool: Pool) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
