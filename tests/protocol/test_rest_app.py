@@ -593,7 +593,7 @@ Small = tuple[Any, Application, HttpServer]
 def running(model: Any, *, silence: float) -> Iterator[Small]:
     """A model, its application, and a server of it with bounds of its own."""
     with Pool(2, "http") as pool:
-        application = Application(DataPlane([model], 4), pool, most=1000, silence=silence)
+        application = Application(DataPlane([model], 4), pool, pool, most=1000, silence=silence)
         side = HttpServer(application, "127.0.0.1", 0, keep_alive=silence)
         side.start()
         yield model, application, side
@@ -627,7 +627,7 @@ def test_a_body_that_trickles_is_given_up(double: Any) -> None:
         answers.append(message)
 
     with Pool(1, "http") as pool:
-        application = Application(DataPlane([double], 256), pool, silence=0.2)
+        application = Application(DataPlane([double], 256), pool, pool, silence=0.2)
         scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
         asyncio.run(application(scope, receive, send))
     assert answers[0]["status"] == 408

@@ -17,10 +17,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import LinkError, OfframpError, OverloadedError, PortInUseError
 from offramp.protocol import grpc_service as rpc
 from offramp.protocol.peer import Peer
+from offramp.protocol.pool import WAITING
 from offramp.protocol.served import Call, Pending, Result, TensorSpec
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
@@ -437,6 +439,66 @@ def test_streams_are_bounded_and_leave_all_other_calls_their_threads(asking: Ask
             assert next(iter(peer.stream("asking", iter([numbered(2)]), timeout=WAIT))).outputs["y"] == [2]
     finally:
         closed.set()
+        server.stop(0.1)
+
+
+def test_who_watches_the_health_of_a_node_counts_as_a_stream(double: Any) -> None:
+    """One too many is refused, and whoever goes makes room; to ask once is no stream."""
+    server = Server([double], HERE, 0, max_batch=4, max_streams=2)
+    server.start()
+    try:
+        with Peer(server.address) as peer:
+            stub, said = health_pb2_grpc.HealthStub(peer.channel), health_pb2.HealthCheckRequest()
+            watching = [stub.Watch(said, timeout=WAIT) for _ in range(2)]
+            assert [next(one).status for one in watching] == [health_pb2.HealthCheckResponse.SERVING] * 2
+            with pytest.raises(grpc.RpcError) as caught:
+                next(stub.Watch(said, timeout=WAIT))
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert stub.Check(said, timeout=WAIT).status == health_pb2.HealthCheckResponse.SERVING
+            watching[0].cancel()
+            until(lambda: server.streams.open == 1)
+            assert next(stub.Watch(said, timeout=WAIT)).status == health_pb2.HealthCheckResponse.SERVING
+    finally:
+        server.stop(0.1)
+
+
+def test_a_model_that_is_being_opened_takes_no_call_s_thread(double: Any) -> None:
+    """Others are answered by both protocols while two are asked whether it is ready; past the bound nobody waits."""
+    opening, opened = threading.Semaphore(0), threading.Event()
+
+    def prepare() -> None:
+        opening.release()
+        assert opened.wait(WAIT)
+
+    double.prepare = prepare
+    server = Server([double], HERE, 0, max_batch=4, calls=1, http_port=0)
+    server.start()
+    http_side, pool = server.http, server.pools[3]
+    assert http_side is not None
+    try:
+        with (
+            Peer(server.address) as peer,
+            closing(http.client.HTTPConnection(HERE, http_side.port, timeout=WAIT)) as client,
+        ):
+            grpc_service = service_pb2_grpc.GRPCInferenceServiceStub(peer.channel)
+            begun = [grpc_service.ModelReady.future(pb.ModelReadyRequest(name="double"), timeout=WAIT)]
+            client.request("GET", "/v2/models/double/ready")
+            assert opening.acquire(timeout=WAIT)
+            assert opening.acquire(timeout=WAIT)
+            double.opened.set()
+            assert http_infer(http_side.port) == [2, 4]
+            assert grpc_infer(server.address) == [2, 4]
+            begun += [
+                grpc_service.ModelReady.future(pb.ModelReadyRequest(name="double"), timeout=WAIT) for _ in range(70)
+            ]
+            until(lambda: len(pool.backlog) == WAITING and sum(one.done() for one in begun) == 70 - WAITING)
+            opened.set()
+            said = [one.exception(WAIT) for one in begun]
+            assert client.getresponse().status == 200
+            refused = [error.code() for error in said if error is not None]
+            assert refused == [grpc.StatusCode.RESOURCE_EXHAUSTED] * (70 - WAITING)
+    finally:
+        opened.set()
         server.stop(0.1)
 
 

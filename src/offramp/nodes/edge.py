@@ -15,13 +15,15 @@ from typing import Any
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Place
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError
 from offramp.exits.answers import Answers, Tier, merge
+from offramp.nodes.cache import Cache
 from offramp.nodes.contract import Reply
 from offramp.nodes.failover import clouds_at
-from offramp.nodes.fallback import Fallbacks
+from offramp.nodes.fallback import Fallback
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
@@ -29,16 +31,17 @@ from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, part_of
 from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
-from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Upstream, failed
 from offramp.protocol.notices import Degraded
 from offramp.protocol.served import Call
 from offramp.runtime.choice import LARGEST, Choice, choose
-from offramp.runtime.open import warm_up
-from offramp.runtime.span import Tensors
+from offramp.runtime.open import open_span, warm_up
+from offramp.runtime.span import Span, SpanSpec, Tensors
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud at most
 IN_FLIGHT = 1024  # samples that a cloud may be working on at once, most of them of 16 KB or less
+# Kept for what calls ask for by plans of their own, beside what the edge's own plan needs.
+SPANS, FALLBACKS = 32, 4
 # Kept to answer in, beside what the network takes: seconds, and a share of the time. A busy machine wants more.
 MARGIN, SHARE = 0.01, 0.05
 
@@ -86,8 +89,11 @@ class Edge:
         self.beyond: Place | None = None  # what the cloud computes with, once it has said so
         self._check(plan)  # before anything is timed
         self.choice = choice or choose(bundle, runtime, precision, threads, largest)
-        self.spans = Spans(bundle, self.choice.engine)
-        self.fallbacks = Fallbacks(bundle, self.spans)
+        engine = self.choice.engine
+        self.spans = Cache[SpanSpec, Span](lambda spec: open_span(bundle, spec, engine), SPANS)
+        self.fallbacks = Cache[tuple[int, Codec], Fallback](
+            lambda cut: Fallback.of(bundle, *cut, self.spans.get), FALLBACKS
+        )
         self.follow(plan)
 
     @property
@@ -100,7 +106,7 @@ class Edge:
         course = plan if isinstance(plan, Course) else self.ready(plan)
         self.spans.keep({step.spec: step.span for step in course.route.steps})
         if self._falls_back(course):
-            self.fallbacks.keep(course.part)
+            self.fallbacks.keep({(course.part.cut, course.part.codec): self.fallback(course.part)})
         self.course = course
 
     def ready(self, plan: Plan) -> Course:
@@ -114,13 +120,17 @@ class Edge:
         if course.takes is None:
             check_steps(self.bundle, course.route.steps, self.choice.engine)
         if self._falls_back(course):
-            self.fallbacks.get(course.part)
+            self.fallback(course.part)
         return course
 
     def course_of(self, plan: Plan) -> Course:
         """What this edge runs by a plan, open; InputError where it cannot follow it."""
         self._check(plan)
         return Course.of(plan, self.bundle.manifest, self.spans.get, self.tier)
+
+    def fallback(self, part: Part) -> Fallback:
+        """How it goes on by itself from where a part is cut."""
+        return self.fallbacks.get((part.cut, part.codec))
 
     def answers_alone(self, course: Course | None = None) -> bool:
         """Whether it answers any sample without the cloud, by a course or the one in force."""
@@ -203,7 +213,7 @@ class Edge:
         """
         cloud = self.cloud
         assert cloud is not None  # _check saw to it
-        fallback = self.fallbacks.get(flight.course.part) if degraded else None
+        fallback = self.fallback(flight.course.part) if degraded else None
         now, due = time.monotonic(), math.inf if end is None else end
         if end is None or fallback is not None:
             end = min(due, now + self.cloud_timeout)

@@ -52,7 +52,7 @@ def _on(watches: list[CloudWatch], settings: EdgeSettings) -> str:
     """What is said of the clouds: `cloud 10.0.0.5:8001 over wifi`."""
     if not watches:
         return "no cloud"
-    named = " or ".join(f"{watch.address}{' (not there yet)' if watch.trouble else ''}" for watch in watches)
+    named = " or ".join(f"{watch.address}{' (not there yet)' if watch.refusal() else ''}" for watch in watches)
     link = "" if settings.link is None else f" over {settings.link}"
     return f"cloud {named}{link}"
 

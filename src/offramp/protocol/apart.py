@@ -43,23 +43,42 @@ class Streams:
         """A streaming call, within the bound; past it RESOURCE_EXHAUSTED is the answer."""
 
         def stream(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            with self.changing:
-                full = self.open >= self.most
-                self.open += not full
-            if full:
-                error = OverloadedError(
-                    f"overloaded: {self.most} streams are open, the most that this node holds. Close one, come back "
-                    "later, or serve with more --max-streams."
-                )
-                self.refused(error)
-                context.abort(status_of(error), str(error))
+            self._begin(context)
             try:
                 yield from answer(requests, context)
             finally:
-                with self.changing:
-                    self.open -= 1
+                self._end()
 
         return on(self.pool, stream)
+
+    def watched(self, answer: Callable[..., Any], pool: Pool) -> Callable[..., Any]:
+        """The same of a call that holds no thread while it is open: grpc hands it what sends its next answer."""
+
+        def watch(request: Any, context: grpc.ServicerContext, send_response_callback: Callable[[Any], None]) -> None:
+            self._begin(context)
+            if context.add_callback(self._end):
+                answer(request, context, send_response_callback)
+            else:  # it is over already
+                self._end()
+
+        watch.experimental_non_blocking = True  # type: ignore[attr-defined]  # as grpc calls it
+        return on(pool, watch)
+
+    def _begin(self, context: grpc.ServicerContext) -> None:
+        with self.changing:
+            full = self.open >= self.most
+            self.open += not full
+        if full:
+            error = OverloadedError(
+                f"overloaded: {self.most} streams are open, the most that this node holds. Close one, come back "
+                "later, or serve with more --max-streams."
+            )
+            self.refused(error)
+            context.abort(status_of(error), str(error))
+
+    def _end(self) -> None:
+        with self.changing:
+            self.open -= 1
 
 
 class Entrance(ThreadPoolExecutor):
@@ -73,9 +92,15 @@ class Entrance(ThreadPoolExecutor):
         self.pool, self.refused = pool, refused
 
     def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
-        """Of what grpc submits: what runs an answer, the call, its state, the answer, and what gives its message."""
-        run, event, state, *_ = arguments
-        error = self.pool.crowded(event.call_details.deadline - time.time())
+        """Of what grpc submits: what runs an answer, the call, its state, the answer, and what gives its message.
+
+        Of a grpc that submits something else, nothing is refused here.
+        """
+        try:
+            run, event, state, *_ = arguments
+            error = self.pool.crowded(event.call_details.deadline - time.time())
+        except (AttributeError, ValueError):
+            error = None
         if error is None:
             return self.pool.submit(function, *arguments, **named)
         self.refused(error)

@@ -3,6 +3,7 @@
 Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from offramp.errors import DeadlineError, InputError
 from offramp.protocol.catalog import Catalog
 from offramp.protocol.classification import has_classes, top_classes
-from offramp.protocol.pool import wait
+from offramp.protocol.pool import Pool, wait
 from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import Call, Parameters, Pending, Result, Served
 from offramp.protocol.statistics import Statistics
@@ -63,6 +64,11 @@ class DataPlane:
                 f"{self.bounds.message}. Start it anew for networks of larger inputs."
             )
         self.catalog = catalog
+
+    def check_crowd(self, pool: Pool, seconds: float = math.inf) -> None:
+        """Raise OverloadedError, and count it, where a call with these seconds finds too many that wait for a pool."""
+        if (crowded := pool.crowded(seconds)) is not None:
+            raise self.statistics.refused(crowded)
 
     def infer(self, model: Served, call: Call, asked: Asked = ALL) -> Result:
         """Answer a request whole; of the outputs, those asked for by name, or all.

@@ -30,7 +30,7 @@ log = logging.getLogger("offramp")
 DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVICE: str = DESCRIBED.full_name
 FAILED = "the node failed; its log has the details."
-# ModelReady is not of these: it may have to open a model.
+# ModelReady is not of these: it may have to open a model, on a thread of its own.
 TOLD = (
     "ServerLive", "ServerReady", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex",
 )  # fmt: skip
@@ -46,19 +46,16 @@ def _telling(message: Any, tell: Tell) -> Any:
     return answer
 
 
-def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
-    model = plane.catalog.find(asked.name, asked.version)
-    if ready := plane.unready() is None:
-        model.prepare()
-    return {"ready": ready}
-
-
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls. What computes goes by an entrance; what tells of the node has threads of its own."""
+    """The protocol's calls. What computes goes by an entrance; what tells of the node has threads of its own.
 
-    def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, streams: Streams) -> None:
+    Whether a model is ready goes by another, `opening`: it may have to be opened first.
+    """
+
+    def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams) -> None:
         self.plane = plane
         self.ModelInfer = on(calls, self.ModelInfer)  # type: ignore[method-assign]
+        self.ModelReady = on(opening, self.ModelReady)  # type: ignore[method-assign]
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
@@ -69,7 +66,6 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
     ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": plane.unready() is None})
-    ModelReady = _telling(pb.ModelReadyResponse, _ready)
     ServerMetadata = _telling(pb.ServerMetadataResponse, lambda plane, asked: server_metadata())
     ModelMetadata = _telling(
         pb.ModelMetadataResponse,
@@ -80,6 +76,15 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
     )
     ModelStatistics = _telling(pb.ModelStatisticsResponse, lambda plane, asked: plane.told(asked.name, asked.version))
     RepositoryIndex = _telling(pb.RepositoryIndexResponse, lambda plane, asked: {"models": plane.catalog.index()})
+
+    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            model = self.plane.catalog.find(request.name, request.version)
+            if ready := self.plane.unready() is None:
+                model.prepare()
+            return pb.ModelReadyResponse(ready=ready)
+
+        return _answered(context, answer)
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
@@ -106,9 +111,12 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 yield _stream_error(request, f"INTERNAL: {FAILED}")
 
 
-def add_to(server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, streams: Streams) -> None:
+def add_to(
+    server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams
+) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, calls, telling, streams), server)
+    service = _Service(plane, calls, telling, opening, streams)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
 
 
 def _call(request: Any, context: grpc.ServicerContext) -> Call:

@@ -6,7 +6,6 @@ a request changes threads twice and no more. Knows neither sockets nor processes
 
 import asyncio
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
@@ -65,9 +64,16 @@ class Application:
     """
 
     def __init__(
-        self, plane: DataPlane, pool: Pool, *, most: int = IN_HAND, silence: float = SILENCE, root_path: str = ""
+        self,
+        plane: DataPlane,
+        pool: Pool,
+        opening: Pool,
+        *,
+        most: int = IN_HAND,
+        silence: float = SILENCE,
+        root_path: str = "",
     ) -> None:
-        self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
+        self.plane, self.pool, self.opening, self.most, self.silence = plane, pool, opening, most, silence
         self.root = _parts(root_path)
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
@@ -139,7 +145,8 @@ class Application:
             case ["ready"]:
                 if (unready := self._unready()) is not None:
                     return unready
-                await self._run(model.prepare)
+                self.plane.check_crowd(self.opening)
+                await self._run(model.prepare, self.opening)
                 return _json({"name": model.name, "ready": True})
         return None
 
@@ -156,21 +163,17 @@ class Application:
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
-        self._check_crowd()
+        self.plane.check_crowd(self.pool)
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
         body, came = await self._body(receive), time.monotonic()
         try:
             if self.pool.backlog:  # others may have come while this one was read
-                self._check_crowd(stated_timeout(body, _number(found, HEADER_LENGTH)))
-            return await self._run(partial(self._infer, model, found, coding, body, gone, came))
+                self.plane.check_crowd(self.pool, stated_timeout(body, _number(found, HEADER_LENGTH)))
+            return await self._run(partial(self._infer, model, found, coding, body, gone, came), self.pool)
         finally:
             self.in_hand -= len(body)
-
-    def _check_crowd(self, seconds: float = math.inf) -> None:
-        if (crowded := self.pool.crowded(seconds)) is not None:
-            raise self.plane.statistics.refused(crowded)
 
     def _check_room(self, more: int) -> None:
         if self.in_hand and self.in_hand + more > self.most:
@@ -225,8 +228,8 @@ class Application:
             return Response(content)
         return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+    async def _run(self, work: Callable[[], T], pool: Pool) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:

@@ -21,6 +21,7 @@ from offramp.sockets import join_address, port_taken
 
 VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
 STREAMS = 128  # open at once: each holds a thread while it waits for its client
+OPENING = 2  # threads for who asks whether a model is ready: it may have to be opened, which takes up to seconds
 TELLING = 2  # threads for what a node tells of itself, whatever it computes
 # Computed at once: each holds a thread while the runtime works, and none while it waits for other nodes. Threads that
 # compute share the cores with the one that reads what comes: with 32 of them it was late by seconds.
@@ -58,22 +59,24 @@ class Server:
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
-        telling, slow = Pool(TELLING, "telling"), max(1, IN_HAND // self.plane.bounds.message)
-        self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
+        telling, opening = Pool(TELLING, "telling"), Pool(OPENING, "opening")
+        patient = PatientPool(calls, "grpc", max(1, IN_HAND // self.plane.bounds.message))
+        self.pools = [patient, Pool(calls, "http"), telling, opening, self.streams.pool]
         self.server = grpc.server(
             self.pools[0],
             options=_options(self.plane.bounds.message, vanished, shared=shared),
         )
         self.health = health.HealthServicer()
-        self.health.Check, self.health.Watch = on(telling, self.health.Check), on(telling, self.health.Watch)
+        self.health.Check = on(telling, self.health.Check)
+        self.health.Watch = self.streams.watched(self.health.Watch, telling)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        calls_in = Entrance(self.pools[0], self.plane.statistics.refused)
-        rpc.add_to(self.server, self.plane, calls_in, telling, self.streams)
+        calls_in, opens_in = (Entrance(pool, self.plane.statistics.refused) for pool in (patient, opening))
+        rpc.add_to(self.server, self.plane, calls_in, telling, opens_in, self.streams)
         told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
         self.http: HttpServer | None = None
-        self.application = Application(self.plane, self.pools[1], root_path=root_path)
+        self.application = Application(self.plane, self.pools[1], opening, root_path=root_path)
         front = CrossOrigin(self.application, origins) if origins else self.application
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
