@@ -2,6 +2,8 @@
 
 import select
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -116,4 +118,26 @@ def test_a_url_is_no_address_and_the_right_form_is_said(url: str, instead: str) 
     assert str(caught.value) == (
         f"address {url!r}: expected HOST:PORT and no URL, like {instead}: the port of the gRPC side, which is one "
         "above HTTP's where nothing else was said."
+    )
+
+
+DESCRIPTORS = """
+import resource
+from offramp.sockets import allow_descriptors
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
+allow_descriptors(100)
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+allow_descriptors(200)
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+allow_descriptors(400)
+"""
+
+
+def test_a_process_has_descriptors_for_its_connections_or_says_what_it_lacks() -> None:
+    """As many as the system lets it, and no fewer than it had."""
+    done = subprocess.run([sys.executable, "-c", DESCRIPTORS], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "(256, 512)\n(328, 512)\n"
+    assert done.stderr.splitlines()[-1] == (
+        "offramp.errors.InputError: connections: 400 need 528 open files, and the system lets this process have 512. "
+        "Let it have more (ulimit -Hn, LimitNOFILE in its unit), or take fewer (--max-connections)."
     )

@@ -6,6 +6,7 @@ An address is HOST:PORT; an IPv6 host stands in brackets there, and is taken wit
 So the port is taken alone first, by a socket that never listens, and opened to the node's own processes after that.
 """
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from ipaddress import AddressValueError, IPv6Address
 from urllib.parse import urlsplit
 
 from offramp.errors import InputError, PortInUseError
+
+SPARE = 128  # descriptors of a process beside those of its connections
 
 
 @contextmanager
@@ -61,6 +64,20 @@ def _bound(host: str, port: int, *, shared: bool = False, http: bool = True) -> 
         made.close()
         raise port_taken(host, port, http=http) from error
     return made
+
+
+def allow_descriptors(connections: int) -> None:
+    """Let this process have descriptors for so many connections and its files; InputError where the system does not."""
+    wanted = connections + SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise InputError(
+            f"connections: {connections} need {wanted} open files, and the system lets this process have {hard}. "
+            "Let it have more (ulimit -Hn, LimitNOFILE in its unit), or take fewer (--max-connections)."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def port_taken(host: str, port: int, *, http: bool = True) -> PortInUseError:

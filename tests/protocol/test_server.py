@@ -502,6 +502,46 @@ def test_a_model_that_is_being_opened_takes_no_call_s_thread(double: Any) -> Non
         server.stop(0.1)
 
 
+def test_connections_are_bounded_and_those_that_are_open_go_on(double: Any) -> None:
+    """Of each protocol: one too many is told so over HTTP, closed over gRPC, and whoever closes one makes room."""
+    server = Server([double], HERE, 0, max_batch=4, max_connections=2, http_port=0)
+    server.start()
+    double.opened.set()
+    assert server.http is not None
+    port = server.http.port
+    try:
+        with ExitStack() as held:
+            first, second = (
+                held.enter_context(closing(http.client.HTTPConnection(HERE, port, timeout=WAIT))) for _ in range(2)
+            )
+            asked(first), asked(second)
+            with socket.create_connection((HERE, port), WAIT) as third:
+                said = b"".join(iter(lambda: third.recv(4096), b""))
+            assert said.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert json.loads(said.partition(b"\r\n\r\n")[2])["error"] == (
+                "overloaded: 2 connections are open, the most that this node holds. Close one, come back later, or "
+                "serve with more --max-connections."
+            )
+            asked(first)
+            second.close()
+            until(lambda: asked(http.client.HTTPConnection(HERE, port, timeout=WAIT), close=True) == 200)
+
+            ours = [held.enter_context(socket.create_connection((HERE, server.port), WAIT)) for _ in range(2)]
+            assert all(one.recv(1) for one in ours)  # the server's settings
+            with socket.create_connection((HERE, server.port), WAIT) as third:
+                assert third.recv(1) == b""
+    finally:
+        server.stop(0.1)
+
+
+def asked(client: http.client.HTTPConnection, *, close: bool = False) -> int:
+    """The status of an answer."""
+    client.request("GET", "/v2/health/live", headers={"connection": "close"} if close else {})
+    answer = client.getresponse()
+    answer.read()
+    return answer.status
+
+
 def iter_of(closed: threading.Event) -> Iterator[Any]:
     """Requests of a client that says nothing."""
     closed.wait(WAIT)

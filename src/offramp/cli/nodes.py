@@ -12,6 +12,7 @@ from offramp.cli.options import (
     Host,
     HttpPort,
     MaxBatch,
+    MaxConnections,
     MaxStreams,
     NoHttp,
     Origins,
@@ -47,6 +48,7 @@ def serve_cloud(
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
     max_streams: MaxStreams = 128,
+    max_connections: MaxConnections = 400,
     batch_size: Annotated[
         int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
     ] = 64,
@@ -73,6 +75,7 @@ def serve_cloud(
         threads=threads,
         max_batch=max_batch,
         max_streams=max_streams,
+        max_connections=max_connections,
         limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
         workers=workers,
         runtime=runtime,
@@ -118,6 +121,7 @@ def serve_edge(
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
     max_streams: MaxStreams = 128,
+    max_connections: MaxConnections = 400,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
     cors_origin: Origins = None,
@@ -140,8 +144,8 @@ def serve_edge(
         cloud_timeout=cloud_timeout, degraded=not no_degraded, in_flight=max_in_flight,
         ready_needs_cloud=ready_needs_cloud, host=host, port=port,
         http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,
-        max_streams=max_streams, runtime=runtime, precision=precision, origins=tuple(cors_origin or ()),
-        root_path=root_path,
+        max_streams=max_streams, max_connections=max_connections, runtime=runtime, precision=precision,
+        origins=tuple(cors_origin or ()), root_path=root_path,
     )  # fmt: skip
     run(settings)
 

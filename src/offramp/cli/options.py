@@ -61,6 +61,9 @@ MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message
 MaxStreams = Annotated[
     int, typer.Option(min=1, max=4096, help="Streaming calls open at once; what comes on top is refused.")
 ]
+MaxConnections = Annotated[
+    int, typer.Option(min=1, max=100_000, help="Connections open at once, of each protocol; more are refused.")
+]
 TrainThreads = Annotated[
     int,
     typer.Option(

@@ -16,6 +16,7 @@ from offramp.nodes.watch import CloudWatch
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
+from offramp.sockets import allow_descriptors
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 COMMAND = ("-m", "offramp.nodes.process")  # a child that serves by the settings on its input
@@ -65,6 +66,7 @@ def serve_models(
 
     Where the node needs a cloud to be ready, it is ready while one of those is.
     """
+    allow_descriptors(told.max_connections * (1 if told.http_port is None else 2))
 
     def unready() -> str | None:
         reasons = [watch.why_not() for watch in needs]
@@ -77,6 +79,7 @@ def serve_models(
         max_batch=told.max_batch,
         calls=calls,
         max_streams=told.max_streams,
+        max_connections=told.max_connections,
         shared=shared,
         http_port=told.http_port,
         consumed=CONSUMED,

@@ -16,6 +16,7 @@ from offramp.link.shape import LinkShape
 from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
 from offramp.protocol.cross_origin import check_origin
+from offramp.protocol.http_server import CONNECTIONS
 from offramp.protocol.rest_app import check_root_path
 from offramp.protocol.server import STREAMS
 from offramp.runtime.choice import AUTO
@@ -35,6 +36,7 @@ class NodeSettings:
     threads: int = 0
     max_batch: int = 256
     max_streams: int = STREAMS
+    max_connections: int = CONNECTIONS  # of each protocol
     runtime: str = AUTO
     precision: str = AUTO
     origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP

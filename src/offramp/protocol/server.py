@@ -11,7 +11,7 @@ from offramp.protocol import grpc_service as rpc
 from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.http_server import HttpServer
+from offramp.protocol.http_server import CONNECTIONS, HttpServer
 from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
@@ -33,11 +33,11 @@ class Server:
 
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side, and `max_streams` are open beside them; what the node
-    tells of itself waits for neither. `shared` lets other processes of this user listen on the ports too. A client that
-    is silent for `vanished` seconds, to pings too, has gone: its calls are ended. Without an `http_port` there is no
-    HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages of `origins` may ask, and paths may
-    begin with `root_path`. `unready` says why the node is not ready, in every way that it can be asked; when that
-    changes, `say_health` is to be called.
+    tells of itself waits for neither. Each side has up to `max_connections`. `shared` lets other processes of this user
+    listen on the ports too. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are
+    ended. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web
+    pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every
+    way that it can be asked; when that changes, `say_health` is to be called.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Server:
         calls: int = CALLS,
         shared: bool = False,
         max_streams: int = STREAMS,
+        max_connections: int = CONNECTIONS,
         vanished: float = VANISHED,
         http_port: int | None = None,
         consumed: Iterable[str] = (),
@@ -64,7 +65,7 @@ class Server:
         self.pools = [patient, Pool(calls, "http"), telling, opening, self.streams.pool]
         self.server = grpc.server(
             self.pools[0],
-            options=_options(self.plane.bounds.message, vanished, shared=shared),
+            options=_options(self.plane.bounds.message, vanished, max_connections, shared=shared),
         )
         self.health = health.HealthServicer()
         self.health.Check = on(telling, self.health.Check)
@@ -81,7 +82,8 @@ class Server:
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:
-                self.http = HttpServer(front, host, http_port, shared=shared)
+                refused = self.plane.statistics.refused
+                self.http = HttpServer(front, host, http_port, shared=shared, most=max_connections, refused=refused)
             self.port = self.server.add_insecure_port(join_address(host, port))
         except BaseException as error:
             if self.http is not None:
@@ -119,9 +121,10 @@ class Server:
             pool.shutdown()
 
 
-def _options(largest: int, vanished: float, *, shared: bool) -> list[tuple[str, int]]:
-    """What grpc is told: the largest message in bytes, and the seconds after which a client is given up."""
+def _options(largest: int, vanished: float, most: int, *, shared: bool) -> list[tuple[str, int]]:
+    """What grpc is told: the largest message in bytes, seconds until a client is given up, and connections at once."""
     return [
+        ("grpc.max_allowed_incoming_connections", most),
         # Unless told not to, grpc lets two servers share a port, and each answers some of the calls.
         ("grpc.so_reuseport", int(shared)),
         ("grpc.max_receive_message_length", largest),
