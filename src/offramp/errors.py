@@ -19,6 +19,9 @@
         ├── DeadlineError        the other node did not answer in time
         ├── OverloadedError      the other node has more to do than it takes on
         ├── BundleMismatchError  the other node serves another bundle
+        ├── RefusedError         the other node, or this one, does not let its caller in
+        │   ├── UnauthenticatedError  who calls shows no token, or one that is not known
+        │   └── ForbiddenError       the token is known, and has no right to this
         └── PortInUseError       the port to listen on is taken
 
 A message says what, which, got, expected, and what mends it. The command line prints it and exits with 2; the nodes
@@ -93,6 +96,18 @@ class OverloadedError(LinkError):
 
 class BundleMismatchError(LinkError):
     """The other node serves another bundle."""
+
+
+class RefusedError(LinkError):
+    """A node does not let its caller in."""
+
+
+class UnauthenticatedError(RefusedError):
+    """A caller shows no token, or one that the node does not know."""
+
+
+class ForbiddenError(RefusedError):
+    """A caller's token has no right to what it asks for."""
 
 
 class PortInUseError(LinkError):

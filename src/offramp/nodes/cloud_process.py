@@ -21,10 +21,12 @@ from offramp.nodes.serving import (
     log_to_stderr,
     open_bundles,
     reloaded,
+    say_open_to,
     serve_models,
 )
 from offramp.nodes.settings import CloudSettings, to_json
 from offramp.nodes.workers import supervise
+from offramp.protocol.door import Door
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS
 from offramp.runtime.choice import AUTO, Choice, choose
@@ -47,7 +49,7 @@ def serve_cloud(settings: CloudSettings) -> None:
     if settings.shared or settings.workers == 1:
         _serve_tails(bundles, settings.of_one(), choice, orders)
         return
-    host = settings.host
+    host, door = settings.host, Door(settings.access, settings.host)
     with ExitStack() as held:
         port, http_port = held.enter_context(hold_port(host, settings.port)), settings.http_port
         if http_port is not None:
@@ -56,6 +58,7 @@ def serve_cloud(settings: CloudSettings) -> None:
         told = to_json(replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why))
         title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
         http = None if http_port is None else join_address(host, http_port)
+        say_open_to(door)
         line = ready_line(join_address(host, port), title, http)
         supervise(
             lambda name, changed: Child(name, COMMAND, told, changed=changed),
@@ -63,7 +66,7 @@ def serve_cloud(settings: CloudSettings) -> None:
             orders,
             line=line,
             grace=GRACE + 5,
-            reload=lambda: reloaded(lambda: open_bundles(settings.bundles)),  # what does not do is said once
+            reload=lambda: reloaded(lambda: (door.read(), open_bundles(settings.bundles))),  # said once for all
         )
 
 

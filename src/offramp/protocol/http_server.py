@@ -1,6 +1,7 @@
 """An HTTP server for an ASGI application, on a thread of its own beside the gRPC server of the same node."""
 
 import asyncio
+import ssl
 import threading
 from typing import Any
 
@@ -128,10 +129,17 @@ class _Protocol(HttpToolsProtocol):
 
 
 class HttpServer:
-    """Bound when made, so that a port in use is found before anything is served."""
+    """Bound when made, so that a port in use is found before anything is served. With `tls` it is HTTPS."""
 
     def __init__(
-        self, application: Any, host: str, port: int, *, shared: bool = False, keep_alive: float = KEEP_ALIVE
+        self,
+        application: Any,
+        host: str,
+        port: int,
+        *,
+        shared: bool = False,
+        keep_alive: float = KEEP_ALIVE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket = listening(host, port, BACKLOG, shared=shared)
         self.port = self.socket.getsockname()[1]
@@ -152,6 +160,9 @@ class HttpServer:
                 timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
             )
         )
+        if tls is not None:  # uvicorn would make one by itself, that shows the same certificate for ever
+            self.server.config.load()
+            self.server.config.ssl = tls
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), name="http", daemon=True)
 
     def start(self) -> None:
