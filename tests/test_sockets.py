@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from offramp.errors import InputError, PortInUseError
-from offramp.sockets import check_address, hold_port, join_address, port_taken, split_address
+from offramp.sockets import check_address, hold_port, is_loopback, join_address, port_taken, split_address
 from ports import HERE, held_port
 
 
@@ -117,3 +117,13 @@ def test_a_url_is_no_address_and_the_right_form_is_said(url: str, instead: str) 
         f"address {url!r}: expected HOST:PORT and no URL, like {instead}: the port of the gRPC side, which is one "
         "above HTTP's where nothing else was said."
     )
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False),
+     ("::", False), ("10.0.0.5", False), ("localhost.example", False), ("cloud", False)],
+)  # fmt: skip
+def test_a_host_is_this_machine_s_own_or_others_reach_it(host: str, here: bool) -> None:
+    """What is not known to be the one is taken for the other: a name may lead anywhere."""
+    assert is_loopback(host) == here

@@ -44,12 +44,13 @@ def serve_cloud(settings: CloudSettings) -> None:
     """
     log_to_stderr()
     orders = hear_reloads()
+    door = Door(settings.access, settings.host)  # what is wrong with it is said before anything is opened
     bundles = open_bundles(settings.bundles)
     choice = _settle(settings, bundles[0])
     if settings.shared or settings.workers == 1:
-        _serve_tails(bundles, settings.of_one(), choice, orders)
+        _serve_tails(bundles, settings.of_one(), choice, orders, door)
         return
-    host, door = settings.host, Door(settings.access, settings.host)
+    host = settings.host
     with ExitStack() as held:
         port, http_port = held.enter_context(hold_port(host, settings.port)), settings.http_port
         if http_port is not None:
@@ -77,7 +78,7 @@ def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
     return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
-def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders) -> None:
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders, door: Door) -> None:
     batcher = Batcher(settings.limits)
     replies = [] if settings.shared else [Replies(bundles[0].id)]
 
@@ -96,7 +97,9 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
-    serve_models([*_flat(held), *replies], settings, title, orders, reload, calls=calls, shared=settings.shared)
+    serve_models(
+        [*_flat(held), *replies], settings, title, orders, reload, door=door, calls=calls, shared=settings.shared
+    )
     batcher.close()
 
 

@@ -59,6 +59,7 @@ def serve_models(
     orders: Orders,
     reload: Reload,
     *,
+    door: Door,
     calls: int = CALLS,
     shared: bool = False,
     needs: Sequence[CloudWatch] = (),
@@ -72,7 +73,6 @@ def serve_models(
         reasons = [watch.why_not() for watch in needs]
         return None if None in reasons or not reasons else " ".join(filter(None, reasons))
 
-    door = Door(told.access, told.host)
     server = Server(
         models,
         told.host,
