@@ -9,6 +9,7 @@
     ├── ArtifactError        a document or bundle on disk
     │   ├── ArtifactMissingError  the file is not there
     │   ├── ArtifactDamagedError  the file is there and is not what it should be (cut short, changed)
+    │   ├── ArtifactUntrustedError  a bundle that nobody who is trusted has signed
     │   └── ArtifactVersionError  written by a format version that this program does not know
     ├── DataError            an image set that cannot be read or does not fit
     ├── TrainingError        training cannot go on (loss is not a number, folder holds another run)
@@ -56,6 +57,10 @@ class ArtifactMissingError(ArtifactError):
 
 class ArtifactDamagedError(ArtifactError):
     """A file is not what was written: cut short, changed, or not of this format at all."""
+
+
+class ArtifactUntrustedError(ArtifactError):
+    """A bundle is not signed, or not by who is trusted here."""
 
 
 class ArtifactVersionError(ArtifactError):

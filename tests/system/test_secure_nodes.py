@@ -1,7 +1,9 @@
 """An edge and a cloud by TLS, mutual between them, with tokens: who is let in is answered, whatever is changed."""
 
 import json
+import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,8 +56,8 @@ class Secured:
 
 
 @pytest.fixture(scope="module")
-def secured(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """A cloud that asks for certificates and tokens, and an edge that has both and asks for tokens alone."""
+def secured(bundle: Bundle, offramp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """A cloud that asks for certificates, tokens and signed bundles, and an edge that asks for tokens alone."""
     folder = tmp_path_factory.mktemp("secured")
     ca, tokens = Authority(folder), {name: token() for name in ("app", "edge", "moved")}
     for name, value in tokens.items():
@@ -70,8 +72,17 @@ def secured(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "--cloud-tls-ca", ca.ca, "--cloud-tls-cert", edge_cert.cert, "--cloud-tls-key", edge_cert.key,
         "--cloud-token-file", str(folder / "edge.token"), "--cloud-timeout", str(WAIT),
     )  # fmt: skip
-    served = (str(bundle.path), *PORTABLE)
-    with running("cloud", *served, *of_cloud, "--tokens", str(folder / "cloud.tokens")) as secured.cloud:
+    key, signed = folder / "sign.key", folder / "signed"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)], check=True)
+    subprocess.run(["openssl", "pkey", "-in", str(key), "-pubout", "-out", str(folder / "sign.pub")], check=True)
+    shutil.copytree(bundle.path, signed)
+    assert offramp("sign", str(signed), "--key", str(key)).returncode == 0
+    (folder / "current").symlink_to(signed)
+    served, trust = (str(bundle.path), *PORTABLE), ("--trust", str(folder / "sign.pub"))
+    of_cloud += ("--tokens", str(folder / "cloud.tokens"), *trust)
+    with running(
+        "cloud", str(folder / "current"), *PORTABLE, *of_cloud, *trust, "--tokens", str(folder / "cloud.tokens")
+    ) as secured.cloud:
         plan = ("--exit", "3", "--threshold", "0.3", "--cloud", secured.cloud.address())
         with running("edge", *served, *plan, *of_edge, *at_cloud) as secured.edge:
             secured.edge.address()
@@ -199,7 +210,7 @@ def test_certificates_and_tokens_are_changed_under_load(secured: Secured, images
             tokens.write(f"moved infer {secured.tokens['moved']}\n")
         for node in (secured.cloud, secured.edge):
             reload(node)
-        assert said(secured.edge, "2 tokens: app (infer,read), moved (infer)")
+        until(lambda: bool(said(secured.edge, "2 tokens: app (infer,read), moved (infer)")))
         assert said(secured.edge, "is shown other credentials")  # its own certificate is the one that the cloud sees
         load.more()
 
@@ -220,6 +231,19 @@ def test_an_edge_that_its_cloud_refuses_answers_itself_until_it_has_another_toke
         secret(secured.folder / "edge.token", secured.tokens["moved"])
         until(lambda: bool(said(secured.edge, "cloud back: ")))  # it looks at its file whenever it asks
         assert not client.infer(images, WAIT, degraded=False).degraded.any()
+
+
+def test_a_bundle_that_nobody_has_signed_is_not_loaded_at_a_reload(secured: Secured, bundle: Bundle) -> None:
+    """All goes on as it was, and one line says why."""
+    current = secured.folder / "current"
+    current.unlink()
+    current.symlink_to(bundle.path)  # the same, without a signature
+    reload(secured.cloud)
+    assert "current: is not signed (no manifest.json.sig)" in said(secured.cloud, "reload: ")[-1]
+    current.unlink()
+    current.symlink_to(secured.folder / "signed")
+    reload(secured.cloud)
+    assert "the bundles are the same" in said(secured.cloud, "reload: ")[-1]
 
 
 def test_bench_goes_by_tls(secured: Secured, offramp: Any) -> None:
@@ -254,6 +278,7 @@ STARTS: list[tuple[Callable[[Secured], tuple[str, ...]], str]] = [
     (lambda s: ("--tls-cert", s.edge_cert.cert, "--tls-key", s.cloud_cert.key), "it is another certificate's key"),
     (lambda s: ("--tokens", secret(s.folder / "open", "a infer x", 0o644)), "others on this machine may read"),
     (lambda s: ("--tokens", secret(s.folder / "bad", f"a fly {s.tokens['app']}")), "unknown right 'fly' of a"),
+    (lambda s: ("--trust", str(s.folder / "sign.pub")), "is not signed (no manifest.json.sig)"),
     (lambda s: ("--tokens", str(s.folder / "edge.tokens"), "--host", "0.0.0.0"), "would come to 0.0.0.0 in plain text"),
 ]
 

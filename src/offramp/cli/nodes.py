@@ -28,6 +28,7 @@ from offramp.cli.options import (
     TlsClientCa,
     TlsKey,
     TokensFile,
+    Trusted,
 )
 from offramp.cli.plans import CodecSaid, Cut, Exits, PlanFile, Said, ScoreSaid, Thresholds, plan_of
 from offramp.errors import InputError
@@ -72,6 +73,7 @@ def serve_cloud(
     tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None,
     tokens: TokensFile = None,
+    trust: Trusted = None,
 ) -> None:
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
@@ -93,6 +95,7 @@ def serve_cloud(
         origins=tuple(cors_origin or ()),
         root_path=root_path,
         access=_access(tls_cert, tls_key, tls_client_ca, tokens),
+        trust=tuple(map(str, trust or ())),
     )
     run(settings)
 
@@ -128,7 +131,7 @@ def serve_edge(
     host: Host = "127.0.0.1", port: Port = 8001, http_port: HttpPort = None, no_http: NoHttp = False,
     threads: Threads = 0, max_batch: MaxBatch = 256, max_streams: MaxStreams = 128,
     runtime: RuntimeName = "auto", precision: PrecisionName = "auto",
-    cors_origin: Origins = None, root_path: RootPath = "",
+    cors_origin: Origins = None, root_path: RootPath = "", trust: Trusted = None,
     tls_cert: TlsCert = None, tls_key: TlsKey = None, tls_client_ca: TlsClientCa = None, tokens: TokensFile = None,
     cloud_tls_ca: CloudTlsCa = None, cloud_tls_cert: CloudTlsCert = None, cloud_tls_key: CloudTlsKey = None,
     cloud_token_file: CloudTokenFile = None,
@@ -153,6 +156,7 @@ def serve_edge(
         max_streams=max_streams, runtime=runtime, precision=precision, origins=tuple(cors_origin or ()),
         root_path=root_path, access=_access(tls_cert, tls_key, tls_client_ca, tokens),
         credentials=credentials_of(cloud_tls_ca, cloud_tls_cert, cloud_tls_key, cloud_token_file),
+        trust=tuple(map(str, trust or ())),
     )  # fmt: skip
     run(settings)
 

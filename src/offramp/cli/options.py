@@ -66,6 +66,9 @@ TlsClientCa = Annotated[
 TokensFile = Annotated[
     Path | None, typer.Option("--tokens", help="Ask for tokens: a file of lines NAME RIGHTS TOKEN (docs/security.md).")
 ]
+Trusted = Annotated[
+    list[Path] | None, typer.Option("--trust", help="Public key that must have signed each bundle; repeat for several.")
+]
 TlsCa = Annotated[
     str | None,
     typer.Option(help="Call nodes by TLS, whose certificates come from these authorities: a PEM file, or public."),

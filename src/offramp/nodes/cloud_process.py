@@ -45,7 +45,7 @@ def serve_cloud(settings: CloudSettings) -> None:
     log_to_stderr()
     orders = hear_reloads()
     door = Door(settings.access, settings.host)  # what is wrong with it is said before anything is opened
-    bundles = open_bundles(settings.bundles)
+    bundles = open_bundles(settings)
     choice = _settle(settings, bundles[0])
     if settings.shared or settings.workers == 1:
         _serve_tails(bundles, settings.of_one(), choice, orders, door)
@@ -67,7 +67,7 @@ def serve_cloud(settings: CloudSettings) -> None:
             orders,
             line=line,
             grace=GRACE + 5,
-            reload=lambda: reloaded(lambda: (door.read(), open_bundles(settings.bundles))),  # said once for all
+            reload=lambda: reloaded(lambda: (door.read(), open_bundles(settings))),  # said once for all
         )
 
 
@@ -89,7 +89,7 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
 
     def reload(serve: Callable[[Iterable[Served]], None]) -> None:
         nonlocal held
-        turned = held.turned(open_bundles(settings.bundles), opened)
+        turned = held.turned(open_bundles(settings), opened)
         serve([*_flat(turned), *replies])
         said, held = turned.said(held), turned
         log.info("reload: %s", said)

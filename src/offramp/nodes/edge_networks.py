@@ -71,7 +71,7 @@ class EdgeNetworks:
     def __init__(self, settings: EdgeSettings, held: ExitStack) -> None:
         self.settings, self.generations = settings, Generations[Network]({})
         self.choice: Choice | None = None  # the node's runtime and precision: those of its first network
-        bundles = open_bundles(settings.bundles)
+        bundles = open_bundles(settings)
         self.ways = [Way(address, settings, held, self._meet) for address in settings.clouds]
         self.generations, courses = self._turned(bundles, settings.plan)
         if self.ways:
@@ -100,7 +100,7 @@ class EdgeNetworks:
         plan = self.settings.plan if file is None else Plan.load(file)
         shown = {way: way.peer.renew() for way in self.ways}
         try:
-            turned, courses = self._turned(open_bundles(self.settings.bundles), plan)
+            turned, courses = self._turned(open_bundles(self.settings), plan)
             self._ask(courses)
         except BaseException:
             for way, earlier in shown.items():

@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.signature import Trust
 from offramp.artifacts.suite import bundles_in
 from offramp.children import LOOK, at_reload, at_stop, ready_line
 from offramp.errors import InputError, OfframpError
@@ -41,11 +42,14 @@ def hear_reloads() -> Orders:
     return orders
 
 
-def open_bundles(folders: Iterable[str]) -> list[Bundle]:
-    """The bundles that folders stand for, their own or those of a suite's networks; InputError where one is twice."""
-    opened: dict[str, Bundle] = {}
-    for path in (path for folder in folders for path in bundles_in(Path(folder))):
-        bundle = Bundle.open(path)
+def open_bundles(told: Settings) -> list[Bundle]:
+    """The bundles that a node's folders stand for, their own or those of a suite's networks, signed where they must be.
+
+    Raises InputError where one is twice.
+    """
+    opened, trust = dict[str, Bundle](), Trust.of(told.trust)
+    for path in (path for folder in told.bundles for path in bundles_in(Path(folder))):
+        bundle = Bundle.open(path, trust)
         if bundle.id in opened:
             raise InputError(f"{path} and {opened[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
         opened[bundle.id] = bundle

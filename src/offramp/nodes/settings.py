@@ -42,6 +42,7 @@ class NodeSettings:
     origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP
     root_path: str = ""  # what a proxy leaves before /v2
     access: Access = field(default_factory=Access)  # who may come in
+    trust: tuple[str, ...] = ()  # files of public keys, of which one must have signed each bundle
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))

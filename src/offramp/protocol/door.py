@@ -50,7 +50,7 @@ class Door:
     def read(self) -> Callable[[], str]:
         """Read the files again, and give what takes them up and says what changed; InputError where one is no good."""
         takes = [part.read() for part in (self.identity, self.tokens) if part is not None]
-        return lambda: "; ".join(take() for take in takes)
+        return lambda: "; ".join(filter(None, [take() for take in takes]))
 
     @property
     def open_to(self) -> str:

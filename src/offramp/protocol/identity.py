@@ -60,14 +60,14 @@ class Identity:
         self.held = self._read()
 
     def read(self) -> Callable[[], str]:
-        """Read the files now, and give what takes them up and says what they are; InputError where they do not do."""
+        """Read the files now, and give what takes them up and says what is new; InputError where they do not do."""
         state, held = self._state(), self._read()
 
         def take() -> str:
             with self.changing:
                 same = held.pair == self.held.pair and held.authorities == self.held.authorities
                 self.state, self.held = state, self.held if same else held
-            return "the certificate is the same" if same else f"certificate {self.cert}, sha256 {held.pair.fingerprint}"
+            return "" if same else f"certificate {self.cert}, sha256 {held.pair.fingerprint}"
 
         return take
 

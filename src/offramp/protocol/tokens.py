@@ -77,12 +77,12 @@ class Tokens:
         return len(self.holders)
 
     def read(self) -> Callable[[], str]:
-        """Read the file again, and give what takes it up and says so."""
+        """Read the file again, and give what takes it up and says what is new."""
         now = read_tokens(self.path)
 
         def take() -> str:
             before, self.holders = self.holders, now
-            return "the tokens are the same" if before == now else f"{len(now)} tokens: {_names(now)}"
+            return "" if before == now else f"{len(now)} tokens: {_names(now)}"
 
         return take
 
