@@ -15,7 +15,7 @@ from typing import ClassVar, Self
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.data_record import DataRecord
+from offramp.artifacts.data_record import DataRecord, data_name
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
 from offramp.artifacts.macs import macs_until
@@ -143,6 +143,13 @@ class Origin(Frozen):
     epochs: int
     commit: str
     record: DataRecord | None = None  # of the data, without what was passed over; None: split by position
+
+    @property
+    def told(self) -> str:
+        """What a node tells of the data, as JSON: name, seed, and record with its fingerprints; no path."""
+        record = None if self.record is None else self.record.without_paths()
+        told = self.model_copy(update={"data": data_name(self.data), "record": record})
+        return told.model_dump_json(include={"data", "seed", "record"})
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
