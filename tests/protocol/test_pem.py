@@ -11,6 +11,8 @@ from offramp.errors import InputError
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.door import Access
 from offramp.protocol.pem import read_authorities, read_pair
+from offramp.protocol.secret_file import read_secret
+from offramp.protocol.tokens import Tokens
 
 
 @pytest.fixture
@@ -82,3 +84,18 @@ def test_what_is_named_without_its_other_half_is_refused() -> None:
         Credentials(cert="c.pem", key="k.pem")
     assert Credentials(ca="public").read("node.example:8001").tls
     assert Credentials(ca=Path("ca.pem")).ca == "ca.pem"  # type: ignore[arg-type]
+
+
+def test_the_page_s_commands_make_what_nodes_take(tmp_path: Path) -> None:
+    """Those of docs/security.md, as they stand there: certificates, keys and tokens; strict clients take them too."""
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    made, tokens = (next(block for block in blocks if word in block) for word in ("-CAcreateserial", "umask"))
+    subprocess.run(["sh", "-ec", made + tokens], cwd=tmp_path, check=True, capture_output=True)
+    folder = tmp_path / "tls"
+    for name in ("cloud", "edge", "client"):
+        read_pair(str(folder / f"{name}.pem"), str(folder / f"{name}.key"))
+        strict = ["openssl", "verify", "-x509_strict", "-CAfile", "ca.pem", f"{name}.pem"]
+        subprocess.run(strict, cwd=folder, check=True, capture_output=True)
+    value = read_secret(str(folder / "edge-7.token"))
+    assert Tokens(str(folder / "tokens")).check(f"Bearer {value}", "read") == "edge-7"
