@@ -10,7 +10,7 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from offramp.errors import InputError, PortInUseError
@@ -119,6 +119,15 @@ def check_address(address: str) -> str:
 def check_addresses(addresses: str) -> tuple[str, ...]:
     """The same of one or several with commas between them."""
     return tuple(check_address(address.strip()) for address in addresses.split(","))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be reached by it, or reach what listens there."""
+    bare = _bare(host)
+    try:
+        return ip_address(bare).is_loopback
+    except ValueError:
+        return bare == "localhost"
 
 
 def _bare(host: str) -> str:

@@ -21,10 +21,12 @@ from offramp.nodes.serving import (
     log_to_stderr,
     open_bundles,
     reloaded,
+    say_open_to,
     serve_models,
 )
 from offramp.nodes.settings import CloudSettings, to_json
 from offramp.nodes.workers import supervise
+from offramp.protocol.door import Door
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS
 from offramp.runtime.choice import AUTO, Choice, choose
@@ -42,10 +44,11 @@ def serve_cloud(settings: CloudSettings) -> None:
     """
     log_to_stderr()
     orders = hear_reloads()
-    bundles = open_bundles(settings.bundles)
+    door = Door(settings.access, settings.host)  # what is wrong with it is said before anything is opened
+    bundles = open_bundles(settings)
     choice = _settle(settings, bundles[0])
     if settings.shared or settings.workers == 1:
-        _serve_tails(bundles, settings.of_one(), choice, orders)
+        _serve_tails(bundles, settings.of_one(), choice, orders, door)
         return
     host = settings.host
     with ExitStack() as held:
@@ -56,6 +59,7 @@ def serve_cloud(settings: CloudSettings) -> None:
         told = to_json(replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why))
         title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
         http = None if http_port is None else join_address(host, http_port)
+        say_open_to(door)
         line = ready_line(join_address(host, port), title, http)
         supervise(
             lambda name, changed: Child(name, COMMAND, told, changed=changed),
@@ -63,7 +67,7 @@ def serve_cloud(settings: CloudSettings) -> None:
             orders,
             line=line,
             grace=GRACE + 5,
-            reload=lambda: reloaded(lambda: open_bundles(settings.bundles)),  # what does not do is said once
+            reload=lambda: reloaded(lambda: (door.read(), open_bundles(settings))),  # said once for all
         )
 
 
@@ -74,7 +78,7 @@ def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
     return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
-def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders) -> None:
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders, door: Door) -> None:
     batcher = Batcher(settings.limits)
     replies = [] if settings.shared else [Replies(bundles[0].id)]
 
@@ -85,7 +89,7 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
 
     def reload(serve: Callable[[Iterable[Served]], None]) -> None:
         nonlocal held
-        turned = held.turned(open_bundles(settings.bundles), opened)
+        turned = held.turned(open_bundles(settings), opened)
         serve([*_flat(turned), *replies])
         said, held = turned.said(held), turned
         log.info("reload: %s", said)
@@ -93,7 +97,9 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
-    serve_models([*_flat(held), *replies], settings, title, orders, reload, calls=calls, shared=settings.shared)
+    serve_models(
+        [*_flat(held), *replies], settings, title, orders, reload, door=door, calls=calls, shared=settings.shared
+    )
     batcher.close()
 
 

@@ -32,6 +32,7 @@ from offramp.nodes.route import Course, part_of
 from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
 from offramp.nodes.upstream import Upstream, failed
+from offramp.protocol.credentials import Credentials
 from offramp.protocol.notices import Degraded
 from offramp.protocol.served import Call
 from offramp.runtime.choice import LARGEST, Choice, choose
@@ -60,7 +61,8 @@ class Edge:
 
     What the cloud cannot answer in time is answered here, at the deepest exit that can still be reached, and marked
     `degraded`; an error in its place where `degraded` is False. `cloud_timeout` seconds are waited for the cloud at
-    most, or as long as a caller of the latter says, and `in_flight` samples are left to it at once.
+    most, or as long as a caller of the latter says, and `in_flight` samples are left to it at once. `credentials` are
+    for clouds that are named by their addresses.
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class Edge:
         cloud_timeout: float = CLOUD_TIMEOUT,
         degraded: bool = True,
         in_flight: int = IN_FLIGHT,
+        credentials: Credentials | None = None,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        self.cloud = clouds_at(bundle, cloud) if isinstance(cloud, str) else cloud
+        self.cloud = clouds_at(bundle, cloud, credentials) if isinstance(cloud, str) else cloud
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.tier, self.cloud_timeout = tier, cloud_timeout

@@ -9,6 +9,7 @@ from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.nodes.serving import hear_reloads, log_to_stderr, serve_models
 from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.watch import CloudWatch
+from offramp.protocol.door import Door
 
 log = logging.getLogger("offramp")
 
@@ -23,6 +24,7 @@ def serve_edge(settings: EdgeSettings) -> None:
     """
     log_to_stderr()
     orders = hear_reloads()
+    door = Door(settings.access, settings.host)
     with ExitStack() as held:
         networks = EdgeNetworks(settings, held)
         edges, watches = networks.edges, [way.watch for way in networks.ways]
@@ -30,7 +32,7 @@ def serve_edge(settings: EdgeSettings) -> None:
             log.warning(costly)
         title = _edge_title(edges, _on(watches, settings))
         needs = watches if settings.ready_needs_cloud else ()
-        serve_models(networks.models, settings, title, orders, networks.reload, needs=needs)
+        serve_models(networks.models, settings, title, orders, networks.reload, door=door, needs=needs)
 
 
 def _more_than_the_image(edge: Edge) -> str | None:

@@ -3,16 +3,19 @@
 import logging
 import queue
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.signature import Trust
 from offramp.artifacts.suite import bundles_in
 from offramp.children import LOOK, at_reload, at_stop, ready_line
 from offramp.errors import InputError, OfframpError
 from offramp.nodes.contract import CONSUMED
-from offramp.nodes.settings import Settings
+from offramp.nodes.settings import EdgeSettings, Settings
 from offramp.nodes.watch import CloudWatch
+from offramp.protocol.door import Door
+from offramp.protocol.native_log import handshakes_told
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
@@ -40,11 +43,14 @@ def hear_reloads() -> Orders:
     return orders
 
 
-def open_bundles(folders: Iterable[str]) -> list[Bundle]:
-    """The bundles that folders stand for, their own or those of a suite's networks; InputError where one is twice."""
-    opened: dict[str, Bundle] = {}
-    for path in (path for folder in folders for path in bundles_in(Path(folder))):
-        bundle = Bundle.open(path)
+def open_bundles(told: Settings) -> list[Bundle]:
+    """The bundles that a node's folders stand for, their own or those of a suite's networks, signed where they must be.
+
+    Raises InputError where one is twice.
+    """
+    opened, trust = dict[str, Bundle](), Trust.of(told.trust)
+    for path in (path for folder in told.bundles for path in bundles_in(Path(folder))):
+        bundle = Bundle.open(path, trust)
         if bundle.id in opened:
             raise InputError(f"{path} and {opened[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
         opened[bundle.id] = bundle
@@ -58,6 +64,7 @@ def serve_models(
     orders: Orders,
     reload: Reload,
     *,
+    door: Door,
     calls: int = CALLS,
     shared: bool = False,
     needs: Sequence[CloudWatch] = (),
@@ -86,16 +93,38 @@ def serve_models(
         origins=told.origins,
         root_path=told.root_path,
         unready=unready,
+        door=door,
     )
     for watch in needs:
         watch.changed = server.say_health
     at_stop(lambda: orders.put(False))
-    server.start()
-    say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
-    while _next(orders):
-        reloaded(lambda: reload(server.plane.serve))
-    say_stopping("stopping: finishing the requests in flight")
-    server.stop(GRACE)
+    with ExitStack() as within:
+        if door.identity is not None:
+            within.enter_context(handshakes_told(lambda kind: door.refusals.note("grpc", kind)))
+        elif isinstance(told, EdgeSettings) and told.credentials is not None:  # what it hears is of its cloud alone
+            within.enter_context(handshakes_told(lambda kind: None))
+        server.start()
+        if not shared:  # else who has started it says so once for all
+            say_open_to(door)
+        say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
+        while _next(orders):
+            reloaded(lambda: _reload(door, lambda: reload(server.plane.serve)))
+        say_stopping("stopping: finishing the requests in flight")
+        server.stop(GRACE)
+
+
+def say_open_to(door: Door) -> None:
+    """Say in the log who can come in, where that is not this machine alone."""
+    if door.noteworthy:
+        log.log(logging.WARNING if door.warns else logging.INFO, "open to: %s, at %s", door.open_to, door.host)
+
+
+def _reload(door: Door, reload: Callable[[], object]) -> None:
+    """Take up what the files of the door hold now, where all else can be reloaded too."""
+    take = door.read()
+    reload()
+    if said := take():
+        log.info("reload: %s", said)
 
 
 def _next(orders: Orders) -> bool:

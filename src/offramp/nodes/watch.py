@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from offramp.errors import BundleMismatchError, DeadlineError, OfframpError, UnreachableError
+from offramp.errors import BundleMismatchError, DeadlineError, OfframpError, RefusedError, UnreachableError
 from offramp.nodes.breaker import Breaker
 
 EVERY = 0.5  # seconds from one asking to the next
 PATIENCE = 10.0  # seconds for an answer: over a satellite, a connection takes two of them
+REFUSED = (BundleMismatchError, RefusedError)  # it is there, and is not to be used, or not by us
 REST = 10  # times what an asking took that ended in a refusal, until the next
 
 log = logging.getLogger("offramp")
@@ -73,7 +74,7 @@ class CloudWatch:
         self.breaker.failed(error)
         if self.refusal() is not None:
             self._now()
-        if self.refusal() is not None or isinstance(error, DeadlineError | BundleMismatchError):
+        if self.refusal() is not None or isinstance(error, (DeadlineError, *REFUSED)):
             self.wake.set()
 
     def lost(self, error: OfframpError) -> None:
@@ -91,7 +92,7 @@ class CloudWatch:
             began = time.monotonic()
             self._ask()
             # One that is refused was sent features: what that takes of a thin link stays a small part.
-            rest = REST * (time.monotonic() - began) if isinstance(self.refusal(), BundleMismatchError) else 0.0
+            rest = REST * (time.monotonic() - began) if isinstance(self.refusal(), REFUSED) else 0.0
             self.closed.wait(max(self.every, min(rest, PATIENCE)))
 
     def _ask(self) -> None:
@@ -116,7 +117,7 @@ class CloudWatch:
             lasted, self.since = time.monotonic() - self.since, time.monotonic()
         if not _kind(trouble):
             log.info("cloud back: %s, after %.1f s", self.address, lasted)
-        elif isinstance(trouble, BundleMismatchError):
+        elif isinstance(trouble, REFUSED):
             log.error("cloud refused: %s", trouble)
         else:
             log.warning("cloud lost: %s Until it is back, %s", trouble, self.meanwhile)
@@ -129,10 +130,4 @@ def _kind(trouble: OfframpError | None) -> str:
 
     Of one that is there and answers late, or nonsense, nothing: it would be lost and back twice a second.
     """
-    return (
-        "refused"
-        if isinstance(trouble, BundleMismatchError)
-        else "lost"
-        if isinstance(trouble, UnreachableError)
-        else ""
-    )
+    return "refused" if isinstance(trouble, REFUSED) else "lost" if isinstance(trouble, UnreachableError) else ""

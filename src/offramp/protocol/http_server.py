@@ -1,6 +1,7 @@
 """An HTTP server for an ASGI application, on a thread of its own beside the gRPC server of the same node."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -195,7 +196,7 @@ class _Protocol(HttpToolsProtocol):
 
 
 class HttpServer:
-    """Bound when made, so that a port in use is found before anything is served.
+    """Bound when made, so that a port in use is found before anything is served. With `tls` it is HTTPS.
 
     Up to `most` connections are open at once, and `refused` is told of each that was one too many. One is kept for
     `keep_alive` seconds without a request, and `unread` seconds while next to nothing of an answer is read.
@@ -212,6 +213,7 @@ class HttpServer:
         most: int = CONNECTIONS,
         unread: float = SILENCE,
         refused: Callable[[OverloadedError], object] = lambda error: None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket = listening(host, port, BACKLOG, shared=shared)
         self.port = self.socket.getsockname()[1]
@@ -232,6 +234,9 @@ class HttpServer:
                 timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
             )
         )
+        if tls is not None:  # uvicorn would make one by itself, that shows the same certificate for ever
+            self.server.config.load()
+            self.server.config.ssl = tls
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), name="http", daemon=True)
 
     def start(self) -> None:

@@ -1,6 +1,7 @@
 """A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another."""
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -11,6 +12,8 @@ from offramp.protocol import grpc_service as rpc
 from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
+from offramp.protocol.door import Door
+from offramp.protocol.guarded import GuardedApplication, GuardedCalls
 from offramp.protocol.http_server import CONNECTIONS, HttpServer
 from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
@@ -22,6 +25,7 @@ from offramp.sockets import join_address, port_taken
 VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
 STREAMS = 128  # open at once: each holds a thread while it waits for its client
 OPENING = 2  # threads for who asks whether a model is ready: it may have to be opened, which takes up to seconds
+HANDSHAKE_MS = 20_000  # for a caller to come to terms: grpc gives it two minutes
 TELLING = 2  # threads for what a node tells of itself, whatever it computes
 # Computed at once: each holds a thread while the runtime works, and none while it waits for other nodes. Threads that
 # compute share the cores with the one that reads what comes: with 32 of them it was late by seconds.
@@ -37,7 +41,8 @@ class Server:
     listen on the ports too. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are
     ended. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web
     pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every
-    way that it can be asked; when that changes, `say_health` is to be called.
+    way that it can be asked; when that changes, `say_health` is to be called. A `door` says who may come in; without
+    one everybody may, in plain text.
     """
 
     def __init__(
@@ -57,14 +62,18 @@ class Server:
         origins: Collection[str] = (),
         root_path: str = "",
         unready: Callable[[], str | None] = lambda: None,
+        door: Door | None = None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
         telling, opening = Pool(TELLING, "telling"), Pool(OPENING, "opening")
         patient = PatientPool(calls, "grpc", max(1, IN_HAND // self.plane.bounds.message))
         self.pools = [patient, Pool(calls, "http"), telling, opening, self.streams.pool]
+        tokens, identity = (None, None) if door is None else (door.tokens, door.identity)
+        guards = [] if door is None or tokens is None else [GuardedCalls(tokens, door.refusals, telling)]
         self.server = grpc.server(
             self.pools[0],
+            interceptors=guards,
             options=_options(self.plane.bounds.message, vanished, max_connections, shared=shared),
         )
         self.health = health.HealthServicer()
@@ -78,13 +87,20 @@ class Server:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
         self.http: HttpServer | None = None
         self.application = Application(self.plane, self.pools[1], opening, root_path=root_path)
-        front = CrossOrigin(self.application, origins) if origins else self.application
+        front: Any = self.application
+        if door is not None and tokens is not None:
+            front = GuardedApplication(front, tokens, door.refusals, root_path)
+        front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
             if http_port is not None:
                 refused = self.plane.statistics.refused
-                self.http = HttpServer(front, host, http_port, shared=shared, most=max_connections, refused=refused)
-            self.port = self.server.add_insecure_port(join_address(host, port))
+                tls = None if identity is None else identity.http_context()
+                self.http = HttpServer(
+                    front, host, http_port, shared=shared, most=max_connections, refused=refused, tls=tls
+                )
+            at, by = join_address(host, port), None if identity is None else identity.grpc_credentials()
+            self.port = self.server.add_secure_port(at, by) if by else self.server.add_insecure_port(at)
         except BaseException as error:
             if self.http is not None:
                 self.http.stop(0)
@@ -129,6 +145,7 @@ def _options(largest: int, vanished: float, most: int, *, shared: bool) -> list[
         ("grpc.so_reuseport", int(shared)),
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", -1),
+        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
         # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
         ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
         ("grpc.keepalive_permit_without_calls", 1),
