@@ -93,7 +93,8 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
-    serve_models([*_flat(held), *replies], settings, title, orders, reload, calls=calls, shared=settings.shared)
+    models, full = [*_flat(held), *replies], batcher.full
+    serve_models(models, settings, title, orders, reload, calls=calls, shared=settings.shared, full=full)
     batcher.close()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.suite import bundles_in
 from offramp.children import LOOK, at_reload, at_stop, ready_line
-from offramp.errors import InputError, OfframpError
+from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.settings import Settings
 from offramp.nodes.watch import CloudWatch
@@ -61,6 +61,7 @@ def serve_models(
     calls: int = CALLS,
     shared: bool = False,
     needs: Sequence[CloudWatch] = (),
+    full: Callable[[], OverloadedError | None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, and reload at SIGHUP, whole or not at all.
 
@@ -86,6 +87,7 @@ def serve_models(
         origins=told.origins,
         root_path=told.root_path,
         unready=unready,
+        full=full,
     )
     for watch in needs:
         watch.changed = server.say_health

@@ -6,6 +6,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from offramp.errors import OverloadedError
 from offramp.machine import cores_to_use
 from offramp.protocol import grpc_service as rpc
 from offramp.protocol.apart import Entrance, Streams, on
@@ -37,7 +38,8 @@ class Server:
     listen on the ports too. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are
     ended. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web
     pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every
-    way that it can be asked; when that changes, `say_health` is to be called.
+    way that it can be asked; when that changes, `say_health` is to be called. `full` says why a call is refused as it
+    comes.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class Server:
         origins: Collection[str] = (),
         root_path: str = "",
         unready: Callable[[], str | None] = lambda: None,
+        full: Callable[[], OverloadedError | None] = lambda: None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
         telling, opening = Pool(TELLING, "telling"), Pool(OPENING, "opening")
         patient = PatientPool(calls, "grpc", max(1, IN_HAND // self.plane.bounds.message))
         self.pools = [patient, Pool(calls, "http"), telling, opening, self.streams.pool]
+        self.pools[0].full = self.pools[1].full = full
         self.server = grpc.server(
             self.pools[0],
             options=_options(self.plane.bounds.message, vanished, max_connections, shared=shared),
