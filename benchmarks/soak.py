@@ -227,7 +227,7 @@ def soak(options: argparse.Namespace) -> Soaked:
             if sent.value // 10_000 > shown:
                 shown = sent.value // 10_000
                 print(f"{sent.value:,} sent, {dict(faults)}, {weight(edge.process.pid)}", flush=True)
-            time.sleep(chance.uniform(0.2, 2.0))
+            time.sleep(chance.uniform(0.2, options.pause))
         seconds, end = time.monotonic() - began, weight(edge.process.pid)
         cloud.stop()
         seen, errors, stalls, cores = zip(*(one.result() for one in running), strict=True)
@@ -245,6 +245,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--threshold", type=float, help="default: half of the images leave at the edge")
     parser.add_argument("--deadline", type=float, default=1.0, help="seconds of each request")
+    parser.add_argument("--pause", type=float, default=5.0, help="seconds between two faults, at most")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     came = soak(options)
@@ -272,7 +273,8 @@ def main() -> None:
                       "end": came.end, "grown": grown, "faults": dict(came.faults), "stalls": came.stalls,
                       "passes": passes},
         Conditions(**here(), batch_size=options.batch_size, link="loopback", runtime="onnxruntime", dtype="fp32"),
-        clients=options.clients, deadline=options.deadline, seed=options.seed, threshold=came.threshold,
+        clients=options.clients, deadline=options.deadline, pause=options.pause, seed=options.seed,
+        threshold=came.threshold,
     )  # fmt: skip
 
 
