@@ -722,3 +722,14 @@ def test_the_wait_for_a_thread_counts_against_a_deadline(busy: Server, double: A
         double.opened.set()
         said = "the deadline passed before this node came to the request."
         assert late.result(WAIT) == (504, {"error": said})
+
+
+def test_what_a_node_works_for_may_be_full(busy: Server, double: Any) -> None:
+    """Whoever asks is told so before it is read."""
+    for pool in busy.pools[:2]:
+        pool.full = lambda: OverloadedError("no room.")
+    with Peer(busy.address) as client:
+        assert "no room." in str(client.begin(write_request("double", "", PAIR), WAIT).exception(WAIT))
+    assert busy.http is not None
+    assert posted(busy.http.address, {}) == (503, {"error": "no room."})
+    assert len(double.calls) == 2

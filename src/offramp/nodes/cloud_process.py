@@ -98,8 +98,9 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
     serve_models(
-        [*_flat(held), *replies], settings, title, orders, reload, door=door, calls=calls, shared=settings.shared
-    )
+        [*_flat(held), *replies], settings, title, orders, reload,
+        door=door, calls=calls, shared=settings.shared, full=batcher.full,
+    )  # fmt: skip
     batcher.close()
 
 

@@ -10,7 +10,7 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.signature import Trust
 from offramp.artifacts.suite import bundles_in
 from offramp.children import LOOK, at_reload, at_stop, ready_line
-from offramp.errors import InputError, OfframpError
+from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.settings import EdgeSettings, Settings
 from offramp.nodes.watch import CloudWatch
@@ -68,6 +68,7 @@ def serve_models(
     calls: int = CALLS,
     shared: bool = False,
     needs: Sequence[CloudWatch] = (),
+    full: Callable[[], OverloadedError | None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, and reload at SIGHUP, whole or not at all.
 
@@ -94,6 +95,7 @@ def serve_models(
         root_path=told.root_path,
         unready=unready,
         door=door,
+        full=full,
     )
     for watch in needs:
         watch.changed = server.say_health

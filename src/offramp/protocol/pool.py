@@ -69,6 +69,7 @@ class Pool(ThreadPoolExecutor):
         self.idle: list[_Worker] = []  # who worked last stands last, and is asked first
         self.backlog: deque[Callable[[], None]] = deque()
         self.parked: dict[_Stack, Callable[[], None]] = {}  # what waits, and how it is woken
+        self.full: Callable[[], OverloadedError | None] = lambda: None  # why what it works for takes nothing more
         self.pace, self.left = 0.0, 0.0  # the latter: when one left them last, or the first of them came
         self.closed = False
 
@@ -97,10 +98,12 @@ class Pool(ThreadPoolExecutor):
         return future
 
     def crowded(self, seconds: float = math.inf) -> OverloadedError | None:
-        """Why to refuse what comes now: as much waits as may, or it has no more than these seconds, and needs more.
+        """Why to refuse what comes now: as much waits as may, or it has no more than these seconds and needs more.
 
         At this pace, until those before it and those that run by then are done.
         """
+        if (full := self.full()) is not None:
+            return full
         waiting = len(self.backlog)
         if waiting >= self.crowd:
             return OverloadedError(

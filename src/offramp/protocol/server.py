@@ -7,6 +7,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from offramp.errors import OverloadedError
 from offramp.machine import cores_to_use
 from offramp.protocol import grpc_service as rpc
 from offramp.protocol.apart import Entrance, Streams, on
@@ -41,8 +42,8 @@ class Server:
     listen on the ports too. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are
     ended. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web
     pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every
-    way that it can be asked; when that changes, `say_health` is to be called. A `door` says who may come in; without
-    one everybody may, in plain text.
+    way that it can be asked; when that changes, `say_health` is to be called. `full` says why a call is refused as it
+    comes. A `door` says who may come in; without one everybody may, in plain text.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Server:
         root_path: str = "",
         unready: Callable[[], str | None] = lambda: None,
         door: Door | None = None,
+        full: Callable[[], OverloadedError | None] = lambda: None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
@@ -71,6 +73,7 @@ class Server:
         self.pools = [patient, Pool(calls, "http"), telling, opening, self.streams.pool]
         tokens, identity = (None, None) if door is None else (door.tokens, door.identity)
         guards = [] if door is None or tokens is None else [GuardedCalls(tokens, door.refusals, telling)]
+        self.pools[0].full = self.pools[1].full = full
         self.server = grpc.server(
             self.pools[0],
             interceptors=guards,
