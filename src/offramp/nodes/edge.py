@@ -28,7 +28,7 @@ from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
 from offramp.nodes.local_cloud import LocalCloud
-from offramp.nodes.route import Course, part_of
+from offramp.nodes.route import Course, Step, part_of
 from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
 from offramp.nodes.upstream import Upstream, failed
@@ -38,6 +38,7 @@ from offramp.protocol.served import Call
 from offramp.runtime.choice import LARGEST, Choice, choose
 from offramp.runtime.open import open_span, warm_up
 from offramp.runtime.span import Span, SpanSpec, Tensors
+from offramp.runtime.tier_spans import tail_span
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud at most
 IN_FLIGHT = 1024  # samples that a cloud may be working on at once, most of them of 16 KB or less
@@ -121,9 +122,7 @@ class Edge:
         for step in course.route.steps:
             warm_up(step.span, self.bundle, step.spec)
         if course.takes is None:
-            check_steps(self.bundle, course.route.steps, self.choice.engine)
-        if self._falls_back(course):
-            self.fallback(course.part)
+            self._test(course)
         return course
 
     def course_of(self, plan: Plan) -> Course:
@@ -229,6 +228,21 @@ class Edge:
         else:
             answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
         return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None, due)
+
+    def _test(self, course: Course) -> None:
+        """Raise ParityError where the spans, or those of the way on without a cloud, compute otherwise than at export.
+
+        A span that leads to the cut gives no logits: where nothing is held behind it, the tail is opened to judge it.
+        """
+        engine, part, behind = self.choice.engine, course.part, list[Step]()
+        if self._falls_back(course):
+            behind = [timed.step for timed in self.fallback(part).steps]
+        elif course.route.rest is not None and part.hands_on(self.last):
+            tail = tail_span(self.last, part.cut, part.codec)
+            behind = [Step.of(tail, self.bundle.manifest, lambda spec: open_span(self.bundle, spec, engine))]
+        steps = list(course.route.steps)
+        for run in [steps, behind] if course.route.back else [[*steps, *behind]]:
+            check_steps(self.bundle, run, engine)
 
     def _falls_back(self, course: Course) -> bool:
         return self.degrades and course.part.hands_on(self.last)
