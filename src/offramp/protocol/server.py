@@ -80,19 +80,10 @@ class Server:
             options=_options(self.plane.bounds.message, vanished, max_connections, shared=shared),
         )
         self.health = health.HealthServicer()
-        self.health.Check = on(telling, self.health.Check)
-        self.health.Watch = self.streams.watched(self.health.Watch, telling)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        calls_in, opens_in = (Entrance(pool, self.plane.statistics.refused) for pool in (patient, opening))
-        rpc.add_to(self.server, self.plane, calls_in, telling, opens_in, self.streams)
-        told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
-        told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
+        self._add_calls(patient, telling, opening)
         self.http: HttpServer | None = None
         self.application = Application(self.plane, self.pools[1], opening, root_path=root_path)
-        front: Any = self.application
-        if door is not None and tokens is not None:
-            front = GuardedApplication(front, tokens, door.refusals, root_path)
+        front = _guarded(self.application, door, root_path)
         front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token
         try:
             # HTTP's first: grpc lets go of a port only when a server that was started stops.
@@ -114,6 +105,17 @@ class Server:
                 raise port_taken(host, port) from error
             raise
         self.address = join_address(host, self.port)
+
+    def _add_calls(self, calls: Pool, telling: Pool, opening: Pool) -> None:
+        """Have the gRPC server answer for the protocol, for health and for reflection, each on threads of its own."""
+        self.health.Check = on(telling, self.health.Check)
+        self.health.Watch = self.streams.watched(self.health.Watch, telling)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        calls_in, opens_in = (Entrance(pool, self.plane.statistics.refused) for pool in (calls, opening))
+        rpc.add_to(self.server, self.plane, calls_in, telling, opens_in, self.streams)
+        told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -138,6 +140,13 @@ class Server:
         stopped.wait()
         for pool in self.pools:
             pool.shutdown()
+
+
+def _guarded(application: Any, door: Door | None, root_path: str) -> Any:
+    """An application that asks for a token, where the door knows any."""
+    if door is None or door.tokens is None:
+        return application
+    return GuardedApplication(application, door.tokens, door.refusals, root_path)
 
 
 def _options(largest: int, vanished: float, most: int, *, shared: bool) -> list[tuple[str, int]]:
