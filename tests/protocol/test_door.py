@@ -3,6 +3,7 @@
 import http.client
 import json
 import logging
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing
@@ -20,9 +21,10 @@ from certificates import Authority, Signed, secret, token
 from offramp.errors import ForbiddenError, InputError, OfframpError, UnauthenticatedError, UnreachableError
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.door import Access, Door
+from offramp.protocol.http_server import HttpServer
 from offramp.protocol.native_log import handshakes_told
 from offramp.protocol.peer import Peer
-from offramp.protocol.refusals import NO_CERTIFICATE, PLAIN
+from offramp.protocol.refusals import NO_CERTIFICATE, PLAIN, TOO_MANY
 from offramp.protocol.server import Server
 from ports import HERE
 from until import until
@@ -329,3 +331,43 @@ def test_tokens_are_asked_for_in_plain_text_on_this_machine_alone(
         server.stop(WAIT)
     with pytest.raises(InputError, match=r"^token file .*: would go to 10\.0\.0\.5:8001 in plain text"):
         Peer("10.0.0.5:8001", credentials=mine)
+
+
+def test_who_never_comes_to_terms_takes_no_other_s_place_for_long(house: House, make: Callable[[], Any]) -> None:
+    """Up to so many handshakes are under way; one more is refused at once. Who has gone is no more in the way."""
+    door = Door(Access(cert=house.node.cert, key=house.node.key), HERE)
+    server = Server([make()], HERE, 0, max_batch=4, http_port=0, max_connections=2, door=door)
+    server.start()
+    assert server.http is not None
+    at, context = (HERE, server.http.port), ssl.create_default_context(cafile=house.ca.ca)
+
+    def asked() -> int:
+        with closing(http.client.HTTPSConnection(*at, timeout=WAIT, context=context)) as client:
+            client.request("GET", "/v2")
+            return client.getresponse().status
+
+    try:
+        silent = [socket.create_connection(at, WAIT) for _ in range(2)]
+        until(lambda: len(door.identity.greeting.under_way) == 2)  # type: ignore[union-attr]
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            asked()
+        assert door.refusals.counts["http", TOO_MANY] == 1
+        for one in silent:
+            one.close()
+        until(lambda: not door.identity.greeting.under_way)  # type: ignore[union-attr]
+        assert [asked() for _ in range(4)] == [200] * 4
+    finally:
+        server.stop(WAIT)
+
+
+def test_who_says_nothing_is_given_up(house: House) -> None:
+    """A caller that opens a connection to a TLS port and leaves it at that."""
+    identity = house.door.identity
+    assert identity is not None
+    server = HttpServer(None, HERE, 0, tls=identity.http_context(100), handshake=0.2)
+    server.start()
+    try:
+        with socket.create_connection((HERE, server.port), WAIT) as silent:
+            assert silent.recv(1) == b""
+    finally:
+        server.stop(WAIT)

@@ -11,34 +11,59 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import grpc
 
 from offramp.errors import InputError
 from offramp.protocol.pem import Pair, load_pair, read_authorities, read_pair
-from offramp.protocol.refusals import Refusals, kind_of
+from offramp.protocol.refusals import TOO_MANY, Refusals, kind_of
 
 TRIES = 3  # to read files that somebody changes meanwhile
 
 log = logging.getLogger("offramp")
 
 
+class _Greeting:
+    """The handshakes under way: up to `most` of them, and why others failed."""
+
+    def __init__(self, most: int, refusals: Refusals) -> None:
+        self.most, self.refusals = most, refusals
+        self.under_way: WeakSet[ssl.SSLObject] = WeakSet()  # who goes without a word is in no other place either
+
+    def begin(self, connection: ssl.SSLObject) -> None:
+        """Raise where there are so many that this is one too many."""
+        if connection not in self.under_way and len(self.under_way) >= self.most:
+            self.refusals.note("http", TOO_MANY)
+            raise ssl.SSLError(TOO_MANY)
+        self.under_way.add(connection)
+
+    def refused(self, error: ssl.SSLError) -> None:
+        """One has failed."""
+        self.refusals.note("http", kind_of(error.reason or "", getattr(error, "verify_message", "")))
+
+
 class _Context(ssl.SSLContext):
-    """One whose handshakes tell why they failed."""
+    """One whose handshakes are counted."""
 
-    refused: Callable[[ssl.SSLError], object]
+    greeting: _Greeting
 
 
-class _Told(ssl.SSLObject):
+class _Greeted(ssl.SSLObject):
     def do_handshake(self) -> None:
+        """Called until there is nothing more to wait for."""
+        assert isinstance(self.context, _Context)
+        greeting = self.context.greeting
+        greeting.begin(self)
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
-            if isinstance(self.context, _Context):
-                self.context.refused(error)
+            greeting.under_way.discard(self)
+            greeting.refused(error)
             raise
+        greeting.under_way.discard(self)
 
 
 @dataclass(frozen=True)
@@ -54,8 +79,8 @@ class Identity:
     """A certificate, its key, and the authorities of callers' certificates, where those must show one."""
 
     def __init__(self, cert: str, key: str, client_ca: str | None, refusals: Refusals) -> None:
-        self.cert, self.key, self.client_ca, self.refusals = cert, key, client_ca, refusals
-        self.changing = threading.Lock()
+        self.cert, self.key, self.client_ca = cert, key, client_ca
+        self.changing, self.greeting = threading.Lock(), _Greeting(0, refusals)
         self.state = self._state()  # that of the files when they were looked at last
         self.held = self._read()
 
@@ -94,15 +119,18 @@ class Identity:
 
         return grpc.dynamic_ssl_server_credentials(_of_grpc(given), fetched, self.client_ca is not None)
 
-    def http_context(self) -> ssl.SSLContext:
-        """For a server of HTTP: each connection is shown what there is then, not what this context was made with."""
-        front = self._context()
+    def http_context(self, most: int) -> ssl.SSLContext:
+        """For a server of HTTP: each connection is shown what there is then, not what this context was made with.
+
+        Up to `most` handshakes are under way at once.
+        """
+        front, self.greeting.most = self._context(), most
 
         def greet(connection: Any, _name: str | None, _front: ssl.SSLContext) -> None:
             connection.context = self.look().context
 
         front.sni_callback = greet
-        front.sslobject_class = _Told
+        front.sslobject_class = _Greeted
         return front
 
     def _read(self) -> _Held:
@@ -119,9 +147,7 @@ class Identity:
         context = _Context(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
-        context.refused = lambda error: self.refusals.note(
-            "http", kind_of(error.reason or "", getattr(error, "verify_message", ""))
-        )
+        context.greeting = self.greeting
         load_pair(context, self.cert, self.key)
         if self.client_ca is not None:
             context.load_verify_locations(cadata=read_authorities(self.client_ca).decode("ascii"))

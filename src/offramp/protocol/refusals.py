@@ -21,6 +21,7 @@ OF_OPENSSL = {  # and of BoringSSL, grpc's: its reasons for a handshake that fai
     "NO_SHARED_CIPHER": "no cipher that both know",
     "UNSUPPORTED_PROTOCOL": "a version of TLS below 1.2",
 }
+TOO_MANY = "more handshakes under way than connections may be open"
 NOT_TRUSTED, OTHER = "CERTIFICATE_VERIFY_FAILED", "TLS handshake failed"
 UNKNOWN = re.compile("issuer|self.signed")
 NATIVE = re.compile(r"Handshake failed with error .*:OPENSSL_internal:([A-Z_0-9]+): ?(.*)")  # what grpc writes

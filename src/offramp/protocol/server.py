@@ -15,7 +15,8 @@ from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.door import Door
 from offramp.protocol.guarded import GuardedApplication, GuardedCalls
-from offramp.protocol.http_server import CONNECTIONS, HttpServer
+from offramp.protocol.http_server import CONNECTIONS, HANDSHAKE, HttpServer
+from offramp.protocol.identity import Identity
 from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.pool import Pool
@@ -26,7 +27,6 @@ from offramp.sockets import join_address, port_taken
 VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
 STREAMS = 128  # open at once: each holds a thread while it waits for its client
 OPENING = 2  # threads for who asks whether a model is ready: it may have to be opened, which takes up to seconds
-HANDSHAKE_MS = 20_000  # for a caller to come to terms: grpc gives it two minutes
 TELLING = 2  # threads for what a node tells of itself, whatever it computes
 # Computed at once: each holds a thread while the runtime works, and none while it waits for other nodes. Threads that
 # compute share the cores with the one that reads what comes: with 32 of them it was late by seconds.
@@ -86,15 +86,7 @@ class Server:
         front = _guarded(self.application, door, root_path)
         front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token
         try:
-            # HTTP's first: grpc lets go of a port only when a server that was started stops.
-            if http_port is not None:
-                refused = self.plane.statistics.refused
-                tls = None if identity is None else identity.http_context()
-                self.http = HttpServer(
-                    front, host, http_port, shared=shared, most=max_connections, refused=refused, tls=tls
-                )
-            at, by = join_address(host, port), None if identity is None else identity.grpc_credentials()
-            self.port = self.server.add_secure_port(at, by) if by else self.server.add_insecure_port(at)
+            self._listen(front, host, (port, http_port), max_connections, identity, shared=shared)
         except BaseException as error:
             if self.http is not None:
                 self.http.stop(0)
@@ -116,6 +108,20 @@ class Server:
         told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
+
+    def _listen(
+        self, front: Any, host: str, ports: tuple[int, int | None], most: int, by: Identity | None, *, shared: bool
+    ) -> None:
+        """Open both ports, HTTP's first: grpc lets go of one only when a server that was started stops."""
+        port, http_port = ports
+        if http_port is not None:
+            refused, tls = self.plane.statistics.refused, None if by is None else by.http_context(most)
+            self.http = HttpServer(front, host, http_port, shared=shared, most=most, refused=refused, tls=tls)
+        at = join_address(host, port)
+        if by is None:
+            self.port = self.server.add_insecure_port(at)
+        else:
+            self.port = self.server.add_secure_port(at, by.grpc_credentials())
 
     def start(self) -> None:
         """Begin to answer."""
@@ -157,7 +163,7 @@ def _options(largest: int, vanished: float, most: int, *, shared: bool) -> list[
         ("grpc.so_reuseport", int(shared)),
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", -1),
-        ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+        ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE)),  # else two minutes
         # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
         ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
         ("grpc.keepalive_permit_without_calls", 1),
