@@ -17,7 +17,7 @@ from offramp.errors import DataError, InputError
 def served(bundle: Bundle) -> ServedEdge:
     """The digits' MEM, as an edge describes it."""
     manifest = bundle.manifest
-    origin = TrainedOn.model_validate_json(manifest.origin.model_dump_json(include={"data", "seed", "record"}))
+    origin = TrainedOn.model_validate_json(manifest.origin.told)
     shape = manifest.preprocessing.shape
     return ServedEdge("mem", bundle.id, Plan.of(2, 0.3), shape, "onnxruntime", PORTABLE, manifest.classes, origin)
 

@@ -2,11 +2,13 @@
 
 import select
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from offramp.errors import InputError, PortInUseError
-from offramp.sockets import check_address, hold_port, join_address, port_taken, split_address
+from offramp.sockets import check_address, hold_port, is_loopback, join_address, port_taken, split_address
 from ports import HERE, held_port
 
 
@@ -117,3 +119,35 @@ def test_a_url_is_no_address_and_the_right_form_is_said(url: str, instead: str) 
         f"address {url!r}: expected HOST:PORT and no URL, like {instead}: the port of the gRPC side, which is one "
         "above HTTP's where nothing else was said."
     )
+
+
+DESCRIPTORS = """
+import resource
+from offramp.sockets import allow_descriptors
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
+allow_descriptors(100)
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+allow_descriptors(200)
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+allow_descriptors(400)
+"""
+
+
+def test_a_process_has_descriptors_for_its_connections_or_says_what_it_lacks() -> None:
+    """As many as the system lets it, and no fewer than it had."""
+    done = subprocess.run([sys.executable, "-c", DESCRIPTORS], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "(256, 512)\n(328, 512)\n"
+    assert done.stderr.splitlines()[-1] == (
+        "offramp.errors.InputError: connections: 400 need 528 open files, and the system lets this process have 512. "
+        "Let it have more (ulimit -Hn, LimitNOFILE in its unit), or take fewer (--max-connections)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False),
+     ("::", False), ("10.0.0.5", False), ("localhost.example", False), ("cloud", False)],
+)  # fmt: skip
+def test_a_host_is_this_machine_s_own_or_others_reach_it(host: str, here: bool) -> None:
+    """What is not known to be the one is taken for the other: a name may lead anywhere."""
+    assert is_loopback(host) == here

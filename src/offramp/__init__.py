@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from offramp.nodes.edge import Edge
     from offramp.nodes.local_cloud import LocalCloud
     from offramp.nodes.upstream import RemoteCloud
+    from offramp.protocol.credentials import Credentials
 
 __all__ = [
     "Answers",
     "Bundle",
     "Client",
+    "Credentials",
     "Edge",
     "LocalCloud",
     "OfframpError",
@@ -44,6 +46,7 @@ _HOMES = {
     "Answers": "offramp.exits.answers",
     "Bundle": "offramp.artifacts.bundle",
     "Client": "offramp.client.client",
+    "Credentials": "offramp.protocol.credentials",
     "Edge": "offramp.nodes.edge",
     "LocalCloud": "offramp.nodes.local_cloud",
     "OfframpError": "offramp.errors",

@@ -9,6 +9,7 @@
     ├── ArtifactError        a document or bundle on disk
     │   ├── ArtifactMissingError  the file is not there
     │   ├── ArtifactDamagedError  the file is there and is not what it should be (cut short, changed)
+    │   ├── ArtifactUntrustedError  a bundle that nobody who is trusted has signed
     │   └── ArtifactVersionError  written by a format version that this program does not know
     ├── DataError            an image set that cannot be read or does not fit
     ├── TrainingError        training cannot go on (loss is not a number, folder holds another run)
@@ -19,6 +20,9 @@
         ├── DeadlineError        the other node did not answer in time
         ├── OverloadedError      the other node has more to do than it takes on
         ├── BundleMismatchError  the other node serves another bundle
+        ├── RefusedError         the other node, or this one, does not let its caller in
+        │   ├── UnauthenticatedError  who calls shows no token, or one that is not known
+        │   └── ForbiddenError       the token is known, and has no right to this
         └── PortInUseError       the port to listen on is taken
 
 A message says what, which, got, expected, and what mends it. The command line prints it and exits with 2; the nodes
@@ -53,6 +57,10 @@ class ArtifactMissingError(ArtifactError):
 
 class ArtifactDamagedError(ArtifactError):
     """A file is not what was written: cut short, changed, or not of this format at all."""
+
+
+class ArtifactUntrustedError(ArtifactError):
+    """A bundle is not signed, or not by who is trusted here."""
 
 
 class ArtifactVersionError(ArtifactError):
@@ -93,6 +101,18 @@ class OverloadedError(LinkError):
 
 class BundleMismatchError(LinkError):
     """The other node serves another bundle."""
+
+
+class RefusedError(LinkError):
+    """A node does not let its caller in."""
+
+
+class UnauthenticatedError(RefusedError):
+    """A caller shows no token, or one that the node does not know."""
+
+
+class ForbiddenError(RefusedError):
+    """A caller's token has no right to what it asks for."""
 
 
 class PortInUseError(LinkError):

@@ -6,13 +6,16 @@ An address is HOST:PORT; an IPv6 host stands in brackets there, and is taken wit
 So the port is taken alone first, by a socket that never listens, and opened to the node's own processes after that.
 """
 
+import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import AddressValueError, IPv6Address
+from ipaddress import AddressValueError, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from offramp.errors import InputError, PortInUseError
+
+SPARE = 128  # descriptors of a process beside those of its connections
 
 
 @contextmanager
@@ -63,6 +66,20 @@ def _bound(host: str, port: int, *, shared: bool = False, http: bool = True) -> 
     return made
 
 
+def allow_descriptors(connections: int) -> None:
+    """Let this process have descriptors for so many connections and its files; InputError where the system does not."""
+    wanted = connections + SPARE
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or wanted <= soft:
+        return
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        raise InputError(
+            f"connections: {connections} need {wanted} open files, and the system lets this process have {hard}. "
+            "Let it have more (ulimit -Hn, LimitNOFILE in its unit), or take fewer (--max-connections)."
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def port_taken(host: str, port: int, *, http: bool = True) -> PortInUseError:
     """The error for a port that cannot be listened on."""
     beside = " (HTTP is one below it, or --http-port)" if http else ""
@@ -102,6 +119,15 @@ def check_address(address: str) -> str:
 def check_addresses(addresses: str) -> tuple[str, ...]:
     """The same of one or several with commas between them."""
     return tuple(check_address(address.strip()) for address in addresses.split(","))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be reached by it, or reach what listens there."""
+    bare = _bare(host)
+    try:
+        return ip_address(bare).is_loopback
+    except ValueError:
+        return bare == "localhost"
 
 
 def _bare(host: str) -> str:

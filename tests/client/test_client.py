@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,13 @@ import pytest
 
 import offramp
 from offramp.artifacts.plan import Plan
+from offramp.client.conversation import Conversation
 from offramp.errors import DeadlineError, InputError, LinkError, OverloadedError
 from offramp.exits.answers import Tier
+from offramp.nodes.replies import Replies
+from offramp.protocol.peer import Peer
 from offramp.protocol.server import Server
+from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
 LIGHT = np.array([0.9, 0.1, 0.8, 0.2, 0.3], np.float32)
@@ -233,3 +238,14 @@ def test_a_second_answer_is_dropped_and_counted(direct: offramp.Client, bright: 
     bright.stands_in = False
     assert direct.infer(IMAGES).exit.tolist() == [3, 9, 3, 9, 9]  # behind all that the cloud has sent before
     assert direct.second_answers == 9
+
+
+def test_a_cloud_that_opens_its_stream_too_late_is_done_without(edge: Server, cloud: Server, replies: Replies) -> None:
+    """Its word that it is open is no answer to the next batch."""
+    with Peer(edge.address) as asked, Peer(cloud.address) as late, ExitStack() as stack:
+        with replies.changing:
+            talk = stack.enter_context(Conversation(asked, late, opening=0.01))
+        until(lambda: talk.results.qsize() == 1)
+        assert talk.gone is not None
+        parts = list(filter(len, talk.ask(IMAGES, {}, WAIT)))
+    assert sorted(row for part in parts for row in part.rows.tolist()) == [0, 1, 2, 3, 4]

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.data_record import DataSource
+from offramp.client.describe import TrainedOn
 from offramp.data.load import load
+from offramp.data.recorded import load_as_trained
 from offramp.errors import DataError
 
 Write = Callable[..., Path]
@@ -171,3 +174,27 @@ def test_images_of_both_sides_are_counted(tmp_path: Path, write_folder: Write) -
     assert record is not None
     assert record.repeated <= 2
     assert record.parts["validation"].origin == "val"
+
+
+def test_others_see_names_and_fingerprints_and_no_path(
+    photographs: Path, tmp_path: Path, write_folder: Write, bundle: Bundle
+) -> None:
+    """What an edge tells of its data: they can be recognized, and where they lay on their trainer's machine is kept."""
+    aside = write_folder(tmp_path / "kept aside", {"cat": range(100, 104), "owl": range(104, 108)})
+    source = DataSource(data=str(photographs), test=str(aside))
+    record = load(source, SHAPE).record
+    assert record is not None
+    assert str(tmp_path) in record.model_dump_json()
+    origin = bundle.manifest.origin.model_copy(update={"data": str(photographs), "record": record})
+    told = TrainedOn.model_validate_json(origin.told)
+    assert str(tmp_path) not in origin.told
+    assert (told.data, told.seed) == ("data", origin.seed)
+    assert told.record is not None
+    assert told.record.source == DataSource(data="data", test="kept aside")
+    assert (told.record.parts["test"].origin, told.record.fingerprint) == ("kept aside", record.fingerprint)
+    assert TrainedOn.model_validate_json(bundle.manifest.origin.told).data == "digits"
+    with pytest.raises(DataError, match=r"^data: no such folder\. Say where the data lie: --data FOLDER"):
+        load_as_trained(None, told.data, told.record, SHAPE, seed=told.seed)
+    splits, changes = load_as_trained(str(photographs), told.data, told.record, SHAPE, seed=told.seed)
+    assert splits.train.classes == ("cat", "owl")
+    assert any("not as trained with (data, fingerprint" in line for line in changes)  # its test set is not named now

@@ -215,10 +215,16 @@ def test_a_full_queue_sheds_load_at_once_and_recovers(pool: ThreadPoolExecutor) 
             asked = [ask(batcher, pool, gate, rows(3))]
             with pytest.raises(OverloadedError) as caught:
                 batcher.run(gate, rows(2))
+            assert batcher.full() is None  # another might be smaller
             asked.append(ask(batcher, pool, gate, rows(1)))
+            full = str(batcher.full())
         assert str(caught.value) == (
             "overloaded: 3 samples wait, this batch would add 2, and the queue holds 4. Send less or later; to take on "
             "more, serve with more --workers, another node beside this one, or a longer --queue."
+        )
+        assert full == (
+            "overloaded: 4 samples wait, and the queue holds 4. Send less or later; to take on more, serve with more "
+            "--workers, another node beside this one, or a longer --queue."
         )
         assert [len(answer.result(WAIT)) for answer in asked] == [3, 1]
         assert len(batcher.run(gate, rows(2))) == 2

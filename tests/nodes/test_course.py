@@ -229,7 +229,7 @@ def test_spans_of_a_course_that_is_left_are_kept_as_those_of_requests_are(bundle
     edge.follow(SECOND)
     assert list(edge.spans.own) == [spec]
     assert edge.course.route.exits[0].span is edge.spans.own[spec]
-    assert edge.spans.open == before
+    assert edge.spans.others == before
 
 
 def test_a_plan_that_cannot_be_followed_changes_nothing(bundle: Bundle, image: Array) -> None:

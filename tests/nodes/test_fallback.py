@@ -190,7 +190,7 @@ def test_it_gets_as_far_as_the_time_goes(
 ) -> None:
     """To the deepest exit that can be reached, and not past the end."""
     edge, clock = edge_of(bundle, plan), Clock()
-    made = edge.fallbacks.get(edge.course.part)
+    made = edge.fallback(edge.course.part)
     slow = Fallback(tuple(Slow(timed, clock) for timed in made.steps))
     assert len(slow.steps) == 9 - plan.cut
     answers = slow.answers(flight_of(edge, image), left, clock)
@@ -204,7 +204,7 @@ def test_it_gets_as_far_as_the_time_goes(
 def test_where_there_is_no_answer_and_no_time_it_is_an_error(bundle: Bundle, image: Array) -> None:
     """It is not made up."""
     edge, clock = edge_of(bundle, Plan.checked(active=(), cut=4)), Clock()
-    slow = Fallback(tuple(Slow(timed, clock) for timed in edge.fallbacks.get(edge.course.part).steps))
+    slow = Fallback(tuple(Slow(timed, clock) for timed in edge.fallback(edge.course.part).steps))
     flight = flight_of(edge, image)
     assert slow.answers(flight, 0.5, clock) is None
     sent = edge.send(flight, degraded=True)
@@ -217,10 +217,10 @@ def test_time_is_kept_back_for_it(bundle: Bundle, image: Array) -> None:
     edge = edge_of(bundle, cloud_timeout=4.0)
     cloud = edge.cloud
     assert isinstance(cloud, Broken)
-    takes = edge.fallbacks.get(edge.course.part).seconds(ROWS)
+    takes = edge.fallback(edge.course.part).seconds(ROWS)
     edge.infer(image, timeout=100.0)  # no longer than the edge waits
     assert 3.5 - 2.5 * takes < cloud.waits[-1] < 3.8 - 2 * min(takes, 0.5)
-    for timed in edge.fallbacks.get(edge.course.part).steps:
+    for timed in edge.fallback(edge.course.part).steps:
         timed.seconds_at = (10.0, 10.0)
     answers = edge.infer(image, timeout=3.0)
     assert 1.0 < cloud.waits[-1] <= 1.5
@@ -233,7 +233,7 @@ def test_time_is_kept_back_for_it(bundle: Bundle, image: Array) -> None:
 def test_a_step_learns_that_it_is_slower_and_forgets_it(bundle: Bundle, image: Array) -> None:
     """Between two sizes and beyond them it goes by a line."""
     edge = edge_of(bundle)
-    timed = edge.fallbacks.get(edge.course.part).steps[0]
+    timed = edge.fallback(edge.course.part).steps[0]
     timed = TimedStep(timed.step, (0.001, 0.032))
     assert timed.seconds(1) == pytest.approx(0.001)
     assert timed.seconds(64) == pytest.approx(0.064)
@@ -311,11 +311,12 @@ def test_a_request_may_refuse_degraded_answers(bundle: Bundle, image: Array) -> 
 def test_few_are_kept_for_what_calls_ask_for(bundle: Bundle) -> None:
     """The edge's own, and those asked for last."""
     edge = edge_of(bundle)
-    own = edge.fallbacks.get(edge.course.part)
+    own = edge.fallback(edge.course.part)
     for cut in (1, 2, 4, 5, 6, 7):
-        edge.fallbacks.get(Plan.checked(active=(), cut=cut).first)
-    assert list(edge.fallbacks.made) == [(3, "fp32"), (4, "fp32"), (5, "fp32"), (6, "fp32"), (7, "fp32")]
-    assert edge.fallbacks.get(edge.course.part) is own
+        edge.fallback(Plan.checked(active=(), cut=cut).first)
+    assert list(edge.fallbacks.others) == [(cut, "fp32") for cut in (4, 5, 6, 7)]
+    assert list(edge.fallbacks.own) == [(3, "fp32")]
+    assert edge.fallback(edge.course.part) is own
 
 
 def test_a_caller_whose_time_is_over_gets_an_error_and_no_late_answer(bundle: Bundle, image: Array) -> None:

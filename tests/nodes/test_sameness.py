@@ -120,6 +120,28 @@ def test_an_edge_looks_at_every_exit_of_its_plan(bundle: Bundle, tmp_path: Path)
     assert edge.plan == Plan.of(9, 1.0)
 
 
+@pytest.mark.parametrize("degraded", [True, False])
+def test_a_relay_is_held_to_what_follows_of_its_features(bundle: Bundle, tmp_path: Path, degraded: bool) -> None:
+    """It gives no logits itself: by its own way on, or by a tail that is opened for that alone, in every codec."""
+    wrong = off_at(bundle, tmp_path / "wrong", 9)
+    for codec in CODECS:
+        plan = Plan.checked(active=(), cut=3, codec=codec)
+        with pytest.raises(ParityError, match="logits_9 of 4 images"):
+            Edge(wrong, plan, "127.0.0.1:1", threads=1, degraded=degraded)
+        Edge(bundle, plan, "127.0.0.1:1", threads=1, degraded=degraded)
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+def test_an_edge_s_way_on_without_its_cloud_is_looked_at_too(bundle: Bundle, tmp_path: Path, cut: int) -> None:
+    """From the images on as well, where the cut lies before the exits."""
+    wrong = off_at(bundle, tmp_path / "wrong", 5)
+    plan = Plan.of(3, 0.3).but(cut=cut)
+    with pytest.raises(ParityError, match="logits_5 of 4 images"):
+        Edge(wrong, plan, "127.0.0.1:1", threads=1)
+    Edge(wrong, plan, "127.0.0.1:1", threads=1, degraded=False)
+    Edge(bundle, plan, "127.0.0.1:1", threads=1)
+
+
 def test_an_int8_node_is_held_to_the_int8_graph(int8_bundle: Bundle) -> None:
     """Which may be far from the other, and is the network that was measured."""
     Edge(int8_bundle, Plan.of(9, 1.0), threads=1, precision="int8")

@@ -12,13 +12,25 @@ from offramp.link.shape import LinkShape
 from offramp.nodes.batching import Limits
 from offramp.nodes.edge import CLOUD_TIMEOUT
 from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings, Settings, from_json, to_json
+from offramp.protocol.credentials import Credentials
+from offramp.protocol.door import Access
 
 CLOUD = CloudSettings(bundles=("a b", "ü"), port=8001, http_port=8000, limits=Limits(3, 0.5, 7, 2), workers=2, why="x")
 EDGES = [
     EdgeSettings(bundles=("a",), plan=Plan.of(3, 0.3, "margin", cut=4, codec="uint8", drop_threshold=0.7)),
     EdgeSettings(bundles=("a", "b"), plan=AtLastExit(threshold=0.1 + 0.2, codec="fp16"), cloud="c:1"),
     EdgeSettings(bundles=("a",), plan=Plan.of(3, 0), cloud="c:1", cloud_version="", link=LinkShape.parse("wifi")),
-]
+    EdgeSettings(
+        bundles=("a",), plan=Plan.of(3, 0), cloud="c:1", access=Access(cert="c", key="k", client_ca="a", tokens="t"),
+        credentials=Credentials(ca="ca", cert="d", key="e", token_file="f"),
+    ),
+]  # fmt: skip
+
+
+def test_credentials_need_a_cloud_that_asks_for_them() -> None:
+    """An edge without one shows them to nobody."""
+    with pytest.raises(InputError, match=r"^cloud credentials: this edge has no cloud\."):
+        EdgeSettings(bundles=("a",), plan=Plan.of(3, 0), credentials=Credentials(ca="ca"))
 
 
 @pytest.mark.parametrize("settings", [CLOUD, *EDGES])

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, DeadlineError, LinkError, OfframpError, UnreachableError
 from offramp.nodes.edge_networks import while_lost
 from offramp.nodes.settings import EdgeSettings
-from offramp.nodes.watch import CloudWatch
+from offramp.nodes.watch import REST, CloudWatch
 from until import until
 
 GONE = UnreachableError("c:1 does not answer.")
@@ -69,7 +70,7 @@ def test_a_cloud_is_lost_once_and_back_once(watch: CloudWatch, cloud: Cloud, cap
     assert said(caplog) == [LOST]
     assert watch.why_not() == str(GONE)
     cloud.trouble = None
-    until(lambda: watch.trouble is None and len(caplog.records) == 2)
+    until(lambda: watch.refusal() is None and len(caplog.records) == 2)
     assert said(caplog) == [LOST, "cloud back: c:1"]
     assert watch.why_not() is None
 
@@ -86,7 +87,27 @@ def test_a_cloud_that_comes_back_with_another_bundle_is_refused(
     assert said(caplog) == [LOST, "cloud refused: c:1 serves another bundle."]
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
     cloud.trouble = None
-    until(lambda: watch.trouble is None and len(caplog.records) == 3)
+    until(lambda: watch.refusal() is None and len(caplog.records) == 3)
+
+
+def test_a_cloud_that_refuses_is_asked_less_often_than_one_that_is_lost() -> None:
+    """It was sent features for it: the link has ten times as long for others as each asking took."""
+    began, ended = list[float](), list[float]()
+
+    def ask(timeout: float) -> None:
+        began.append(time.monotonic())
+        time.sleep(0.02)
+        ended.append(time.monotonic())
+        raise WRONG if len(ended) > 2 else GONE
+
+    watch = CloudWatch("c:1", ask, always=True, every=0.01, meanwhile="wait.")
+    watch.start()
+    until(lambda: len(began) >= 5)
+    watch.close()
+    watch.thread.join(30)
+    rests = [later - end for end, later in zip(ended, began[1:], strict=False)]
+    assert all(rest >= REST * (end - start) for rest, start, end in list(zip(rests, began, ended, strict=False))[2:4])
+    assert min(rests) >= 0.01
 
 
 def test_a_deadline_that_passed_has_the_cloud_asked(
@@ -107,7 +128,7 @@ def test_other_failures_are_the_request_s_and_a_cloud_without_trouble_is_left_al
     """What it answered was wrong, but it answered."""
     watch.failed(LinkError("c:1 answers nonsense."))
     threading.Event().wait(0.05)
-    assert (cloud.asked, watch.trouble, caplog.records) == (0, None, [])
+    assert (cloud.asked, watch.refusal(), caplog.records) == (0, None, [])
 
 
 def test_a_cloud_that_readiness_needs_is_asked_always(cloud: Cloud) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from offramp.protocol.http_server import _Protocol
 
 
 async def untold(scope: Any, receive: Any, send: Any) -> None:
@@ -32,8 +35,9 @@ async def made() -> tuple[Any, Any]:
 @pytest.mark.parametrize(
     "name",
     [
-        "connection_made", "data_received", "on_body", "on_headers_complete", "on_message_begin",
-        "on_message_complete", "timeout_keep_alive_handler",
+        "connection_made", "connections", "data_received", "on_body", "on_headers_complete", "on_message_begin",
+        "on_message_complete", "on_response_complete", "pause_writing", "resume_writing", "send_400_response",
+        "timeout_keep_alive_handler",
         "cycle", "flow", "headers", "loop", "parser", "timeout_keep_alive", "timeout_keep_alive_task", "transport",
         "url",
     ],
@@ -51,6 +55,47 @@ def test_a_request_s_body_is_still_kept_as_ours_is() -> None:
     assert isinstance(cycle.message_event, asyncio.Event)
     assert cycle.response_complete in (True, False)
     assert callable(protocol.flow.pause_reading)
+
+
+class Slow:
+    """A client's end that has read so much, and a loop whose time is told by hand."""
+
+    def __init__(self) -> None:
+        self.left, self.aborted = 10_000, False
+        self.due: list[Any] = []
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that it has not read."""
+        return self.left
+
+    def abort(self) -> None:
+        """It is given up."""
+        self.aborted = True
+
+    def call_later(self, seconds: float, call: Any) -> Any:
+        """Put off."""
+        assert seconds == 2.0
+        self.due.append(call)
+        return self
+
+    def cancel(self) -> None:
+        """Nothing is due any more."""
+        self.due.clear()
+
+
+def test_a_client_that_reads_slowly_is_waited_for_until_it_is_too_slow() -> None:
+    """1,000 bytes a second, in each stretch of the time that it has."""
+    slow = Slow()
+    protocol = _Protocol(
+        config=uvicorn.Config(untold, log_config=None), server_state=ServerState(), app_state={}, _loop=slow,
+        most=1, unread=2.0, refused=print,
+    )  # fmt: skip
+    protocol.transport, protocol.flow = slow, FlowControl(slow)  # type: ignore[assignment, arg-type]
+    protocol.pause_writing()
+    for left, aborted in ((8_000, False), (6_000, False), (4_001, True)):
+        slow.left = left
+        slow.due[-1]()
+        assert slow.aborted == aborted
 
 
 def test_a_server_is_still_stopped_by_these() -> None:

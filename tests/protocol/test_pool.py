@@ -204,3 +204,24 @@ def test_a_thread_that_goes_on_is_not_free() -> None:
         opened.set()
     first.result(WAIT)
     wide.shutdown()
+
+
+def test_a_pool_knows_how_long_work_waits(pool: Pool) -> None:
+    """It is told apart from what finds a thread at once, and from the pause between two crowds."""
+    pause = threading.Event()
+    assert pool.crowded(0.0) is None
+    for one in [pool.submit(pause.wait, 0.02) for _ in range(20)]:
+        one.result(WAIT)
+    assert pool.pace > 0.01
+    pool.pace, pool.left, opened = 0.0, pool.left - 1e6, threading.Event()
+    held = [pool.submit(opened.wait, WAIT), pool.submit(lambda: None)]
+    opened.set()
+    assert [one.exception(WAIT) for one in held] == [None, None]
+    assert 0 < pool.pace < WAIT
+    opened.clear()
+    held = [pool.submit(opened.wait, WAIT), pool.submit(lambda: None)]
+    pool.pace = 3.0
+    assert pool.crowded(9.0) is None
+    assert str(pool.crowded(7.0)).startswith("overloaded: 1 calls wait for this node, for about 6 s, and this one has")
+    opened.set()
+    assert [one.exception(WAIT) for one in held] == [None, None]

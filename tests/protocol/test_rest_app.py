@@ -11,6 +11,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -575,6 +576,42 @@ def test_a_request_before_whose_body_too_much_stands_is_refused(server: Server) 
         assert ended(client, [b"a" * HEADERS] * 64)
 
 
+def test_what_stands_behind_a_body_is_bounded_too(server: Server) -> None:
+    """Trailers that never end, whether many or one."""
+    assert server.http is not None
+    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n".encode()
+    for trailers in (b"a: b\r\n" * (HEADERS // 6), b"a" * HEADERS):
+        with socket.create_connection(("127.0.0.1", server.http.port), WAIT) as client:
+            client.sendall(head)
+            assert ended(client, [trailers] * 64)
+
+
+@pytest.mark.parametrize("size", [1 << 25, 1 << 13])
+@pytest.mark.parametrize("close", [b"", b"connection: close\r\n"])
+def test_a_client_that_does_not_read_its_answers_is_given_up(size: int, close: bytes) -> None:
+    """One far larger than what the system keeps for it, or many that are not; before the connection ends, too."""
+    body = bytes(size)
+
+    async def large(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+        await send({"type": "http.response.body", "body": body})
+
+    side = HttpServer(large, "127.0.0.1", 0, unread=0.5, keep_alive=0.5)
+    side.start()
+    open_now = side.server.server_state.connections
+    request = b"GET /v2 HTTP/1.1\r\nHost: x\r\n"
+    try:
+        with socket.create_connection(("127.0.0.1", side.port), WAIT) as client:
+            asked = (request + b"\r\n") * ((1 << 25) // size - 1) + request + close + b"\r\n"
+            client.setblocking(False)
+            with suppress(BlockingIOError):
+                client.send(asked)
+            until(lambda: len(open_now) == 1)
+            until(lambda: not open_now)
+    finally:
+        side.stop(1)
+
+
 def ended(client: socket.socket, pieces: list[bytes], every: float = 0.0) -> bool:
     """Whether the server ends the connection while these are sent, with so many seconds between them."""
     pause = threading.Event()
@@ -593,7 +630,7 @@ Small = tuple[Any, Application, HttpServer]
 def running(model: Any, *, silence: float) -> Iterator[Small]:
     """A model, its application, and a server of it with bounds of its own."""
     with Pool(2, "http") as pool:
-        application = Application(DataPlane([model], 4), pool, most=1000, silence=silence)
+        application = Application(DataPlane([model], 4), pool, pool, most=1000, silence=silence)
         side = HttpServer(application, "127.0.0.1", 0, keep_alive=silence)
         side.start()
         yield model, application, side
@@ -627,7 +664,7 @@ def test_a_body_that_trickles_is_given_up(double: Any) -> None:
         answers.append(message)
 
     with Pool(1, "http") as pool:
-        application = Application(DataPlane([double], 256), pool, silence=0.2)
+        application = Application(DataPlane([double], 256), pool, pool, silence=0.2)
         scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
         asyncio.run(application(scope, receive, send))
     assert answers[0]["status"] == 408

@@ -17,10 +17,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import LinkError, OfframpError, OverloadedError, PortInUseError
 from offramp.protocol import grpc_service as rpc
 from offramp.protocol.peer import Peer
+from offramp.protocol.pool import WAITING
 from offramp.protocol.served import Call, Pending, Result, TensorSpec
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
@@ -440,6 +442,106 @@ def test_streams_are_bounded_and_leave_all_other_calls_their_threads(asking: Ask
         server.stop(0.1)
 
 
+def test_who_watches_the_health_of_a_node_counts_as_a_stream(double: Any) -> None:
+    """One too many is refused, and whoever goes makes room; to ask once is no stream."""
+    server = Server([double], HERE, 0, max_batch=4, max_streams=2)
+    server.start()
+    try:
+        with Peer(server.address) as peer:
+            stub, said = health_pb2_grpc.HealthStub(peer.channel), health_pb2.HealthCheckRequest()
+            watching = [stub.Watch(said, timeout=WAIT) for _ in range(2)]
+            assert [next(one).status for one in watching] == [health_pb2.HealthCheckResponse.SERVING] * 2
+            with pytest.raises(grpc.RpcError) as caught:
+                next(stub.Watch(said, timeout=WAIT))
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert stub.Check(said, timeout=WAIT).status == health_pb2.HealthCheckResponse.SERVING
+            watching[0].cancel()
+            until(lambda: server.streams.open == 1)
+            assert next(stub.Watch(said, timeout=WAIT)).status == health_pb2.HealthCheckResponse.SERVING
+    finally:
+        server.stop(0.1)
+
+
+def test_a_model_that_is_being_opened_takes_no_call_s_thread(double: Any) -> None:
+    """Others are answered by both protocols while two are asked whether it is ready; past the bound nobody waits."""
+    opening, opened = threading.Semaphore(0), threading.Event()
+
+    def prepare() -> None:
+        opening.release()
+        assert opened.wait(WAIT)
+
+    double.prepare = prepare
+    server = Server([double], HERE, 0, max_batch=4, calls=1, http_port=0)
+    server.start()
+    http_side, pool = server.http, server.pools[3]
+    assert http_side is not None
+    try:
+        with (
+            Peer(server.address) as peer,
+            closing(http.client.HTTPConnection(HERE, http_side.port, timeout=WAIT)) as client,
+        ):
+            grpc_service = service_pb2_grpc.GRPCInferenceServiceStub(peer.channel)
+            begun = [grpc_service.ModelReady.future(pb.ModelReadyRequest(name="double"), timeout=WAIT)]
+            client.request("GET", "/v2/models/double/ready")
+            assert opening.acquire(timeout=WAIT)
+            assert opening.acquire(timeout=WAIT)
+            double.opened.set()
+            assert http_infer(http_side.port) == [2, 4]
+            assert grpc_infer(server.address) == [2, 4]
+            begun += [
+                grpc_service.ModelReady.future(pb.ModelReadyRequest(name="double"), timeout=WAIT) for _ in range(70)
+            ]
+            until(lambda: len(pool.backlog) == WAITING and sum(one.done() for one in begun) == 70 - WAITING)
+            opened.set()
+            said = [one.exception(WAIT) for one in begun]
+            assert client.getresponse().status == 200
+            refused = [error.code() for error in said if error is not None]
+            assert refused == [grpc.StatusCode.RESOURCE_EXHAUSTED] * (70 - WAITING)
+    finally:
+        opened.set()
+        server.stop(0.1)
+
+
+def test_connections_are_bounded_and_those_that_are_open_go_on(double: Any) -> None:
+    """Of each protocol: one too many is told so over HTTP, closed over gRPC, and whoever closes one makes room."""
+    server = Server([double], HERE, 0, max_batch=4, max_connections=2, http_port=0)
+    server.start()
+    double.opened.set()
+    assert server.http is not None
+    port = server.http.port
+    try:
+        with ExitStack() as held:
+            first, second = (
+                held.enter_context(closing(http.client.HTTPConnection(HERE, port, timeout=WAIT))) for _ in range(2)
+            )
+            asked(first), asked(second)
+            with socket.create_connection((HERE, port), WAIT) as third:
+                said = b"".join(iter(lambda: third.recv(4096), b""))
+            assert said.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert json.loads(said.partition(b"\r\n\r\n")[2])["error"] == (
+                "overloaded: 2 connections are open, the most that this node holds. Close one, come back later, or "
+                "serve with more --max-connections."
+            )
+            asked(first)
+            second.close()
+            until(lambda: asked(http.client.HTTPConnection(HERE, port, timeout=WAIT), close=True) == 200)
+
+            ours = [held.enter_context(socket.create_connection((HERE, server.port), WAIT)) for _ in range(2)]
+            assert all(one.recv(1) for one in ours)  # the server's settings
+            with socket.create_connection((HERE, server.port), WAIT) as third:
+                assert third.recv(1) == b""
+    finally:
+        server.stop(0.1)
+
+
+def asked(client: http.client.HTTPConnection, *, close: bool = False) -> int:
+    """The status of an answer."""
+    client.request("GET", "/v2/health/live", headers={"connection": "close"} if close else {})
+    answer = client.getresponse()
+    answer.read()
+    return answer.status
+
+
 def iter_of(closed: threading.Event) -> Iterator[Any]:
     """Requests of a client that says nothing."""
     closed.wait(WAIT)
@@ -539,35 +641,95 @@ def test_a_server_that_stops_gives_up_what_is_never_answered(small: Server, aski
     assert asking.answers[1].cancelled()
 
 
-def test_calls_past_those_that_may_wait_are_refused_at_once_and_the_others_answered(double: Any) -> None:
-    """Over gRPC by the thread that comes to them, over HTTP before they are read; who waits is answered in the end."""
+@pytest.fixture
+def busy(double: Any) -> Iterator[Server]:
+    """A server of one thread, which a call holds on each side, and one more waits for."""
     server = Server([double], "127.0.0.1", 0, max_batch=4, calls=1, http_port=0)
-    for pool in server.pools[:2]:
-        pool.crowd = 2
     server.start()
-    x = np.ones((1, 2), np.float32)
+    assert server.http is not None
     try:
-        with Peer(server.address) as client:
-            blocked = client.begin(write_request("double", "", {"x": x}, {"wait": True}), WAIT)
-            assert double.entered.wait(WAIT)
-            others = [client.begin(write_request("double", "", {"x": x}), WAIT) for _ in range(6)]
-            until(lambda: len(server.pools[0].backlog) == 6)
+        with ThreadPoolExecutor(4) as callers, Peer(server.address) as client:
+            ends = [client.begin(write_request("double", "", PAIR, {"wait": True}), WAIT)]
+            ends.append(callers.submit(posted, server.http.address, {"wait": True}))
+            until(lambda: len(double.calls) == 2)
+            ends.append(client.begin(write_request("double", "", PAIR), WAIT))
+            ends.append(callers.submit(posted, server.http.address, {}))
+            until(lambda: [len(pool.backlog) for pool in server.pools[:2]] == [1, 1])
+            yield server
             double.opened.set()
-            errors = [one.exception(WAIT) for one in (blocked, *others)]
-        assert [error is None for error in errors] == [True, False, False, False, True, True, True]
-        assert {type(error) for error in errors} == {type(None), OverloadedError}
-        assert "calls wait for this node, and 2 may. Send less" in str(errors[1])
-
-        assert server.http is not None
-        server.pools[1].backlog.extend([lambda: None] * 3)  # as if they waited
-        body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}]})
-        client = http.client.HTTPConnection("127.0.0.1", server.http.port, timeout=WAIT)
-        client.request("POST", "/v2/models/double/infer", body)
-        answer = client.getresponse()
-        assert (answer.status, "3 calls wait for this node, and 2 may" in json.loads(answer.read())["error"]) == (
-            503,
-            True,
-        )
-        client.close()
+            assert [one.exception(WAIT) for one in ends] == [None] * 4
+            assert {one.result()[0] for one in ends[1::2]} == {200}
     finally:
         server.stop(0)
+
+
+PAIR = {"x": np.ones((1, 2), np.float32)}
+
+
+def posted(address: str, parameters: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Ask over HTTP, and give status and answer."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 1]}
+    client = http.client.HTTPConnection(address, timeout=WAIT)
+    client.request("POST", "/v2/models/double/infer", json.dumps({"parameters": parameters, "inputs": [tensor]}))
+    answer = client.getresponse()
+    said = answer.status, json.loads(answer.read())
+    client.close()
+    return said
+
+
+def test_calls_past_those_that_may_wait_are_refused_as_they_come(busy: Server, double: Any) -> None:
+    """No thread has to be free for it, nor is their message read; who waits is answered in the end."""
+    for pool in busy.pools[:2]:
+        pool.crowd = 1
+    said = "overloaded: 1 calls wait for this node, and 1 may. Send less, or later, or to another."
+    with Peer(busy.address) as client:
+        refused = client.begin(write_request("double", "", PAIR), WAIT).exception(WAIT)
+        unreadable = client.stub.ModelInfer.future(pb.ModelInferRequest(model_name="nobody"), timeout=WAIT)
+        assert unreadable.exception(WAIT).details() == said
+    assert type(refused) is OverloadedError
+    assert str(refused) == f"{busy.address}: {said}"
+    assert busy.http is not None
+    assert posted(busy.http.address, {}) == (503, {"error": said})
+    assert len(double.calls) == 2
+
+
+def test_calls_that_would_wait_past_their_deadline_are_refused_as_they_come(busy: Server, double: Any) -> None:
+    """By the pace at which the others leave; one that has the time waits."""
+    for pool in busy.pools[:2]:
+        pool.pace = 4.0
+    said = "overloaded: 1 calls wait for this node, for about 8 s, and this one has 10 s. Give it more time, or send"
+    assert busy.http is not None
+    with Peer(busy.address) as client, ThreadPoolExecutor(1) as callers:
+        refused = client.begin(write_request("double", "", PAIR), 10).exception(WAIT)
+        assert type(refused) is OverloadedError
+        assert said in str(refused)
+        status, answer = posted(busy.http.address, {"timeout": 10_000_000})
+        assert (status, answer["error"].startswith(said)) == (503, True)
+        patient = [client.begin(write_request("double", "", PAIR), WAIT)]
+        patient.append(callers.submit(posted, busy.http.address, {"timeout": 1000 * 1000 * int(WAIT)}))
+        until(lambda: [len(pool.backlog) for pool in busy.pools[:2]] == [2, 2])
+        double.opened.set()
+        assert [one.exception(WAIT) for one in patient] == [None, None]
+
+
+def test_the_wait_for_a_thread_counts_against_a_deadline(busy: Server, double: Any) -> None:
+    """Over HTTP, where a request alone says what it is: one whose time went by there is not begun."""
+    assert busy.http is not None
+    with ThreadPoolExecutor(1) as callers:
+        late = callers.submit(posted, busy.http.address, {"timeout": 1000})
+        until(lambda: len(busy.pools[1].backlog) == 2)
+        threading.Event().wait(0.01)
+        double.opened.set()
+        said = "the deadline passed before this node came to the request."
+        assert late.result(WAIT) == (504, {"error": said})
+
+
+def test_what_a_node_works_for_may_be_full(busy: Server, double: Any) -> None:
+    """Whoever asks is told so before it is read."""
+    for pool in busy.pools[:2]:
+        pool.full = lambda: OverloadedError("no room.")
+    with Peer(busy.address) as client:
+        assert "no room." in str(client.begin(write_request("double", "", PAIR), WAIT).exception(WAIT))
+    assert busy.http is not None
+    assert posted(busy.http.address, {}) == (503, {"error": "no room."})
+    assert len(double.calls) == 2

@@ -8,13 +8,16 @@ import pytest
 from offramp.errors import (
     BundleMismatchError,
     DeadlineError,
+    ForbiddenError,
     InputError,
     LinkError,
     MissingExtraError,
     OfframpError,
     OverloadedError,
     PortInUseError,
+    RefusedError,
     TooLargeError,
+    UnauthenticatedError,
     UnknownModelError,
     UnreachableError,
 )
@@ -25,6 +28,9 @@ OUT: list[tuple[type[OfframpError], grpc.StatusCode, int]] = [
     (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
     (InputError, grpc.StatusCode.INVALID_ARGUMENT, 400),
     (MissingExtraError, grpc.StatusCode.UNIMPLEMENTED, 501),
+    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED, 401),
+    (ForbiddenError, grpc.StatusCode.PERMISSION_DENIED, 403),
+    (RefusedError, grpc.StatusCode.FAILED_PRECONDITION, 502),
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION, 502),
     (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 503),
@@ -75,6 +81,21 @@ BACK: list[tuple[Failed, type[OfframpError], str]] = [
         UnreachableError,
         "cloud:1 does not answer (why). Start it, or check the address and the network.",
     ),
+    (
+        Failed(grpc.StatusCode.UNAVAILABLE, "Tls handshake failed: CERTIFICATE_VERIFY_FAILED"),
+        UnreachableError,
+        "cloud:1 is there, and no connection by TLS came about (Tls handshake failed: CERTIFICATE_VERIFY_FAILED). Its "
+        "certificate must come from the authority that is trusted here, be in date, and name the host of this address.",
+    ),
+    (
+        Failed(grpc.StatusCode.UNAVAILABLE, "failed to connect to all addresses; last error: Socket closed"),
+        UnreachableError,
+        "cloud:1 ends each connection at once (failed to connect to all addresses; last error: Socket closed). It "
+        "speaks TLS where this caller does not (--tls-ca), or asks for another certificate of the caller's "
+        "(--tls-cert).",
+    ),
+    (Failed(grpc.StatusCode.UNAUTHENTICATED), UnauthenticatedError, "cloud:1: why"),
+    (Failed(grpc.StatusCode.PERMISSION_DENIED), ForbiddenError, "cloud:1: why"),
     (Failed(grpc.StatusCode.UNIMPLEMENTED), LinkError, "cloud:1 failed with UNIMPLEMENTED: why"),
     (Failed(grpc.StatusCode.INTERNAL), LinkError, "cloud:1 failed with INTERNAL: why"),
     (Failed(grpc.StatusCode.UNKNOWN, None), LinkError, "cloud:1 failed with UNKNOWN: no details"),

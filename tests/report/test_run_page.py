@@ -1,5 +1,6 @@
 """The report on one training's folder: finished, under way, and with predictions of it or of another beside it."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -91,6 +92,19 @@ def test_predictions_of_another_network_are_left_out(run: Path, predictions: Pre
     shown = page(run)
     assert shown.says(f"predictions.parquet is of another network ({predictions.header.source}), and left out here.")
     assert shown.tables[0][0] == ["exit", "validation %"]
+
+
+def test_a_recipe_that_mirrors_did_not_where_the_data_do_not_allow_it(run: Path, offramp: Program) -> None:
+    """A digit's mirror image is none; where it is allowed, it is said in a word."""
+    card = json.loads((run / "model.json").read_text())
+    for mirrors, said in (
+        (False, "no: the recipe would, the data do not allow it (a digit's mirror image is none)"),
+        (True, "yes"),
+    ):
+        card["recipe"]["flip"], card["record"]["mirrors"] = True, mirrors
+        (run / "model.json").write_text(json.dumps(card))
+        assert offramp("report", "run", cwd=run.parent).returncode == 0
+        assert page(run).says(f"flip {said}"), said
 
 
 def test_a_run_without_an_epoch_is_refused(run: Path, refusal: Callable[..., str]) -> None:

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -191,3 +192,32 @@ def refusal(bundle: Bundle) -> str:
     with pytest.raises(ArtifactDamagedError) as caught:
         open_span(bundle, SpanSpec(0, 2, (2,)))
     return str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["an initializer", "a constant", "a branch"])
+def test_a_tensor_in_a_file_of_its_own_is_refused(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """In the bundle's folder or out of it: no manifest has its hash. The file that it names is not opened."""
+    model = onnx.load_from_string(bundle.graph)
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name and len(tensor.dims) > 1)
+    (tmp_path / "outside.bin").write_bytes(onnx.numpy_helper.to_array(tensor).tobytes())
+    moved = onnx.TensorProto.FromString(tensor.SerializeToString())
+    onnx.external_data_helper.set_external_data(moved, "../outside.bin")
+    moved.ClearField("raw_data")
+    moved.data_location = onnx.TensorProto.EXTERNAL
+    made = onnx.helper.make_node("Constant", [], ["beside"], value=moved)
+    if where == "an initializer":
+        tensor.CopyFrom(moved)
+    elif where == "a constant":
+        model.graph.node.append(made)
+    else:
+        branch = onnx.helper.make_graph([made], "branch", [], [onnx.helper.make_tensor_value_info("beside", 1, None)])
+        model.graph.node.append(
+            onnx.helper.make_node("If", ["whether"], ["either"], then_branch=branch, else_branch=branch)
+        )
+    inside = tmp_path / "folder"
+    inside.mkdir()
+    monkeypatch.chdir(inside)  # from where the name leads to the file
+    with pytest.raises(ArtifactDamagedError, match=f"its tensor '{tensor.name}' lies in a file of its own"):
+        open_span(replace(bundle, graph=model.SerializeToString()), SpanSpec(0, LAST, exits=(LAST,)))

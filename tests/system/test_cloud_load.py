@@ -150,12 +150,15 @@ def test_a_cloud_with_more_than_it_can_do_sheds_load_and_recovers(
         assert said.count("answered") >= 2
         shed = [message for message in said if message != "answered"]
         assert shed, "twelve batches of thousands found room in a queue of one"
-        for message in shed:
-            assert message == (
-                f"StatusCode.RESOURCE_EXHAUSTED: overloaded: {len(batch)} samples wait, this batch would add "
-                f"{len(batch)}, and the queue holds 1. Send less or later; to take on more, serve with more "
-                "--workers, another node beside this one, or a longer --queue."
-            )
+        start = f"StatusCode.RESOURCE_EXHAUSTED: overloaded: {len(batch)} samples wait, "
+        less = (
+            "Send less or later; to take on more, serve with more --workers, another node beside this one, or a longer "
+            "--queue."
+        )
+        assert set(shed) <= {  # before it was read, or by who came to the queue a moment later
+            f"{start}and the queue holds 1. {less}",
+            f"{start}this batch would add {len(batch)}, and the queue holds 1. {less}",
+        }
         with connected(address) as client:
             np.testing.assert_array_equal(finish(client, features[:4]), logits[:4])
 

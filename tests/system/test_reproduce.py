@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from certificates import Authority, secret, token
 from command_line import running
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
@@ -22,6 +23,7 @@ from offramp.paper.reproduction import REPRODUCTION, Reproduction, Row
 from offramp.paper.run import PREDICTIONS, Settings, reproduce
 from offramp.paper.setups import SECTIONS, Varied
 from offramp.paper.stage import Nodes, Stage, processes
+from offramp.protocol.credentials import Credentials
 from offramp.suite.budget import Clock
 from offramp.suite.run import run_suite, suite_settings
 from offramp.train.recipe import RECIPES
@@ -169,14 +171,22 @@ def test_an_interrupted_run_goes_on(suite: Path, tmp_path: Path, whole: Reproduc
 
 
 def test_nodes_that_run_already_give_the_same_outcomes(suite: Path, tmp_path: Path, whole: Reproduction) -> None:
-    """As those in containers do: found by their addresses, asked for the same networks."""
-    folders = tuple(map(str, bundles_in(suite)))
+    """As those in containers do: found by their addresses, asked for the same networks; here by TLS, with a token."""
+    folders, value, ca = tuple(map(str, bundles_in(suite))), token(), Authority(tmp_path)
+    node, mine = ca.signed("node"), secret(tmp_path / "mine", value)
     engine = ("--port", "0", "--no-http", "--runtime", "onnxruntime", "--precision", "fp32")
+    tls = ("--tls-cert", node.cert, "--tls-key", node.key, "--tls-client-ca", ca.ca)
+    door = (*tls, "--tokens", secret(tmp_path / "tokens", f"all infer,read {value}"))
+    shown = ("--cloud-tls-ca", ca.ca, "--cloud-tls-cert", node.cert, "--cloud-tls-key", node.key)
+    by = Credentials(ca=ca.ca, cert=node.cert, key=node.key, token_file=mine)
     with (
-        running("cloud", *folders, *engine) as cloud,
-        running("edge", *folders, "--threshold", "0.3", "--cloud", cloud.address(), *engine) as edge,
-    ):
-        at = {"edge": edge.address(), "cloud": cloud.address(), "link": "loopback", "repeats": 1}
+        running("cloud", *folders, *engine, *door) as cloud,
+        running(
+            "edge", *folders, "--threshold", "0.3", "--cloud", cloud.address(), *engine, *door, *shown,
+            "--cloud-token-file", mine,
+        ) as edge,
+    ):  # fmt: skip
+        at = {"edge": edge.address(), "cloud": cloud.address(), "credentials": by, "link": "loopback", "repeats": 1}
         found = reproduce(settings(suite, tmp_path / "out", **at), QUIET)
         assert found.topology == "containers"
         assert {row.setup.section for row in found.rows} == {"paper", "baselines", "drop", "reply"}

@@ -15,12 +15,13 @@ from typing import ClassVar, Self
 from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.data_record import DataRecord
+from offramp.artifacts.data_record import DataRecord, data_name
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
 from offramp.artifacts.macs import macs_until
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.self_test import SelfTest
+from offramp.artifacts.signature import SIGNATURE, Trust
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
 MANIFEST = "manifest.json"
@@ -142,6 +143,13 @@ class Origin(Frozen):
     epochs: int
     commit: str
     record: DataRecord | None = None  # of the data, without what was passed over; None: split by position
+
+    @property
+    def told(self) -> str:
+        """What a node tells of the data, as JSON: name, seed, and record with its fingerprints; no path."""
+        record = None if self.record is None else self.record.without_paths()
+        told = self.model_copy(update={"data": data_name(self.data), "record": record})
+        return told.model_dump_json(include={"data", "seed", "record"})
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -274,17 +282,21 @@ class Bundle:
         return self.manifest.id
 
     @classmethod
-    def open(cls, path: Path | str) -> Self:
-        """Read a bundle from its folder and check it.
+    def open(cls, path: Path | str, trust: Trust | None = None) -> Self:
+        """Read a bundle from its folder and check it, and who has signed it where somebody has to have.
 
-        Raises ArtifactMissingError, ArtifactVersionError or ArtifactDamagedError, each naming the file.
+        Raises ArtifactMissingError, ArtifactVersionError, ArtifactDamagedError or ArtifactUntrustedError, each naming
+        the file.
         """
         path = Path(path)
         if not (path / MANIFEST).is_file():
             raise ArtifactMissingError(
                 f"{path}: not a bundle, it has no {MANIFEST}. Write one with: offramp export CHECKPOINT --out {path}"
             )
-        manifest = Manifest.read(path / MANIFEST)
+        content = read_bytes(path / MANIFEST)
+        if trust is not None:
+            trust.check(path, content)
+        manifest = Manifest.parse(content, str(path / MANIFEST))
         contents = {name: _read_checked(path / name, digest) for name, digest in manifest.files.items()}
         self_test = None
         if (test := contents.get(SELF_TEST)) is not None:
@@ -312,7 +324,8 @@ class Bundle:
         self_test: SelfTest | None = None,
     ) -> "Bundle":
         """Write a bundle; the manifest comes last, so a folder with a manifest is a whole bundle."""
-        (path / MANIFEST).unlink(missing_ok=True)
+        for name in (MANIFEST, SIGNATURE):  # which would be another bundle's
+            (path / name).unlink(missing_ok=True)
         write_bytes(path / GRAPH, graph)
         test = None if self_test is None else self_test.to_json().encode()
         for name, content in ((GRAPH_INT8, graph_int8), (SELF_TEST, test)):

@@ -1,14 +1,22 @@
 """What was read: source, splits and where each came from, classes, what was passed over. Kept in every checkpoint."""
 
 import hashlib
-from typing import Literal
+from pathlib import PurePath
+from typing import Literal, Self
 
 from pydantic import Field
 
 from offramp.artifacts.document import Frozen
 from offramp.artifacts.preprocessing import Fit, ReadAs
 
+HUB = "hub:"
+PATHS = ("data", "validation", "test")  # of a source
 SHOWN = 3  # of the classes that a part has no image of
+
+
+def data_name(data: str) -> str:
+    """What data may be called to others: a folder's own name, and nothing of where it lies on its trainer's machine."""
+    return data if data == "digits" or data.startswith(HUB) else PurePath(data).name or data
 
 
 class DataSource(Frozen):
@@ -78,6 +86,19 @@ class DataRecord(Frozen):
         """How its images were read; by a record of before, upright, except folders that are split by position."""
         before: ReadAs = "plain" if self.rule == POSITION and self.source.data != "digits" else "upright"
         return self.reading or before
+
+    def without_paths(self) -> Self:
+        """The same with names in place of folders' paths: what those may see who have only to recognize the data."""
+        paths = [path for path in (self.source.data, self.source.validation, self.source.test) if path is not None]
+        named = {path: data_name(path) for path in paths}
+        source = self.source.model_copy(
+            update={name: named.get(path) for name, path in self.source.model_dump(include={*PATHS}).items()}
+        )
+        parts = {
+            name: part.model_copy(update={"origin": named.get(part.origin, part.origin)})
+            for name, part in self.parts.items()
+        }
+        return self.model_copy(update={"source": source, "parts": parts, "passed": {}, "examples": {}})
 
     @property
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""The verbs that make bundles and parts of them, or find one: export, slice, pretrained."""
+"""The verbs that make bundles and parts of them, or find one: export, sign, slice, pretrained."""
 
 import sys
 from pathlib import Path
@@ -78,6 +78,24 @@ def _say(bundle: "Bundle", notes: list[str]) -> None:
         from offramp.bench.table import int8_table
 
         console.print(int8_table(bundle.manifest.int8))
+
+
+@app.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(help="Folder of `offramp export`, or one of `offramp suite`.")],
+    key: Annotated[Path, typer.Option(help="Private key, ed25519, in PEM form and without a password.")],
+) -> None:
+    """Sign a bundle, for nodes that are told whom to trust."""
+    from offramp.artifacts.bundle import MANIFEST, Bundle
+    from offramp.artifacts.document import read_bytes, write_bytes
+    from offramp.artifacts.signature import SIGNATURE
+    from offramp.artifacts.signature import sign as signed
+    from offramp.artifacts.suite import bundles_in
+
+    for path in bundles_in(bundle):
+        opened = Bundle.open(path)  # nobody vouches for one that was damaged
+        write_bytes(path / SIGNATURE, signed(read_bytes(path / MANIFEST), str(key)))
+        print(f"{path / SIGNATURE}: of bundle {opened.id}, {opened.manifest.model}")
 
 
 @app.command("slice")

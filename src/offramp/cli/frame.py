@@ -13,7 +13,10 @@ from offramp._version import __version__
 from offramp.errors import InputError, MissingExtraError, OfframpError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from offramp.artifacts.codec import Codec
+    from offramp.protocol.credentials import Credentials
 
 app = typer.Typer(
     help="Networks with local exits, run over edge and cloud.",
@@ -99,3 +102,15 @@ def codec_of(name: str) -> "Codec":
         if codec == name:
             return codec
     raise InputError(f"codec {name!r}: unknown. Choose one of {', '.join(CODECS)}.")
+
+
+def credentials_of(
+    ca: str | None, cert: "Path | None", key: "Path | None", token_file: "Path | None"
+) -> "Credentials | None":
+    """What a verb shows to nodes by these options; None where none is named."""
+    from offramp.protocol.credentials import Credentials
+
+    named = [None if value is None else str(value) for value in (ca, cert, key, token_file)]
+    if not any(named):
+        return None
+    return Credentials(**dict(zip(("ca", "cert", "key", "token_file"), named, strict=True)))

@@ -12,8 +12,19 @@ from rich.console import Console
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
 from offramp.cli.evaluation import evaluate
-from offramp.cli.frame import app, codec_of, console
-from offramp.cli.options import Out, PrecisionName, RecordedData, RuntimeName, Split, Threads
+from offramp.cli.frame import app, codec_of, console, credentials_of
+from offramp.cli.options import (
+    Out,
+    OwnCert,
+    OwnKey,
+    PrecisionName,
+    RecordedData,
+    RuntimeName,
+    Split,
+    Threads,
+    TlsCa,
+    TokenFile,
+)
 from offramp.cli.plans import CodecSaid, PlanFile, Said, asked_of, route_of
 from offramp.errors import InputError
 from offramp.progress import Watch, unwatched, waiting
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
     from offramp.client.describe import ServedEdge
     from offramp.data.image_set import ImageSet
     from offramp.exits.agreement import Agreement
+    from offramp.protocol.credentials import Credentials
 
 
 SHOWN = 20  # rows that a message names
@@ -122,7 +134,8 @@ def bench(
     bound: Annotated[str | None, typer.Option(help="Fail where that percentile is above this, like 50ms.")] = None,
     schedule_seed: Annotated[int, typer.Option(help="Of server's times of arrival.")] = 0,
     sample_seed: Annotated[int | None, typer.Option(help="Of the samples' order.")] = None,
-) -> None:
+    tls_ca: TlsCa = None, tls_cert: OwnCert = None, tls_key: OwnKey = None, token_file: TokenFile = None,
+) -> None:  # fmt: skip
     """Send a set to an edge, as the paper's test node or by a scenario; print accuracy and latency as one document."""
     from offramp.bench.scenario import scenario as scenario_of
 
@@ -135,12 +148,14 @@ def bench(
     exits = () if exit_ is None else (exit_,)
     thresholds = () if threshold is None else (threshold,)
     asked = asked_of(Said(plan=plan, exits=exits, thresholds=thresholds, cut=cut, codec=codec))
-    if not _measure((edge, direct, model), (data, split, seed, samples), said, asked, check, link, out):
+    credentials = credentials_of(tls_ca, tls_cert, tls_key, token_file)
+    if not _measure((edge, direct, model), credentials, (data, split, seed, samples), said, asked, check, link, out):
         raise typer.Exit(1)
 
 
 def _measure(
     nodes: tuple[str, str | None, str | None],
+    credentials: "Credentials | None",
     test: tuple[str | None, str, int | None, int | None],
     said: "Callable[[int], Scenario]",
     asked: "Callable[[Plan], dict[str, Any]]",
@@ -161,7 +176,7 @@ def _measure(
     check_output(out)
     predictions = None if check is None else Predictions.read(check)
     data, split, seed, samples = test
-    with Client(*nodes) as client, waiting() as watching:
+    with Client(*nodes, credentials=credentials) as client, waiting() as watching:
         served = client.served
         changes = asked(served.plan)
         plan = served.plan.but(**changes)

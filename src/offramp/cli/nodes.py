@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offramp.cli import completion
-from offramp.cli.frame import app, serve
+from offramp.cli.frame import app, credentials_of, serve
 from offramp.cli.options import (
+    CloudTlsCa,
+    CloudTlsCert,
+    CloudTlsKey,
+    CloudTokenFile,
     Drop,
     Host,
     HttpPort,
     LogFormat,
     LogRequests,
     MaxBatch,
+    MaxConnections,
     MaxStreams,
     NoHttp,
     Origins,
@@ -22,12 +27,18 @@ from offramp.cli.options import (
     RootPath,
     RuntimeName,
     Threads,
+    TlsCert,
+    TlsClientCa,
+    TlsKey,
+    TokensFile,
+    Trusted,
 )
 from offramp.cli.plans import CodecSaid, Cut, Exits, PlanFile, Said, ScoreSaid, Thresholds, plan_of
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
     from offramp.link.shape import LinkShape
+    from offramp.protocol.door import Access
 
 
 CloudLink = Annotated[
@@ -49,6 +60,7 @@ def serve_cloud(
     threads: Threads = 0,
     max_batch: MaxBatch = 256,
     max_streams: MaxStreams = 128,
+    max_connections: MaxConnections = 400,
     batch_size: Annotated[
         int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
     ] = 64,
@@ -61,6 +73,11 @@ def serve_cloud(
     precision: PrecisionName = "auto",
     cors_origin: Origins = None,
     root_path: RootPath = "",
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None,
+    tokens: TokensFile = None,
+    trust: Trusted = None,
     log_format: LogFormat = "text",
     log_requests: LogRequests = False,
 ) -> None:
@@ -77,12 +94,15 @@ def serve_cloud(
         threads=threads,
         max_batch=max_batch,
         max_streams=max_streams,
+        max_connections=max_connections,
         limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
         workers=workers,
         runtime=runtime,
         precision=precision,
         origins=tuple(cors_origin or ()),
         root_path=root_path,
+        access=_access(tls_cert, tls_key, tls_client_ca, tokens),
+        trust=tuple(map(str, trust or ())),
         log_format=log_format,
         log_requests=log_requests,
     )
@@ -117,20 +137,14 @@ def serve_edge(
     ] = False,
     link: CloudLink = None,
     score: ScoreSaid = None,
-    host: Host = "127.0.0.1",
-    port: Port = 8001,
-    http_port: HttpPort = None,
-    no_http: NoHttp = False,
-    threads: Threads = 0,
-    max_batch: MaxBatch = 256,
-    max_streams: MaxStreams = 128,
-    runtime: RuntimeName = "auto",
-    precision: PrecisionName = "auto",
-    cors_origin: Origins = None,
-    root_path: RootPath = "",
-    log_format: LogFormat = "text",
-    log_requests: LogRequests = False,
-) -> None:
+    host: Host = "127.0.0.1", port: Port = 8001, http_port: HttpPort = None, no_http: NoHttp = False,
+    threads: Threads = 0, max_batch: MaxBatch = 256, max_streams: MaxStreams = 128,
+    max_connections: MaxConnections = 400, runtime: RuntimeName = "auto", precision: PrecisionName = "auto",
+    cors_origin: Origins = None, root_path: RootPath = "", trust: Trusted = None,
+    tls_cert: TlsCert = None, tls_key: TlsKey = None, tls_client_ca: TlsClientCa = None, tokens: TokensFile = None,
+    cloud_tls_ca: CloudTlsCa = None, cloud_tls_cert: CloudTlsCert = None, cloud_tls_key: CloudTlsKey = None,
+    cloud_token_file: CloudTokenFile = None, log_format: LogFormat = "text", log_requests: LogRequests = False,
+) -> None:  # fmt: skip
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.edge_process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings
@@ -145,9 +159,12 @@ def serve_edge(
         cloud=None if cloud is None else ",".join(check_addresses(cloud)), link=_link(link, cloud),
         cloud_version=cloud_version, cloud_wait=cloud_wait, cloud_timeout=cloud_timeout, degraded=not no_degraded,
         in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
-        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch, max_streams=max_streams,
-        runtime=runtime, precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
-        log_format=log_format, log_requests=log_requests,
+        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,
+        max_streams=max_streams, max_connections=max_connections, runtime=runtime, precision=precision,
+        origins=tuple(cors_origin or ()), root_path=root_path, log_format=log_format, log_requests=log_requests,
+        access=_access(tls_cert, tls_key, tls_client_ca, tokens),
+        credentials=credentials_of(cloud_tls_ca, cloud_tls_cert, cloud_tls_key, cloud_token_file),
+        trust=tuple(map(str, trust or ())),
     )  # fmt: skip
     run(settings)
 
@@ -197,6 +214,14 @@ def _link(text: str | None, cloud: str | None) -> "LinkShape | None":
             f"link {str(shape)!r}: leads to the cloud, and this edge has none. Name one (--cloud HOST:PORT)."
         )
     return shape
+
+
+def _access(cert: Path | None, key: Path | None, client_ca: Path | None, tokens: Path | None) -> "Access":
+    """Who may come in."""
+    from offramp.protocol.door import Access
+
+    files = (None if path is None else str(path) for path in (cert, key, client_ca, tokens))
+    return Access(**dict(zip(("cert", "key", "client_ca", "tokens"), files, strict=True)))
 
 
 def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:

@@ -60,10 +60,40 @@ LogFormat = Annotated[
     Literal["text", "json"], typer.Option(help="Of what the node says on stderr: lines for people, or JSON objects.")
 ]
 LogRequests = Annotated[bool, typer.Option("--log-requests", help="Say each request in the log, in a line.")]
+TlsCert = Annotated[
+    Path | None, typer.Option(help="Serve by TLS, with this certificate (PEM, those of its authorities behind it).")
+]
+TlsKey = Annotated[Path | None, typer.Option(help="The certificate's private key, without a password.")]
+TlsClientCa = Annotated[
+    Path | None, typer.Option("--tls-client-ca", help="Mutual TLS: callers show a certificate of these authorities.")
+]
+TokensFile = Annotated[
+    Path | None, typer.Option("--tokens", help="Ask for tokens: a file of lines NAME RIGHTS TOKEN (docs/security.md).")
+]
+Trusted = Annotated[
+    list[Path] | None, typer.Option("--trust", help="Public key that must have signed each bundle; repeat for several.")
+]
+TlsCa = Annotated[
+    str | None,
+    typer.Option(help="Call nodes by TLS, whose certificates come from these authorities: a PEM file, or public."),
+]
+OwnCert = Annotated[Path | None, typer.Option("--tls-cert", help="One's own certificate, for mutual TLS.")]
+OwnKey = Annotated[Path | None, typer.Option("--tls-key", help="Its private key.")]
+TokenFile = Annotated[Path | None, typer.Option(help="A file that holds one's token, for nodes that ask for one.")]
+CloudTlsCa = Annotated[
+    str | None,
+    typer.Option(help="Call the cloud by TLS: authorities of its certificate, a PEM file, or public."),
+]
+CloudTlsCert = Annotated[Path | None, typer.Option(help="Certificate of this edge that the cloud asks for.")]
+CloudTlsKey = Annotated[Path | None, typer.Option(help="Its private key.")]
+CloudTokenFile = Annotated[Path | None, typer.Option(help="A file that holds this edge's token at the cloud.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads of the runtime; 0 is every core.")]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Largest batch that a message may hold.")]
 MaxStreams = Annotated[
     int, typer.Option(min=1, max=4096, help="Streaming calls open at once; what comes on top is refused.")
+]
+MaxConnections = Annotated[
+    int, typer.Option(min=1, max=100_000, help="Connections open at once, of each protocol; more are refused.")
 ]
 TrainThreads = Annotated[
     int,

@@ -7,8 +7,8 @@ import typer
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.frame import app, console, needs_torch
-from offramp.cli.options import Out, Seed
+from offramp.cli.frame import app, console, credentials_of, needs_torch
+from offramp.cli.options import Out, OwnCert, OwnKey, Seed, TlsCa, TokenFile
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,13 +78,17 @@ def reproduce(
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only export the suite's bundles, for nodes on other machines.")
     ] = False,
-) -> None:
+    tls_ca: TlsCa = None, tls_cert: OwnCert = None, tls_key: OwnKey = None, token_file: TokenFile = None,
+) -> None:  # fmt: skip
     """Measure the paper's whole evaluation on running nodes, and write the report."""
     from offramp.paper.run import Settings
     from offramp.paper.setups import SECTIONS
 
     if cloud is not None and edge is None:
         raise InputError("cloud: named without an edge. Give --edge HOST:PORT too, or neither to start both here.")
+    credentials = credentials_of(tls_ca, tls_cert, tls_key, token_file)
+    if credentials is not None and edge is None:
+        raise InputError("credentials: are for nodes that run already. Name them: --edge HOST:PORT --cloud HOST:PORT.")
     check_output(out, folder=True)
     folder = suite
     if folder is None:
@@ -108,6 +112,7 @@ def reproduce(
         resume=resume,
         edge=edge,
         cloud=cloud,
+        credentials=credentials,
     )
     _measure(settings)
 

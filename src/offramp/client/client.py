@@ -20,6 +20,7 @@ from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
 from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, DEGRADED, PLAN
 from offramp.nodes.images import as_batch
+from offramp.protocol.credentials import Credentials
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
@@ -33,7 +34,8 @@ class Client:
     """Asks the edge at HOST:PORT. Safe to use from several threads at once; a context manager.
 
     `cloud`, HOST:PORT, makes replies direct: what the edge is not sure of is answered straight from there. `model`, a
-    name or a bundle's id, is one of several networks of the edge; without it, its first answers.
+    name or a bundle's id, is one of several networks of the edge; without it, its first answers. `credentials` make
+    the connections TLS, and show a token and a certificate to nodes that ask for them: the same to both.
 
     Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
     every wait for an answer (10 s for what the edge serves). A call's `plan` are parts of another plan than the edge's
@@ -44,9 +46,15 @@ class Client:
     """
 
     def __init__(
-        self, edge: str, cloud: str | None = None, model: str | None = None, timeout: float = BATCH_TIMEOUT
+        self,
+        edge: str,
+        cloud: str | None = None,
+        model: str | None = None,
+        timeout: float = BATCH_TIMEOUT,
+        credentials: Credentials | None = None,
     ) -> None:
-        self.edge, self.cloud = Peer(edge), None if cloud is None else Peer(cloud)
+        self.edge = Peer(edge, credentials=credentials)
+        self.cloud = None if cloud is None else Peer(cloud, credentials=credentials)
         self.model, self.timeout, self.closed = model, timeout, False
         # To rows that had one, and dropped: the cloud's, after the edge has stood in for it.
         self.second_answers = 0

@@ -164,6 +164,8 @@ class Conversation:
                 if isinstance(result, OfframpError):
                     raise result
                 if not from_edge:
+                    if REPLY_AS not in result.parameters:  # its word that the stream is open, which came late
+                        continue
                     rows, answers = result.outputs[ROW], self._judge(result)
             except LinkError as error:
                 if from_edge or strict:

@@ -29,7 +29,7 @@ def read_answers(outputs: dict[str, Array]) -> Answers:
 
 
 class TrainedOn(Frozen):
-    """The data of a served network: as a user typed them, the seed of their splits, and the record."""
+    """The data of a served network by their name, the seed of their splits, and the record."""
 
     data: str
     seed: int

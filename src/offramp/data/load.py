@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from offramp.artifacts.data_record import POSITION, DataSource, SplitRule
+from offramp.artifacts.data_record import HUB, POSITION, DataSource, SplitRule
 from offramp.artifacts.preprocessing import Fit, ReadAs
 from offramp.data.content_split import split_by_content
 from offramp.data.digits import digits
@@ -19,8 +19,6 @@ from offramp.data.resize import resize
 from offramp.data.split_names import PartName
 from offramp.errors import DataError
 from offramp.progress import Watch, unwatched
-
-HUB = "hub:"
 
 
 def load(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from offramp.artifacts.data_record import POSITION, DataRecord, DataSource
+from offramp.artifacts.data_record import HUB, POSITION, DataRecord, DataSource
 from offramp.data.image_set import ImageSet, Splits
-from offramp.data.load import HUB, load
+from offramp.data.load import load
 from offramp.errors import DataError
 from offramp.progress import Watch, unwatched
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 import safetensors
 import safetensors.torch
-from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo
 
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Document, read_bytes, write_bytes
@@ -43,6 +43,8 @@ class ModelCard(Document):
     validation_accuracy: dict[int, float]  # by exit, every sample at every exit
     weights_sha256: str
     record: DataRecord | None = None  # of what was read; None: written before there was one, and split by position
+    # What each exit's logits were divided by, in the weights already; empty: the recipe did not ask for it.
+    temperatures: dict[int, float] = Field(default_factory=dict, exclude_if=lambda by_exit: not by_exit)
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from offramp.protocol.served import Array
 # Of one tensor or several (N, ...) to (N, ...), row by row; its identity says what may be run together.
 Run = Callable[..., Array]
 MOST = 4096
+LESS = (
+    "Send less or later; to take on more, serve with more --workers, another node beside this one, or a longer --queue."
+)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,14 @@ class Batcher:
             record.stage("compute", came)
             self._release()
 
+    def full(self) -> OverloadedError | None:
+        """Why a request would find no room whatever its size; None where there is some."""
+        if self.waiting < self.limits.queue:
+            return None
+        return OverloadedError(
+            f"overloaded: {self.waiting} samples wait, and the queue holds {self.limits.queue}. {LESS}"
+        )
+
     def close(self) -> None:
         """Take nothing more, run what waits, and end."""
         with self.changed:
@@ -139,8 +150,7 @@ class Batcher:
         if self.waiting and self.waiting + size > self.limits.queue:
             raise OverloadedError(
                 f"overloaded: {self.waiting} samples wait, this batch would add {size}, and the queue holds "
-                f"{self.limits.queue}. Send less or later; to take on more, serve with more --workers, another node "
-                "beside this one, or a longer --queue."
+                f"{self.limits.queue}. {LESS}"
             )
         self.lanes.setdefault(request.run, deque()).append(request)
         self._wait_more(size)

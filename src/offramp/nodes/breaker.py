@@ -8,7 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from offramp.errors import BundleMismatchError, DeadlineError, OfframpError, OverloadedError, UnreachableError
+from offramp.errors import (
+    BundleMismatchError,
+    DeadlineError,
+    OfframpError,
+    OverloadedError,
+    RefusedError,
+    UnreachableError,
+)
 
 State = Literal["closed", "open", "half-open"]
 
@@ -56,7 +63,7 @@ class Breaker:
 
     def failed(self, error: OfframpError) -> None:
         """It has not, for this reason."""
-        if isinstance(error, OverloadedError | BundleMismatchError):
+        if isinstance(error, OverloadedError | BundleMismatchError | RefusedError):
             return
         with self.changing:
             self.row += 1

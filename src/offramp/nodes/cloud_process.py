@@ -22,11 +22,13 @@ from offramp.nodes.serving import (
     hear_reloads,
     open_bundles,
     reloaded,
+    say_open_to,
     serve_models,
 )
 from offramp.nodes.settings import CloudSettings, to_json
 from offramp.nodes.workers import Changed, supervise
 from offramp.protocol.counts import Counts, shared_memory
+from offramp.protocol.door import Door
 from offramp.protocol.metrics import QUEUE, Metrics
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS
@@ -45,10 +47,11 @@ def serve_cloud(settings: CloudSettings) -> None:
     """
     log_to_stderr(settings.log_format)
     orders = hear_reloads()
-    bundles = open_bundles(settings.bundles)
+    door = Door(settings.access, settings.host)  # what is wrong with it is said before anything is opened
+    bundles = open_bundles(settings)
     choice = _settle(settings, bundles[0])
     if settings.shared or settings.workers == 1:
-        _serve_tails(bundles, settings.of_one(), choice, orders)
+        _serve_tails(bundles, settings.of_one(), choice, orders, door)
         return
     host = settings.host
     with ExitStack() as held:
@@ -66,6 +69,7 @@ def serve_cloud(settings: CloudSettings) -> None:
             own = to_json(replace(told, counts=(counts, number - 1)))
             return Child(f"worker {number}", COMMAND, own, inherited=(counts,), changed=changed)
 
+        say_open_to(door)
         line = ready_line(join_address(host, port), title, http)
         supervise(
             start,
@@ -73,7 +77,7 @@ def serve_cloud(settings: CloudSettings) -> None:
             orders,
             line=line,
             grace=GRACE + 5,
-            reload=lambda: reloaded(lambda: open_bundles(settings.bundles)),  # what does not do is said once
+            reload=lambda: reloaded(lambda: (door.read(), open_bundles(settings))),  # said once for all
         )
 
 
@@ -84,7 +88,7 @@ def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
     return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
-def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders) -> None:
+def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders, door: Door) -> None:
     descriptor, place = settings.counts
     metrics = Metrics(Counts(descriptor, place, settings.workers))
     batcher = Batcher(settings.limits)
@@ -98,7 +102,7 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
 
     def reload(serve: Callable[[Iterable[Served]], None]) -> None:
         nonlocal held
-        turned = held.turned(open_bundles(settings.bundles), opened)
+        turned = held.turned(open_bundles(settings), opened)
         serve([*_flat(turned), *replies])
         said, held = turned.said(held), turned
         log.info("reload: %s", said)
@@ -106,8 +110,10 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
     title = f"{_title(bundles)}, {choice}"
-    models: list[Served] = [*_flat(held), *replies]
-    serve_models(models, settings, title, orders, reload, calls=calls, shared=settings.shared, metrics=metrics)
+    serve_models(
+        [*_flat(held), *replies], settings, title, orders, reload,
+        door=door, calls=calls, shared=settings.shared, full=batcher.full, metrics=metrics,
+    )  # fmt: skip
     batcher.close()
 
 

@@ -15,30 +15,35 @@ from typing import Any
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Place
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError
 from offramp.exits.answers import Answers, Tier, merge
+from offramp.nodes.cache import Cache
 from offramp.nodes.contract import Reply
 from offramp.nodes.failover import clouds_at
-from offramp.nodes.fallback import Fallbacks
+from offramp.nodes.fallback import Fallback
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
 from offramp.nodes.images import read_images
 from offramp.nodes.local_cloud import LocalCloud
-from offramp.nodes.route import Course, part_of
+from offramp.nodes.route import Course, Step, part_of
 from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
-from offramp.nodes.spans import Spans
 from offramp.nodes.upstream import Upstream, failed
+from offramp.protocol.credentials import Credentials
 from offramp.protocol.notices import Degraded
 from offramp.protocol.served import Call
 from offramp.runtime.choice import LARGEST, Choice, choose
-from offramp.runtime.open import warm_up
-from offramp.runtime.span import Tensors
+from offramp.runtime.open import open_span, warm_up
+from offramp.runtime.span import Span, SpanSpec, Tensors
+from offramp.runtime.tier_spans import tail_span
 
 CLOUD_TIMEOUT = 10.0  # seconds an edge waits for its cloud at most
 IN_FLIGHT = 1024  # samples that a cloud may be working on at once, most of them of 16 KB or less
+# Kept for what calls ask for by plans of their own, beside what the edge's own plan needs.
+SPANS, FALLBACKS = 32, 4
 # Kept to answer in, beside what the network takes: seconds, and a share of the time. A busy machine wants more.
 MARGIN, SHARE = 0.01, 0.05
 
@@ -57,7 +62,8 @@ class Edge:
 
     What the cloud cannot answer in time is answered here, at the deepest exit that can still be reached, and marked
     `degraded`; an error in its place where `degraded` is False. `cloud_timeout` seconds are waited for the cloud at
-    most, or as long as a caller of the latter says, and `in_flight` samples are left to it at once.
+    most, or as long as a caller of the latter says, and `in_flight` samples are left to it at once. `credentials` are
+    for clouds that are named by their addresses.
     """
 
     def __init__(
@@ -75,9 +81,10 @@ class Edge:
         cloud_timeout: float = CLOUD_TIMEOUT,
         degraded: bool = True,
         in_flight: int = IN_FLIGHT,
+        credentials: Credentials | None = None,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-        self.cloud = clouds_at(bundle, cloud) if isinstance(cloud, str) else cloud
+        self.cloud = clouds_at(bundle, cloud, credentials) if isinstance(cloud, str) else cloud
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
         self.tier, self.cloud_timeout = tier, cloud_timeout
@@ -86,8 +93,11 @@ class Edge:
         self.beyond: Place | None = None  # what the cloud computes with, once it has said so
         self._check(plan)  # before anything is timed
         self.choice = choice or choose(bundle, runtime, precision, threads, largest)
-        self.spans = Spans(bundle, self.choice.engine)
-        self.fallbacks = Fallbacks(bundle, self.spans)
+        engine = self.choice.engine
+        self.spans = Cache[SpanSpec, Span](lambda spec: open_span(bundle, spec, engine), SPANS)
+        self.fallbacks = Cache[tuple[int, Codec], Fallback](
+            lambda cut: Fallback.of(bundle, *cut, self.spans.get), FALLBACKS
+        )
         self.follow(plan)
 
     @property
@@ -100,7 +110,7 @@ class Edge:
         course = plan if isinstance(plan, Course) else self.ready(plan)
         self.spans.keep({step.spec: step.span for step in course.route.steps})
         if self._falls_back(course):
-            self.fallbacks.keep(course.part)
+            self.fallbacks.keep({(course.part.cut, course.part.codec): self.fallback(course.part)})
         self.course = course
 
     def ready(self, plan: Plan) -> Course:
@@ -112,15 +122,17 @@ class Edge:
         for step in course.route.steps:
             warm_up(step.span, self.bundle, step.spec)
         if course.takes is None:
-            check_steps(self.bundle, course.route.steps, self.choice.engine)
-        if self._falls_back(course):
-            self.fallbacks.get(course.part)
+            self._test(course)
         return course
 
     def course_of(self, plan: Plan) -> Course:
         """What this edge runs by a plan, open; InputError where it cannot follow it."""
         self._check(plan)
         return Course.of(plan, self.bundle.manifest, self.spans.get, self.tier)
+
+    def fallback(self, part: Part) -> Fallback:
+        """How it goes on by itself from where a part is cut."""
+        return self.fallbacks.get((part.cut, part.codec))
 
     def answers_alone(self, course: Course | None = None) -> bool:
         """Whether it answers any sample without the cloud, by a course or the one in force."""
@@ -203,7 +215,7 @@ class Edge:
         """
         cloud = self.cloud
         assert cloud is not None  # _check saw to it
-        fallback = self.fallbacks.get(flight.course.part) if degraded else None
+        fallback = self.fallback(flight.course.part) if degraded else None
         now, due = time.monotonic(), math.inf if end is None else end
         if end is None or fallback is not None:
             end = min(due, now + self.cloud_timeout)
@@ -216,6 +228,21 @@ class Edge:
         else:
             answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
         return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None, due)
+
+    def _test(self, course: Course) -> None:
+        """Raise ParityError where the spans, or those of the way on without a cloud, compute otherwise than at export.
+
+        A span that leads to the cut gives no logits: where nothing is held behind it, the tail is opened to judge it.
+        """
+        engine, part, behind = self.choice.engine, course.part, list[Step]()
+        if self._falls_back(course):
+            behind = [timed.step for timed in self.fallback(part).steps]
+        elif course.route.rest is not None and part.hands_on(self.last):
+            tail = tail_span(self.last, part.cut, part.codec)
+            behind = [Step.of(tail, self.bundle.manifest, lambda spec: open_span(self.bundle, spec, engine))]
+        steps = list(course.route.steps)
+        for run in [steps, behind] if course.route.back else [[*steps, *behind]]:
+            check_steps(self.bundle, run, engine)
 
     def _falls_back(self, course: Course) -> bool:
         return self.degrades and course.part.hands_on(self.last)

@@ -69,7 +69,7 @@ class EdgeModel:
             "model": manifest.model,
             "plan": self.edge.plan.to_json(),
             "classes": json.dumps(manifest.classes),
-            "trained_on": manifest.origin.model_dump_json(include={"data", "seed", "record"}),
+            "trained_on": manifest.origin.told,
             "image_forms": json.dumps({"FP32": "N,C,H,W in [0, 1]", "UINT8": "N,H,W,C", "BYTES": "N encoded images"}),
             **self.edge.choice.config,
             **said_of(self.edge.beyond, CLOUD),

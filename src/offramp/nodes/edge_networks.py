@@ -5,7 +5,7 @@ Takes settings, gives models to serve. Knows no server and no signal.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -46,7 +46,7 @@ class Way:
         self, address: str, settings: EdgeSettings, held: ExitStack, meet: Callable[["Way", float], None]
     ) -> None:
         via = None if settings.link is None else held.enter_context(child_link(settings.link, address))
-        self.peer = held.enter_context(closing(Peer(address, via)))
+        self.peer = held.enter_context(closing(Peer(address, via, credentials=settings.credentials)))
         always, meanwhile = settings.ready_needs_cloud, while_lost(settings)
         self.watch = CloudWatch(address, partial(meet, self), always=always, meanwhile=meanwhile)
 
@@ -71,7 +71,7 @@ class EdgeNetworks:
     def __init__(self, settings: EdgeSettings, held: ExitStack) -> None:
         self.settings, self.generations = settings, Generations[Network]({})
         self.choice: Choice | None = None  # the node's runtime and precision: those of its first network
-        bundles = open_bundles(settings.bundles)
+        bundles = open_bundles(settings)
         self.ways = [Way(address, settings, held, self._meet) for address in settings.clouds]
         self.generations, courses = self._turned(bundles, settings.plan)
         if self.ways:
@@ -98,8 +98,15 @@ class EdgeNetworks:
         """
         file = self.settings.plan_file
         plan = self.settings.plan if file is None else Plan.load(file)
-        turned, courses = self._turned(open_bundles(self.settings.bundles), plan)
-        self._ask(courses)
+        shown = {way: way.peer.renew() for way in self.ways}
+        try:
+            turned, courses = self._turned(open_bundles(self.settings), plan)
+            self._ask(courses)
+        except BaseException:
+            for way, earlier in shown.items():
+                if way.peer.shown != earlier:
+                    way.peer.show(earlier)
+            raise
         serve(_models(turned))
         said = []
         for network, course in courses.items():
@@ -109,6 +116,9 @@ class EdgeNetworks:
                 model, new, old = network.edge.bundle.manifest.model, *map(_text, (course.plan, before))
                 said.append(f"{model} follows the plan {new}, and before it {old}")
         said = said or ["the plan is the same" if file else "no --plan FILE to read again"]
+        said += [
+            f"cloud {way.peer.address} is shown other credentials" for way in shown if shown[way] != way.peer.shown
+        ]
         said.append(turned.said(self.generations))
         self.generations = turned
         log.info("reload: %s", "; ".join(said))
@@ -151,7 +161,9 @@ class EdgeNetworks:
         return Network(edge, remotes)
 
     def _meet(self, way: Way, wait: float) -> None:
-        """Ask a cloud for what the networks of now hand on."""
+        """Ask a cloud for what the networks of now hand on, by what the files of credentials hold now."""
+        with suppress(InputError):  # half of them may have been changed: the cloud says what is wrong with the others
+            way.peer.renew()
         way.ask(wait, {network: network.edge.course for network in self.generations.now.values()})
 
     def _ask(self, courses: Mapping[Network, Course]) -> None:

@@ -13,6 +13,7 @@ from offramp.nodes.serving import hear_reloads, serve_models
 from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.sight import seen
 from offramp.nodes.watch import CloudWatch
+from offramp.protocol.door import Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.page import Page
 
@@ -31,6 +32,7 @@ def serve_edge(settings: EdgeSettings) -> None:
     """
     log_to_stderr(settings.log_format)
     orders = hear_reloads()
+    door = Door(settings.access, settings.host)
     with ExitStack() as held:
         networks = EdgeNetworks(settings, held)
         edges, watches = networks.edges, [way.watch for way in networks.ways]
@@ -39,7 +41,17 @@ def serve_edge(settings: EdgeSettings) -> None:
         title = _edge_title(edges, _on(watches, settings))
         needs = watches if settings.ready_needs_cloud else ()
         metrics, page = Metrics(look=partial(seen, networks)), Page.of(PAGE.read_bytes())
-        serve_models(networks.models, settings, title, orders, networks.reload, metrics=metrics, page=page, needs=needs)
+        serve_models(
+            networks.models,
+            settings,
+            title,
+            orders,
+            networks.reload,
+            door=door,
+            metrics=metrics,
+            page=page,
+            needs=needs,
+        )
 
 
 def _more_than_the_image(edge: Edge) -> str | None:
@@ -61,7 +73,7 @@ def _on(watches: list[CloudWatch], settings: EdgeSettings) -> str:
     """What is said of the clouds: `cloud 10.0.0.5:8001 over wifi`."""
     if not watches:
         return "no cloud"
-    named = " or ".join(f"{watch.address}{' (not there yet)' if watch.trouble else ''}" for watch in watches)
+    named = " or ".join(f"{watch.address}{' (not there yet)' if watch.refusal() else ''}" for watch in watches)
     link = "" if settings.link is None else f" over {settings.link}"
     return f"cloud {named}{link}"
 

@@ -10,15 +10,23 @@ from concurrent.futures import Future
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Place
-from offramp.errors import BundleMismatchError, DeadlineError, LinkError, OverloadedError, UnreachableError
+from offramp.errors import (
+    BundleMismatchError,
+    DeadlineError,
+    LinkError,
+    OverloadedError,
+    RefusedError,
+    UnreachableError,
+)
 from offramp.nodes.contract import Reply
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
 from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
+from offramp.protocol.credentials import Credentials
 from offramp.sockets import check_addresses
 
 # What another cloud may do better, in the time that is left.
-ELSEWHERE = (UnreachableError, OverloadedError, BundleMismatchError)
+ELSEWHERE = (UnreachableError, OverloadedError, BundleMismatchError, RefusedError)
 TRIES = 2  # at most one retry; a cloud that its breaker keeps from being asked was not tried
 
 
@@ -86,7 +94,7 @@ def _end(answer: Future[Finished], by: Finished | BaseException) -> None:
             answer.set_exception(by)
 
 
-def clouds_at(bundle: Bundle, addresses: str) -> Upstream:
-    """The cloud at HOST:PORT, or those at several with commas between them."""
-    clouds = [RemoteCloud(bundle, address) for address in check_addresses(addresses)]
+def clouds_at(bundle: Bundle, addresses: str, credentials: Credentials | None = None) -> Upstream:
+    """The cloud at HOST:PORT, or those at several with commas between them, each by the same credentials."""
+    clouds = [RemoteCloud(bundle, address, credentials=credentials) for address in check_addresses(addresses)]
     return clouds[0] if len(clouds) == 1 else Failover(clouds)

@@ -3,7 +3,6 @@
 An edge holds the whole bundle. Takes a flight and a time, gives answers marked degraded. Knows no cloud.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,15 +10,12 @@ from typing import Self
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.plan import Part
 from offramp.exits.answers import Answers, Judged
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Step
-from offramp.nodes.spans import Spans
 from offramp.runtime.open import SIZES, warm_up
 from offramp.runtime.span import Span, SpanSpec, Tensors
 
-KEPT = 4  # for cuts and codecs that calls ask for
 WEIGHT = 0.2  # of the last run in how much slower than that it goes now
 
 
@@ -97,31 +93,3 @@ class Fallback:
             features = timed.step.given(outputs)
         judged = flight.judged if logits is None else Judged.of(logits, flight.course.plan.score)
         return None if judged is None else judged.answers(reached, flight.course.tier, degraded=True)
-
-
-class Fallbacks:
-    """Those of a bundle, by where and how it is cut: the one of the edge's own plan, and a few that calls ask for."""
-
-    def __init__(self, bundle: Bundle, spans: Spans) -> None:
-        self.bundle, self.spans = bundle, spans
-        self.made: dict[tuple[int, Codec], Fallback] = {}  # the one made longest ago first
-        self.own: tuple[int, Codec] | None = None
-        self.making = threading.Lock()
-
-    def keep(self, part: Part) -> None:
-        """Make one, and keep it in place of what was kept."""
-        self.get(part)
-        self.own = (part.cut, part.codec)
-
-    def get(self, part: Part) -> Fallback:
-        """The one for where a part is cut."""
-        place = (part.cut, part.codec)
-        found = self.made.get(place)
-        if found is None:
-            with self.making:
-                found = self.made.get(place) or Fallback.of(self.bundle, *place, self.spans.get)
-                others = [one for one in self.made if one not in (place, self.own)]
-                gone = others[: max(0, len(others) - KEPT + 1)]
-                # A copy with that changed, since others read it meanwhile.
-                self.made = {one: self.made[one] for one in self.made if one not in gone} | {place: found}
-        return found

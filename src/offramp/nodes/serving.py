@@ -3,24 +3,28 @@
 import logging
 import queue
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.signature import Trust
 from offramp.artifacts.suite import bundles_in
 from offramp.children import LOOK, at_reload, at_stop, ready_line
-from offramp.errors import InputError, OfframpError
+from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.logs import RequestLog
-from offramp.nodes.settings import Settings
+from offramp.nodes.settings import EdgeSettings, Settings
 from offramp.nodes.traces import traces
 from offramp.nodes.watch import CloudWatch
+from offramp.protocol.door import Door
 from offramp.protocol.metrics import Metrics
+from offramp.protocol.native_log import handshakes_told
 from offramp.protocol.page import Page
 from offramp.protocol.record import Hook
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
 from offramp.service import say_ready, say_stopping
+from offramp.sockets import allow_descriptors
 
 GRACE = 30.0  # seconds that calls in flight get to finish after SIGTERM
 COMMAND = ("-m", "offramp.nodes.process")  # a child that serves by the settings on its input
@@ -38,11 +42,14 @@ def hear_reloads() -> Orders:
     return orders
 
 
-def open_bundles(folders: Iterable[str]) -> list[Bundle]:
-    """The bundles that folders stand for, their own or those of a suite's networks; InputError where one is twice."""
-    opened: dict[str, Bundle] = {}
-    for path in (path for folder in folders for path in bundles_in(Path(folder))):
-        bundle = Bundle.open(path)
+def open_bundles(told: Settings) -> list[Bundle]:
+    """The bundles that a node's folders stand for, their own or those of a suite's networks, signed where they must be.
+
+    Raises InputError where one is twice.
+    """
+    opened, trust = dict[str, Bundle](), Trust.of(told.trust)
+    for path in (path for folder in told.bundles for path in bundles_in(Path(folder))):
+        bundle = Bundle.open(path, trust)
         if bundle.id in opened:
             raise InputError(f"{path} and {opened[bundle.id].path}: the same bundle {bundle.id}. Name it once.")
         opened[bundle.id] = bundle
@@ -56,16 +63,19 @@ def serve_models(
     orders: Orders,
     reload: Reload,
     *,
+    door: Door,
     calls: int = CALLS,
     shared: bool = False,
     metrics: Metrics | None = None,
     page: Page | None = None,
     needs: Sequence[CloudWatch] = (),
+    full: Callable[[], OverloadedError | None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, and reload at SIGHUP, whole or not at all.
 
     Where the node needs a cloud to be ready, it is ready while one of those is.
     """
+    allow_descriptors(told.max_connections * (1 if told.http_port is None else 2))
 
     def unready() -> str | None:
         reasons = [watch.why_not() for watch in needs]
@@ -80,6 +90,7 @@ def serve_models(
         max_batch=told.max_batch,
         calls=calls,
         max_streams=told.max_streams,
+        max_connections=told.max_connections,
         shared=shared,
         http_port=told.http_port,
         consumed=CONSUMED,
@@ -90,18 +101,44 @@ def serve_models(
         page=page,
         hooks=hooks if tracing is None else [*hooks, tracing],
         tracing=tracing,
+        door=door,
+        full=full,
     )
     for watch in needs:
         watch.changed = server.say_health
     at_stop(lambda: orders.put(False))
-    server.start()
-    say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
-    while _next(orders):
-        reloaded(lambda: reload(server.plane.serve))
-    say_stopping("stopping: finishing the requests in flight")
-    server.stop(GRACE)
-    if tracing is not None:
-        tracing.close()
+    with _hearing(door, told), closing(tracing) if tracing is not None else nullcontext():
+        server.start()
+        if not shared:  # else who has started it says so once for all
+            say_open_to(door)
+        say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
+        while _next(orders):
+            reloaded(lambda: _reload(door, lambda: reload(server.plane.serve)))
+        say_stopping("stopping: finishing the requests in flight")
+        server.stop(GRACE)
+
+
+def _hearing(door: Door, told: Settings) -> AbstractContextManager[object]:
+    """Meanwhile it is heard of which handshakes fail, where there are any."""
+    if door.identity is not None:
+        return handshakes_told(lambda kind: door.refusals.note("grpc", kind))
+    if isinstance(told, EdgeSettings) and told.credentials is not None:  # what it hears is of its cloud alone
+        return handshakes_told(lambda kind: None)
+    return nullcontext()
+
+
+def say_open_to(door: Door) -> None:
+    """Say in the log who can come in, where that is not this machine alone."""
+    if door.noteworthy:
+        log.log(logging.WARNING if door.warns else logging.INFO, "open to: %s, at %s", door.open_to, door.host)
+
+
+def _reload(door: Door, reload: Callable[[], object]) -> None:
+    """Take up what the files of the door hold now, where all else can be reloaded too."""
+    take = door.read()
+    reload()
+    if said := take():
+        log.info("reload: %s", said)
 
 
 def _next(orders: Orders) -> bool:

@@ -16,7 +16,10 @@ from offramp.link.shape import LinkShape
 from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
 from offramp.nodes.logs import LogFormat
+from offramp.protocol.credentials import Credentials
 from offramp.protocol.cross_origin import check_origin
+from offramp.protocol.door import Access
+from offramp.protocol.http_server import CONNECTIONS
 from offramp.protocol.rest_app import check_root_path
 from offramp.protocol.server import STREAMS
 from offramp.runtime.choice import AUTO
@@ -36,12 +39,15 @@ class NodeSettings:
     threads: int = 0
     max_batch: int = 256
     max_streams: int = STREAMS
+    max_connections: int = CONNECTIONS  # of each protocol
     runtime: str = AUTO
     precision: str = AUTO
     origins: tuple[str, ...] = ()  # of web pages that may ask over HTTP
     root_path: str = ""  # what a proxy leaves before /v2
     log_format: LogFormat = "text"
     log_requests: bool = False  # a line each
+    access: Access = field(default_factory=Access)  # who may come in
+    trust: tuple[str, ...] = ()  # files of public keys, of which one must have signed each bundle
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))
@@ -107,6 +113,7 @@ class EdgeSettings(NodeSettings):
     in_flight: int = 1024  # samples that the cloud may be working on at once
     ready_needs_cloud: bool = False
     link: LinkShape | None = None
+    credentials: Credentials | None = None  # shown to the cloud
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,6 +123,10 @@ class EdgeSettings(NodeSettings):
         addresses = self.clouds
         if len(set(addresses)) < len(addresses):
             raise InputError(f"cloud {self.cloud!r}: one is named twice. Name each once, the one to ask first first.")
+        if self.credentials is not None and self.cloud is None:
+            raise InputError(
+                "cloud credentials: this edge has no cloud. Name one (--cloud HOST:PORT), or leave them out."
+            )
         if self.ready_needs_cloud and self.cloud is None:
             raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
 

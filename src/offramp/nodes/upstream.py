@@ -1,8 +1,9 @@
 """The next tier as an edge sees it: something that finishes what the edge began."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, Self
@@ -18,6 +19,7 @@ from offramp.errors import (
     InputError,
     LinkError,
     OfframpError,
+    RefusedError,
     UnknownModelError,
     UnreachableError,
 )
@@ -28,6 +30,7 @@ from offramp.nodes.flight import Flight
 from offramp.nodes.logits import check_logits
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probes, difference
+from offramp.protocol.credentials import Credentials
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request
@@ -112,8 +115,20 @@ def failed(error: Exception) -> Future[Finished]:
     return none
 
 
+@contextmanager
+def _let_in(address: str) -> Iterator[None]:
+    """That a cloud does not let its edge in is no fault of who asks the edge."""
+    try:
+        yield
+    except RefusedError as error:
+        raise RefusedError(
+            f"cloud {address} does not let this edge in ({error}). Give it a token with the rights infer and read "
+            "there (--cloud-token-file FILE)."
+        ) from error
+
+
 class RemoteCloud:
-    """A cloud node at `HOST:PORT`, or on a connection that others share.
+    """A cloud node at `HOST:PORT`, by `credentials` where it asks for some, or on a connection that others share.
 
     Each request names the bundle, so another one is refused whenever it appears.
 
@@ -132,9 +147,11 @@ class RemoteCloud:
         cloud: Peer | str,
         version: str | None = None,
         health: Health | None = None,
+        *,
+        credentials: Credentials | None = None,
     ) -> None:
         self.bundle, self.health = bundle, health or Breaker()
-        self.client = cloud if isinstance(cloud, Peer) else Peer(cloud)
+        self.client = cloud if isinstance(cloud, Peer) else Peer(cloud, credentials=credentials)
         self.version = bundle.id if version is None else version
         self.probes = Probes(bundle)
         self.shown: set[tuple[int, Codec]] = set()  # the tails that have shown what they compute, since it is there
@@ -149,6 +166,10 @@ class RemoteCloud:
 
     def check(self, course: Course, timeout: float) -> Place | None:
         """Wait for the cloud, and hold what it serves against the bundle, and what it computes."""
+        with _let_in(self.client.address):
+            return self._checked(course, timeout)
+
+    def _checked(self, course: Course, timeout: float) -> Place | None:
         self.wait_ready(timeout)
         name, address = tail_name(course.part.cut, course.part.codec), self.client.address
         try:
@@ -178,6 +199,8 @@ class RemoteCloud:
         self.client.prepare(name, timeout, self.version)
         try:
             place = place_of(self.client.config(name, timeout, self.version))
+        except RefusedError:
+            raise
         except OfframpError:  # a server of another maker need not have one
             place = None
         self._check_logits(course, place, timeout)
@@ -252,7 +275,8 @@ class RemoteCloud:
         """What the cloud has answered, or why not, as whose fault that is."""
         peer = f"cloud {self.client.address}"
         try:
-            return answer.result()
+            with _let_in(self.client.address):
+                return answer.result()
         except UnknownModelError as error:
             if version is not None:
                 raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error

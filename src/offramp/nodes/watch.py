@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from offramp.errors import BundleMismatchError, DeadlineError, OfframpError, UnreachableError
+from offramp.errors import BundleMismatchError, DeadlineError, OfframpError, RefusedError, UnreachableError
 from offramp.nodes.breaker import Breaker
 
 EVERY = 0.5  # seconds from one asking to the next
 PATIENCE = 10.0  # seconds for an answer: over a satellite, a connection takes two of them
+REFUSED = (BundleMismatchError, RefusedError)  # it is there, and is not to be used, or not by us
 REST = 10  # times what an asking took that ended in a refusal, until the next
 
 log = logging.getLogger("offramp")
@@ -23,7 +24,8 @@ log = logging.getLogger("offramp")
 class CloudWatch:
     """Keeps an eye on the cloud at `address`. `ask` raises an OfframpError unless it can be used, within some seconds.
 
-    Without trouble it is not asked, but `always`. `changed` is called, on some thread, when `trouble` has. `meanwhile`
+    Without trouble it is not asked, but `always`. `changed` is called, on some thread, when there is
+    some, or none any more. `meanwhile`
     is what becomes of requests while it is lost, in words.
     """
 
@@ -53,17 +55,12 @@ class CloudWatch:
         self.closed.set()
         self.wake.set()
 
-    @property
-    def trouble(self) -> OfframpError | None:
-        """Why it cannot be used now."""
-        return self.breaker.reason
-
     def why_not(self) -> str | None:
         """Why it cannot be used now, in words; None where it can, as far as is known."""
-        return None if self.trouble is None else str(self.trouble)
+        return None if (reason := self.refusal()) is None else str(reason)
 
     def refusal(self) -> OfframpError | None:
-        """Why not to send it anything now."""
+        """Why it cannot be used now: nothing is sent to it, and while it is watched no request finds out for others."""
         return self.breaker.reason
 
     def answered(self) -> None:
@@ -75,9 +72,9 @@ class CloudWatch:
     def failed(self, error: OfframpError) -> None:
         """A request has failed: for a reason that is the cloud's, or perhaps, which is then asked."""
         self.breaker.failed(error)
-        if self.trouble is not None:
+        if self.refusal() is not None:
             self._now()
-        if self.trouble is not None or isinstance(error, DeadlineError | BundleMismatchError):
+        if self.refusal() is not None or isinstance(error, (DeadlineError, *REFUSED)):
             self.wake.set()
 
     def lost(self, error: OfframpError) -> None:
@@ -87,7 +84,7 @@ class CloudWatch:
 
     def _watch(self) -> None:
         while not self.closed.is_set():
-            if not self.always and self.trouble is None:
+            if not self.always and self.refusal() is None:
                 self.wake.wait()
             self.wake.clear()
             if self.closed.is_set():
@@ -95,7 +92,7 @@ class CloudWatch:
             began = time.monotonic()
             self._ask()
             # One that is refused was sent features: what that takes of a thin link stays a small part.
-            rest = REST * (time.monotonic() - began) if isinstance(self.trouble, BundleMismatchError) else 0.0
+            rest = REST * (time.monotonic() - began) if isinstance(self.refusal(), REFUSED) else 0.0
             self.closed.wait(max(self.every, min(rest, PATIENCE)))
 
     def _ask(self) -> None:
@@ -113,14 +110,14 @@ class CloudWatch:
     def _now(self) -> None:
         """Say how it is, where it was not so before."""
         with self.changing:
-            trouble = self.trouble
+            trouble = self.refusal()
             before, self.known = self.known, trouble
             if _kind(before) == _kind(trouble):
                 return
             lasted, self.since = time.monotonic() - self.since, time.monotonic()
         if not _kind(trouble):
             log.info("cloud back: %s, after %.1f s", self.address, lasted)
-        elif isinstance(trouble, BundleMismatchError):
+        elif isinstance(trouble, REFUSED):
             log.error("cloud refused: %s", trouble)
         else:
             log.warning("cloud lost: %s Until it is back, %s", trouble, self.meanwhile)
@@ -133,10 +130,4 @@ def _kind(trouble: OfframpError | None) -> str:
 
     Of one that is there and answers late, or nonsense, nothing: it would be lost and back twice a second.
     """
-    return (
-        "refused"
-        if isinstance(trouble, BundleMismatchError)
-        else "lost"
-        if isinstance(trouble, UnreachableError)
-        else ""
-    )
+    return "refused" if isinstance(trouble, REFUSED) else "lost" if isinstance(trouble, UnreachableError) else ""

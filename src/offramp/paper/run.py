@@ -28,6 +28,7 @@ from offramp.paper.reproduction import REPRODUCTION, Agreed, Reproduction, Setup
 from offramp.paper.setups import SECTIONS, STANDARD, Scope, Varied, setups
 from offramp.paper.stage import Elsewhere, Nodes, Stage, processes
 from offramp.paper.trial import Trials
+from offramp.protocol.credentials import Credentials
 
 PREDICTIONS = "predictions"  # folder of the networks' answers on the test set
 TIMEOUT = 60.0  # seconds to wait for an edge: one in a container may still be starting
@@ -49,6 +50,7 @@ class Settings:
     resume: bool = False
     edge: str | None = None  # of nodes that run already
     cloud: str | None = None
+    credentials: Credentials | None = None  # shown to them
     varied: Varied = Varied()  # noqa: RUF009 - it is frozen
 
     @property
@@ -108,7 +110,7 @@ def reproduce(settings: Settings, console: Console, stage: Stage | None = None) 
 
 def _stage(settings: Settings, ready: Mapping[str, Network]) -> AbstractContextManager[Stage]:
     if settings.edge is not None:
-        return nullcontext(Elsewhere(settings.edge, settings.cloud))
+        return nullcontext(Elsewhere(settings.edge, settings.cloud, settings.credentials))
     whole = ready[STANDARD].bundle.path if STANDARD in ready else None
     return processes([network.bundle.path for network in ready.values()], whole)
 

@@ -14,6 +14,7 @@ from offramp.link.shaper_process import child_link
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings
 from offramp.paper.stated import THRESHOLD
+from offramp.protocol.credentials import Credentials
 from offramp.protocol.peer import Peer
 
 TIMEOUT = 10.0  # seconds to wait for a node's statistics
@@ -93,14 +94,16 @@ class Elsewhere:
 
     edge: str
     cloud: str | None
+    credentials: Credentials | None = None
 
     @contextmanager
     def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
         """Connect."""
+        by = self.credentials
         with ExitStack() as opened:
-            cloud = None if self.cloud is None else opened.enter_context(Peer(self.cloud))
+            cloud = None if self.cloud is None else opened.enter_context(Peer(self.cloud, credentials=by))
             counts = () if cloud is None else (cloud,)
-            yield Nodes(opened.enter_context(Peer(self.edge)), cloud, counts=counts)
+            yield Nodes(opened.enter_context(Peer(self.edge, credentials=by)), cloud, counts=counts)
 
 
 def _over(started: ExitStack, shape: LinkShape, to: str) -> str:

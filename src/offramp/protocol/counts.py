@@ -44,6 +44,7 @@ class Counts:
     def __init__(self, descriptor: int = -1, number: int = 0, sections: int = 1) -> None:
         self.memory = mmap.mmap(descriptor, SECTION * sections)
         self.number, self.sections, self.changing = number, sections, threading.Lock()
+        self.naming = threading.Lock()  # what is new is named beside what is added to
         self.known: dict[
             int, tuple[int, list[tuple[Key, int, int]]]
         ] = {}  # of each section, for so many bytes of names
@@ -57,7 +58,7 @@ class Counts:
     def slot(self, key: Key, width: int = 1) -> int:
         """Where the first of a key's `width` numbers stands in `values`: 0 each at first."""
         if (found := self.slots.get(key)) is None:
-            with self.changing:
+            with self.naming:
                 found = self.slots[key] = self._new(key, width)
         return found
 

@@ -3,6 +3,7 @@
 Takes decoded requests from a front (gRPC, HTTP), gives results. Knows neither messages nor sockets.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
@@ -12,7 +13,7 @@ from offramp.errors import DeadlineError, InputError
 from offramp.protocol.catalog import Catalog
 from offramp.protocol.classification import has_classes, top_classes
 from offramp.protocol.metrics import Metrics
-from offramp.protocol.pool import wait
+from offramp.protocol.pool import Pool, wait
 from offramp.protocol.record import All, Hook, Kind, Record, Tracing
 from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import Call, Parameters, Pending, Result, Served
@@ -74,6 +75,11 @@ class DataPlane:
                 f"{self.bounds.message}. Start it anew for networks of larger inputs."
             )
         self.catalog = catalog
+
+    def check_crowd(self, pool: Pool, seconds: float = math.inf) -> None:
+        """Raise OverloadedError where a call with these seconds finds too many that wait for a pool."""
+        if (crowded := pool.crowded(seconds)) is not None:
+            raise crowded
 
     def infer(self, model: Served, call: Call, asked: Asked = ALL) -> Result:
         """Answer a request whole; of the outputs, those asked for by name, or all.
@@ -159,7 +165,7 @@ def _timeout(call: Call) -> float | None:
     microseconds = call.number(TIMEOUT, int)
     if microseconds is not None and microseconds <= 0:
         raise InputError(f"parameter {TIMEOUT!r}: expected microseconds above 0, got {microseconds}.")
-    asked = FOREVER if microseconds is None else microseconds / 1e6
+    asked = FOREVER if microseconds is None else microseconds / 1e6 - call.waited
     seconds = min(asked, FOREVER if call.timeout is None else call.timeout)
     return seconds if seconds < FOREVER else None
 

@@ -11,7 +11,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
-from offramp.protocol.apart import Streams, on
+from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
@@ -34,7 +34,7 @@ log = logging.getLogger("offramp")
 DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVICE: str = DESCRIBED.full_name
 FAILED = "the node failed; its log has the details."
-# ModelReady is not of these: it may have to open a model.
+# ModelReady is not of these: it may have to open a model, on a thread of its own.
 TOLD = (
     "ServerLive", "ServerReady", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex",
 )  # fmt: skip
@@ -50,18 +50,16 @@ def _telling(message: Any, tell: Tell) -> Any:
     return answer
 
 
-def _ready(plane: DataPlane, asked: Any) -> dict[str, Any]:
-    model = plane.catalog.find(asked.name, asked.version)
-    if ready := plane.unready() is None:
-        model.prepare()
-    return {"ready": ready}
-
-
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
-    """The protocol's calls, on the threads of `calls`. What computes nothing is answered on those of `telling`."""
+    """The protocol's calls. What computes goes by an entrance; what tells of the node has threads of its own.
 
-    def __init__(self, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
-        self.plane, self.calls = plane, calls
+    Whether a model is ready goes by another, `opening`: it may have to be opened first.
+    """
+
+    def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams) -> None:
+        self.plane = plane
+        self.ModelInfer = on(calls, self.ModelInfer)  # type: ignore[method-assign]
+        self.ModelReady = on(opening, self.ModelReady)  # type: ignore[method-assign]
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
@@ -72,7 +70,6 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
     ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": plane.unready() is None})
-    ModelReady = _telling(pb.ModelReadyResponse, _ready)
     ServerMetadata = _telling(pb.ServerMetadataResponse, lambda plane, asked: server_metadata())
     ModelMetadata = _telling(
         pb.ModelMetadataResponse,
@@ -84,12 +81,19 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
     ModelStatistics = _telling(pb.ModelStatisticsResponse, lambda plane, asked: plane.told(asked.name, asked.version))
     RepositoryIndex = _telling(pb.RepositoryIndexResponse, lambda plane, asked: {"models": plane.catalog.index()})
 
+    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            model = self.plane.catalog.find(request.name, request.version)
+            if ready := self.plane.unready() is None:
+                model.prepare()
+            return pb.ModelReadyResponse(ready=ready)
+
+        return _answered(context, answer)
+
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
             with self._record(request, context) as record:
                 record.stage("wait", record.began - waited(), record.began)
-                if (crowded := self.calls.crowded()) is not None:
-                    raise crowded
                 model = self.plane.catalog.find(request.model_name, request.model_version)
                 result = self.plane.infer(model, _call(request, context, record), _asked(request))
                 return _response(request, model, result, record)
@@ -121,9 +125,12 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         return record
 
 
-def add_to(server: grpc.Server, plane: DataPlane, calls: Pool, telling: Pool, streams: Streams) -> None:
+def add_to(
+    server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams
+) -> None:
     """Make a gRPC server answer for a node."""
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(plane, calls, telling, streams), server)
+    service = _Service(plane, calls, telling, opening, streams)
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
 
 
 def _call(request: Any, context: grpc.ServicerContext, record: Record) -> Call:

@@ -1,24 +1,34 @@
 """An HTTP server for an ASGI application, on a thread of its own beside the gRPC server of the same node."""
 
 import asyncio
+import socket
+import ssl
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from offramp.errors import OverloadedError
 from offramp.protocol.gone import Gone
-from offramp.protocol.rest_app import GONE
+from offramp.protocol.rest_app import GONE, SILENCE, SLOWEST
+from offramp.protocol.rest_body import to_json
 from offramp.sockets import join_address, listening
 
 BACKLOG = 1024
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a client's usual pool does
+HANDSHAKE = 20.0  # seconds for a client to come to terms by TLS
 START = 10.0
-HEADERS = 1 << 16  # bytes of a request before its body
+CONNECTIONS = 400  # at once, of each protocol: with both, a process needs fewer than the usual 1,024 descriptors
+HEADERS = 1 << 16  # bytes of a request before its body, and behind it
 PART = 1 << 20  # bytes of a body that are handed on at once: a batch of 32 images in one piece, not in seven
 TOLD = 1.0  # seconds after which a slow body's bytes are handed on all the same
-TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+CLOSE = b"connection: close\r\n"
+TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\n" + CLOSE + b"content-length: 0\r\n\r\n"
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
 
 
 class _Parser(httptools.HttpRequestParser):
@@ -45,27 +55,88 @@ class _Parser(httptools.HttpRequestParser):
 
 
 class _Protocol(HttpToolsProtocol):
-    """A connection that takes no more than so much before a body, and ends when nothing is asked on it for long.
+    """A connection that takes no more than so much beside a body, and ends when nothing is asked on it for long.
 
-    Whatever protocol a request offers to go on in, the connection stays with this one.
+    So it does when what is answered is not read for `unread` seconds. One of more than `most` is refused, and `refused`
+    is told. Whatever protocol a request offers to go on in, the connection stays with this one.
     """
 
     without_offer = b""  # the head of a request that has made an offer, as it would be without; empty: it made none
 
-    before_body = 0  # bytes since the last request was known
+    beside = 0  # bytes since a request began, or the last of its body
     known = True
     told = 0.0  # when who reads a body was last told of more
+    left = 0  # bytes of answers that were not read when that was last looked at
+    leaving: asyncio.TimerHandle | None = None  # until who does not read is given up
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(
+        self, *arguments: Any, most: int, unread: float, refused: Callable[[OverloadedError], object], **named: Any
+    ) -> None:
         super().__init__(*arguments, **named)
+        self.most, self.unread, self.refused = most, unread, refused
         self.parser = _Parser(self)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._wait_for_request()
+        if len(self.connections) <= self.most:
+            self._wait_for_request()
+            return
+        error = OverloadedError(
+            f"overloaded: {self.most} connections are open, the most that this node holds. Close one, come back later, "
+            "or serve with more --max-connections."
+        )
+        self.refused(error)
+        body = to_json({"error": str(error)})
+        self._end(b"%s%scontent-length: %d\r\n\r\n%s" % (BUSY, CLOSE, len(body), body))
+
+    def pause_writing(self) -> None:
+        """So much of an answer is not read that no more is written: see to it that it goes on."""
+        super().pause_writing()
+        self._look_again()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._look_no_more()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():  # once it is read
+            self._look_again()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End a connection on which nothing is asked; whoever has not read the last answer by now never will."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        super().send_400_response(msg)
+        self._look_again()
+
+    def _end(self, answer: bytes) -> None:
+        self.transport.write(answer)
+        self.transport.close()
+        self._look_again()
+
+    def _look_again(self) -> None:
+        self._look_no_more()
+        self.left = self.transport.get_write_buffer_size()
+        self.leaving = self.loop.call_later(self.unread, self._look)
+
+    def _look_no_more(self) -> None:
+        if self.leaving is not None:
+            self.leaving.cancel()
+            self.leaving = None
+
+    def _look(self) -> None:
+        """Give up who reads nothing, or next to nothing, of an answer."""
+        if self.left - self.transport.get_write_buffer_size() < SLOWEST * self.unread:
+            self.transport.abort()
+        else:
+            self._look_again()
 
     def on_message_begin(self) -> None:
-        self.known, self.before_body, self.without_offer = False, 0, b""
+        self.known, self.beside, self.without_offer = False, 0, b""
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -79,12 +150,13 @@ class _Protocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self.beside = 0
         if not self.without_offer:
             super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body, and wake who reads it less often than uvicorn does, which is at every 64 KB."""
-        cycle = self.cycle
+        cycle, self.beside = self.cycle, 0
         if cycle.response_complete:
             return
         cycle.body += body
@@ -96,13 +168,8 @@ class _Protocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
-        waiting = None
+        waiting, self.beside = None, self.beside + len(data)
         if not self.known:
-            self.before_body += len(data)
-            if self.before_body > HEADERS:
-                self.transport.write(TOO_LONG)
-                self.transport.close()
-                return
             # A request that comes byte by byte gets no longer for it than one that comes at once.
             waiting, self.timeout_keep_alive_task = self.timeout_keep_alive_task, None
         super().data_received(data)
@@ -110,11 +177,14 @@ class _Protocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = waiting
         elif waiting is not None:
             waiting.cancel()
-        if self.cycle is None or self.cycle.response_complete:
+        if self.beside > HEADERS and not self.transport.is_closing():
+            self._end(TOO_LONG)
+        elif self.cycle is None or self.cycle.response_complete:
             self._wait_for_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who works for the client that it has gone."""
+        self._look_no_more()
         gone = None if self.cycle is None else self.cycle.scope.get(GONE)
         super().connection_lost(exc)
         if isinstance(gone, Gone):
@@ -127,31 +197,68 @@ class _Protocol(HttpToolsProtocol):
             )
 
 
+class _TlsServer(uvicorn.Server):
+    """uvicorn's, by this context, where who says nothing or no TLS is given up after `handshake` seconds.
+
+    uvicorn would make a context by itself, that shows the same certificate for ever, and wait a minute.
+    """
+
+    def __init__(self, config: uvicorn.Config, tls: ssl.SSLContext, handshake: float) -> None:
+        super().__init__(config)
+        self.tls, self.handshake = tls, handshake
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets=[])
+        state: dict[str, Any] = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        made: Any = partial(self.config.http_protocol_class, config=self.config, **state)  # type: ignore[call-arg]
+        loop, tls, handshake = asyncio.get_running_loop(), self.tls, self.handshake
+        self.servers = [
+            await loop.create_server(made, sock=one, backlog=BACKLOG, ssl=tls, ssl_handshake_timeout=handshake)
+            for one in sockets or []
+        ]
+
+
 class HttpServer:
-    """Bound when made, so that a port in use is found before anything is served."""
+    """Bound when made, so that a port in use is found before anything is served. With `tls` it is HTTPS.
+
+    Up to `most` connections are open at once, and `refused` is told of each that was one too many. One is kept for
+    `keep_alive` seconds without a request, and `unread` seconds while next to nothing of an answer is read. To come to
+    terms by TLS a client has `handshake` seconds.
+    """
 
     def __init__(
-        self, application: Any, host: str, port: int, *, shared: bool = False, keep_alive: float = KEEP_ALIVE
+        self,
+        application: Any,
+        host: str,
+        port: int,
+        *,
+        shared: bool = False,
+        keep_alive: float = KEEP_ALIVE,
+        most: int = CONNECTIONS,
+        unread: float = SILENCE,
+        refused: Callable[[OverloadedError], object] = lambda error: None,
+        tls: ssl.SSLContext | None = None,
+        handshake: float = HANDSHAKE,
     ) -> None:
         self.socket = listening(host, port, BACKLOG, shared=shared)
         self.port = self.socket.getsockname()[1]
         self.address = join_address(host, self.port)
-        self.server = uvicorn.Server(
-            uvicorn.Config(
-                application,
-                http=_Protocol,
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                access_log=False,
-                log_config=None,
-                log_level="warning",
-                server_header=False,
-                date_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
-            )
+        config = uvicorn.Config(
+            application,
+            http=partial(_Protocol, most=most, unread=unread, refused=refused),  # type: ignore[arg-type]  # makes one
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
         )
+        self.server = uvicorn.Server(config) if tls is None else _TlsServer(config, tls, handshake)
         self.thread = threading.Thread(target=self.server.run, args=([self.socket],), name="http", daemon=True)
 
     def start(self) -> None:

@@ -109,3 +109,18 @@ class Degraded(_Summed):
 
     def _line(self, count: int, most: float, what: str) -> str:
         return f"degraded: {count} samples answered without the cloud: {what}"
+
+
+class Refused(_Summed):
+    """Says that callers are not let in, for this reason."""
+
+    def __init__(self, why: str, every: float = MINUTE, later: Later = _later) -> None:
+        super().__init__(every, later)
+        self.why = why
+
+    def note(self) -> None:
+        """One was not."""
+        self._add(1, 0.0, self.why)
+
+    def _line(self, count: int, most: float, what: str) -> str:
+        return f"refused: {count} {what}"

@@ -11,11 +11,12 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import InputError, LinkError, UnreachableError
+from offramp.protocol.credentials import NOTHING, Credentials, Shown
 from offramp.protocol.served import Parameters, Result
 from offramp.protocol.status import error_of
 from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
 from offramp.protocol.trace_context import TRACEPARENT
-from offramp.sockets import check_address
+from offramp.sockets import check_address, split_address
 
 # A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
 # calls nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
@@ -61,19 +62,45 @@ class ModelStatistics:
 class Peer:
     """Calls one node. Safe to use from several threads at once.
 
-    With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors all the same.
+    With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors, and in what its
+    certificate has to name, all the same. Without `credentials`, it is called in plain text and without a token.
     """
 
-    def __init__(self, address: str, via: str | None = None, *, alone: bool = False) -> None:
-        self.address, self.via = check_address(address), via
+    def __init__(
+        self, address: str, via: str | None = None, *, alone: bool = False, credentials: Credentials | None = None
+    ) -> None:
+        self.address, self.via, self.credentials = check_address(address), via, credentials
         # Else the library gives every client of an address in this process the same connection.
-        own = [("grpc.use_local_subchannel_pool", 1)] if alone else []
-        self.channel = grpc.insecure_channel(via or self.address, OPTIONS + own)
+        self.own: list[tuple[str, Any]] = [("grpc.use_local_subchannel_pool", 1)] if alone else []
+        if via is not None:
+            self.own.append(("grpc.ssl_target_name_override", split_address(self.address)[0]))
+        self.channel: grpc.Channel | None = None
+        self.former: grpc.Channel | None = None  # the one before, on which calls may still end
+        self.show(NOTHING if credentials is None else credentials.read(self.address))
+
+    def show(self, shown: Shown) -> None:
+        """Make the calls that begin from now on by these."""
+        self.shown, by = shown, shown.channel
+        to, options = self.via or self.address, OPTIONS + self.own
+        if self.former is not None:
+            self.former.close()
+        self.former = self.channel
+        self.channel = grpc.insecure_channel(to, options) if by is None else grpc.secure_channel(to, by, options)
         self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+
+    def renew(self) -> Shown:
+        """Show what the files of its credentials hold now, and give what was shown before.
+
+        Raises InputError, and changes nothing, where one of them does not do.
+        """
+        before = self.shown
+        if self.credentials is not None and (now := self.credentials.read(self.address)) != before:
+            self.show(now)
+        return before
 
     def again(self) -> Self:
         """Another client of the node, on a connection of its own."""
-        return type(self)(self.address, self.via, alone=True)
+        return type(self)(self.address, self.via, alone=True, credentials=self.credentials)
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +110,9 @@ class Peer:
 
     def close(self) -> None:
         """Close the connection."""
-        self.channel.close()
+        for channel in (self.channel, self.former):
+            if channel is not None:
+                channel.close()
 
     def wait_ready(self, timeout: float) -> None:
         """Wait until the node says that it can answer; UnreachableError after `timeout` seconds."""
@@ -96,7 +125,7 @@ class Peer:
             except grpc.RpcError as error:
                 if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise UnreachableError(
-                        f"{self.address} does not answer (waited {timeout:g} s). "
+                        f"{self.address} does not answer (waited {timeout:g} s{self._why_not()}). "
                         "Start it, or check the address and the network."
                     ) from error
                 raise error_of(error, self.address) from error
@@ -105,6 +134,16 @@ class Peer:
                     f"{self.address} answers that it is not ready (waited {timeout:g} s). Look at its log."
                 )
             time.sleep(LOOK)
+
+    def _why_not(self) -> str:
+        """What there is to say of a connection by TLS that does not come about: who waits for it is not told."""
+        if not self.shown.tls:
+            return ""
+        try:
+            self.stub.ServerReady(pb.ServerReadyRequest(), timeout=LOOK)
+        except grpc.RpcError as error:
+            return f"; {error.details()}"
+        return ""
 
     def prepare(self, model: str, timeout: float, version: str = "") -> None:
         """Ask a model to be ready.
@@ -146,7 +185,9 @@ class Peer:
         the node is told that nobody waits any more. `trace` is the context of a trace that goes along.
         """
         answer: Future[Result] = Future()
-        metadata = ((TRACEPARENT, trace),) if trace else None
+        metadata = self.shown.metadata
+        if trace:
+            metadata = (*(metadata or ()), (TRACEPARENT, trace))
         call = self.stub.ModelInfer.future(request, timeout=timeout, metadata=metadata)
 
         def done(call: Any) -> None:
@@ -194,11 +235,13 @@ class Peer:
         `timeout` bounds the stream as a whole.
         """
         messages = (write_request(model, version, inputs, parameters) for inputs, parameters in requests)
-        return ResultStream(self.stub.ModelStreamInfer(messages, timeout=timeout), self.address)
+        return ResultStream(
+            self.stub.ModelStreamInfer(messages, timeout=timeout, metadata=self.shown.metadata), self.address
+        )
 
     def _told(self, call: Any, request: Any, timeout: float) -> Any:
         try:
-            return call(request, timeout=timeout)
+            return call(request, timeout=timeout, metadata=self.shown.metadata)
         except grpc.RpcError as error:
             raise error_of(error, self.address) from error
 

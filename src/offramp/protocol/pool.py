@@ -5,7 +5,9 @@ answer has it go on, on the same thread. Work that waits for nobody costs what i
 the other way to this, changes threads more often: a seventh of a small call's time. Knows no protocol and no model.
 """
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +21,9 @@ from offramp.errors import OverloadedError
 from offramp.protocol.gone import Gone, GoneError
 
 T = TypeVar("T")
-WAITING = 64  # calls: some tens of milliseconds of work
+WAITING = 64  # calls: some tens of milliseconds of work, where they are small
+SMOOTH = 0.1  # share of the newest in the mean of what ten calls or so took
+SURE = 0.75  # share of its time that a call may be expected to take: what is expected is not what comes
 
 
 def wait(answer: Future[Any], gone: Gone) -> None:
@@ -56,7 +60,8 @@ class Pool(ThreadPoolExecutor):
     """Up to `size` threads, each started when no other is free.
 
     A ThreadPoolExecutor by name alone: grpc gives a call threads of its own where they are such a one's. Up to
-    `crowd` wait for a thread before `crowded` says so; `told` how many, whenever that changes.
+    `crowd` wait for a thread before `crowded` says so, or fewer where they would wait for too long: `pace` is the
+    seconds from one that leaves those who wait to the next. `told` how many wait, whenever that changes.
     """
 
     told: Callable[[float], object] = staticmethod(lambda waiting: None)
@@ -68,6 +73,8 @@ class Pool(ThreadPoolExecutor):
         self.idle: list[_Worker] = []  # who worked last stands last, and is asked first
         self.backlog: deque[Callable[[], None]] = deque()
         self.parked: dict[_Stack, Callable[[], None]] = {}  # what waits, and how it is woken
+        self.full: Callable[[], OverloadedError | None] = lambda: None  # why what it works for takes nothing more
+        self.pace, self.left = 0.0, 0.0  # the latter: when one left them last, or the first of them came
         self.closed = False
 
     def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
@@ -91,20 +98,31 @@ class Pool(ThreadPoolExecutor):
             elif len(self.workers) < self.size:
                 self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", work))
             else:
+                if not self.backlog:
+                    self.left = time.monotonic()
                 self.backlog.append(work)
                 self.told(len(self.backlog))
         return future
 
-    def crowded(self) -> OverloadedError | None:
-        """Why to refuse work where more of it waits for a thread than may.
+    def crowded(self, seconds: float = math.inf) -> OverloadedError | None:
+        """Why to refuse what comes now: as much waits as may, or it has no more than these seconds and needs more.
 
-        Asked by work as it begins: who is refused has waited no longer than those who are not, and took no time.
+        At this pace, until those before it and those that run by then are done.
         """
-        if (waiting := len(self.backlog)) <= self.crowd:
-            return None
-        return OverloadedError(
-            f"overloaded: {waiting} calls wait for this node, and {self.crowd} may. Send less, or later, or to another."
-        )
+        if (full := self.full()) is not None:
+            return full
+        waiting = len(self.backlog)
+        if waiting >= self.crowd:
+            return OverloadedError(
+                f"overloaded: {waiting} calls wait for this node, and {self.crowd} may. Send less, or later, or to "
+                "another."
+            )
+        if waiting and (takes := (waiting + self.size) * self.pace) > SURE * seconds:
+            return OverloadedError(
+                f"overloaded: {waiting} calls wait for this node, for about {takes:.2g} s, and this one has "
+                f"{seconds:.2g} s. Give it more time, or send less, or to another."
+            )
+        return None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take nothing more, finish what is there, and give up what waits for an answer."""
@@ -179,6 +197,9 @@ class _Worker:
             if self.inbox.empty():
                 if pool.backlog:
                     pool.told(len(pool.backlog) - 1)
+                    now = time.monotonic()
+                    pool.pace += SMOOTH * (now - pool.left - pool.pace)
+                    pool.left = now
                     return pool.backlog.popleft()
                 if not pool.closed:
                     pool.idle.append(self)

@@ -20,7 +20,7 @@ from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.page import Page
 from offramp.protocol.pool import Pool
 from offramp.protocol.record import Record
-from offramp.protocol.rest_body import read_raw, read_request, to_json, write_response
+from offramp.protocol.rest_body import read_raw, read_request, stated_timeout, to_json, write_response
 from offramp.protocol.served import Call, Served
 from offramp.protocol.status import http_status_of
 from offramp.protocol.trace_context import TRACEPARENT, checked
@@ -72,13 +72,14 @@ class Application:
         self,
         plane: DataPlane,
         pool: Pool,
+        opening: Pool,
         *,
         most: int = IN_HAND,
         silence: float = SILENCE,
         root_path: str = "",
         page: Page | None = None,
     ) -> None:
-        self.plane, self.pool, self.most, self.silence = plane, pool, most, silence
+        self.plane, self.pool, self.opening, self.most, self.silence = plane, pool, opening, most, silence
         self.root, self.page = _parts(root_path), page
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
@@ -106,8 +107,8 @@ class Application:
                     return _only(method, "POST") or await self._inferred(name, version, scope, receive)
                 case ["v2", "repository", "index"]:
                     return _only(method, "POST", "GET") or _json(self.plane.catalog.index())
-                case [] | ["live"] | ["metrics"]:
-                    return _only(method, "GET", "HEAD") or await self._seen(path, scope) or _nothing_at(scope["path"])
+                case [] | ["live"] | ["metrics"] if path == ["metrics"] or self.page is not None:
+                    return _only(method, "GET", "HEAD") or await self._seen(path, self.page, scope)
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
                     return _error(f"{scope['path']}: this node does not offer it.", 501)
                 case ["v2", *rest]:
@@ -123,8 +124,8 @@ class Application:
             log.exception("a defect while answering %s", scope["path"])
             return _error("the node failed; its log has the details.", 500)
 
-    async def _seen(self, path: list[str], scope: Message) -> Response | None:
-        """What there is to see of the node, for a scraper and for people; None where it has no page."""
+    async def _seen(self, path: list[str], page: Page | None, scope: Message) -> Response:
+        """What there is to see of the node, for a scraper and for people."""
         metrics = self.plane.statistics.metrics
         if path == ["metrics"]:
             from offramp.protocol.exposition import exposition
@@ -133,13 +134,11 @@ class Application:
             # Not on a thread of the pool: what a node tells of itself waits for no request.
             text, kind = await asyncio.to_thread(exposition, metrics, accept)
             return Response(text, headers=((b"content-type", kind.encode()),))
-        if self.page is None:
-            return None
-        if path:
+        if page is None or path == ["live"]:
             return _json(metrics.live())
         if not scope["path"].endswith("/"):  # what the page asks for stands beside it
             return Response(b"", 308, ((b"location", "/".join(["", *self.root, ""]).encode()),))
-        return Response(self.page.body, headers=self.page.headers)
+        return Response(page.body, headers=page.headers)
 
     async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
         """What the node tells of itself; None for an address that there is not."""
@@ -170,7 +169,9 @@ class Application:
             case ["ready"]:
                 if (unready := self._unready()) is not None:
                     return unready
-                await self._run(model.prepare)
+                if (crowded := self.opening.crowded()) is not None:
+                    raise self.plane.statistics.refused(crowded, "http")
+                await self._run(model.prepare, self.opening)
                 return _json({"name": model.name, "ready": True})
         return None
 
@@ -194,15 +195,16 @@ class Application:
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
-        if (crowded := self.pool.crowded()) is not None:
-            raise crowded
+        self.plane.check_crowd(self.pool)
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
         body = await self._body(receive)
         record.began, record.bytes_in = perf_counter(), len(body)  # not what the client took to send it
         try:
-            return await self._run(partial(self._infer, model, found, coding, body, gone, record))
+            if self.pool.backlog:  # others may have come while this one was read
+                self.plane.check_crowd(self.pool, stated_timeout(body, _number(found, HEADER_LENGTH)))
+            return await self._run(partial(self._infer, model, found, coding, body, gone, record), self.pool)
         finally:
             self.in_hand -= len(body)
 
@@ -253,7 +255,8 @@ class Application:
             asked = read_request(body, length)
         record.id = asked.id or record.id
         record.stage("decode", start)
-        call = Call(asked.inputs, asked.parameters, cancelled=gone, record=record)
+        waited = start - record.began
+        call = Call(asked.inputs, asked.parameters, waited=waited, cancelled=gone, record=record)
         result = self.plane.infer(model, call, asked.classes)
         content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
         record.stage("respond", record.answered)
@@ -262,8 +265,8 @@ class Application:
             return Response(content)
         return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
 
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+    async def _run(self, work: Callable[[], T], pool: Pool) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:

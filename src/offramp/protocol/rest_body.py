@@ -6,6 +6,7 @@ extension; the length of the JSON then stands in a header). Knows neither socket
 
 import base64
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +27,8 @@ from offramp.protocol.tensors import (
 )
 
 Json = dict[str, Any]
+STATED = re.compile(rb'"timeout"\s*:\s*(\d{1,18})\b')
+SHORT = 1 << 16  # bytes of JSON that are looked through for it
 BASE64 = "base64"  # a tensor's content type in MLServer's words: how bytes that are no text stand in JSON
 KINDS = {"b": "true or false", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "O": "strings"}
 
@@ -87,6 +90,15 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
         raise InputError(f"id: expected a string, got {_short(name)}.")
     outputs, classes = _outputs(header, binary)
     return Asked(name or "", inputs, parameters, outputs, binary, classes)
+
+
+def stated_timeout(body: bytes, header_length: int | None) -> float:
+    """The seconds that a request states as its deadline, found without decoding it; infinity where that says none.
+
+    For who has to decide at once; `read_request` says what is wrong with it.
+    """
+    found = STATED.search(body, 0, min(len(body) if header_length is None else header_length, SHORT))
+    return math.inf if found is None else int(found[1]) / 1e6
 
 
 def read_raw(body: bytes, model: Served, *, binary: bool) -> Asked:

@@ -38,6 +38,7 @@ class Call:
     inputs: dict[str, Array]
     parameters: Parameters = field(default_factory=dict)
     timeout: float | None = None  # seconds the caller still waits
+    waited: float = 0.0  # seconds since it came, where the caller's own word of its time is of then
     cancelled: Gone = field(default_factory=Gone)  # set when the caller has gone
     asked: Collection[str] = ()  # the outputs asked for by name; none: all but those that come only where asked for
     record: Record = field(default_factory=Record)  # what is noted of this request for who operates the node

@@ -1,16 +1,22 @@
 """A server of the Open Inference Protocol for any `Served` models: gRPC on one port, HTTP on another."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from offramp.errors import OverloadedError
+from offramp.machine import cores_to_use
 from offramp.protocol import grpc_service as rpc
-from offramp.protocol.apart import Streams, on
+from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.http_server import HttpServer
+from offramp.protocol.door import Door
+from offramp.protocol.guarded import GuardedApplication, GuardedCalls
+from offramp.protocol.http_server import CONNECTIONS, HANDSHAKE, HttpServer
+from offramp.protocol.identity import Identity
 from offramp.protocol.metrics import WAITING, Metrics
 from offramp.protocol.page import Page
 from offramp.protocol.patient import PatientPool
@@ -23,8 +29,11 @@ from offramp.sockets import join_address, port_taken
 
 VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
 STREAMS = 128  # open at once: each holds a thread while it waits for its client
+OPENING = 2  # threads for who asks whether a model is ready: it may have to be opened, which takes up to seconds
 TELLING = 2  # threads for what a node tells of itself, whatever it computes
-CALLS = 32  # computed at once: each holds a thread while the runtime works, and none while it waits for other nodes
+# Computed at once: each holds a thread while the runtime works, and none while it waits for other nodes. Threads that
+# compute share the cores with the one that reads what comes: with 32 of them it was late by seconds.
+CALLS = cores_to_use(0) + 1
 
 
 class Server:
@@ -32,11 +41,12 @@ class Server:
 
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side, and `max_streams` are open beside them; what the node
-    tells of itself waits for neither. `shared` lets other processes of this user listen on the ports too. A client that
-    is silent for `vanished` seconds, to pings too, has gone: its calls are ended. Without an `http_port` there is no
-    HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages of `origins` may ask, and paths may
-    begin with `root_path`. `unready` says why the node is not ready, in every way that it can be asked; when that
-    changes, `say_health` is to be called. `metrics` count what is asked, and
+    tells of itself waits for neither. Each side has up to `max_connections`. `shared` lets other processes of this user
+    listen on the ports too. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are
+    ended. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web
+    pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every
+    way that it can be asked; when that changes, `say_health` is to be called. `full` says why a call is refused as it
+    comes. A `door` says who may come in; without one everybody may, in plain text. `metrics` count what is asked, and
     `page` shows them; `hooks` are told of each request too, and `tracing` has a part in its trace.
     """
 
@@ -50,6 +60,7 @@ class Server:
         calls: int = CALLS,
         shared: bool = False,
         max_streams: int = STREAMS,
+        max_connections: int = CONNECTIONS,
         vanished: float = VANISHED,
         http_port: int | None = None,
         consumed: Iterable[str] = (),
@@ -60,32 +71,34 @@ class Server:
         page: Page | None = None,
         hooks: Sequence[Hook] = (),
         tracing: Tracing | None = None,
+        door: Door | None = None,
+        full: Callable[[], OverloadedError | None] = lambda: None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready, metrics, hooks, tracing)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
-        telling, slow = Pool(TELLING, "telling"), max(1, IN_HAND // self.plane.bounds.message)
-        self.pools = [PatientPool(calls, "grpc", slow), Pool(calls, "http"), telling, self.streams.pool]
+        telling, opening = Pool(TELLING, "telling"), Pool(OPENING, "opening")
+        patient = PatientPool(calls, "grpc", max(1, IN_HAND // self.plane.bounds.message))
+        self.pools = [patient, Pool(calls, "http"), telling, opening, self.streams.pool]
         for pool in self.pools:
             pool.told = self.plane.statistics.metrics.gauge(WAITING, pool.name)
+        tokens, identity = (None, None) if door is None else (door.tokens, door.identity)
+        if door is not None:
+            door.refusals.told = self.plane.statistics.metrics.shut_out
+        guards = [] if door is None or tokens is None else [GuardedCalls(tokens, door.refusals, telling)]
+        self.pools[0].full = self.pools[1].full = full
         self.server = grpc.server(
             self.pools[0],
-            options=_options(self.plane.bounds.message, vanished, shared=shared),
+            interceptors=guards,
+            options=_options(self.plane.bounds.message, vanished, max_connections, shared=shared),
         )
         self.health = health.HealthServicer()
-        self.health.Check, self.health.Watch = on(telling, self.health.Check), on(telling, self.health.Watch)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        rpc.add_to(self.server, self.plane, self.pools[0], telling, self.streams)
-        told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
-        told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
-        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
+        self._add_calls(patient, telling, opening)
         self.http: HttpServer | None = None
-        self.application = Application(self.plane, self.pools[1], root_path=root_path, page=page)
-        front = CrossOrigin(self.application, origins) if origins else self.application
+        self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page)
+        front = _guarded(self.application, door, root_path)
+        front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token
         try:
-            # HTTP's first: grpc lets go of a port only when a server that was started stops.
-            if http_port is not None:
-                self.http = HttpServer(front, host, http_port, shared=shared)
-            self.port = self.server.add_insecure_port(join_address(host, port))
+            self._listen(front, host, (port, http_port), max_connections, identity, shared=shared)
         except BaseException as error:
             if self.http is not None:
                 self.http.stop(0)
@@ -96,6 +109,31 @@ class Server:
                 raise port_taken(host, port) from error
             raise
         self.address = join_address(host, self.port)
+
+    def _add_calls(self, calls: Pool, telling: Pool, opening: Pool) -> None:
+        """Have the gRPC server answer for the protocol, for health and for reflection, each on threads of its own."""
+        self.health.Check = on(telling, self.health.Check)
+        self.health.Watch = self.streams.watched(self.health.Watch, telling)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        calls_in, opens_in = (Entrance(pool, self.plane.statistics.refused) for pool in (calls, opening))
+        rpc.add_to(self.server, self.plane, calls_in, telling, opens_in, self.streams)
+        told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
+
+    def _listen(
+        self, front: Any, host: str, ports: tuple[int, int | None], most: int, by: Identity | None, *, shared: bool
+    ) -> None:
+        """Open both ports, HTTP's first: grpc lets go of one only when a server that was started stops."""
+        port, http_port = ports
+        if http_port is not None:
+            refused, tls = self.plane.statistics.refused, None if by is None else by.http_context(most)
+            self.http = HttpServer(front, host, http_port, shared=shared, most=most, refused=refused, tls=tls)
+        at = join_address(host, port)
+        if by is None:
+            self.port = self.server.add_insecure_port(at)
+        else:
+            self.port = self.server.add_secure_port(at, by.grpc_credentials())
 
     def start(self) -> None:
         """Begin to answer."""
@@ -122,13 +160,22 @@ class Server:
             pool.shutdown()
 
 
-def _options(largest: int, vanished: float, *, shared: bool) -> list[tuple[str, int]]:
-    """What grpc is told: the largest message in bytes, and the seconds after which a client is given up."""
+def _guarded(application: Any, door: Door | None, root_path: str) -> Any:
+    """An application that asks for a token, where the door knows any."""
+    if door is None or door.tokens is None:
+        return application
+    return GuardedApplication(application, door.tokens, door.refusals, root_path)
+
+
+def _options(largest: int, vanished: float, most: int, *, shared: bool) -> list[tuple[str, int]]:
+    """What grpc is told: the largest message in bytes, seconds until a client is given up, and connections at once."""
     return [
+        ("grpc.max_allowed_incoming_connections", most),
         # Unless told not to, grpc lets two servers share a port, and each answers some of the calls.
         ("grpc.so_reuseport", int(shared)),
         ("grpc.max_receive_message_length", largest),
         ("grpc.max_send_message_length", -1),
+        ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE)),  # else two minutes
         # Pings closer than this while nothing is said are taken for an attack, and the connection is ended.
         ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
         ("grpc.keepalive_permit_without_calls", 1),

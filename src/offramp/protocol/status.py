@@ -7,12 +7,15 @@ import grpc
 from offramp.errors import (
     BundleMismatchError,
     DeadlineError,
+    ForbiddenError,
     InputError,
     LinkError,
     MissingExtraError,
     OfframpError,
     OverloadedError,
+    RefusedError,
     TooLargeError,
+    UnauthenticatedError,
     UnknownModelError,
     UnreachableError,
 )
@@ -24,6 +27,9 @@ STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode, int], ...] = (
     (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
     (InputError, grpc.StatusCode.INVALID_ARGUMENT, 400),
     (MissingExtraError, grpc.StatusCode.UNIMPLEMENTED, 501),
+    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED, 401),
+    (ForbiddenError, grpc.StatusCode.PERMISSION_DENIED, 403),
+    (RefusedError, grpc.StatusCode.FAILED_PRECONDITION, 502),  # by another node: who called this one has done no wrong
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION, 502),
     (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 503),
@@ -33,6 +39,9 @@ STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode, int], ...] = (
 
 
 MESSAGE_BOUND = "message larger than max"  # grpc's own words for it, under the status that means load too
+# grpc's words for a peer that is there and shows a certificate that does not do, under the status of one that is not.
+ENDED = ("failed to connect", "socket closed")  # one that is there, and ends a connection before anything is said
+NOT_TRUSTED = ("handshake failed", "hostname verification", "peer name")
 
 
 def status_of(error: OfframpError) -> grpc.StatusCode:
@@ -51,6 +60,16 @@ def error_of(error: Any, peer: str) -> OfframpError:
     kind = next((kind for kind, status, _ in reversed(STATUS) if status == code), LinkError)
     if kind is OverloadedError and MESSAGE_BOUND in detail:  # later would not help: less at a time would
         kind = TooLargeError
+    if kind is UnreachableError and any(words in detail.lower() for words in NOT_TRUSTED):
+        return UnreachableError(
+            f"{peer} is there, and no connection by TLS came about ({detail}). Its certificate must come from the "
+            "authority that is trusted here, be in date, and name the host of this address."
+        )
+    if kind is UnreachableError and all(words in detail.lower() for words in ENDED):
+        return UnreachableError(
+            f"{peer} ends each connection at once ({detail}). It speaks TLS where this caller does not (--tls-ca), or "
+            "asks for another certificate of the caller's (--tls-cert)."
+        )
     if kind is UnreachableError:
         return UnreachableError(f"{peer} does not answer ({detail}). Start it, or check the address and the network.")
     if kind is DeadlineError:

@@ -83,7 +83,7 @@ def run_page(
         finding=f"{100 * found[last]:.2f}\u00a0% of the validation samples are right at the last exit, {last}.",
         warnings=warnings,
         conditions=run_conditions(card, records),
-        recipe={name.replace("_", " "): _said(value) for name, value in card.recipe.items()} if card else {},
+        recipe=_recipe(card) if card else {},
         data=[line.strip() for line in card.record.lines()] if card and card.record else [],
         measured=measured.header.split if measured else "",
         folder=folder,
@@ -101,11 +101,14 @@ def run_conditions(card: ModelCard | None, records: Sequence[EpochRecord]) -> di
     if card is None:
         return took
     shape = card.architecture
+    said = ", ".join(f"{exit_}: {one:.2f}" for exit_, one in card.temperatures.items())
+    temperatures = {"Temperatures": said} if said else {}
     return {
         "Data": Path(card.data).name,
         "Network": f"{shape.name}, {shape.family}, {shape.channels}x{shape.height}x{shape.width}, "
         f"{len(shape.classes)} classes",
         "Recipe": f"{card.recipe.get('name', NONE)}, seed {card.seed}",
+        **temperatures,
         **took,
         "Hardware": card.hardware,
         "Commit": card.commit,
@@ -117,6 +120,14 @@ def _sources(card: ModelCard, folder: Path) -> set[str]:
     bundle = folder / BUNDLE
     own = {f"bundle:{Bundle.open(bundle).id}"} if (bundle / MANIFEST).is_file() else set()
     return own | {f"checkpoint:{card.weights_sha256}"}
+
+
+def _recipe(card: ModelCard) -> dict[str, str]:
+    """The recipe as it was followed: images are mirrored only where the data allow it."""
+    said = {name.replace("_", " "): _said(value) for name, value in card.recipe.items()}
+    if card.recipe.get("flip") and card.record and not card.record.mirrors:
+        said["flip"] = f"no: the recipe would, the data do not allow it ({card.record.mirrors_because})"
+    return said
 
 
 def _said(value: object) -> str:

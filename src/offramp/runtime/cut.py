@@ -1,7 +1,10 @@
 """Cut a span's graph out of a bundle's, with its codecs where features come in and go out."""
 
+from collections.abc import Iterable, Iterator
+
 import onnx
 import onnx.utils
+from onnx.external_data_helper import uses_external_data
 
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.engine import Precision
@@ -42,6 +45,37 @@ def cut_out(
 def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) -> onnx.ModelProto:
     """Cut the part of an ONNX graph between named tensors out of it."""
     try:
-        return onnx.utils.Extractor(onnx.load_model_from_string(graph)).extract_model(inputs, outputs)
+        model = onnx.load_model_from_string(graph)
+        if name := next((tensor.name for tensor in _tensors(model) if uses_external_data(tensor)), None):
+            raise ArtifactDamagedError(
+                f"{origin}: its tensor {name!r} lies in a file of its own, which no manifest has the hash of. A "
+                "bundle's graph is one file: export it again, with all of it inside."
+            )
+        return onnx.utils.Extractor(model).extract_model(inputs, outputs)
+    except ArtifactDamagedError:
+        raise
     except Exception as error:  # onnx raises protobuf's and its own errors, unlisted
         raise ArtifactDamagedError(f"{origin}: cannot cut {inputs} to {outputs} out of it ({error}).") from error
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """All that a model holds, in its graph, in those inside it, and in its functions."""
+    yield from _of_graph(model.graph)
+    for function in model.functions:
+        yield from _of_nodes(function.node)
+
+
+def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    yield from _of_nodes(graph.node)
+
+
+def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        sparse = [attribute.sparse_tensor, *attribute.sparse_tensors]
+        yield from (attribute.t, *attribute.tensors)
+        yield from (part for one in sparse for part in (one.values, one.indices))
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _of_graph(inner)

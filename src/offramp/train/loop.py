@@ -28,6 +28,7 @@ from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
 from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, learning_rate
 from offramp.train.state import load_state, plain, save_state
+from offramp.train.temperature import fold, temperatures
 from offramp.train.workers import Alone, Workers, local_device, workers
 
 STATE = "resume.safetensors"
@@ -119,6 +120,9 @@ def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer
                 observer.epoch(record)
     finally:
         board.close()
+    right = accuracies(trainer.net, trainer.splits.validation, trainer.autocast)
+    by_exit = temperatures(trainer.net, trainer.splits.validation) if run.recipe.temperatures else {}
+    fold(trainer.net, by_exit)
     weights: bytes = safetensors.torch.save(plain(trainer.net.state_dict()))
     card = ModelCard(
         architecture=run.architecture,
@@ -129,9 +133,10 @@ def _train(run: Run, out: Path, observers: Sequence[Observer], trainer: "Trainer
         hardware=processor() if target.type == "cpu" else torch.cuda.get_device_name(target),
         epochs=run.recipe.epochs,
         seconds=round(trainer.seconds, 3),
-        validation_accuracy=accuracies(trainer.net, trainer.splits.validation, trainer.autocast),
+        validation_accuracy=right,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         record=trainer.splits.record,
+        temperatures=by_exit,
     )
     write_checkpoint(out, card, weights)
     (out / STATE).unlink()

@@ -35,6 +35,7 @@ class Recipe(Frozen):
     channels_last: bool
     compile: bool = False  # by torch.compile: it takes a minute at the start, and needs a C++ compiler or a GPU
     loss_weights: dict[int, float] | Literal["equal"] = "equal"
+    temperatures: bool = False  # the logits of each exit rescaled at the end, so that a threshold keeps its meaning
     regime: RegimeSettings = REGIMES["joint"]
 
     @field_validator("regime", mode="before")
@@ -50,10 +51,12 @@ class Recipe(Frozen):
         return value
 
     @model_serializer(mode="wrap")
-    def _no_jpeg_is_not_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """So that a run of before there was this option is known again."""
+    def _what_is_off_is_not_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """So that a run of before there was an option is known again."""
         fields: dict[str, object] = handler(self)
-        return {name: value for name, value in fields.items() if self.jpeg or not name.startswith("jpeg")}
+        off = {"jpeg": () if self.jpeg else ("jpeg", "jpeg_quality"), "temperatures": ("temperatures",)}
+        left_out = {name for option, names in off.items() if not fields[option] for name in names}
+        return {name: value for name, value in fields.items() if name not in left_out}
 
     @field_validator("loss_weights")
     @classmethod

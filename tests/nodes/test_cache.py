@@ -1,4 +1,4 @@
-"""The open spans of a bundle: opened once each, and so many kept."""
+"""The open spans of a bundle: made once each, and so many kept."""
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +10,14 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
-from offramp.nodes.edge import Edge
+from offramp.nodes.cache import Cache
+from offramp.nodes.edge import SPANS, Edge
 from offramp.nodes.local_cloud import LocalCloud
-from offramp.nodes.spans import KEPT, Spans
-from offramp.runtime.span import SpanSpec
+from offramp.runtime.open import open_span
+from offramp.runtime.span import Span, SpanSpec
 
 ONE_THREAD = Engine(threads=1)
+Spans = Cache[SpanSpec, Span]
 
 SPECS = [SpanSpec(0, exit_, (exit_,)) for exit_ in range(1, 6)]
 
@@ -23,7 +25,7 @@ SPECS = [SpanSpec(0, exit_, (exit_,)) for exit_ in range(1, 6)]
 @pytest.fixture
 def spans(bundle: Bundle) -> Spans:
     """Three at once."""
-    return Spans(bundle, ONE_THREAD, kept=3)
+    return Cache(lambda spec: open_span(bundle, spec, ONE_THREAD), 3)
 
 
 def test_a_span_is_opened_once(spans: Spans) -> None:
@@ -42,7 +44,7 @@ def test_the_span_asked_for_longest_ago_is_let_go(spans: Spans) -> None:
     first, second, *_ = (spans.get(spec) for spec in SPECS[:3])
     assert spans.get(SPECS[0]) is first
     spans.get(SPECS[3])
-    assert list(spans.open) == [SPECS[2], SPECS[0], SPECS[3]]
+    assert list(spans.others) == [SPECS[2], SPECS[0], SPECS[3]]
     assert spans.get(SPECS[1]) is not second
 
 
@@ -53,7 +55,7 @@ def test_what_an_edge_runs_by_its_own_plan_is_never_let_go(spans: Spans) -> None
     for spec in SPECS[1:]:
         spans.get(spec)
     assert spans.get(SPECS[0]) is own
-    assert len(spans.open) == 3
+    assert len(spans.others) == 3
 
 
 def test_requests_make_an_edge_keep_no_more_than_the_bound(bundle: Bundle) -> None:
@@ -67,7 +69,7 @@ def test_requests_make_an_edge_keep_no_more_than_the_bound(bundle: Bundle) -> No
             plan = edge.plan.but(exit_=exit_, cut=cut, codec=codec)
             assert len(edge.infer(image, plan=plan)) == 2
             asked += 1
-            assert len(edge.spans.open) <= KEPT
-    assert asked > 2 * KEPT
-    assert len(edge.spans.open) == KEPT
+            assert len(edge.spans.others) <= SPANS
+    assert asked > 2 * SPANS
+    assert len(edge.spans.others) == SPANS
     assert edge.spans.own == own

@@ -1,0 +1,110 @@
+"""A node's two fronts behind its tokens: who has none, or one without the right, comes no further than a header.
+
+Stands around the gRPC service and around the ASGI application, and is not there at all where no tokens are asked for.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import grpc
+
+from offramp.errors import ForbiddenError, RefusedError
+from offramp.protocol.apart import on
+from offramp.protocol.pool import Pool
+from offramp.protocol.refusals import Front, Refusals
+from offramp.protocol.rest_body import to_json
+from offramp.protocol.status import http_status_of, status_of
+from offramp.protocol.tokens import Right, Tokens
+
+HEADER = "authorization"
+REALM = b'Bearer realm="offramp"'
+HEALTH = "/grpc.health.v1.Health/"
+OPEN = frozenset({"ServerLive", "ServerReady"})  # what an orchestrator asks, that has no token
+INFER = frozenset({"ModelInfer", "ModelStreamInfer"})
+
+
+def right_of_call(method: str) -> Right | None:
+    """What a call takes, by its full name, /package.Service/Method; None: nothing."""
+    name = method.rpartition("/")[2]
+    if method.startswith(HEALTH) or name in OPEN:
+        return None
+    return "infer" if name in INFER else "read"
+
+
+def right_of_path(parts: list[str]) -> Right | None:
+    """What a request takes, by its path's parts, below what a proxy has left before /v2; None: nothing."""
+    if not parts or parts[:2] == ["v2", "health"]:  # the page itself says nothing of the node, and asks for a token
+        return None
+    return "infer" if parts[-1:] == ["infer"] else "read"
+
+
+class _Checked:
+    """Counts whom it does not let in."""
+
+    def __init__(self, front: Front, tokens: Tokens, refusals: Refusals) -> None:
+        self.front: Front = front
+        self.tokens, self.refusals = tokens, refusals
+
+    def __call__(self, header: str | bytes | None, right: Right | None) -> RefusedError | None:
+        if right is None:
+            return None
+        try:
+            self.tokens.check(header, right)
+        except RefusedError as error:
+            self.refusals.note(self.front, str(error).partition(":")[0].removesuffix("."))
+            return error
+        return None
+
+
+class GuardedCalls(grpc.ServerInterceptor):  # type: ignore[misc]  # untyped base
+    """Lets a call of gRPC in, or answers in its place, before any of its message is read."""
+
+    def __init__(self, tokens: Tokens, refusals: Refusals, pool: Pool) -> None:
+        self.check, self.pool = _Checked("grpc", tokens, refusals), pool
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        """Called for each call, with its name and metadata."""
+        right = right_of_call(details.method)
+        header = next((value for key, value in details.invocation_metadata if key == HEADER), None)
+        error = self.check(header, right)
+        if error is None:
+            return continuation(details)
+        # As a stream in both directions: a call of any kind may be ended so, and nothing of it has to come first.
+        return grpc.stream_stream_rpc_method_handler(on(self.pool, partial(_refuse, error)))
+
+
+def _refuse(error: RefusedError, _requests: Any, context: grpc.ServicerContext) -> None:
+    context.abort(status_of(error), str(error))
+
+
+class GuardedApplication:
+    """An ASGI application that answers who shows a token with the right to what is asked."""
+
+    def __init__(self, application: Any, tokens: Tokens, refusals: Refusals, root_path: str = "") -> None:
+        self.application, self.check = application, _Checked("http", tokens, refusals)
+        self.root = [part for part in root_path.split("/") if part]
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, or refuse it before its body is read."""
+        parts = [part for part in scope["path"].split("/") if part]
+        if self.root and parts[: len(self.root)] == self.root:
+            parts = parts[len(self.root) :]
+        right = right_of_path(parts)
+        header = next((value for name, value in scope["headers"] if name == HEADER.encode()), None)
+        error = self.check(header, right)
+        if error is None:
+            await self.application(scope, receive, send)
+            return
+        body, asked = to_json({"error": str(error)}), REALM
+        if isinstance(error, ForbiddenError):
+            asked += b', error="insufficient_scope", scope="%s"' % (right or "").encode()
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"www-authenticate", asked),
+        ]
+        if any(name == b"expect" for name, _ in scope["headers"]):  # as the application does: its body may not come
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": http_status_of(error), "headers": headers})
+        await send({"type": "http.response.body", "body": body})
