@@ -167,11 +167,13 @@ def test_a_line_of_json_has_the_request_that_it_is_about(caplog: pytest.LogCaptu
 
 
 def test_a_traceback_is_in_its_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever a program's lines are of."""
+    """And the name of the request that it is about, which who writes it down does not know."""
     try:
-        np.zeros(1)[2]
+        with Record(None, "grpc", "a8"):
+            np.zeros(1)[2]
     except IndexError:
         logging.getLogger("offramp").exception("a defect")
     said = json.loads(JsonLines().format(caplog.records[-1]))
     assert said["message"] == "a defect"
     assert "IndexError" in said["exception"]
+    assert (said["request"], said["front"]) == ("a8", "grpc")

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from offramp.protocol.record import Record
-from offramp.protocol.trace_context import trace_id
+from offramp.protocol.record import ABOUT, Record
 
 LogFormat = Literal["text", "json"]
 TEXT = "%(asctime)s %(levelname)s %(message)s"
@@ -31,7 +30,8 @@ class JsonLines(logging.Formatter):
             "process": record.process,
             **getattr(record, "request", {}),
         }
-        if record.exc_info:
+        if record.exc_info and record.exc_info[1] is not None:
+            line |= getattr(record.exc_info[1], ABOUT, {})
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
@@ -52,19 +52,11 @@ class RequestLog:
         took = 1000 * (record.ended - record.began)
         by = ", ".join(f"{count} {kind}" for kind, count in record.by.items())
         name, model = record.id or "-", record.model or "-"
-        log.info(
-            "request %s: %s %s in %.2f ms%s", name, model, record.outcome, took, f" ({by})" if by else "",
-            extra={"request": said_of(record) | {"ms": round(took, 3), "answered": by, "stages": _stages(record)}},
-        )  # fmt: skip
-
-
-def said_of(record: Record) -> dict[str, Any]:
-    """What a line about a request says of it: who asked what by which name, and what became of it."""
-    said = {"request": record.id, "trace": trace_id(record.trace), "model": record.model, "front": record.front}
-    known = {name: value for name, value in said.items() if value}
-    if record.error is not None:
-        known["error"] = str(record.error)
-    return known | {"outcome": record.outcome}
+        error = {} if record.error is None else {"error": str(record.error)}
+        about = record.said() | error | {"outcome": record.outcome, "ms": round(took, 3), "answered": by}
+        text = "request %s: %s %s in %.2f ms%s"
+        more = {"request": about | {"stages": _stages(record)}}
+        log.info(text, name, model, record.outcome, took, f" ({by})" if by else "", extra=more)
 
 
 def _stages(record: Record) -> dict[str, float]:

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from offramp.errors import DeadlineError, InputError, LinkError, OverloadedError
 from offramp.protocol.gone import GoneError
+from offramp.protocol.trace_context import trace_id
 
+ABOUT = "offramp_request"  # of an error that is a defect: what its request said
 Stage = Literal["wait", "decode", "local", "encode", "upstream", "fallback", "queue", "compute", "respond"]
 Outcome = Literal["ok", "degraded", "invalid", "refused", "late", "unavailable", "gone", "error"]
 OUTCOMES: tuple[tuple[type[BaseException], Outcome], ...] = (  # the first that fits
@@ -88,6 +90,8 @@ class Record:
         if not self.open:
             self.error, self.ended = error, perf_counter()
             self.outcome = outcome_of(self)
+            if error is not None and self.outcome == "error":  # a defect: who writes it down has no record
+                vars(error)[ABOUT] = self.said()
             if self.hook is not None:
                 self.hook.ended(self)
             self.error = None  # it holds the frames, and those this
@@ -97,6 +101,11 @@ class Record:
         end = perf_counter() if end is None else end
         self.stages.append((stage, start, end))
         return end
+
+    def said(self) -> dict[str, str]:
+        """Whose request it is and what it asks, in the words of a log; nothing of what is not known."""
+        said = {"request": self.id, "trace": trace_id(self.trace), "model": self.model, "front": self.front}
+        return {name: value for name, value in said.items() if value}
 
     def onward(self) -> str:
         """The context of its trace for what is asked of the cloud."""
