@@ -5,6 +5,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -83,6 +85,25 @@ def test_without_a_part_in_it_a_trace_s_context_is_passed_on(bundle: Bundle, dig
     lower.stop(0)
     upper.stop(0)
     assert kept.contexts[-2:] == [CAME, CAME]
+
+
+def test_over_http_a_request_s_headers_say_its_name_and_trace(bundle: Bundle, digits: Splits) -> None:
+    """Where its body says no name of its own; a context that is none is dropped."""
+    found: list[tuple[str, str, str]] = []
+
+    class Names:
+        def ended(self, record: Record) -> None:
+            found.append((record.front, record.id, record.trace))
+
+    node = Server(tails(bundle), "127.0.0.1", 0, max_batch=64, http_port=0, hooks=[Names()])
+    node.start()
+    assert node.http is not None
+    for body, context in ((b"{}", CAME), (b'{"id": "own", "inputs": []}', "nonsense")):
+        headers = {"traceparent": context, "X-Request-ID": "a9"}
+        with suppress(HTTPError):
+            urlopen(Request(f"http://{node.http.address}/v2/models/tail-0/infer", body, headers), timeout=30)
+    node.stop(0)
+    assert found == [("http", "a9", CAME), ("http", "own", "")]
 
 
 def test_one_trace_shows_client_edge_and_cloud_with_their_stages(

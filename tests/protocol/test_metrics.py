@@ -1,7 +1,9 @@
 """What is counted of requests, and how Prometheus reads it."""
 
 import http.client
+import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,9 +14,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from offramp.errors import BundleMismatchError, DeadlineError, InputError, OverloadedError, UnreachableError
+from offramp.protocol.counts import Counts, shared_memory
 from offramp.protocol.exposition import exposition
 from offramp.protocol.gone import GoneError
-from offramp.protocol.metrics import FAMILIES, SCORES, SECONDS, Metrics
+from offramp.protocol.metrics import FAMILIES, QUEUE, SCORES, SECONDS, Metrics
 from offramp.protocol.record import Judgement, Kind, Record
 from offramp.protocol.server import Server
 
@@ -123,6 +126,31 @@ def test_bytes_are_counted_both_ways(metrics: Metrics) -> None:
         ("cloud", "sent"): 7,
         ("cloud", "received"): 2,
     }
+
+
+def test_what_waited_in_a_process_that_died_waits_no_more_and_what_it_counted_counts() -> None:
+    """Its successor begins with nothing in its queue; nobody has answered later than it did."""
+    memory = shared_memory(1)
+    died = Metrics(Counts(memory, 0, 1))
+    died.gauge(QUEUE)(7)
+    ended(died, by={Kind("edge", 2): 3})
+    before = died.read()
+    after = Metrics(Counts(memory, 0, 1)).read()
+    os.close(memory)
+    assert before.pop(("offramp_queue_samples",)) == [7]
+    assert after.pop(("offramp_queue_samples",)) == [0]
+    assert after == before
+
+
+def test_of_two_processes_the_later_answer_is_the_last() -> None:
+    """Times are no numbers to add up."""
+    memory = shared_memory(2)
+    both = [Metrics(Counts(memory, place, 2)) for place in (0, 1)]
+    for metrics in both:
+        ended(metrics)
+    (last,) = both[0].read()["offramp_last_request_timestamp_seconds", "double", "7"]
+    os.close(memory)
+    assert 0 <= time.time() - last < 3600
 
 
 @pytest.fixture(scope="module")
