@@ -16,7 +16,7 @@ from offramp.train.loop import Run, train
 from offramp.train.optimizer import Optimizer
 from offramp.train.recipe import RECIPES
 
-MUON = RECIPES["digits"].but(epochs=4, optimizer="muon")
+MUON = RECIPES["digits"].but(epochs=10, optimizer="muon")
 
 
 def convolutions(net: ExitNet) -> list[nn.Parameter]:
@@ -90,7 +90,7 @@ def test_the_rate_of_muon_follows_the_schedule(minute: Architecture) -> None:
 def test_a_training_by_muon_learns_and_goes_on_where_it_was_stopped(
     minute: Architecture, few: Splits, tmp_path: Path
 ) -> None:
-    """Bit for bit the weights of one that was not, far above chance after four epochs of 160 digits."""
+    """Bit for bit the weights of one that was not, far above chance after ten epochs of 160 digits."""
 
     class Stops:
         def step(self, done: int, total: int, loss: float) -> None: ...
