@@ -74,6 +74,25 @@ def test_every_command_parses(page: str, line: str) -> None:
     parse(line)
 
 
+def composed() -> Iterator[tuple[str, str]]:
+    """Each service's command line in the compose files, with the values that the environment has by default."""
+    for file in ("compose.yaml", "compose.tls.yaml"):
+        text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / file).read_text(encoding="utf-8"))
+        for command in re.findall(r"^    command:(?: >-)?(.*\n(?:      .*\n)*)", text, re.MULTILINE):
+            yield file, "offramp " + " ".join(command.split())
+
+
+@pytest.mark.parametrize(("file", "line"), [*composed()])
+def test_every_command_of_a_container_parses(file: str, line: str) -> None:
+    """As those of the pages do."""
+    assert parse(line)[0] in ("serve", "reproduce")
+
+
+def test_every_container_has_a_command() -> None:
+    """Three in each file, or the pattern that finds them has missed some."""
+    assert [file for file, _ in composed()] == ["compose.yaml"] * 3 + ["compose.tls.yaml"] * 3
+
+
 def test_every_verb_is_documented() -> None:
     """A newcomer finds a command line of each in the pages."""
     assert {parse(line) for _, line in OFFRAMP} == set(VERBS)

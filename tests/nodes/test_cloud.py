@@ -222,7 +222,7 @@ def test_a_server_that_stops_answers_what_waits(
     bundle: Bundle, batcher: Batcher, pool: ThreadPoolExecutor, features: Array
 ) -> None:
     """Queued calls finish within the grace."""
-    server = Server([Tail(bundle, 3, batcher=batcher)], "127.0.0.1", 0, max_batch=64)
+    server = Server([Tail(bundle, 3, batcher=batcher)], "127.0.0.1", 0, max_batch=64, calls=8)
     server.start()
     with Peer(server.address) as client:
         with busy(batcher, pool):

@@ -11,8 +11,9 @@ from offramp.data.image_set import Splits
 from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import WEIGHTS
 from offramp.models.cnn import standard_cnn
-from offramp.train.loop import LOG, Run, sgd, train
+from offramp.train.loop import LOG, Run, train
 from offramp.train.observe import EpochRecord
+from offramp.train.optimizer import Optimizer
 from offramp.train.recipe import RECIPES
 from offramp.train.regimes.settings import REGIMES, RegimeSettings
 
@@ -62,7 +63,8 @@ def test_the_fused_optimizer_takes_heads_that_come_later(minute: Architecture) -
     found = []
     for fused in (False, True):
         net = standard_cnn(minute, seed=1)
-        optimizer, parameters = sgd(net, DIGITS, fused=fused)
+        optimizer = Optimizer(net, DIGITS, fused=fused)
+        parameters = optimizer.parameters
         late = {id(parameter) for parameter in net.head(1).parameters()}
         for step in range(4):
             for parameter in parameters:

@@ -3,12 +3,16 @@
 Takes paths, gives bytes. Knows neither servers nor clients.
 """
 
+import base64
 import hashlib
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from offramp.errors import InputError
+
+BEGIN_KEY = b"-----BEGIN PRIVATE KEY-----"
+EDWARDS = (bytes.fromhex("06032b6570"), bytes.fromhex("06032b6571"))  # 1.3.101.112 and 113
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,22 @@ def read_pair(cert: str, key: str) -> Pair:
             f"key {key}: is encrypted, and a node asks for no password. Write it without one, readable by the node's "
             f"user alone: openssl pkey -in {key} -out FILE"
         )
+    if _is_edwards(pair.key):
+        raise InputError(
+            f"key {key}: is an Ed25519 or Ed448 key, which grpc's TLS does not take. Make one of ECDSA (P-256) or RSA, "
+            "and its certificate by an authority of such a key."
+        )
     load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), cert, key)
     return pair
+
+
+def _is_edwards(key: bytes) -> bool:
+    """Whether a key in PEM form is one, by the algorithm's number near its start (PKCS #8, RFC 8410)."""
+    try:
+        start = base64.b64decode(key.partition(BEGIN_KEY)[2].partition(b"-----")[0])[:16]
+    except ValueError:
+        return False  # what it is instead is found by who reads it
+    return any(number in start for number in EDWARDS)
 
 
 def load_pair(context: ssl.SSLContext, cert: str, key: str) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from torch import nn
 
 from offramp.artifacts.document import writing
 from offramp.data.image_set import ImageSet, Splits
@@ -25,6 +24,7 @@ from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
 from offramp.train.forward import compiled, forward
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
+from offramp.train.optimizer import Optimizer
 from offramp.train.pixels import channel_statistics
 from offramp.train.recipe import Recipe, learning_rate
 from offramp.train.state import load_state, plain, save_state
@@ -175,7 +175,7 @@ class Trainer:
         self.regime = recipe.regime_for(net.exits)
         self.forward = compiled(device) if recipe.compile else forward
         # Fused is one kernel for all parameters; on the CPU its sums would round differently.
-        self.optimizer, self.parameters = sgd(net, recipe, fused=device.type == "cuda")
+        self.optimizer = Optimizer(net, recipe, fused=device.type == "cuda")
         self.batches = Batches(
             splits.train,
             batch_size=recipe.batch_size,
@@ -206,16 +206,15 @@ class Trainer:
             phase = self.regime.phase(progress)
             self.net.stages.train(not phase.frozen)
             rate = learning_rate(self.recipe, phase.progress)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+            self.optimizer.set_rate(rate)
             if not self.recipe.channels_last:
                 images = images.contiguous()  # noqa: PLW2901  # the batch in the layout asked for
             with self.autocast():
                 logits = self.forward(self.net, images, phase.exits, frozen=phase.frozen, rescaled=phase.rescaled)
             loss = self.regime.loss(logits, labels, progress)
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.forget()
             loss.backward()  # type: ignore[no-untyped-call]
-            self.team.average(p.grad for p in self.parameters if p.grad is not None)
+            self.team.average(p.grad for p in self.optimizer.parameters if p.grad is not None)
             self.optimizer.step()
             total += loss.detach()
             if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
@@ -241,24 +240,6 @@ class Trainer:
             seconds=round(seconds, 3),
             images_per_second=round(steps * self.batches.batch_size / seconds, 1),
         )
-
-
-def sgd(net: ExitNet, recipe: Recipe, *, fused: bool) -> tuple[torch.optim.SGD, list[nn.Parameter]]:
-    """Give the recipe's optimizer, and the parameters in the order in which a state keeps their momenta."""
-    decayed = [p for p in net.parameters() if p.ndim > 1 or recipe.decay_everything]
-    others = [p for p in net.parameters() if not (p.ndim > 1 or recipe.decay_everything)]
-    optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        fused=fused,
-    )
-    if fused and recipe.momentum:
-        # The kernel takes momenta of all parameters or of none, and heads that a phase leaves out come to theirs later.
-        for parameter in decayed + others:
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer, decayed + others
 
 
 def _diverged(what: str, epoch: int, step: int, steps: int, rate: float) -> TrainingError:

@@ -15,7 +15,7 @@ JpegQuality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Recipe(Frozen):
-    """Stochastic gradient descent on a regime's loss: the paper's weighted sum of cross-entropies, or another's."""
+    """Gradient descent on a regime's loss: the paper's weighted sum of cross-entropies, or another's."""
 
     name: str
     epochs: int = Field(ge=1)
@@ -24,6 +24,9 @@ class Recipe(Frozen):
     momentum: float = Field(ge=0, lt=1)
     nesterov: bool
     weight_decay: float = Field(ge=0)
+    optimizer: Literal["sgd", "muon"] = "sgd"  # muon: for the convolutions (`train.optimizer`), and sgd for the rest
+    muon_learning_rate: float = Field(0.1, gt=0)
+    muon_momentum: float = Field(0.6, ge=0, lt=1)
     decay_everything: bool  # or convolutions and linear layers only: batch normalization does better without
     schedule: Literal["constant", "one-cycle", "cosine"]
     label_smoothing: float = Field(ge=0, lt=1)
@@ -54,8 +57,9 @@ class Recipe(Frozen):
     def _what_is_off_is_not_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         """So that a run of before there was an option is known again."""
         fields: dict[str, object] = handler(self)
-        off = {"jpeg": () if self.jpeg else ("jpeg", "jpeg_quality"), "temperatures": ("temperatures",)}
-        left_out = {name for option, names in off.items() if not fields[option] for name in names}
+        left_out = set() if self.jpeg else {"jpeg", "jpeg_quality"}
+        left_out |= set() if self.temperatures else {"temperatures"}
+        left_out |= set() if self.optimizer != "sgd" else {"optimizer", "muon_learning_rate", "muon_momentum"}
         return {name: value for name, value in fields.items() if name not in left_out}
 
     @field_validator("loss_weights")

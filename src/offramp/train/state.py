@@ -10,20 +10,19 @@ from typing import Protocol
 
 import safetensors
 import safetensors.torch
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from offramp.artifacts.document import write_bytes
 from offramp.errors import ArtifactDamagedError, TrainingError
 from offramp.models.exit_net import ExitNet
+from offramp.train.optimizer import Optimizer
 
 
 class Progress(Protocol):
-    """What a training has come to. `parameters` fixes the order of the momenta."""
+    """What a training has come to."""
 
     net: ExitNet
-    optimizer: torch.optim.SGD
-    parameters: list[nn.Parameter]
+    optimizer: Optimizer
     epochs_done: int
     seconds: float
 
@@ -31,8 +30,7 @@ class Progress(Protocol):
 def save_state(path: Path, key: str, of: Progress) -> None:
     """Write the state of the run that `key` names, after an epoch."""
     tensors = {f"net.{name}": tensor for name, tensor in of.net.state_dict().items()}
-    for position, parameter in enumerate(of.parameters):
-        momentum = of.optimizer.state[parameter].get("momentum_buffer")
+    for position, momentum in enumerate(of.optimizer.momenta()):
         if momentum is not None:
             tensors[f"momentum.{position}"] = momentum
     tensors = plain(tensors)
@@ -59,11 +57,7 @@ def load_state(path: Path, key: str, of: Progress) -> None:
     if metadata.pop("sha256", None) != _digest(tensors, metadata):
         raise ArtifactDamagedError(f"{path}: cannot be resumed from (it was changed). Remove it to start anew.")
     of.net.load_state_dict({name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")})
-    for position, parameter in enumerate(of.parameters):
-        momentum = tensors.get(f"momentum.{position}")
-        if momentum is not None:
-            # The layout must be the parameter's own, or sums would round in another order.
-            of.optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+    of.optimizer.resume([tensors.get(f"momentum.{position}") for position in range(len(of.optimizer.parameters))])
     of.epochs_done, of.seconds = int(metadata["epochs"]), json.loads(metadata["seconds"])
 
 
