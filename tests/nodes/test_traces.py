@@ -100,8 +100,9 @@ def test_over_http_a_request_s_headers_say_its_name_and_trace(bundle: Bundle, di
     assert node.http is not None
     for body, context in ((b"{}", CAME), (b'{"id": "own", "inputs": []}', "nonsense")):
         headers = {"traceparent": context, "X-Request-ID": "a9"}
-        with suppress(HTTPError):
+        with pytest.raises(HTTPError) as caught:
             urlopen(Request(f"http://{node.http.address}/v2/models/tail-0/infer", body, headers), timeout=30)
+        caught.value.close()
     node.stop(0)
     assert found == [("http", "a9", CAME), ("http", "own", "")]
 
