@@ -232,6 +232,18 @@ def test_what_was_left_out_is_listed(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err.endswith("(bf16 rounds); first at row 7\n")
 
 
+def test_degraded_answers_are_named_where_they_may_be_why_the_rest_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many there were, and where to look; nothing where all agree all the same."""
+    found = Agreement(100, (), 0, labels=3, exits=9, scores=9, first=4, why="the same spans")
+    assert not _says_held(found, Path("p.parquet"), degraded=9)
+    assert capsys.readouterr().err.splitlines()[1] == (
+        "check: 9 of them the edge answered in its cloud's place (degraded), and the predictions are of what the cloud "
+        "answers. Look at the edge's log for why, and measure again."
+    )
+    assert _says_held(replace(found, labels=0, exits=0, scores=0, first=None), Path("p.parquet"), degraded=9)
+    assert "degraded" not in capsys.readouterr().err
+
+
 def test_a_codec_widens_the_tolerance_between_runtimes_alone(table: Table) -> None:
     """A feature beside the edge of a step takes the other one by a rounding; on the same runtime it does not."""
     plan = Plan.of(1, 0.5, codec="uint8")

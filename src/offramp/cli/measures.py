@@ -200,7 +200,7 @@ def _measure(
             driven.answers, images, predictions, bundle_id=served.bundle, plan=plan, engine=served.engine,
             places=served.places, rows=driven.rows,
         )  # fmt: skip
-        good = _says_held(agreement, check) and good
+        good = _says_held(agreement, check, int(driven.answers.degraded.sum())) and good
     if out is not None:  # last: a disk that is full by now costs the file, not the result
         document.write(out)
     return good
@@ -274,7 +274,7 @@ def _says_passed(document: "Measurement") -> bool:
     return load.passed is not False
 
 
-def _says_held(agreement: "Agreement", check: Path | None) -> bool:
+def _says_held(agreement: "Agreement", check: Path | None, degraded: int = 0) -> bool:
     """Print whether the answers are those of the predictions, how closely they were held, and what was left out."""
     verdict = "agree with" if agreement.holds else "DIFFER from"
     held = f"within {agreement.within:g}" if agreement.within else "to the last bit"
@@ -284,6 +284,12 @@ def _says_held(agreement: "Agreement", check: Path | None) -> bool:
         + ("" if agreement.holds else f"; first at row {agreement.first}"),
         file=sys.stderr,
     )
+    if degraded and not agreement.holds:
+        print(
+            f"check: {degraded} of them the edge answered in its cloud's place (degraded), and the predictions are of "
+            "what the cloud answers. Look at the edge's log for why, and measure again.",
+            file=sys.stderr,
+        )
     if near := agreement.near:
         rows = ", ".join(map(str, near[:SHOWN])) + (f" and {len(near) - SHOWN} more" if len(near) > SHOWN else "")
         print(
