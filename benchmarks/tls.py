@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -95,9 +95,12 @@ class Contender:
 
 
 def on_processor(process: int) -> float:
-    """Seconds that all threads of a process have run, to the nanosecond."""
-    threads = Path(f"/proc/{process}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+    """Seconds that the threads of a process have run, to the nanosecond; those that end meanwhile are left out."""
+    ran = 0
+    for thread in Path(f"/proc/{process}/task").glob("*/schedstat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            ran += int(thread.read_text().split()[0])
+    return ran / 1e9
 
 
 def nodes(held: ExitStack, threads: int, files: Files | None) -> tuple[Child, Child]:
