@@ -46,6 +46,10 @@ class Context:
     def time_remaining(self) -> None:
         """There is time."""
 
+    def invocation_metadata(self) -> tuple[()]:
+        """Nothing beside the message."""
+        return ()
+
     def add_callback(self, callback: Callable[[], None]) -> bool:
         """The caller stays."""
         return True
