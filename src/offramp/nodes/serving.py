@@ -20,6 +20,7 @@ from offramp.protocol.door import Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.native_log import handshakes_told
 from offramp.protocol.page import Page
+from offramp.protocol.plans import Plans
 from offramp.protocol.record import Hook
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
@@ -68,6 +69,7 @@ def serve_models(
     shared: bool = False,
     metrics: Metrics | None = None,
     page: Page | None = None,
+    plans: Plans | None = None,
     needs: Sequence[CloudWatch] = (),
     full: Callable[[], OverloadedError | None] = lambda: None,
 ) -> None:
@@ -99,6 +101,7 @@ def serve_models(
         unready=unready,
         metrics=metrics,
         page=page,
+        plans=plans,
         hooks=hooks if tracing is None else [*hooks, tracing],
         tracing=tracing,
         door=door,
