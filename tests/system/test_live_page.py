@@ -124,7 +124,7 @@ def test_a_threshold_is_tried_by_who_may_read(shown: Shown) -> None:
     for threshold, share in (("1", "100 %"), ("0", "0 %")):
         tab.press("End" if threshold == "1" else "Home")
         tab.until(f"$('tried').innerText === '{threshold}'")
-        assert f"about {share} would leave at exit 2" in tab.run("$('preview').innerText")
+        assert f"about {share} would leave there at {threshold}, and about" in tab.run("$('preview').innerText")
         assert f"tried {threshold}" in tab.run("scores.svg.textContent")
     drawn = tab.run("leaving(chosen(), 0.3)")
     left = tab.run("Number(scores.svg.getAttribute('aria-label').match(/leaves here (\\d+)/)[1])")
