@@ -128,6 +128,16 @@ def test_a_body_that_is_no_plan_s_is_not_taken(guarded: http.client.HTTPConnecti
     assert plans.document == before
 
 
+def test_a_body_that_says_it_is_too_large_is_not_waited_for(guarded: http.client.HTTPConnection) -> None:
+    """Its length is in the head: nothing of it has come."""
+    with closing(http.client.HTTPConnection(guarded.host, guarded.port, timeout=30)) as connection:
+        connection.putrequest("PUT", "/plan")
+        connection.putheader("authorization", f"Bearer {CHIEF}")
+        connection.putheader("content-length", str(LARGEST + 1))
+        connection.endheaders()
+        assert connection.getresponse().status == 413
+
+
 def test_a_node_that_asks_for_no_tokens_lets_nobody_change_it(make: Any) -> None:
     """It says how to allow it; its plan can be read by all."""
     with node(make, None, Held()) as connection:
