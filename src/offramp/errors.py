@@ -15,6 +15,7 @@
     ├── TrainingError        training cannot go on (loss is not a number, folder holds another run)
     ├── ParityError          an exported graph, or a node, does not compute what its network computes
     ├── MissingExtraError    an optional dependency is not installed
+    ├── BusyError            a node is being changed by somebody else just now
     └── LinkError            between nodes
         ├── UnreachableError     the other node does not answer
         ├── DeadlineError        the other node did not answer in time
@@ -81,6 +82,10 @@ class ParityError(OfframpError):
 
 class MissingExtraError(OfframpError):
     """An optional dependency is not installed."""
+
+
+class BusyError(OfframpError):
+    """A node is being changed by somebody else just now: one change follows the other."""
 
 
 class LinkError(OfframpError):

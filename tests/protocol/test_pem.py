@@ -98,4 +98,4 @@ def test_the_page_s_commands_make_what_nodes_take(tmp_path: Path) -> None:
         strict = ["openssl", "verify", "-x509_strict", "-CAfile", "ca.pem", f"{name}.pem"]
         subprocess.run(strict, cwd=folder, check=True, capture_output=True)
     value = read_secret(str(folder / "edge-7.token"))
-    assert Tokens(str(folder / "tokens")).check(f"Bearer {value}", "read") == "edge-7"
+    assert Tokens(str(folder / "tokens")).check(f"Bearer {value}", "read").name == "edge-7"

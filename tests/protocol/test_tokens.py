@@ -27,8 +27,8 @@ def test_a_line_is_a_name_its_rights_and_a_token_or_its_hash(tmp_path: Path) -> 
         ("cams", ["infer"]),
         ("edge-7", ["infer", "read"]),
     ]
-    assert found.check(f"Bearer {A}", "infer") == "cams"
-    assert found.check(f"bearer  {B} ".encode(), "read") == "edge-7"
+    assert found.check(f"Bearer {A}", "infer").name == "cams"
+    assert found.check(f"bearer  {B} ".encode(), "read").name == "edge-7"
     assert A not in repr(found.holders)
 
 

@@ -4,6 +4,7 @@ Takes settings, gives models to serve. Knows no server and no signal.
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -11,7 +12,15 @@ from functools import partial
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.errors import DeadlineError, InputError, LinkError, OverloadedError, UnreachableError
+from offramp.errors import (
+    BusyError,
+    DeadlineError,
+    InputError,
+    LinkError,
+    OverloadedError,
+    UnknownModelError,
+    UnreachableError,
+)
 from offramp.link.shaper_process import child_link
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
@@ -70,6 +79,7 @@ class EdgeNetworks:
 
     def __init__(self, settings: EdgeSettings, held: ExitStack) -> None:
         self.settings, self.generations = settings, Generations[Network]({})
+        self.changing = threading.Lock()  # one change after another
         self.choice: Choice | None = None  # the node's runtime and precision: those of its first network
         bundles = open_bundles(settings)
         self.ways = [Way(address, settings, held, self._meet) for address in settings.clouds]
@@ -94,8 +104,35 @@ class EdgeNetworks:
         """Follow what stands in the plan's file, and answer by what lies in the folders now.
 
         What lay there before answers who asks for it by its id, until the next time. Raises an OfframpError and changes
-        nothing where one of them, or its cloud, cannot.
+        nothing where one of them, or its cloud, cannot. Waits for the end of a change that is under way.
         """
+        with self.changing:
+            self._reload(serve)
+
+    def change(self, network: Network, plan: Plan, by: str) -> Plan:
+        """Have one of the networks of now follow another plan, until the next reload, and give it; `by` is who asks.
+
+        Raises an OfframpError and changes nothing where it, or a cloud, cannot; BusyError while something is changed.
+        """
+        if not self.changing.acquire(blocking=False):
+            raise BusyError(
+                "plan: another change of this edge is under way, and nothing of this one was done. Look at what came "
+                "of that one, and send it again."
+            )
+        try:
+            now = list(self.generations.now.values())
+            if network not in now:  # it was reloaded since somebody chose it
+                raise UnknownModelError(f"plan: bundle {network.edge.bundle.id} is not what this edge answers by now.")
+            before, wanted = network.edge.plan, plan.check(network.edge.bundle.manifest)
+            course = network.edge.ready(wanted) if wanted != before else network.edge.course
+            self._ask({one: course if one is network else one.edge.course for one in now})
+            network.edge.follow(course)
+            log.info("plan: %s, as the token of %r asks", _follows(network.edge, before), by)
+            return course.plan
+        finally:
+            self.changing.release()
+
+    def _reload(self, serve: Callable[[Iterable[Served]], None]) -> None:
         file = self.settings.plan_file
         plan = self.settings.plan if file is None else Plan.load(file)
         shown = {way: way.peer.renew() for way in self.ways}
@@ -113,8 +150,7 @@ class EdgeNetworks:
             before = network.edge.plan
             network.edge.follow(course)
             if before != course.plan:
-                model, new, old = network.edge.bundle.manifest.model, *map(_text, (course.plan, before))
-                said.append(f"{model} follows the plan {new}, and before it {old}")
+                said.append(_follows(network.edge, before))
         said = said or ["the plan is the same" if file else "no --plan FILE to read again"]
         said += [
             f"cloud {way.peer.address} is shown other credentials" for way in shown if shown[way] != way.peer.shown
@@ -201,5 +237,7 @@ def _models(generations: Generations[Network]) -> list[EdgeModel]:
     return [EdgeModel(network.edge) for network in generations.all.values()]
 
 
-def _text(plan: Plan) -> str:
-    return plan.model_dump_json()
+def _follows(edge: Edge, before: Plan) -> str:
+    """What is said of an edge that follows another plan now."""
+    plan, model = edge.plan.model_dump_json(), edge.bundle.manifest.model
+    return f"{model} follows the plan {plan}, and before it {before.model_dump_json()}"

@@ -9,6 +9,7 @@ from offramp.artifacts.plan import Plan
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.nodes.logs import log_to_stderr
+from offramp.nodes.plans import Plans
 from offramp.nodes.serving import hear_reloads, serve_models
 from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.sight import seen
@@ -28,7 +29,8 @@ def serve_edge(settings: EdgeSettings) -> None:
     Waits for the cloud and checks that it holds the same bundles; raises BundleMismatchError, and serves nothing, if
     not. Where it does not come, an edge that answers anything without it is served all the same, and the check is made
     when it does; one that answers nothing raises UnreachableError. With a link, it is reached through a shaper. Of
-    several clouds one is enough. At SIGHUP a plan's file and the folders of the bundles are looked at again.
+    several clouds one is enough. At SIGHUP a plan's file and the folders of the bundles are looked at again; who has
+    the right to may put another plan in force meanwhile.
     """
     log_to_stderr(settings.log_format)
     orders = hear_reloads()
@@ -50,6 +52,7 @@ def serve_edge(settings: EdgeSettings) -> None:
             door=door,
             metrics=metrics,
             page=page,
+            plans=Plans(networks),
             needs=needs,
         )
 

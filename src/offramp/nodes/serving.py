@@ -4,6 +4,7 @@ import logging
 import queue
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 
 from offramp.artifacts.bundle import Bundle
@@ -20,6 +21,7 @@ from offramp.protocol.door import Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.native_log import handshakes_told
 from offramp.protocol.page import Page
+from offramp.protocol.plans import Plans
 from offramp.protocol.record import Hook
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
@@ -68,6 +70,7 @@ def serve_models(
     shared: bool = False,
     metrics: Metrics | None = None,
     page: Page | None = None,
+    plans: Plans | None = None,
     needs: Sequence[CloudWatch] = (),
     full: Callable[[], OverloadedError | None] = lambda: None,
 ) -> None:
@@ -76,11 +79,6 @@ def serve_models(
     Where the node needs a cloud to be ready, it is ready while one of those is.
     """
     allow_descriptors(told.max_connections * (1 if told.http_port is None else 2))
-
-    def unready() -> str | None:
-        reasons = [watch.why_not() for watch in needs]
-        return None if None in reasons or not reasons else " ".join(filter(None, reasons))
-
     tracing = traces(f"offramp-{told.node}")
     hooks: list[Hook] = [RequestLog()] if told.log_requests else []
     server = Server(
@@ -96,9 +94,10 @@ def serve_models(
         consumed=CONSUMED,
         origins=told.origins,
         root_path=told.root_path,
-        unready=unready,
+        unready=partial(_unready, needs),
         metrics=metrics,
         page=page,
+        plans=plans,
         hooks=hooks if tracing is None else [*hooks, tracing],
         tracing=tracing,
         door=door,
@@ -116,6 +115,12 @@ def serve_models(
             reloaded(lambda: _reload(door, lambda: reload(server.plane.serve)))
         say_stopping("stopping: finishing the requests in flight")
         server.stop(GRACE)
+
+
+def _unready(needs: Sequence[CloudWatch]) -> str | None:
+    """Why none of these clouds can be used; None where one can, or none is needed."""
+    reasons = [watch.why_not() for watch in needs]
+    return None if None in reasons or not reasons else " ".join(filter(None, reasons))
 
 
 def _hearing(door: Door, told: Settings) -> AbstractContextManager[object]:

@@ -11,17 +11,19 @@ import grpc
 
 from offramp.errors import ForbiddenError, RefusedError
 from offramp.protocol.apart import on
+from offramp.protocol.plans import CALLER, PLAN
 from offramp.protocol.pool import Pool
 from offramp.protocol.refusals import Front, Refusals
 from offramp.protocol.rest_body import to_json
 from offramp.protocol.status import http_status_of, status_of
-from offramp.protocol.tokens import Right, Tokens
+from offramp.protocol.tokens import Holder, Right, Tokens
 
 HEADER = "authorization"
 REALM = b'Bearer realm="offramp"'
 HEALTH = "/grpc.health.v1.Health/"
 OPEN = frozenset({"ServerLive", "ServerReady"})  # what an orchestrator asks, that has no token
 INFER = frozenset({"ModelInfer", "ModelStreamInfer"})
+READING = ("GET", "HEAD")
 
 
 def right_of_call(method: str) -> Right | None:
@@ -32,10 +34,12 @@ def right_of_call(method: str) -> Right | None:
     return "infer" if name in INFER else "read"
 
 
-def right_of_path(parts: list[str]) -> Right | None:
-    """What a request takes, by its path's parts, below what a proxy has left before /v2; None: nothing."""
+def right_of_path(parts: list[str], method: str = "GET") -> Right | None:
+    """What a request takes, by its path's parts below what a proxy has put there, and its method; None: nothing."""
     if not parts or parts[:2] == ["v2", "health"]:  # the page itself says nothing of the node, and asks for a token
         return None
+    if parts[0] == PLAN:
+        return "read" if method in READING else "control"
     return "infer" if parts[-1:] == ["infer"] else "read"
 
 
@@ -46,15 +50,15 @@ class _Checked:
         self.front: Front = front
         self.tokens, self.refusals = tokens, refusals
 
-    def __call__(self, header: str | bytes | None, right: Right | None) -> RefusedError | None:
+    def __call__(self, header: str | bytes | None, right: Right | None) -> Holder | RefusedError | None:
+        """Who calls, where that is asked, or why not."""
         if right is None:
             return None
         try:
-            self.tokens.check(header, right)
+            return self.tokens.check(header, right)
         except RefusedError as error:
             self.refusals.note(self.front, str(error).partition(":")[0].removesuffix("."))
             return error
-        return None
 
 
 class GuardedCalls(grpc.ServerInterceptor):  # type: ignore[misc]  # untyped base
@@ -67,11 +71,11 @@ class GuardedCalls(grpc.ServerInterceptor):  # type: ignore[misc]  # untyped bas
         """Called for each call, with its name and metadata."""
         right = right_of_call(details.method)
         header = next((value for key, value in details.invocation_metadata if key == HEADER), None)
-        error = self.check(header, right)
-        if error is None:
+        found = self.check(header, right)
+        if not isinstance(found, RefusedError):
             return continuation(details)
         # As a stream in both directions: a call of any kind may be ended so, and nothing of it has to come first.
-        return grpc.stream_stream_rpc_method_handler(on(self.pool, partial(_refuse, error)))
+        return grpc.stream_stream_rpc_method_handler(on(self.pool, partial(_refuse, found)))
 
 
 def _refuse(error: RefusedError, _requests: Any, context: grpc.ServicerContext) -> None:
@@ -90,14 +94,15 @@ class GuardedApplication:
         parts = [part for part in scope["path"].split("/") if part]
         if self.root and parts[: len(self.root)] == self.root:
             parts = parts[len(self.root) :]
-        right = right_of_path(parts)
+        right = right_of_path(parts, scope["method"])
         header = next((value for name, value in scope["headers"] if name == HEADER.encode()), None)
-        error = self.check(header, right)
-        if error is None:
+        found = self.check(header, right)
+        if not isinstance(found, RefusedError):
+            scope[CALLER] = found
             await self.application(scope, receive, send)
             return
-        body, asked = to_json({"error": str(error)}), REALM
-        if isinstance(error, ForbiddenError):
+        body, asked = to_json({"error": str(found)}), REALM
+        if isinstance(found, ForbiddenError):
             asked += b', error="insufficient_scope", scope="%s"' % (right or "").encode()
         headers = [
             (b"content-type", b"application/json"),
@@ -106,5 +111,5 @@ class GuardedApplication:
         ]
         if any(name == b"expect" for name, _ in scope["headers"]):  # as the application does: its body may not come
             headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": http_status_of(error), "headers": headers})
+        await send({"type": "http.response.start", "status": http_status_of(found), "headers": headers})
         await send({"type": "http.response.body", "body": body})

@@ -18,6 +18,7 @@ from offramp.protocol.coding import CODINGS, is_plain, unpacked
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.page import Page
+from offramp.protocol.plans import PLAN, Plans, check_size, controller, holds
 from offramp.protocol.pool import Pool
 from offramp.protocol.record import Record
 from offramp.protocol.rest_body import read_raw, read_request, stated_timeout, to_json, write_response
@@ -64,6 +65,8 @@ class _SilentError(GoneError):
 class Application:
     """Answers the protocol's addresses below `/v2`, and `/metrics`; with a `page`, `/`, which asks for `/live`.
 
+    With `plans`, `/plan` tells the one that is followed, and takes another from who may change the node.
+
     Of all bodies together it holds up to `most` bytes, and waits `silence` seconds for the next bytes of one. Below
     `root_path` it answers too: where a proxy that hands paths on as they come has put it.
     """
@@ -78,9 +81,10 @@ class Application:
         silence: float = SILENCE,
         root_path: str = "",
         page: Page | None = None,
+        plans: Plans | None = None,
     ) -> None:
         self.plane, self.pool, self.opening, self.most, self.silence = plane, pool, opening, most, silence
-        self.root, self.page = _parts(root_path), page
+        self.root, self.page, self.plans = _parts(root_path), page, plans
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
 
@@ -109,6 +113,9 @@ class Application:
                     return _only(method, "POST", "GET") or _json(self.plane.catalog.index())
                 case [] | ["live"] | ["metrics"] if path == ["metrics"] or self.page is not None:
                     return _only(method, "GET", "HEAD") or await self._seen(path, self.page, scope)
+                case [first, *version] if first == PLAN and self.plans is not None and len(version) <= 1:
+                    asked = partial(self._plan, self.plans, "".join(version))
+                    return _only(method, "GET", "HEAD", "PUT") or await asked(scope, receive)
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
                     return _error(f"{scope['path']}: this node does not offer it.", 501)
                 case ["v2", *rest]:
@@ -135,10 +142,26 @@ class Application:
             text, kind = await asyncio.to_thread(exposition, metrics, accept)
             return Response(text, headers=((b"content-type", kind.encode()),))
         if page is None or path == ["live"]:
-            return _json(metrics.live())
+            return _json(metrics.live() | {"control": self.plans is not None and holds(scope, "control")})
         if not scope["path"].endswith("/"):  # what the page asks for stands beside it
             return Response(b"", 308, ((b"location", "/".join(["", *self.root, ""]).encode()),))
         return Response(page.body, headers=page.headers)
+
+    async def _plan(self, plans: Plans, version: str, scope: Message, receive: Receive) -> Response:
+        """The plan in force, and before that another one where it is put there."""
+        if scope["method"] != "PUT":
+            return Response(plans.told(version).encode())
+        by, found = controller(scope), dict(scope["headers"])
+        if not is_plain(found.get(CODING, b"").lower()):
+            return _error(
+                "plan: is taken as it is, without a Content-Encoding.", 415, (b"accept-encoding", b"identity")
+            )
+        check_size(_number(found, b"content-length") or 0)
+        document = await self._body(receive, check_size)
+        self.in_hand -= len(document)
+        if (crowded := self.opening.crowded()) is not None:  # what it runs is opened there
+            raise self.plane.statistics.refused(crowded, "http")
+        return Response((await self._run(partial(plans.change, version, document, by), self.opening)).encode())
 
     async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
         """What the node tells of itself; None for an address that there is not."""
@@ -199,7 +222,7 @@ class Application:
         expected = _number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
-        body = await self._body(receive)
+        body = await self._body(receive, self.plane.bounds.check_body)
         record.began, record.bytes_in = perf_counter(), len(body)  # not what the client took to send it
         try:
             if self.pool.backlog:  # others may have come while this one was read
@@ -215,8 +238,8 @@ class Application:
                 f"this node holds {self.most}. Send less or later."
             )
 
-    async def _body(self, receive: Receive) -> bytes:
-        """Read a body whole. It is in hand from its first byte on, whatever length its client claims."""
+    async def _body(self, receive: Receive, check: Callable[[int], None]) -> bytes:
+        """Read a body whole, while it is not too large. It is in hand from its first byte on, whatever it claims."""
         parts: list[bytes] = []
         size, clock = 0, asyncio.get_running_loop().time
         end = clock() + self.silence
@@ -233,7 +256,7 @@ class Application:
                 parts.append(message["body"])
                 size += more
                 self.in_hand += more
-                self.plane.bounds.check_body(size)
+                check(size)
                 if not message.get("more_body"):
                     return b"".join(parts)
         except BaseException as error:

@@ -21,6 +21,7 @@ from offramp.protocol.metrics import WAITING, Metrics
 from offramp.protocol.page import Page
 from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
+from offramp.protocol.plans import Plans
 from offramp.protocol.pool import Pool
 from offramp.protocol.record import Hook, Tracing
 from offramp.protocol.rest_app import IN_HAND, Application
@@ -47,7 +48,8 @@ class Server:
     pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every
     way that it can be asked; when that changes, `say_health` is to be called. `full` says why a call is refused as it
     comes. A `door` says who may come in; without one everybody may, in plain text. `metrics` count what is asked, and
-    `page` shows them; `hooks` are told of each request too, and `tracing` has a part in its trace.
+    `page` shows them; `plans` are told, and changed by who may. `hooks` are told of each request too, and `tracing`
+    has a part in its trace.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Server:
         unready: Callable[[], str | None] = lambda: None,
         metrics: Metrics | None = None,
         page: Page | None = None,
+        plans: Plans | None = None,
         hooks: Sequence[Hook] = (),
         tracing: Tracing | None = None,
         door: Door | None = None,
@@ -94,7 +97,7 @@ class Server:
         self.health = health.HealthServicer()
         self._add_calls(patient, telling, opening)
         self.http: HttpServer | None = None
-        self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page)
+        self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page, plans=plans)
         front = _guarded(self.application, door, root_path)
         front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token
         try:

@@ -6,6 +6,7 @@ import grpc
 
 from offramp.errors import (
     BundleMismatchError,
+    BusyError,
     DeadlineError,
     ForbiddenError,
     InputError,
@@ -27,6 +28,7 @@ STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode, int], ...] = (
     (TooLargeError, grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
     (InputError, grpc.StatusCode.INVALID_ARGUMENT, 400),
     (MissingExtraError, grpc.StatusCode.UNIMPLEMENTED, 501),
+    (BusyError, grpc.StatusCode.ABORTED, 409),
     (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED, 401),
     (ForbiddenError, grpc.StatusCode.PERMISSION_DENIED, 403),
     (RefusedError, grpc.StatusCode.FAILED_PRECONDITION, 502),  # by another node: who called this one has done no wrong

@@ -86,8 +86,8 @@ class Tokens:
 
         return take
 
-    def check(self, authorization: str | bytes | None, right: Right) -> str:
-        """Give the name of who shows this header, where its token has the right.
+    def check(self, authorization: str | bytes | None, right: Right) -> Holder:
+        """Give who shows this header, where its token has the right.
 
         Raises UnauthenticatedError and ForbiddenError: the kind of the refusal, a colon, what mends it.
         """
@@ -103,7 +103,7 @@ class Tokens:
             raise ForbiddenError(
                 f"the token of {found[0].name!r} has no right to {right}, but to {', '.join(sorted(found[0].rights))}."
             )
-        return found[0].name
+        return found[0]
 
 
 def _names(holders: tuple[Holder, ...]) -> str:
