@@ -44,7 +44,7 @@ from offramp.nodes.settings import EdgeSettings
 from offramp.sockets import hold_port
 
 FLAT, STALLED = 0.05, 0.02  # shares, at most
-WARM = 3_000  # requests before the edge is looked at first
+WARM, SHARE = 3_000, 0.05  # requests, and the share of them, before the edge is looked at first
 WAYS = ("whole", "parts", "direct")
 PROCESSES = 2  # of clients: one reads no faster than its interpreter
 TURN = 500  # requests that a process sends between two words of how many it has
@@ -222,7 +222,7 @@ def soak(options: argparse.Namespace) -> Soaked:
         while not all(one.done() for one in running):
             what, cloud = trouble(chance, cloud, link, options.bundle, port)
             faults[what] += 1
-            if not start and sent.value > WARM and len(faults) == 4:
+            if not start and sent.value > max(WARM, SHARE * options.requests) and len(faults) == 4:
                 start = weight(edge.process.pid)
             if sent.value // 10_000 > shown:
                 shown = sent.value // 10_000
@@ -241,7 +241,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--data", default=DIGITS, help="whose test images are sent")
     parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--clients", type=int, default=18, help="in two processes")
+    parser.add_argument("--clients", type=int, default=6, help="in two processes")
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--threshold", type=float, help="default: half of the images leave at the edge")
     parser.add_argument("--deadline", type=float, default=1.0, help="seconds of each request")

@@ -154,7 +154,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "modern": _MODERN,
     # For images that travel as JPEG to the node that classifies them.
-    "jpeg": _MODERN.but(name="jpeg", jpeg=0.8),
+    "jpeg": _MODERN.but(name="jpeg", jpeg=0.9),
     # A set so small that an epoch is a few dozen steps wants small batches, and 16-pixel images a small crop.
     "digits": _MODERN.but(name="digits", epochs=12, batch_size=32, crop=1),
 }
