@@ -154,12 +154,13 @@ def test_make_has_the_targets_that_the_readme_names(target: str) -> None:
 
 def test_documents_shown_are_read() -> None:
     """An edge takes the plan on the page, training the recipe, a node the request."""
-    (plan,), (recipe,), (request,) = (
+    (plan,), recipes, (request,) = (
         blocks(ROOT / "docs" / name, "json") for name in ("pipeline.md", "training.md", "protocol.md")
     )
     assert Plan.parse(plan, "the page").exit == 4
-    changed = RecipeFile.parse(recipe, "the page")
-    assert find_recipe(changed.base).but(**changed.changes).epochs == 60
+    shown = [RecipeFile.parse(recipe, "the page") for recipe in recipes]
+    found = [find_recipe(recipe.base).but(**recipe.changes) for recipe in shown]
+    assert [(recipe.epochs, recipe.optimizer) for recipe in found] == [(60, "sgd"), (10, "muon")]
     read = read_request(request.replace('"… 256 numbers in [0, 1]"', ", ".join(["0.25"] * 254)).encode(), None)
     assert (read.inputs["image"].shape, read.parameters["threshold"]) == ((1, 1, 16, 16), 0.5)
 
