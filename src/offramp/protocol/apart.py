@@ -51,19 +51,6 @@ class Streams:
 
         return on(self.pool, stream)
 
-    def watched(self, answer: Callable[..., Any], pool: Pool) -> Callable[..., Any]:
-        """The same of a call that holds no thread while it is open: grpc hands it what sends its next answer."""
-
-        def watch(request: Any, context: grpc.ServicerContext, send_response_callback: Callable[[Any], None]) -> None:
-            self._begin(context)
-            if context.add_callback(self._end):
-                answer(request, context, send_response_callback)
-            else:  # it is over already
-                self._end()
-
-        watch.experimental_non_blocking = True  # type: ignore[attr-defined]  # as grpc calls it
-        return on(pool, watch)
-
     def _begin(self, context: grpc.ServicerContext) -> None:
         with self.changing:
             full = self.open >= self.most

@@ -28,6 +28,9 @@ from offramp.protocol.rest_app import IN_HAND, Application
 from offramp.protocol.served import Served
 from offramp.sockets import join_address, port_taken
 
+# The health service would send from the thread that says what changed, and wait there, holding what grpc needs for the
+# end of a call: a node that stopped then stood still.
+WATCHED_WITHOUT_THREADS = False
 VANISHED = 20.0  # seconds after which a client is given up that answers no ping, and its calls with it
 STREAMS = 128  # open at once: each holds a thread while it waits for its client
 OPENING = 2  # threads for who asks whether a model is ready: it may have to be opened, which takes up to seconds
@@ -94,7 +97,7 @@ class Server:
             interceptors=guards,
             options=_options(self.plane.bounds.message, vanished, max_connections, shared=shared),
         )
-        self.health = health.HealthServicer()
+        self.health = health.HealthServicer(experimental_non_blocking=WATCHED_WITHOUT_THREADS)
         self._add_calls(patient, telling, opening)
         self.http: HttpServer | None = None
         self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page, plans=plans)
@@ -116,7 +119,7 @@ class Server:
     def _add_calls(self, calls: Pool, telling: Pool, opening: Pool) -> None:
         """Have the gRPC server answer for the protocol, for health and for reflection, each on threads of its own."""
         self.health.Check = on(telling, self.health.Check)
-        self.health.Watch = self.streams.watched(self.health.Watch, telling)
+        self.health.Watch = self.streams.counted(self.health.Watch)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         calls_in, opens_in = (Entrance(pool, self.plane.statistics.refused) for pool in (calls, opening))
         rpc.add_to(self.server, self.plane, calls_in, telling, opens_in, self.streams)
