@@ -43,29 +43,23 @@ class Streams:
         """A streaming call, within the bound; past it RESOURCE_EXHAUSTED is the answer."""
 
         def stream(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            self._begin(context)
+            with self.changing:
+                full = self.open >= self.most
+                self.open += not full
+            if full:
+                error = OverloadedError(
+                    f"overloaded: {self.most} streams are open, the most that this node holds. Close one, come back "
+                    "later, or serve with more --max-streams."
+                )
+                self.refused(error)
+                context.abort(status_of(error), str(error))
             try:
                 yield from answer(requests, context)
             finally:
-                self._end()
+                with self.changing:
+                    self.open -= 1
 
         return on(self.pool, stream)
-
-    def _begin(self, context: grpc.ServicerContext) -> None:
-        with self.changing:
-            full = self.open >= self.most
-            self.open += not full
-        if full:
-            error = OverloadedError(
-                f"overloaded: {self.most} streams are open, the most that this node holds. Close one, come back "
-                "later, or serve with more --max-streams."
-            )
-            self.refused(error)
-            context.abort(status_of(error), str(error))
-
-    def _end(self) -> None:
-        with self.changing:
-            self.open -= 1
 
 
 class Entrance(ThreadPoolExecutor):

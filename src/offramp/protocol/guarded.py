@@ -14,6 +14,7 @@ from offramp.protocol.apart import on
 from offramp.protocol.plans import CALLER, PLAN
 from offramp.protocol.pool import Pool
 from offramp.protocol.refusals import Front, Refusals
+from offramp.protocol.rest_app import parts_below, parts_of
 from offramp.protocol.rest_body import to_json
 from offramp.protocol.status import http_status_of, status_of
 from offramp.protocol.tokens import Holder, Right, Tokens
@@ -87,14 +88,11 @@ class GuardedApplication:
 
     def __init__(self, application: Any, tokens: Tokens, refusals: Refusals, root_path: str = "") -> None:
         self.application, self.check = application, _Checked("http", tokens, refusals)
-        self.root = [part for part in root_path.split("/") if part]
+        self.root = parts_of(root_path)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or refuse it before its body is read."""
-        parts = [part for part in scope["path"].split("/") if part]
-        if self.root and parts[: len(self.root)] == self.root:
-            parts = parts[len(self.root) :]
-        right = right_of_path(parts, scope["method"])
+        right = right_of_path(parts_below(self.root, scope["path"]), scope["method"])
         header = next((value for name, value in scope["headers"] if name == HEADER.encode()), None)
         found = self.check(header, right)
         if not isinstance(found, RefusedError):

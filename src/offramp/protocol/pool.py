@@ -7,7 +7,6 @@ the other way to this, changes threads more often: a seventh of a small call's t
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -99,7 +98,7 @@ class Pool(ThreadPoolExecutor):
                 self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", work))
             else:
                 if not self.backlog:
-                    self.left = time.monotonic()
+                    self.left = came
                 self.backlog.append(work)
                 self.told(len(self.backlog))
         return future
@@ -197,7 +196,7 @@ class _Worker:
             if self.inbox.empty():
                 if pool.backlog:
                     pool.told(len(pool.backlog) - 1)
-                    now = time.monotonic()
+                    now = perf_counter()
                     pool.pace += SMOOTH * (now - pool.left - pool.pace)
                     pool.left = now
                     return pool.backlog.popleft()

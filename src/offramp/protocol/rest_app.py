@@ -84,7 +84,7 @@ class Application:
         plans: Plans | None = None,
     ) -> None:
         self.plane, self.pool, self.opening, self.most, self.silence = plane, pool, opening, most, silence
-        self.root, self.page, self.plans = _parts(root_path), page, plans
+        self.root, self.page, self.plans = parts_of(root_path), page, plans
         self.stopping = False
         self.in_hand = 0  # bytes of bodies that have come and are not answered yet
 
@@ -100,9 +100,7 @@ class Application:
         await send({"type": "http.response.body", "body": response.body})
 
     async def _answer(self, scope: Message, receive: Receive) -> Response:  # noqa: PLR0911  # a return an address
-        method, path = scope["method"], _parts(scope["path"])
-        if self.root and path[: len(self.root)] == self.root:
-            path = path[len(self.root) :]
+        method, path = scope["method"], parts_below(self.root, scope["path"])
         try:
             match path:
                 case ["v2", "models", name, "infer"]:
@@ -301,13 +299,20 @@ def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
     return int(value)
 
 
-def _parts(path: str) -> list[str]:
+def parts_of(path: str) -> list[str]:
+    """What stands between the slashes of a path."""
     return [part for part in path.split("/") if part]
+
+
+def parts_below(root: list[str], path: str) -> list[str]:
+    """The same, without what a proxy has left before it."""
+    parts = parts_of(path)
+    return parts[len(root) :] if parts[: len(root)] == root else parts
 
 
 def check_root_path(path: str) -> str:
     """Give a path prefix back, without a slash at its end; InputError where it is none."""
-    parts = _parts(path)
+    parts = parts_of(path)
     if path.rstrip("/") != "".join(f"/{part}" for part in parts) or parts[:1] == ["v2"] or set("?#% ") & set(path):
         raise InputError(
             f"root path {path!r}: expected what stands before /v2 where the proxy is asked, like /vision or "

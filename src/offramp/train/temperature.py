@@ -42,7 +42,7 @@ def temperatures(net: ExitNet, images: ImageSet) -> dict[int, float]:
 def fold(net: ExitNet, by_exit: Mapping[int, float]) -> None:
     """Divide what each exit's last linear layer gives by its temperature, in the weights: nodes do nothing for it."""
     for exit_, divisor in by_exit.items():
-        *_, last = [net.head(exit_), *net.head(exit_).modules()]
+        *_, last = net.head(exit_).modules()
         if not isinstance(last, nn.Linear):
             raise TrainingError(
                 f"temperatures: the head of exit {exit_} ends in {type(last).__name__}, and only a linear layer can "
