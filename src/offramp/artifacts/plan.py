@@ -9,6 +9,7 @@ from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.outcome import TIER_NAMES, TierName
+from offramp.artifacts.promise import Promise
 from offramp.errors import InputError
 
 ScoreName = Literal["entropy", "max-probability", "margin"]
@@ -80,6 +81,8 @@ class Plan(Document):
 
     tiers: dict[TierName, Part]
     score: ScoreName = "entropy"
+    # What was shown of it; a plan that is changed has none. Not written where there is none: programs of before read it.
+    promise: Promise | None = Field(default=None, exclude_if=lambda promise: promise is None)
 
     @model_validator(mode="after")
     def _in_a_row(self) -> Self:
