@@ -1,5 +1,6 @@
 """A server of both sides: its ports, its health, and how it stops."""
 
+import gc
 import http.client
 import json
 import socket
@@ -21,6 +22,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import LinkError, OfframpError, OverloadedError, PortInUseError
 from offramp.protocol import grpc_service as rpc
+from offramp.protocol.gone import Gone
 from offramp.protocol.peer import Peer
 from offramp.protocol.pool import WAITING
 from offramp.protocol.served import Call, Pending, Result, TensorSpec
@@ -375,6 +377,22 @@ def test_parts_that_wait_for_others_come_in_their_turn(small: Server, asking: As
             asking.answers[number].set_result(number)
             assert next(parts).outputs["y"] == [101 * number]
         assert list(parts) == []
+
+
+def test_a_stream_keeps_nothing_of_the_requests_that_it_has_answered(small: Server) -> None:
+    """One that lives for a year would fill the memory."""
+
+    def kept() -> int:
+        return sum(type(one) in (Call, Gone) for one in gc.get_objects())
+
+    counts = []
+    with Peer(small.address) as peer:
+        for number, _ in enumerate(peer.stream("asking", (numbered(n, 0) for n in range(60)), timeout=WAIT)):
+            if number in (20, 100):
+                gc.collect()
+                counts.append(kept())
+    assert len(counts) == 2
+    assert counts[1] - counts[0] < 10  # of 40 requests between the two
 
 
 def test_a_client_that_goes_while_its_part_is_awaited_closes_the_stream(small: Server, asking: Asking) -> None:

@@ -15,7 +15,7 @@ from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.gone import GoneError
+from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.pool import Pool, waited
 from offramp.protocol.record import Record
 from offramp.protocol.served import Call, Result, Served
@@ -95,18 +95,21 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
             with self._record(request, context) as record:
                 record.stage("wait", record.began - waited(), record.began)
                 model = self.plane.catalog.find(request.model_name, request.model_version)
-                result = self.plane.infer(model, _call(request, context, record), _asked(request))
+                call = _call(request, context, record, _leaving(context))
+                result = self.plane.infer(model, call, _asked(request))
                 return _response(request, model, result, record)
 
         return _answered(context, answer)
 
     def ModelStreamInfer(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
         """Triton's streaming call: each request's parts as they come, an error as a message, then the next request."""
+        gone = _leaving(context)  # one for all: a stream keeps what it is to call to its end, and may live for a year
         for request in requests:
             try:
                 with self._record(request, context) as record:
                     model = self.plane.catalog.find(request.model_name, request.model_version)
-                    for result in self.plane.stream(model, _call(request, context, record), _asked(request)):
+                    call = _call(request, context, record, gone)
+                    for result in self.plane.stream(model, call, _asked(request)):
                         response = _response(request, model, result, record)
                         response.parameters[FINAL].bool_param = result.last
                         yield pb.ModelStreamInferResponse(infer_response=response)
@@ -133,11 +136,17 @@ def add_to(
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
 
 
-def _call(request: Any, context: grpc.ServicerContext, record: Record) -> Call:
+def _leaving(context: grpc.ServicerContext) -> Gone:
+    """Whether a call's client has gone."""
+    gone = Gone()
+    context.add_callback(gone.set)
+    return gone
+
+
+def _call(request: Any, context: grpc.ServicerContext, record: Record, gone: Gone) -> Call:
     start = perf_counter()
     inputs, parameters = read_inputs(request), read_parameters(request.parameters)
-    call = Call(inputs, parameters, context.time_remaining(), record=record)
-    context.add_callback(call.cancelled.set)
+    call = Call(inputs, parameters, context.time_remaining(), cancelled=gone, record=record)
     record.stage("decode", start)
     return call
 
