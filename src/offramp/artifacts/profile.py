@@ -32,6 +32,11 @@ class Spread(Frozen):
         first, middle, third = (round(float(one), 5) for one in np.percentile(milliseconds, (25, 50, 75)))
         return cls(median=middle, first=first, third=third, rounds=len(milliseconds))
 
+    def less(self, milliseconds: float) -> Self:
+        """The same without so many milliseconds in each round, and never below nothing."""
+        values = {name: max(0.0, round(getattr(self, name) - milliseconds, 5)) for name in ("median", "first", "third")}
+        return type(self)(**values, rounds=self.rounds)
+
     @property
     def relative(self) -> float:
         """The distance of the quartiles as a share of the median."""
@@ -115,15 +120,24 @@ class Stated(Protocol):
     """What is said of a link: `link.shape.LinkShape` is one. Rates in bits/s, times in seconds one way."""
 
     @property
-    def up(self) -> int | None: ...
+    def up(self) -> int | None:
+        """Rate to the cloud; None: as fast as the machine."""
+
     @property
-    def down(self) -> int | None: ...
+    def down(self) -> int | None:
+        """Rate back."""
+
     @property
-    def delay(self) -> float: ...
+    def delay(self) -> float:
+        """The least that a way takes."""
+
     @property
-    def jitter(self) -> float: ...
+    def jitter(self) -> float:
+        """On top of the delay, at most."""
+
     @property
-    def loss(self) -> float: ...
+    def loss(self) -> float:
+        """Share of the packets."""
 
 
 class LinkProfile(Document):

@@ -71,10 +71,10 @@ class Costs:
             asked: {one.exit: _seconds(one.ms.median) for one in edge.answers if one.way == asked}
             for asked in (way, "grpc")
         }
-        if not by[way]:
+        if not (by[way] and by["grpc"]):
             raise InputError(f"edge profile: it has no requests by {way}. Measure them: offramp profile BUNDLE")
         first = min(by[way])
-        beside = by[way][first] - by["grpc"].get(first, by[way][first])  # what the way in adds to gRPC's
+        beside = by[way][first] - by["grpc"][first]  # what the way in adds to gRPC's, whatever is answered
         return cls(
             manifest=manifest,
             spans={
@@ -82,7 +82,7 @@ class Costs:
                 for one in edge.spans
                 if one.batch == 1 and one.threads == edge.threads
             },
-            answers=by[way],
+            answers={exit_: seconds + beside for exit_, seconds in by["grpc"].items()},
             crossings={
                 (one.cut, one.codec): _seconds(one.ms.median - one.call_ms.median) + beside for one in edge.crossings
             },
@@ -164,10 +164,15 @@ class Costs:
         """Seconds of a span; InputError where the profile does not have it."""
         if (found := self.spans.get(spec)) is not None:
             return found
+        if (
+            spec.gives is None and spec.end != self.manifest.last
+        ):  # what is given and not wanted takes no time to speak of
+            return self.span(SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes))
         if spec.gives not in (None, "fp32"):  # an encoder was timed behind the whole of what leads to it
-            plain, whole = SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes), (0, spec.end, (spec.end,))
-            if spec.start or not spec.exits:
-                return self.span(plain) + self.span(SpanSpec(*whole, spec.gives)) - self.span(SpanSpec(*whole, "fp32"))
+            coded, plain = (SpanSpec(0, spec.end, (spec.end,), gives) for gives in (spec.gives, "fp32"))
+            if spec != coded:
+                alone = SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes)
+                return self.span(alone) + max(0.0, self.span(coded) - self.span(plain))
         raise InputError(
             f"edge profile: it has no time of span [{spec.start}, {spec.end}) with exits {list(spec.exits)} that gives "
             f"{spec.gives}. Measure again, with this program: offramp profile BUNDLE"
