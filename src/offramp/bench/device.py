@@ -60,7 +60,7 @@ class Wanted:
     @property
     def length(self) -> Length:
         """Of a block."""
-        return FREE if self.share is None else HELD
+        return FREE if self.share in (None, 1) else HELD
 
 
 def profile_device(bundle: Bundle, wanted: Wanted, watch: Watch = unwatched) -> Profile:
@@ -72,8 +72,15 @@ def profile_device(bundle: Bundle, wanted: Wanted, watch: Watch = unwatched) -> 
     asked = 1 if wanted.share is not None else wanted.threads
     choice = choose(bundle, wanted.runtime, wanted.precision, asked, max(wanted.batches))
     threads = cores_to_use(asked)
-    with _started(bundle, choice, threads, wanted) as (blocks, held):
+    with started(bundle, choice, threads, wanted) as (blocks, held):
         found = settle(blocks, wanted.rounds, bound=wanted.bound, watch=watch)
+    return document(bundle, choice, threads, wanted, found, held)
+
+
+def document(
+    bundle: Bundle, choice: Choice, threads: int, wanted: Wanted, found: Mapping[Timed, Spread], held: str
+) -> Profile:
+    """The profile that the times of all blocks make."""
     return Profile(
         bundle=bundle.id,
         model=bundle.manifest.model,
@@ -91,27 +98,27 @@ def profile_device(bundle: Bundle, wanted: Wanted, watch: Watch = unwatched) -> 
 
 
 @contextmanager
-def _started(bundle: Bundle, choice: Choice, threads: int, wanted: Wanted) -> Iterator[tuple[dict[Timed, Block], str]]:
+def started(bundle: Bundle, choice: Choice, threads: int, wanted: Wanted) -> Iterator[tuple[dict[Timed, Block], str]]:
     """Start all that is timed, and give its blocks, and how the edge is held to its share."""
     engine, manifest, length = choice.engine, bundle.manifest, wanted.length
     runs: dict[str, Any] = {"runtime": engine.runtime, "precision": engine.precision, "threads": threads}
-    with ExitStack() as started:
+    with ExitStack() as stack:
         common: dict[str, Any] = {"bundles": (str(bundle.path),), **runs}
-        cloud = started.enter_context(child_node(CloudSettings(**common)))
+        cloud = stack.enter_context(child_node(CloudSettings(**common)))
         plan, at = _alone(manifest.exits[0], manifest.last, at_end=False), cloud.address()
-        edge = started.enter_context(child_node(EdgeSettings(**common, plan=plan, cloud=at, http_port=0)))
+        edge = stack.enter_context(child_node(EdgeSettings(**common, plan=plan, cloud=at, http_port=0)))
         (image,) = SpanSpec(0, manifest.last, (manifest.last,)).noise(bundle, 1)
         web = HttpCall(edge.http_address(), CLASSIFIER, "image", image, {}, TIMEOUT)
-        started.enter_context(web)
-        front, behind = (started.enter_context(Peer(address)) for address in (edge.address(), at))
-        spans = started.enter_context(runner(bundle.path, engine))
+        stack.enter_context(web)
+        front, behind = (stack.enter_context(Peer(address)) for address in (edge.address(), at))
+        spans = stack.enter_context(runner(bundle.path, engine))
         blocks = _span_blocks(bundle, spans, threads, wanted)
         blocks |= _library_blocks(bundle, spans, choice, length)
         blocks |= request_blocks(bundle, front, behind, web, length)
         held = "nothing"
         if wanted.share is not None:
-            held = str(started.enter_context(limited(edge.process.pid, wanted.share)))
-            started.enter_context(limited(spans.pid, wanted.share))
+            held = str(stack.enter_context(limited(edge.process.pid, wanted.share)))
+            stack.enter_context(limited(spans.pid, wanted.share))
         yield blocks, held
 
 
