@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.codec import tail_name
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
 from offramp.bench.load import Calls, load
@@ -33,7 +34,6 @@ from offramp.export.write import export
 from offramp.machine import here
 from offramp.nodes.batching import Limits
 from offramp.nodes.cloud import tails
-from offramp.nodes.contract import tail_name
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings
 from offramp.protocol.peer import Peer

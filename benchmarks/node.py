@@ -17,10 +17,11 @@ import numpy as np
 
 from alternate import Spread, last_line, memory_kib, show
 from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.codec import tail_name
 from offramp.artifacts.measurement import Conditions
 from offramp.export.write import export
 from offramp.machine import here
-from offramp.nodes.contract import CLASSIFIER, tail_name
+from offramp.nodes.contract import CLASSIFIER
 from offramp.protocol.peer import Peer
 from offramp.runtime.onnx_span import RUNTIME
 from untrained import architecture_of, noise, untrained

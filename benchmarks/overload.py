@@ -36,12 +36,11 @@ from asks import ANSWERED, DEGRADED, FAILED, LATE, MARK, REFUSED, Question
 from driver import Drivers, Order, Seen
 from inputs import DIGITS, halving, pixels_of
 from offramp.artifacts.bundle import IMAGE, Bundle, logits_name
-from offramp.artifacts.codec import encode_image
+from offramp.artifacts.codec import encode_image, tail_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.children import Child
 from offramp.machine import here
-from offramp.nodes.contract import tail_name
 from offramp.nodes.features import boundary_specs
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings, EdgeSettings

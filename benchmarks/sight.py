@@ -28,11 +28,12 @@ import numpy as np
 
 from alternate import Spread, last_line, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.codec import tail_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.children import Child, be_child
 from offramp.machine import here
-from offramp.nodes.contract import CLASSIFIER, tail_name
+from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.process import child_node, serve
 from offramp.nodes.serving import COMMAND
 from offramp.nodes.settings import CloudSettings, EdgeSettings, from_json, to_json

@@ -15,6 +15,7 @@
     ├── TrainingError        training cannot go on (loss is not a number, folder holds another run)
     ├── ParityError          an exported graph, or a node, does not compute what its network computes
     ├── MissingExtraError    an optional dependency is not installed
+    ├── UnsteadyError        what was measured varied too much to be written down
     ├── BusyError            a node is being changed by somebody else just now
     └── LinkError            between nodes
         ├── UnreachableError     the other node does not answer
@@ -82,6 +83,10 @@ class ParityError(OfframpError):
 
 class MissingExtraError(OfframpError):
     """An optional dependency is not installed."""
+
+
+class UnsteadyError(OfframpError):
+    """A measurement varied more from round to round than it may: written down, it would mislead."""
 
 
 class BusyError(OfframpError):

@@ -15,8 +15,7 @@ from PIL import Image
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.codec import CODECS
-from offramp.nodes.contract import tail_name
+from offramp.artifacts.codec import CODECS, tail_name
 from offramp.protocol.served import Array
 
 WAIT = 30.0  # seconds after which a test that hangs fails

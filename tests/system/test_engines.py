@@ -11,6 +11,7 @@ import pytest
 
 from command_line import edge_and_cloud, running
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.codec import tail_name
 from offramp.artifacts.engine import PRECISIONS, Engine
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
@@ -20,7 +21,6 @@ from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.measure.predict import of_bundle, of_plan
-from offramp.nodes.contract import tail_name
 from offramp.protocol.peer import Peer
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]

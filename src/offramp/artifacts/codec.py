@@ -8,6 +8,12 @@ import numpy.typing as npt
 Codec = Literal["fp32", "fp16", "uint8"]
 CODECS: tuple[Codec, ...] = get_args(Codec)
 CODEC_BYTES: dict[Codec, int] = {"fp32": 4, "fp16": 2, "uint8": 1}  # of one value
+DATATYPES: dict[Codec, str] = {"fp32": "FP32", "fp16": "FP16", "uint8": "UINT8"}  # of a boundary's tensors on the wire
+
+
+def tail_name(boundary: int, codec: Codec) -> str:
+    """Name of the model that takes a boundary's features in a codec; tail-0 takes the image: the whole network."""
+    return f"tail-{boundary}" if codec == "fp32" else f"tail-{boundary}-{codec}"
 
 
 def encode_image(image: npt.NDArray[np.float32], codec: Codec) -> npt.NDArray[Any]:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from offramp.artifacts.bundle import Bundle, logits_name
-from offramp.artifacts.codec import Codec
+from offramp.artifacts.codec import Codec, tail_name
 from offramp.artifacts.outcome import TIER_NAMES
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
 from offramp.nodes.batching import Batcher
-from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, tail_name
+from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Step

@@ -8,10 +8,10 @@ from dataclasses import replace
 from itertools import chain
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.codec import tail_name
 from offramp.children import Child, ready_line
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import Tail, tails
-from offramp.nodes.contract import tail_name
 from offramp.nodes.generations import Generations
 from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.replies import Replies

@@ -9,7 +9,6 @@ from typing import Self
 
 import numpy as np
 
-from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Place
 from offramp.exits.answers import Tier
 from offramp.protocol.served import Call
@@ -33,8 +32,6 @@ BYTES_TO_CLOUD = "bytes_to_cloud"
 DIRECT = "direct"  # the rows were answered to the client, by the cloud
 
 TIERS = np.array([tier.name.lower().encode() for tier in Tier], np.object_)  # a tier's name on the wire, by number
-
-DATATYPES: dict[Codec, str] = {"fp32": "FP32", "fp16": "FP16", "uint8": "UINT8"}  # of a boundary's tensors
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,3 @@ def said_of(place: Place | None, prefix: str = "") -> dict[str, str]:
         f"{prefix}precision": place.precision,
         f"{prefix}hardware": place.hardware,
     }
-
-
-def tail_name(boundary: int, codec: Codec) -> str:
-    """Name of the model that takes a boundary's features in a codec; tail-0 takes the image: the whole network."""
-    return f"tail-{boundary}" if codec == "fp32" else f"tail-{boundary}-{codec}"

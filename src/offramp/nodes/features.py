@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from offramp.artifacts.bundle import Manifest
-from offramp.artifacts.codec import Codec
+from offramp.artifacts.codec import DATATYPES, Codec
 from offramp.errors import InputError
-from offramp.nodes.contract import DATATYPES
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, TensorSpec
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
-from offramp.artifacts.codec import Codec
+from offramp.artifacts.codec import Codec, tail_name
 from offramp.artifacts.engine import PRECISIONS, Place
 from offramp.errors import (
     BundleMismatchError,
@@ -25,7 +25,7 @@ from offramp.errors import (
 )
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.breaker import Breaker
-from offramp.nodes.contract import DIRECT, REPLY_AS, REPLY_TO, ROW, Reply, place_of, tail_name
+from offramp.nodes.contract import DIRECT, REPLY_AS, REPLY_TO, ROW, Reply, place_of
 from offramp.nodes.flight import Flight
 from offramp.nodes.logits import check_logits
 from offramp.nodes.route import Course

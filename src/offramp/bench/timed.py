@@ -1,0 +1,138 @@
+"""What of a bundle is timed on a device, one name for each, and blocks that time requests to nodes.
+
+Takes clients of an edge and a cloud. Knows neither how nodes are started nor what becomes of the times.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.codec import Codec, tail_name
+from offramp.artifacts.profile import Way
+from offramp.bench.http_call import HttpCall
+from offramp.errors import LinkError
+from offramp.measure.rounds import Block, block
+from offramp.nodes.contract import CLASSIFIER, DEGRADED
+from offramp.protocol.peer import Peer
+from offramp.protocol.served import Array, Parameters
+from offramp.protocol.tensors import write_request
+from offramp.runtime.span import SpanSpec
+
+TIMEOUT = 30.0  # seconds for one request
+Length = tuple[float, float]  # of a block, in seconds: what counts, and what goes before
+
+
+@dataclass(frozen=True)
+class SpanRun:
+    """One run of a span."""
+
+    spec: SpanSpec
+    batch: int
+    threads: int
+
+    def __str__(self) -> str:
+        exits = f" with exit {self.spec.end}" if self.spec.exits else ""
+        where = f"span [{self.spec.start}, {self.spec.end}){exits}, {self.spec.takes} to {self.spec.gives or 'logits'}"
+        return f"{where}, batch {self.batch}, {self.threads} threads"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request that an edge answers at an exit; `named`: the request names the plan, which costs a little."""
+
+    exit: int
+    way: Way
+    named: bool = False
+
+    def __str__(self) -> str:
+        return f"an answer at exit {self.exit} by {self.way}"
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """One request that goes on to the cloud, or the cloud asked alone."""
+
+    cut: int
+    codec: Codec
+    alone: bool = False
+
+    def __str__(self) -> str:
+        return f"{'a call of the cloud' if self.alone else 'a request that goes on'} at cut {self.cut} in {self.codec}"
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """A library's answer at the last local exit behind all others, or alone."""
+
+    exits: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"an answer at exit {self.exits[-1]} behind {len(self.exits) - 1} others"
+
+
+Timed = SpanRun | Answer | Crossing | Stacked
+
+
+def at_exit(exit_: int, last: int) -> Parameters:
+    """The parameters of a request that is answered at an exit, whatever it says."""
+    return {"exit": 0, "cut": last} if exit_ == last else {"exit": exit_, "threshold": 1.0, "cut": exit_}
+
+
+def onward(cut: int, codec: Codec) -> Parameters:
+    """The parameters of a request that goes on at a cut, past the exit there."""
+    passed: Parameters = {"exit": cut, "threshold": 0.0} if cut else {"exit": 0}
+    return {**passed, "cut": cut, "codec": codec, DEGRADED: False}
+
+
+def request_blocks(bundle: Bundle, edge: Peer, cloud: Peer, web: HttpCall, length: Length) -> dict[Timed, Block]:
+    """Blocks of whole requests of one sample: at each exit, at each cut in each codec, and of the cloud alone.
+
+    `web` asks what the edge answers at its own exit, the bundle's first.
+    """
+    manifest = bundle.manifest
+    (image,) = SpanSpec(0, manifest.last, (manifest.last,)).noise(bundle, 1)
+    ask = partial(asking, edge, image)
+
+    def timed(run: Callable[[], object]) -> Block:
+        return partial(block, run, seconds=length[0], lead=length[1])
+
+    first = manifest.exits[0]
+    blocks: dict[Timed, Block] = {
+        Answer(first, "grpc"): timed(ask({}, first, "edge")),
+        Answer(first, "http"): timed(web.ask),
+    }
+    for exit_ in manifest.exits:
+        named = at_exit(exit_, manifest.last)
+        blocks[Answer(exit_, "grpc", named=True)] = timed(ask(named, exit_, "edge"))
+    for cut in manifest.cuts:
+        for codec in cut.codecs:
+            went = ask(onward(cut.boundary, codec), manifest.last, "cloud")
+            blocks[Crossing(cut.boundary, codec)] = timed(went)
+            blocks[Crossing(cut.boundary, codec, alone=True)] = timed(calling(bundle, cloud, cut.boundary, codec))
+    return blocks
+
+
+def asking(edge: Peer, image: Array, named: Parameters, exit_: int, tier: str) -> Callable[[], object]:
+    """A request of one image, once it was seen to be answered where it should be; LinkError where it was not."""
+
+    def ask() -> Any:
+        return edge.infer(CLASSIFIER, {IMAGE: image}, timeout=TIMEOUT, parameters=named)
+
+    outputs = ask().outputs
+    found = int(outputs["exit"][0]), bytes(outputs["tier"][0]).decode()
+    if found != (exit_, tier):
+        raise LinkError(
+            f"edge {edge.address}: a request with {named} was answered at exit {found[0]} of the {found[1]}, and exit "
+            f"{exit_} of the {tier} was meant. See the node's log."
+        )
+    return ask
+
+
+def calling(bundle: Bundle, cloud: Peer, cut: int, codec: Codec) -> Callable[[], object]:
+    """A call of the cloud's tail for one sample, as an edge makes it."""
+    spec = SpanSpec(cut, bundle.manifest.last, (bundle.manifest.last,), takes=codec)
+    features = dict(zip(bundle.manifest.tensors(cut), spec.noise(bundle, 1), strict=True))
+    name = tail_name(cut, codec)
+    return lambda: cloud.begin(write_request(name, bundle.id, features), TIMEOUT).result()

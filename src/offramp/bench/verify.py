@@ -1,0 +1,204 @@
+"""Hold what a profile says of plans against running nodes: the same device, the same link, round after round in turn.
+
+Starts a cloud, the link, an edge for each plan, and what a profile times. Gives for each plan the predicted and the
+measured mean latency of a client that sends one sample after another, and the bytes. Knows nothing of choosing plans.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.outcome import TIER_NAMES
+from offramp.artifacts.plan import Plan
+from offramp.artifacts.profile import LinkProfile, Profile, Spread
+from offramp.bench.cores import limited
+from offramp.bench.device import Wanted, document, started
+from offramp.bench.link import profile_link
+from offramp.bench.timed import TIMEOUT, Crossing, SpanRun, Timed
+from offramp.data.image_set import ImageSet
+from offramp.errors import InputError
+from offramp.exits.answers import Answers, Tier
+from offramp.exits.evaluation import route
+from offramp.link.shape import LinkShape
+from offramp.link.shaper_process import child_link
+from offramp.machine import cores_to_use
+from offramp.measure.predict import of_plan
+from offramp.measure.rounds import Block
+from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER
+from offramp.nodes.process import child_node
+from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.plan.cost import Costs
+from offramp.progress import Watch, unwatched
+from offramp.protocol.peer import Peer
+from offramp.runtime.choice import Choice, choose
+from offramp.runtime.span import SpanSpec
+from offramp.runtime.tier_spans import tier_spans
+
+EACH = 30  # images of a plan and round
+LEAD = 5  # of them once more before they count: of an edge that is held, what was left of its share is used by then
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A plan, predicted and measured on the same images. Times in milliseconds, of one sample."""
+
+    plan: Plan
+    onward: float  # share of the samples that went on
+    predicted_ms: float
+    measured_ms: float  # median over rounds of the mean over a round's samples
+    rounds_ms: tuple[float, ...]
+    predicted_bytes: float  # a sample, in the mean over all
+    measured_bytes: float
+    same: bool  # whether nodes and predictions answered all alike: label, exit, tier
+
+    @property
+    def error(self) -> float:
+        """How far the prediction is from the measurement, as a share of that; above 0 where it is too long."""
+        return self.predicted_ms / self.measured_ms - 1
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What came of it, with the profiles that it came by."""
+
+    rows: tuple[Row, ...]
+    edge: Profile
+    link: LinkProfile
+
+
+def verify(
+    bundle: Bundle,
+    plans: Sequence[Plan],
+    images: ImageSet,
+    shape: LinkShape,
+    wanted: Wanted,
+    *,
+    each: int = EACH,
+    watch: Watch = unwatched,
+) -> Verified:
+    """Profile this device and the link, and measure every plan, in turn; hold the one against the other.
+
+    Each round sends `each` images by every plan, others every time, and times every span and request that the plans
+    need. Raises InputError for a plan that the bundle cannot follow or too few images.
+    """
+    if len(images) < each * wanted.rounds:
+        raise InputError(f"images: {len(images)}, and {wanted.rounds} rounds of {each} are {each * wanted.rounds}.")
+    asked = 1 if wanted.share is not None else wanted.threads
+    choice = choose(bundle, wanted.runtime, wanted.precision, asked, 1)
+    threads = cores_to_use(asked)
+    images = images.rows(slice(each * wanted.rounds))
+    expected = [_expected(bundle, plan, images, choice) for plan in plans]
+    with (
+        started(bundle, choice, threads, wanted) as (every, held),
+        _edges(bundle, plans, shape, choice, threads, wanted.share) as (edges, link),
+    ):
+        blocks = needed(every, bundle, plans)
+        pixels = bundle.manifest.preprocessing.from_uint8(images.images)
+        times: dict[Timed, list[float]] = {key: [] for key in blocks}
+        measured: list[list[tuple[float, float, bool]]] = [[] for _ in plans]
+        for number in range(wanted.rounds):
+            rows = slice(number * each, (number + 1) * each)
+            for key, block in blocks.items():
+                times[key].append(block())
+            for edge, answers, found in zip(edges, expected, measured, strict=True):
+                found.append(_drive(edge, pixels[rows], answers.rows(rows)))
+            watch("rounds", number + 1, wanted.rounds)
+    spreads = {key: Spread.of(some) for key, some in times.items()}
+    profile = document(bundle, choice, threads, wanted, spreads, held)
+    costs = Costs.of(bundle.manifest, profile, link)
+    made = zip(plans, expected, measured, strict=True)
+    return Verified(tuple(_row(costs, *each_) for each_ in made), profile, link)
+
+
+def needed(blocks: Mapping[Timed, Block], bundle: Bundle, plans: Sequence[Plan]) -> dict[Timed, Block]:
+    """The blocks by which these plans can be priced: all requests but crossings elsewhere, and the spans they run."""
+    last, local = bundle.manifest.last, bundle.manifest.exits[:-1]
+    crossings = {(plan.cut, plan.codec) for plan in plans}
+    run = {SpanSpec(start, end, (end,), "fp32") for start, end in pairwise((0, *local))}  # those of all exits in a row
+    run |= {SpanSpec(0, end, (end,), None if end == last else "fp32") for end in bundle.manifest.exits}
+    for part in (plan.first for plan in plans):
+        steps, rest, _ = tier_spans(part, last)
+        specs = [*steps, *([] if rest is None else [rest])]
+        run |= {replace(spec, gives=None if spec.end == last else "fp32") for spec in specs}
+        run.add(SpanSpec(0, part.cut, (part.cut,), part.codec))
+    return {
+        key: block
+        for key, block in blocks.items()
+        if not (isinstance(key, SpanRun) and (key.batch != 1 or key.spec not in run))
+        and not (isinstance(key, Crossing) and (key.cut, key.codec) not in crossings)
+    }
+
+
+@contextmanager
+def _edges(
+    bundle: Bundle, plans: Sequence[Plan], shape: LinkShape, choice: Choice, threads: int, share: float | None
+) -> Iterator[tuple[list[Peer], LinkProfile]]:
+    """Clients of an edge for each plan, all behind one link to one cloud, and what that link was measured as."""
+    engine = choice.engine
+    common: dict[str, Any] = {
+        "bundles": (str(bundle.path),), "runtime": engine.runtime, "precision": engine.precision, "threads": threads,
+    }  # fmt: skip
+    with ExitStack() as stack:
+        cloud = stack.enter_context(child_node(CloudSettings(**common))).address()
+        link = profile_link(bundle, cloud, shape)
+        over = stack.enter_context(child_link(shape, cloud))
+        settings = [EdgeSettings(**common, plan=plan, cloud=over, degraded=False) for plan in plans]
+        edges = [stack.enter_context(child_node(each)) for each in settings]
+        peers = [stack.enter_context(Peer(edge.address())) for edge in edges]
+        for edge in edges:
+            if share is not None:
+                stack.enter_context(limited(edge.process.pid, share))
+        yield peers, link
+
+
+def _expected(bundle: Bundle, plan: Plan, images: ImageSet, choice: Choice) -> Answers:
+    """What nodes answer by the plan, without any: which exit takes each sample is all that a prediction needs of it."""
+    return route(of_plan(bundle, plan, choice.engine).predict(images, "test"), plan)
+
+
+def _drive(edge: Peer, images: npt.NDArray[np.float32], expected: Answers) -> tuple[float, float, bool]:
+    """Send images one after another: milliseconds and bytes to the cloud of one, and whether all went as expected."""
+    for image in images[-LEAD:]:
+        edge.infer(CLASSIFIER, {IMAGE: image[None]}, timeout=TIMEOUT)
+    start = perf_counter()
+    answers = [edge.infer(CLASSIFIER, {IMAGE: image[None]}, timeout=TIMEOUT) for image in images]
+    passed = 1000 * (perf_counter() - start) / len(images)
+    sent = sum(int(answer.parameters[BYTES_TO_CLOUD]) for answer in answers) / len(images)
+    found = [[int(answer.outputs[name][0]) for answer in answers] for name in ("label", "exit")]
+    tiers = [bytes(answer.outputs["tier"][0]).decode() for answer in answers]
+    same = found == [expected.label.tolist(), expected.exit.tolist()]
+    return passed, sent, same and tiers == [TIER_NAMES[tier] for tier in expected.tier]
+
+
+def _row(costs: Costs, plan: Plan, expected: Answers, measured: Sequence[tuple[float, float, bool]]) -> Row:
+    """A plan's row: what each sample costs where it is answered, in the mean, beside what was measured."""
+    part, last = plan.first, costs.manifest.last
+    onward = float((expected.tier == Tier.CLOUD).mean())
+    leave = dict(zip([active.exit for active in part.active], costs.exits(part), strict=True))
+    total = 0.0
+    for exit_, tier in zip(expected.exit.tolist(), expected.tier.tolist(), strict=True):
+        if tier == Tier.CLOUD:
+            total += costs.onward(part)
+        else:
+            total += leave[exit_] if exit_ in leave else costs.local(part)
+    milliseconds = tuple(one for one, _, _ in measured)
+    return Row(
+        plan=plan,
+        onward=onward,
+        predicted_ms=1000 * total / len(expected),
+        measured_ms=median(milliseconds),
+        rounds_ms=milliseconds,
+        predicted_bytes=onward * costs.bytes_up(part) if part.hands_on(last) else 0.0,
+        measured_bytes=sum(sent for _, sent, _ in measured) / len(measured),
+        same=all(same for _, _, same in measured),
+    )

@@ -1,0 +1,204 @@
+"""What one sample costs by a plan's part, by the profiles of an edge, a cloud and the link between them.
+
+Takes profiles, gives seconds and bytes of every way that a sample can go. Knows neither how many go which way nor what
+their answers are worth; the words for that are `plan.search`'s.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.codec import Codec
+from offramp.artifacts.engine import Precision
+from offramp.artifacts.plan import Part
+from offramp.artifacts.profile import LinkProfile, Profile, SpanTime, Way, check_fits
+from offramp.errors import InputError
+from offramp.plan.wire import answer_bytes, request_bytes
+from offramp.runtime.span import SpanSpec
+from offramp.runtime.tier_spans import tier_spans
+
+PERIOD = 0.01  # seconds that an edge's share of a core is of: what it does not use in one is not kept for the next
+PACKET = 1448  # bytes of data in one TCP segment over Ethernet
+# Bytes that HTTP/2 and gRPC put around a message, one way, on a connection that is in use: they pass the link as well,
+# and no node counts them.
+AROUND = 0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds and bytes of one sample at batch 1 on one edge, link and cloud, by where it is answered.
+
+    Whole requests were measured for one active exit and for each cut; of other parts, the spans that they run instead
+    are put in the place of those. All seconds are means of a client that sends one sample after another.
+    """
+
+    manifest: Manifest
+    spans: dict[SpanSpec, float]
+    answers: dict[int, float]  # of a whole request, by the one exit that answers it
+    crossings: dict[tuple[int, Codec], float]  # of one that goes on there, without the cloud's call
+    calls: dict[tuple[int, Codec], float]  # of the cloud, as its own profile has them
+    waits: dict[tuple[int, Codec], float]  # that the edge waited for its cloud where the crossings were measured
+    link: LinkProfile
+    another_exit: float = 0.0
+    share: float | None = None  # of a core that the edge is held to
+    priced: dict[Part, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        manifest: Manifest,
+        edge: Profile,
+        link: LinkProfile,
+        cloud: Profile | None = None,
+        *,
+        way: Way = "grpc",
+        precision: Precision | None = None,
+    ) -> Self:
+        """Costs of a bundle between an edge and a cloud, who may be the same device; `way` is how clients ask.
+
+        Raises InputError where a profile is of another bundle, the edge's is not in `precision`, or it has no times of
+        requests that came that way.
+        """
+        beyond = check_fits(edge if cloud is None else cloud, manifest.id, "cloud profile")
+        check_fits(edge, manifest.id, "edge profile")
+        if precision not in (None, edge.precision):
+            raise InputError(
+                f"edge profile: it is of {edge.runtime} {edge.precision}, and the predictions are in {precision}. "
+                f"Measure that: offramp profile BUNDLE --precision {precision}"
+            )
+        by = {
+            asked: {one.exit: _seconds(one.ms.median) for one in edge.answers if one.way == asked}
+            for asked in (way, "grpc")
+        }
+        if not (by[way] and by["grpc"]):
+            raise InputError(f"edge profile: it has no requests by {way}. Measure them: offramp profile BUNDLE")
+        first = min(by[way])
+        beside = by[way][first] - by["grpc"][first]  # what the way in adds to gRPC's, whatever is answered
+        return cls(
+            manifest=manifest,
+            spans={
+                _spec(one): _seconds(one.ms.median)
+                for one in edge.spans
+                if one.batch == 1 and one.threads == edge.threads
+            },
+            answers={exit_: seconds + beside for exit_, seconds in by["grpc"].items()},
+            crossings={
+                (one.cut, one.codec): _seconds(one.ms.median - one.call_ms.median) + beside for one in edge.crossings
+            },
+            calls={(one.cut, one.codec): _seconds(one.call_ms.median) for one in beyond.crossings},
+            waits={(one.cut, one.codec): _seconds(one.call_ms.median) for one in edge.crossings},
+            link=link,
+            another_exit=_seconds(edge.another_exit_ms),
+            share=edge.share,
+        )
+
+    def exits(self, part: Part) -> tuple[float, ...]:
+        """Seconds at the edge until a sample has left at each active exit of a part, in their order.
+
+        The heads before it and the node's own work are included.
+        """
+        if part not in self.priced:
+            steps, _, _ = tier_spans(part, self.manifest.last)
+            times, passed = [], 0.0
+            for position, step in enumerate(steps):
+                passed += self.span(step)
+                alone = self._answer(step.end) - self.span(_alone(step.end, self.manifest.last))
+                times.append(max(passed, alone + passed + position * self.another_exit))
+            self.priced[part] = tuple(times)
+        return self.priced[part]
+
+    def local(self, part: Part) -> float:
+        """Seconds of a sample that leaves at no active exit, at a part that runs to the network's end."""
+        last = self.manifest.last
+        if part.cut != last:
+            raise InputError(f"cut {part.cut}: a sample that leaves nowhere goes on from there. Ask what that costs.")
+        steps, rest, _ = tier_spans(part, last)
+        if rest is None:  # the last exit is an active one, and all leave there
+            return self.exits(part)[-1]
+        around = self._answer(last) - self.span(_alone(last, last))
+        return around + sum(map(self.span, [*steps, rest])) + len(steps) * self.another_exit
+
+    def edge(self, part: Part) -> float:
+        """Edge seconds of a sample that goes on: spans, heads, encoding, what nodes do around them, and the way back.
+
+        Where the edge is held to a share of a core, what it may use again while it waits for the cloud is taken off.
+        """
+        steps, rest, _ = tier_spans(part, self.manifest.last)
+        where = part.cut, part.codec
+        reference = [SpanSpec(0, part.cut, (part.cut,), part.codec)] if part.cut else []
+        more = len(steps) - len(reference)
+        run = [*steps] if rest is None else [*steps, rest]
+        spans = sum(map(self.span, run)) - sum(map(self.span, reference))
+        seconds = _found(self.crossings, where, "edge profile") + spans + more * self.another_exit
+        if self.share is None:
+            return seconds
+        used = self.share * (seconds + min(self.waits[where], PERIOD))  # of the processor: it takes no less
+        rested = min(self.way(part) + self.cloud(part), PERIOD) - min(self.waits[where], PERIOD)
+        return max(used, seconds - rested)
+
+    def cloud(self, part: Part) -> float:
+        """Cloud seconds of a sample that goes on: a call of its tail as a client beside it sees it."""
+        return _found(self.calls, (part.cut, part.codec), "cloud profile")
+
+    def way(self, part: Part) -> float:
+        """Seconds on the link, there and back; infinite where a rate is 0."""
+        link, up, down = self.link, self.bytes_up(part) + AROUND, self.bytes_down(part) + AROUND
+        passing = sum(8 * size / rate for size, rate in ((up, link.up), (down, link.down)) if rate is not None)
+        packets = -(-up // PACKET) + -(-down // PACKET)
+        return passing + _seconds(link.round_trip_ms + packets * link.loss * link.loss_ms)
+
+    def onward(self, part: Part) -> float:
+        """Whole seconds of a sample that goes on: edge, link and cloud."""
+        return self.edge(part) + self.way(part) + self.cloud(part)
+
+    def bytes_up(self, part: Part) -> int:
+        """Bytes of the message that one sample goes on in, as the edge counts them (`bytes_to_cloud`)."""
+        return request_bytes(self.manifest, part.cut, part.codec)
+
+    def bytes_down(self, part: Part) -> int:
+        """Bytes of the message that comes back."""
+        return answer_bytes(self.manifest, part.cut, part.codec)
+
+    def span(self, spec: SpanSpec) -> float:
+        """Seconds of a span; InputError where the profile does not have it."""
+        if (found := self.spans.get(spec)) is not None:
+            return found
+        if (
+            spec.gives is None and spec.end != self.manifest.last
+        ):  # what is given and not wanted takes no time to speak of
+            return self.span(SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes))
+        if spec.gives not in (None, "fp32"):  # an encoder was timed behind the whole of what leads to it
+            coded, plain = (SpanSpec(0, spec.end, (spec.end,), gives) for gives in (spec.gives, "fp32"))
+            if spec != coded:
+                alone = SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes)
+                return self.span(alone) + max(0.0, self.span(coded) - self.span(plain))
+        raise InputError(
+            f"edge profile: it has no time of span [{spec.start}, {spec.end}) with exits {list(spec.exits)} that gives "
+            f"{spec.gives}. Measure again, with this program: offramp profile BUNDLE"
+        )
+
+    def _answer(self, exit_: int) -> float:
+        return _found(self.answers, exit_, "edge profile")
+
+
+def _alone(exit_: int, last: int) -> SpanSpec:
+    """What an edge runs whose one active exit this is, where it was measured."""
+    return SpanSpec(0, exit_, (exit_,), None if exit_ == last else "fp32")
+
+
+def _spec(one: SpanTime) -> SpanSpec:
+    return SpanSpec(one.start, one.end, (one.end,) if one.head else (), one.gives, one.takes)
+
+
+def _seconds(milliseconds: float) -> float:
+    return milliseconds / 1000
+
+
+def _found(times: Mapping[Any, float], what: object, where: str) -> float:
+    """A time that a profile has; InputError where it has none."""
+    if what not in times:
+        raise InputError(
+            f"{where}: it has no times at {what}. Measure again, with this program: offramp profile BUNDLE"
+        )
+    return times[what]
