@@ -16,7 +16,7 @@ from offramp.artifacts.plan import ActiveExit, Plan
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, ArtifactVersionError, InputError
 
 UNIT = st.floats(0, 1)
-SCORES = ("entropy", "max-probability", "margin")
+SCORES = ("entropy", "max-probability", "margin", "patience")
 
 
 @st.composite
@@ -90,7 +90,7 @@ def test_a_drop_threshold_outside_0_to_1_is_refused() -> None:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"score": "luck"}, "score 'luck': unknown. Choose one of entropy, max-probability, margin."),
+    ({"score": "luck"}, "score 'luck': unknown. Choose one of entropy, max-probability, margin, patience."),
     ({"codec": "zip"}, "codec 'zip': unknown. Choose one of fp32, fp16, uint8."),
     ({"cut": 3}, "plan: the cut must be 0 or not before the last active exit 4, got 3."),
     ({"drop_threshold": 0.4}, "plan: the drop threshold must not be below the last exit's threshold 0.5, got 0.4."),

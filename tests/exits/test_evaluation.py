@@ -1,5 +1,6 @@
 """Routing and measures against a naive re-implementation, and at their edges."""
 
+import itertools
 import math
 import re
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def measured(draw: st.DrawFn) -> tuple[Predictions, Plan]:
     active = tuple(ActiveExit(exit=exit_, threshold=draw(st.floats(0, 1))) for exit_ in chosen)
     drop = draw(st.none() | st.floats(active[-1].threshold, 1)) if active else None
     codec = draw(st.sampled_from(("fp32", "fp16", "uint8")))
-    name = draw(st.sampled_from(("entropy", "max-probability", "margin")))
+    name = draw(st.sampled_from(("entropy", "max-probability", "margin", "patience")))
     crosses = {"cut": cut, "codec": codec} if codec != "fp32" and cut != LAST else {}
     header = PredictionsHeader(
         model="m", source="bundle:0", data="d", split="test", classes=tuple(map(str, range(classes))), exits=exits,
@@ -62,12 +63,19 @@ def naive_score(logits: npt.NDArray[np.float32], name: str) -> float:
     return float(by_name[name])
 
 
+def naive_patience(said: list[int]) -> float:
+    """One over how many of the labels, from the last one back, are the same."""
+    return 1 / len(list(itertools.takewhile(lambda label: label == said[-1], reversed(said))))
+
+
 def naive_route(predictions: Predictions, plan: Plan, row: int) -> dict[str, Any]:
     """What the glossary says becomes of one sample."""
     last = predictions.header.exits[-1]
+    said: list[int] = []
     for active in plan.active:
         logits = predictions.logits[active.exit][row]
-        score = naive_score(logits, plan.score)
+        said.append(int(logits.argmax()))
+        score = naive_patience(said) if plan.score == "patience" else naive_score(logits, plan.score)
         limits = [active.threshold] + ([plan.drop_threshold] if plan.drop_threshold is not None else [])
         assume(all(abs(score - limit) > 1e-9 for limit in limits))  # either way is right so close to a threshold
         answer = {"label": int(logits.argmax()), "exit": active.exit, "tier": Tier.EDGE, "score": score}
@@ -77,7 +85,10 @@ def naive_route(predictions: Predictions, plan: Plan, row: int) -> dict[str, Any
             return {**answer, "dropped": True}
     logits = predictions.logits[last][row]
     tier = Tier.EDGE if plan.cut == last else Tier.CLOUD
-    score = naive_score(logits, plan.score)
+    if plan.score == "patience":  # the next tier starts anew
+        score = naive_patience([*said, int(logits.argmax())] if tier == Tier.EDGE else [int(logits.argmax())])
+    else:
+        score = naive_score(logits, plan.score)
     return {"label": int(logits.argmax()), "exit": last, "tier": tier, "score": score, "dropped": False}
 
 

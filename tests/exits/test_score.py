@@ -160,6 +160,6 @@ def test_entropy_is_the_default() -> None:
 
 def test_an_unknown_score_is_refused() -> None:
     """The message names the choices."""
-    message = "score 'luck': unknown. Choose one of entropy, max-probability, margin."
+    message = "score 'luck': unknown. Choose one of entropy, max-probability, margin, patience."
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         score(np.array([[0.5, 0.5]]), "luck")

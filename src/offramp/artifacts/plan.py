@@ -12,7 +12,7 @@ from offramp.artifacts.outcome import TIER_NAMES, TierName
 from offramp.artifacts.promise import Promise
 from offramp.errors import InputError
 
-ScoreName = Literal["entropy", "max-probability", "margin"]
+ScoreName = Literal["entropy", "max-probability", "margin", "patience"]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -43,7 +43,9 @@ CodecSaid = Annotated[
 ScoreSaid = Annotated[
     str | None,
     typer.Option(
-        "--score", help="entropy, max-probability or margin. Default: entropy.", autocompletion=completion.scores
+        "--score",
+        help="entropy, max-probability, margin or patience. Default: entropy.",
+        autocompletion=completion.scores,
     ),
 ]
 

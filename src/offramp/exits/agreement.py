@@ -10,6 +10,7 @@ from offramp.artifacts.engine import Place, Precision
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.exits.answers import Answers, Judged
+from offramp.exits.score import PATIENCE
 
 EXACT = 0.0
 # How far a score or a probability may be from another's of the same network where the two are not bit for bit the same.
@@ -77,10 +78,13 @@ def ties(predictions: Predictions, plan: Plan, within: float) -> npt.NDArray[np.
         return found
     reach = np.ones(len(predictions), np.bool_)  # some run of the same network may bring them so far
     for part in plan.tiers.values():
+        judged: Judged | None = None
         for active in part.active:
-            judged = Judged.of(predictions.at(active.exit), plan.score)
+            judged = Judged.of(predictions.at(active.exit), plan.score, judged)
             if active.exit == predictions.last:
                 return found | reach & _swappable(judged, within)
+            if plan.score == PATIENCE:  # the exits behind it count on from this label, whoever answers
+                found |= reach & _swappable(judged, within)
             off = judged.scores - active.threshold
             here = off < within  # may be answered here
             found |= reach & (np.abs(off) <= within)

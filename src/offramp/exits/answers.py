@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.exits.score import Floats, score, softmax
+from offramp.exits.score import PATIENCE, Floats, patience, score, softmax
 
 
 class Tier(IntEnum):
@@ -50,9 +50,14 @@ class Judged:
     scores: Floats
 
     @classmethod
-    def of(cls, logits: npt.ArrayLike, score_name: str = "entropy") -> Self:
-        """Softmax and score logits `(N, classes)`."""
+    def of(cls, logits: npt.ArrayLike, score_name: str = "entropy", before: Self | None = None) -> Self:
+        """Softmax and score logits `(N, classes)`; `before` is what the tier's active exit before said of these rows.
+
+        Only patience asks for it: behind no exit, and at each tier's first, it starts anew.
+        """
         probabilities = softmax(logits)
+        if before is not None and score_name == PATIENCE:
+            return cls(probabilities, patience(probabilities, before.probabilities, before.scores))
         return cls(probabilities, score(probabilities, score_name))
 
     def at(self, rows: npt.NDArray[np.intp]) -> Self:

@@ -35,21 +35,21 @@ def route(predictions: Predictions, plan: Plan) -> Answers:
     last, rows = predictions.last, np.arange(len(predictions))
     parts: list[tuple[npt.NDArray[np.intp], Answers]] = []
     for name, part in plan.tiers.items():
-        tier = Tier[name.upper()]
+        tier, judged = Tier[name.upper()], None
         for position, active in enumerate(part.active):
-            judged = Judged.of(predictions.at(active.exit)[rows], plan.score)
+            judged = Judged.of(predictions.at(active.exit)[rows], plan.score, judged)
             if active.exit == last:  # nowhere to go on to: every sample is answered, whatever its score
                 parts.append((rows, judged.answers(last, tier)))
                 return merge(parts, len(predictions))
             decision = Decision.at(judged.scores, part, position)
             parts.append((rows[decision.exit], judged.answers(active.exit, tier, decision.exit)))
             parts.append((rows[decision.drop], judged.answers(active.exit, tier, decision.drop, dropped=True)))
-            rows = rows[decision.forward]
+            rows, judged = rows[decision.forward], judged.at(decision.forward)
         if part.cut == last:
             break
     else:
-        tier = Tier.CLOUD
-    at_last = Judged.of(predictions.at(last)[rows], plan.score)
+        tier, judged = Tier.CLOUD, None
+    at_last = Judged.of(predictions.at(last)[rows], plan.score, judged)
     return merge([*parts, (rows, at_last.answers(last, tier))], len(predictions))
 
 

@@ -91,5 +91,5 @@ class Fallback:
             if timed.step.exit > reached:  # a cut before the exits has its steps through them again
                 logits, reached = outputs[timed.step.logits], timed.step.exit
             features = timed.step.given(outputs)
-        judged = flight.judged if logits is None else Judged.of(logits, flight.course.plan.score)
+        judged = flight.judged if logits is None else Judged.of(logits, flight.course.plan.score, flight.judged)
         return None if judged is None else judged.answers(reached, flight.course.tier, degraded=True)

@@ -63,7 +63,7 @@ def parts(course: Course, came: Tensors) -> Iterator[Answered | Flight]:
     score, tier, route = course.plan.score, course.tier, course.route
     for position, step in enumerate(route.exits):
         outputs = step.span.run(*flight.features.values())
-        judged = Judged.of(outputs[step.logits], score)
+        judged = Judged.of(outputs[step.logits], score, flight.judged)
         if step.ends:  # every sample is answered, whatever its score
             yield Answered(flight.rows, judged.answers(step.exit, tier), last=True)
             return
@@ -90,7 +90,7 @@ def _rest(flight: Flight, came: Tensors) -> Answered | Flight:
     if step is not None:
         outputs = step.span.run(*features.values())
         if step.ends:
-            judged = Judged.of(outputs[step.logits], course.plan.score)
+            judged = Judged.of(outputs[step.logits], course.plan.score, flight.judged)
             return Answered(flight.rows, judged.answers(step.exit, course.tier), last=True)
         features = step.given(outputs)
     elif course.takes is None and course.part.cut == 0:
