@@ -1,0 +1,66 @@
+"""What is wanted of a plan: what to make least, within which bounds. Knows figures alone, not how they came about."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.errors import InputError
+from offramp.exits.score import Floats
+from offramp.plan.pricing import Columns, Figures
+
+Minimised = Literal["latency", "p95", "bytes", "cloud", "macs", "loss"]
+MINIMISED: tuple[Minimised, ...] = get_args(Minimised)
+COSTS: dict[Minimised, str] = {"latency": "mean", "p95": "p95", "bytes": "up", "cloud": "cloud", "macs": "macs"}
+EQUAL = 1e-9  # relative: figures that differ by less are the same sum in another order
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Make one figure least, within bounds; None is no bound. A `loss` to make least is accuracy to make most."""
+
+    minimise: Minimised = "latency"
+    accuracy: float | None = None  # at least
+    deadline: float | None = None  # seconds, within which 95 % of the samples are answered
+    up: float | None = None  # bytes to the cloud, a sample
+    cloud: float | None = None  # seconds of the cloud's, a sample
+
+    def __post_init__(self) -> None:
+        if self.minimise not in MINIMISED:
+            raise InputError(f"minimise {self.minimise!r}: unknown. Choose one of {', '.join(MINIMISED)}.")
+        for name, bound in (("deadline", self.deadline), ("bytes", self.up), ("cloud", self.cloud)):
+            if bound is not None and not 0 <= bound < np.inf:
+                raise InputError(f"{name} {bound:g}: expected a number that is not negative.")
+
+    def cost(self, figures: Figures | Columns) -> Floats:
+        """What is to be least."""
+        value = -figures.accuracy if self.minimise == "loss" else getattr(figures, COSTS[self.minimise])
+        return np.asarray(value, np.float64)
+
+    def missed(self, figures: Figures | Columns) -> Floats:
+        """By how much the bound that is missed most is, as a share of it (of 1, for accuracy); 0 where all are met."""
+        over = np.zeros(np.shape(figures.accuracy))
+        if self.accuracy is not None:
+            over = np.maximum(over, self.accuracy - np.asarray(figures.accuracy))
+        for bound, value in ((self.deadline, figures.p95), (self.up, figures.up), (self.cloud, figures.cloud)):
+            if bound is not None:
+                over = np.maximum(over, (np.asarray(value) - bound) / max(bound, 1e-12))
+        return np.where(over > EQUAL, over, 0.0)
+
+    def ranked(self, figures: Columns) -> npt.NDArray[np.intp]:
+        """Places from the best on: bounds first, then what is to be least, then accuracy, latency and bytes."""
+        keys: list[Any] = [figures.up, figures.mean, -figures.accuracy, self.cost(figures), self.missed(figures)]
+        return np.lexsort([np.round(key, 12) for key in keys])
+
+    def met(self, figures: Figures) -> bool:
+        """Whether one plan's figures are within the bounds."""
+        return not self.missed(figures)
+
+
+def front(cost: Floats, accuracy: Floats) -> npt.NDArray[np.intp]:
+    """Places that no other beats in both, from the cheapest to the most accurate."""
+    cost, accuracy = np.round(cost, 12), np.round(accuracy, 12)
+    order = np.lexsort((-accuracy, cost))
+    before = np.concatenate(([-np.inf], np.maximum.accumulate(accuracy[order])[:-1]))
+    return order[accuracy[order] > before]
