@@ -1,7 +1,7 @@
 """What is wanted of a plan: what to make least, within which bounds. Knows figures alone, not how they came about."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from offramp.plan.pricing import Columns, Figures
 Minimised = Literal["latency", "p95", "bytes", "cloud", "macs", "loss"]
 MINIMISED: tuple[Minimised, ...] = get_args(Minimised)
 COSTS: dict[Minimised, str] = {"latency": "mean", "p95": "p95", "bytes": "up", "cloud": "cloud", "macs": "macs"}
+LOOKED_AT = 6000  # of a ranking: of 256 thresholds each, 23 sets of exits at least
 EQUAL = 1e-9  # relative: figures that differ by less are the same sum in another order
 
 
@@ -49,13 +50,27 @@ class Goal:
         return np.where(over > EQUAL, over, 0.0)
 
     def ranked(self, figures: Columns) -> npt.NDArray[np.intp]:
-        """Places from the best on: bounds first, then what is to be least, then accuracy, latency and bytes."""
-        keys: list[Any] = [figures.up, figures.mean, -figures.accuracy, self.cost(figures), self.missed(figures)]
-        return np.lexsort([np.round(key, 12) for key in keys])
+        """Places of the best few thousand: by bounds missed, what is to be least, accuracy, latency and bytes."""
+        missed, cost = np.round(self.missed(figures), 12), np.round(self.cost(figures), 12)
+        # Of hundreds of thousands only the first few thousand, with all that are as good as the last of them, are put
+        # in order: nobody looks further.
+        places = _first(cost, _first(missed, np.arange(len(cost))))
+        keys = (figures.up[places], figures.mean[places], -figures.accuracy[places])
+        order = np.lexsort([*(np.round(key, 12) for key in keys), cost[places], missed[places]])
+        return places[order]
 
     def met(self, figures: Figures) -> bool:
         """Whether one plan's figures are within the bounds."""
         return not self.missed(figures)
+
+
+def _first(values: Floats, places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Of some places those of the lowest values, and of all that are equal to the last of them."""
+    if len(places) <= LOOKED_AT:
+        return places
+    of = values[places]
+    kept: npt.NDArray[np.intp] = places[of <= np.partition(of, LOOKED_AT)[LOOKED_AT]]
+    return kept
 
 
 def front(cost: Floats, accuracy: Floats) -> npt.NDArray[np.intp]:

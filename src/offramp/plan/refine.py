@@ -69,12 +69,18 @@ class Moves:
 
     def settled(self, at: npt.NDArray[np.intp], price: float) -> npt.NDArray[np.intp]:
         """Move until nothing helps, where a right answer is worth `price` in cost."""
-        at = at.copy()
+        at, worth = at.copy(), price * self.right - self.costs[:, None]
         for _ in range(SWEEPS):
-            before = at.copy()
-            for exit_ in reversed(range(len(at))):
-                costs, rights = self.by(exit_, at)
-                at[exit_] = int((price * rights - costs).argmax())
+            before, end, later = at.copy(), len(at), worth[-1]
+            reached = [np.ones(len(later), np.bool_)]
+            for exit_ in range(end - 1):
+                reached.append(reached[-1] & (self.placed[exit_] > at[exit_]))
+            for exit_ in reversed(range(end)):  # from the last on, so that what a sample is worth behind is known
+                rows = np.flatnonzero(reached[exit_])
+                gained = worth[exit_][rows] - later[rows]
+                by = np.bincount(self.placed[exit_][rows], weights=gained, minlength=self.size + 1)
+                at[exit_] = int(by.cumsum()[: self.size].argmax())
+                later = np.where(self.placed[exit_] <= at[exit_], worth[exit_], later)
             if (at == before).all():
                 break
         return at

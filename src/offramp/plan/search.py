@@ -58,16 +58,17 @@ class Scan:
         ways = {way: number for number, way in enumerate(table.ends)}
         sets: list[tuple[int, ...]] = []
         which: list[npt.NDArray[np.int32]] = []
-        found: list[Floats] = []
+        found: list[Columns] = []
         for leaving in walk(table, grid, most_exits(len(table.exits))):
             count = len(grid) if leaving.exits else 1
             for way, figures in priced(prices, table, leaving):
-                column = np.empty((count, 3), np.int32)
-                column[:, 0], column[:, 1], column[:, 2] = len(sets), ways[way], np.arange(count)
-                which.append(column)
-                found.append(np.stack([np.broadcast_to(each, len(grid))[:count] for each in figures]))
+                places = np.empty((count, 3), np.int32)
+                places[:, 0], places[:, 1], places[:, 2] = len(sets), ways[way], np.arange(count)
+                which.append(places)
+                found.append(Columns(*(column[:count] for column in figures)))
             sets.append(leaving.exits)
-        return cls(grid, tuple(sets), tuple(ways), np.concatenate(which), Columns(*np.concatenate(found, axis=1)))
+        figures = Columns(*(np.concatenate(column) for column in zip(*found, strict=True)))
+        return cls(grid, tuple(sets), tuple(ways), np.concatenate(which), figures)
 
     def at(self, place: int) -> Candidate:
         """One of them."""
