@@ -10,9 +10,10 @@ from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.evaluation import route
+from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal
 from offramp.plan.pricing import Prices, figures_of
-from offramp.plan.search import Candidate, Scan, chain, search
+from offramp.plan.search import Scan, chain, search
 from offramp.plan.table import Crossing, Table, bins
 
 GRID = np.array([0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0])

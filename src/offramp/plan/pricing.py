@@ -13,7 +13,8 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.plan import ActiveExit, Part
 from offramp.exits.score import Floats
-from offramp.plan.table import Bools, Crossing, Leaving, Table
+from offramp.plan.leaving import Leaving
+from offramp.plan.table import Bools, Crossing, Table
 
 TAIL = 0.95  # of the samples are answered within `p95`
 ROUNDING = 1e-9  # of a share that is a sum
@@ -188,6 +189,13 @@ def priced(prices: Prices, table: Table, leaving: Leaving) -> list[tuple[Crossin
         right = np.vstack([leaving.right, leaving.ends[ways[k]]])
         found.append((ways[k], figures(paths[k], left, right)))
     return found
+
+
+def curve(prices: Prices, leaving: Leaving, crossing: Crossing) -> Columns:
+    """One set of exits by one crossing at every threshold: columns `(G,)`."""
+    left = np.vstack([leaving.left, leaving.onward])
+    right = np.vstack([leaving.right, leaving.ends[crossing]])
+    return figures(prices.path(leaving.exits, crossing), left, right)
 
 
 def answered(table: Table, exits: Sequence[int], thresholds: Sequence[float]) -> npt.NDArray[np.intp]:

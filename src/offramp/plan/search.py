@@ -13,29 +13,16 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.plan import Plan, ScoreName
 from offramp.exits.score import Floats
+from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal, front
-from offramp.plan.pricing import Columns, Figures, Prices, part_of, priced
+from offramp.plan.leaving import walk
+from offramp.plan.pricing import Columns, Prices, priced
 from offramp.plan.refine import Start, refined
-from offramp.plan.table import Crossing, Table, walk
+from offramp.plan.table import Crossing, Table
 
 MOST_SETS = 4096  # of exits, each with as many crossings: every set of 12 exits, and of more those with fewer exits
 STARTS = 12  # sets of exits with their crossings, of which the thresholds are moved one by one
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A plan before it is written down, and what it is predicted to come to."""
-
-    exits: tuple[int, ...]
-    thresholds: tuple[float, ...]
-    crossing: Crossing
-    figures: Figures
-
-    def plan(self, score: ScoreName = "entropy") -> Plan:
-        """The plan that an edge follows."""
-        return Plan(tiers={"edge": part_of(self.exits, self.thresholds, self.crossing)}, score=score)
 
 
 @dataclass(frozen=True)

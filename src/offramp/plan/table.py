@@ -3,7 +3,7 @@
 Takes predictions, gives scores and who is right. Knows neither costs nor plans; labels are in `right` alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -97,46 +97,3 @@ class Table:
 def bins(scores: Floats, grid: Floats) -> Counts:
     """The first threshold of the grid by which each score leaves, `len(grid)` where none: exact, equal ones stay."""
     return np.searchsorted(grid, scores, side="right")
-
-
-@dataclass(frozen=True)
-class Leaving:
-    """Who leaves where by a set of exits, at each of `G` thresholds that all of them share: shares of all samples."""
-
-    exits: tuple[int, ...]
-    left: Floats  # (exits, G)
-    right: Floats  # (exits, G): leave there and are right
-    onward: Floats  # (G,): leave at none
-    ends: dict[Crossing, Floats]  # (G,): leave at none, and are right at the end by this crossing
-
-
-def walk(table: Table, grid: Floats, most: int) -> Iterator[Leaving]:
-    """Every set of up to `most` local exits, the empty one first, at every threshold of the grid; exact.
-
-    A tree, depth first: a set with one exit more costs one minimum, since a sample has left by then exactly if the
-    least of its scores is below the threshold, and a few counts.
-    """
-    placed, n = bins(table.scores, grid), len(table)
-    ways = {id(right): right for right in table.ends.values()}  # many crossings share one
-
-    def counted(at: Counts) -> Floats:
-        return np.bincount(at, minlength=len(grid) + 1).cumsum()[: len(grid)] / n
-
-    def step(exits: tuple[int, ...], least: Counts, left: list[Floats], right: list[Floats]) -> Iterator[Leaving]:
-        gone = counted(least)
-        still = {key: of.sum() / n - counted(least[of]) for key, of in ways.items()}
-        ends = {crossing: still[id(of)] for crossing, of in table.ends.items()}
-        shape = (len(exits), len(grid))
-        yield Leaving(exits, np.reshape(left, shape), np.reshape(right, shape), 1.0 - gone, ends)
-        if len(exits) == most:
-            return
-        for row in range(table.row(exits[-1]) + 1 if exits else 0, len(table.exits)):
-            here = placed[row] < least  # leave here at some threshold: from their own on, and until they left before
-            mine, before = placed[row][here], least[here]
-            good = table.right[row][here]
-            leave = counted(mine) - counted(before)
-            leave_right = counted(mine[good]) - counted(before[good])
-            lower = np.minimum(least, placed[row])
-            yield from step((*exits, table.exits[row]), lower, [*left, leave], [*right, leave_right])
-
-    yield from step((), np.full(n, len(grid), np.intp), [], [])
