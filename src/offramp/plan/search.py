@@ -101,8 +101,8 @@ def search(scan: Scan, table: Table, prices: Prices, goal: Goal, starts: int = S
     """
     order = goal.ranked(scan.figures)
     leaders = [scan.at(place) for place in scan.leaders(order, starts)]
-    moved = [one for leader in leaders for one in _moved(leader, table, prices, goal, scan.grid)]
-    return ranked([*leaders, *moved], goal)
+    others = [one for leader in leaders for one in moved(leader, table, prices, goal, scan.grid)]
+    return ranked([*leaders, *others], goal)
 
 
 def ranked(candidates: Iterable[Candidate], goal: Goal) -> list[Candidate]:
@@ -111,7 +111,7 @@ def ranked(candidates: Iterable[Candidate], goal: Goal) -> list[Candidate]:
     return [pool[k] for k in goal.ranked(Columns.of(one.figures for one in pool))]
 
 
-def _moved(leader: Candidate, table: Table, prices: Prices, goal: Goal, grid: Floats) -> list[Candidate]:
+def moved(leader: Candidate, table: Table, prices: Prices, goal: Goal, grid: Floats) -> list[Candidate]:
     """The same exits and crossing with thresholds of their own."""
     if len(leader.exits) < 2:  # one exit's thresholds were all tried
         return []
