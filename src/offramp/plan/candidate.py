@@ -1,0 +1,26 @@
+"""A plan before it is written down, and what it is predicted to come to."""
+
+from dataclasses import dataclass
+
+from offramp.artifacts.plan import Plan, ScoreName
+from offramp.plan.pricing import Figures, Prices, figures_of, part_of
+from offramp.plan.table import Crossing, Table
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Exits with their thresholds, and where and how the rest crosses."""
+
+    exits: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    crossing: Crossing
+    figures: Figures
+
+    def plan(self, score: ScoreName = "entropy") -> Plan:
+        """The plan that an edge follows."""
+        return Plan(tiers={"edge": part_of(self.exits, self.thresholds, self.crossing)}, score=score)
+
+    def on(self, prices: Prices, table: Table) -> "Candidate":
+        """The same on other samples, or at other prices."""
+        found = figures_of(prices, table, self.exits, self.thresholds, self.crossing)
+        return Candidate(self.exits, self.thresholds, self.crossing, found)

@@ -1,0 +1,81 @@
+"""What is wanted of a plan: what to make least, within which bounds. Knows figures alone, not how they came about."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.errors import InputError
+from offramp.exits.score import Floats
+from offramp.plan.pricing import Columns, Figures
+
+Minimised = Literal["latency", "p95", "bytes", "cloud", "macs", "loss"]
+MINIMISED: tuple[Minimised, ...] = get_args(Minimised)
+COSTS: dict[Minimised, str] = {"latency": "mean", "p95": "p95", "bytes": "up", "cloud": "cloud", "macs": "macs"}
+LOOKED_AT = 6000  # of a ranking: of 256 thresholds each, 23 sets of exits at least
+EQUAL = 1e-9  # relative: figures that differ by less are the same sum in another order
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Make one figure least, within bounds; None is no bound. A `loss` to make least is accuracy to make most."""
+
+    minimise: Minimised = "latency"
+    accuracy: float | None = None  # at least
+    deadline: float | None = None  # seconds, within which 95 % of the samples are answered
+    up: float | None = None  # bytes to the cloud, a sample
+    cloud: float | None = None  # seconds of the cloud's, a sample
+
+    def __post_init__(self) -> None:
+        if self.minimise not in MINIMISED:
+            raise InputError(f"minimise {self.minimise!r}: unknown. Choose one of {', '.join(MINIMISED)}.")
+        for name, bound in (("deadline", self.deadline), ("bytes", self.up), ("cloud", self.cloud)):
+            if bound is not None and not 0 <= bound < np.inf:
+                raise InputError(f"{name} {bound:g}: expected a number that is not negative.")
+
+    def cost(self, figures: Figures | Columns) -> Floats:
+        """What is to be least."""
+        value = -figures.accuracy if self.minimise == "loss" else getattr(figures, COSTS[self.minimise])
+        return np.asarray(value, np.float64)
+
+    def missed(self, figures: Figures | Columns) -> Floats:
+        """By how much the bound that is missed most is, as a share of it (of 1, for accuracy); 0 where all are met."""
+        over = np.zeros(np.shape(figures.accuracy))
+        if self.accuracy is not None:
+            over = np.maximum(over, self.accuracy - np.asarray(figures.accuracy))
+        for bound, value in ((self.deadline, figures.p95), (self.up, figures.up), (self.cloud, figures.cloud)):
+            if bound is not None:
+                over = np.maximum(over, (np.asarray(value) - bound) / max(bound, 1e-12))
+        return np.where(over > EQUAL, over, 0.0)
+
+    def ranked(self, figures: Columns) -> npt.NDArray[np.intp]:
+        """Places of the best few thousand: by bounds missed, what is to be least, accuracy, latency and bytes."""
+        missed, cost = np.round(self.missed(figures), 12), np.round(self.cost(figures), 12)
+        # Of hundreds of thousands only the first few thousand, with all that are as good as the last of them, are put
+        # in order: nobody looks further.
+        places = _first(cost, _first(missed, np.arange(len(cost))))
+        keys = (figures.up[places], figures.mean[places], -figures.accuracy[places])
+        order = np.lexsort([*(np.round(key, 12) for key in keys), cost[places], missed[places]])
+        return places[order]
+
+    def met(self, figures: Figures) -> bool:
+        """Whether one plan's figures are within the bounds."""
+        return not self.missed(figures)
+
+
+def _first(values: Floats, places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Of some places those of the lowest values, and of all that are equal to the last of them."""
+    if len(places) <= LOOKED_AT:
+        return places
+    of = values[places]
+    kept: npt.NDArray[np.intp] = places[of <= np.partition(of, LOOKED_AT)[LOOKED_AT]]
+    return kept
+
+
+def front(cost: Floats, accuracy: Floats) -> npt.NDArray[np.intp]:
+    """Places that no other beats in both, from the cheapest to the most accurate."""
+    cost, accuracy = np.round(cost, 12), np.round(accuracy, 12)
+    order = np.lexsort((-accuracy, cost))
+    before = np.concatenate(([-np.inf], np.maximum.accumulate(accuracy[order])[:-1]))
+    return order[accuracy[order] > before]
