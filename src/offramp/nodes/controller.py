@@ -21,6 +21,7 @@ QUIET = 1.5  # seconds without a reading, after which the cloud is asked for one
 PING = 2.0  # seconds without one of next to no bytes: it tells the round trip from the rate
 RETRY = 0.5  # seconds between two of these while nothing is heard
 SHARE = 0.05  # of the link that is spent on asking
+RARELY = 30.0  # seconds after which it is asked all the same: it may be faster than it is taken to be
 STALL, TIMES = 400.0, 6.0  # milliseconds, and times what it should take, after which the link is taken to stand still
 LATE = 2.5  # times what it should take, and GRACE milliseconds, after which an answer that is not there says so
 GRACE = 20.0
@@ -71,9 +72,9 @@ class Controller:
         self.stalled = False  # of that: nothing comes back, and nobody says so
         self.good, self.fresh = 0, False  # readings in a row that speak for a plan; one that did not count yet
         self.shown = [-FRESH] * len(self.plans)  # when each was last measured by a reading of its own size
-        self.heard_at = self.pinged = now - max(QUIET, PING)
-        self.asked = now - PING  # when the cloud was last asked for a reading of a plan's size
-        self.failed: dict[int, float] = {}  # when a plan's own asking last failed
+        self.used = now - QUIET  # when a request, or what stood in for one, was last answered
+        self.pinged = now - PING
+        self.asked = now - RARELY  # when the cloud was last asked for a reading of a plan's size
 
     @property
     def link(self) -> Link:
@@ -87,16 +88,16 @@ class Controller:
 
     def heard(self, reading: Reading, plan: int | None = None) -> None:
         """An answer has come, for a request by one of the plans or, where `plan` is None, one of next to no bytes."""
+        if self.stalled and not reading.least:
+            self.back()
         self.estimate.heard(reading)
         if reading.least:
             return
-        self.heard_at = reading.when
         if plan is None:
             self.pinged = reading.when
         else:
-            self.shown[plan], self.fresh = reading.when, True
-        if self.stalled:
-            self.back()
+            self.used = self.shown[plan] = reading.when
+            self.fresh = True
 
     def waits(self, began: float, size: Reading) -> "Waiting":
         """Something of this size has been asked since then."""
@@ -125,7 +126,7 @@ class Controller:
             self.gone, self.stalled, self.good = None, False, 0
             self.estimate.unsettle()
             self.switched = -DWELL
-            self.heard_at = self.asked = -PING
+            self.asked = -RARELY
 
     def decide(self, now: float) -> Switch | None:
         """What to switch to now, if to anything."""
@@ -160,12 +161,12 @@ class Controller:
         speaks = to > self.at and self._worth(to, times)
         if speaks and not now - self.switched >= DWELL:
             speaks = False
-        if not speaks and now - self.heard_at < QUIET:
+        if not speaks and now - self.used < QUIET:
             return None
         if not speaks:  # the most promising of those that use the link
             to = min((i for i, use in enumerate(self.use) if use), key=lambda i: times[i], default=0)
         passes = 8 * self.plans[to].bytes_up / self.link.up  # seconds that it keeps the link busy
-        if not self.use[to] or now - self.asked < passes / SHARE / (READINGS if speaks else 1):
+        if not self.use[to] or now - self.asked < min(passes / SHARE / (READINGS if speaks else 1), RARELY):
             return None
         self.asked = now
         return to

@@ -76,6 +76,7 @@ class Estimate:
         self.now, self.noise = now, NOISE
         self.suspect = False  # the last reading took much longer than expected: one more, and the link is another
         self.changed = now  # when it last was
+        self.answered = self.state  # as it was by the last answer that was there
 
     @property
     def link(self) -> Link:
@@ -100,7 +101,7 @@ class Estimate:
             reading = replace(reading, took=max(reading.took - reading.cloud_took, 0.0), cloud_ms=0.0)
         sizes, took = reading.sizes, reading.took
         expected = float(sizes @ self.state)
-        off, grain = took - expected, math.hypot(self.noise * max(took, expected), GRAIN)
+        off, grain = took - expected, math.hypot(self.noise * took, GRAIN)
         if reading.least and off <= 0:
             return True
         if abs(off) > GATE * math.sqrt(float(sizes @ self.spread @ sizes) + grain**2):
@@ -115,11 +116,13 @@ class Estimate:
         if not reading.least:
             self.suspect = False
         self._learn(sizes, took, grain)
+        if not reading.least:
+            self.answered = self.state
         return True
 
     def unsettle(self) -> None:
-        """It has been away, and may be another now."""
-        self.changed = self.now
+        """It has been away: what was not answered meanwhile says nothing of it, and it may be another now."""
+        self.changed, self.state = self.now, self.answered
         self.spread = self.spread + np.diag((np.array(UNSURE) * self.state) ** 2)
 
     def _change(self, sizes: Floats, off: float) -> None:
