@@ -81,7 +81,7 @@ class Plan(Document):
 
     tiers: dict[TierName, Part]
     score: ScoreName = "entropy"
-    # What was shown of it; a plan that is changed has none. Not written where there is none: programs of before read it.
+    # What was shown of it; a plan that is changed has none, and it is not written then: programs of before read that.
     promise: Promise | None = Field(default=None, exclude_if=lambda promise: promise is None)
 
     @model_validator(mode="after")
