@@ -110,7 +110,14 @@ def main() -> None:
     console, figures = Console(stderr=True, width=150), dict[str, Any]()
     for cores in map(float, options.cores.split(",")):
         wanted = Wanted(
-            "onnxruntime", "fp32", threads=1, share=cores, rounds=options.rounds, batches=(1,), bound=float("inf")
+            "onnxruntime",
+            "fp32",
+            threads=1,
+            share=cores,
+            rounds=options.rounds,
+            batches=(1,),
+            bound=100.0,
+            requests=options.each,
         )
         for link in options.links.split(","):
             found = verify(

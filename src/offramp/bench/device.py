@@ -33,8 +33,8 @@ ROUNDS = 20
 BATCHES = (1, 8, 32)
 # Blocks of an edge that is held to a share of a core are of several of its periods, and begin when what was left over
 # of the last one is used.
-FREE: Length = (0.004, 0.0)
-HELD: Length = (0.06, 0.02)
+FREE = Length(0.004, 0.0, 8)
+HELD = Length(0.06, 0.02, 8)
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Wanted:
     rounds: int = ROUNDS
     batches: tuple[int, ...] = BATCHES
     bound: float = BOUND
+    requests: int | None = None  # of a block of whole requests
 
     def __post_init__(self) -> None:
         if self.share is not None and not LEAST <= self.share <= 1:
@@ -60,7 +61,8 @@ class Wanted:
     @property
     def length(self) -> Length:
         """Of a block."""
-        return FREE if self.share in (None, 1) else HELD
+        length = FREE if self.share in (None, 1) else HELD
+        return length if self.requests is None else length._replace(requests=self.requests)
 
 
 def profile_device(bundle: Bundle, wanted: Wanted, watch: Watch = unwatched) -> Profile:
@@ -128,7 +130,7 @@ def _span_blocks(bundle: Bundle, spans: Runner, threads: int, wanted: Wanted) ->
     runs = dict.fromkeys(SpanRun(spec, 1, threads) for spec in spans_of(manifest))
     for number in dict.fromkeys((threads, 1)):
         runs |= dict.fromkeys(SpanRun(spec, size, number) for size in wanted.batches for spec in neighbours(manifest))
-    return {run: spans.block(run.spec, run.batch, run.threads, *length) for run in runs}
+    return {run: spans.block(run.spec, run.batch, run.threads, length.seconds, length.lead) for run in runs}
 
 
 def _library_blocks(bundle: Bundle, spans: Runner, choice: Choice, length: Length) -> dict[Timed, Block]:
@@ -143,7 +145,7 @@ def _library_blocks(bundle: Bundle, spans: Runner, choice: Choice, length: Lengt
     path = str(bundle.path)
 
     def timed(plan: Plan) -> Block:
-        return lambda: spans.pool.submit(_library, path, plan, choice, *length).result()
+        return lambda: spans.pool.submit(_library, path, plan, choice, length).result()
 
     return {key: timed(plan) for key, plan in plans.items()}
 
@@ -202,9 +204,9 @@ def _another_exit(found: Mapping[Timed, Spread], threads: int) -> float:
 _edges: dict[Plan, Edge] = {}  # of the process that runs spans: the library's edges
 
 
-def _library(path: str, plan: Plan, choice: Choice, seconds: float, lead: float) -> float:
+def _library(path: str, plan: Plan, choice: Choice, length: Length) -> float:
     if plan not in _edges:
         _edges[plan] = Edge(path, plan, choice=choice)
     edge = _edges[plan]
     (image,) = SpanSpec(0, edge.last, (edge.last,)).noise(edge.bundle, 1)
-    return block(partial(edge.infer, image), seconds=seconds, lead=lead)
+    return block(partial(edge.infer, image), runs=length.requests, seconds=length.seconds, lead=length.lead)

@@ -6,7 +6,7 @@ Takes clients of an edge and a cloud. Knows neither how nodes are started nor wh
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.codec import Codec, tail_name
@@ -21,7 +21,14 @@ from offramp.protocol.tensors import write_request
 from offramp.runtime.span import SpanSpec
 
 TIMEOUT = 30.0  # seconds for one request
-Length = tuple[float, float]  # of a block, in seconds: what counts, and what goes before
+
+
+class Length(NamedTuple):
+    """Of a block: seconds that count at least, seconds before them, and requests that it has at least."""
+
+    seconds: float
+    lead: float
+    requests: int
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ def request_blocks(bundle: Bundle, edge: Peer, cloud: Peer, web: HttpCall, lengt
     ask = partial(asking, edge, image)
 
     def timed(run: Callable[[], object]) -> Block:
-        return partial(block, run, seconds=length[0], lead=length[1])
+        return partial(block, run, runs=length.requests, seconds=length.seconds, lead=length.lead)
 
     first = manifest.exits[0]
     blocks: dict[Timed, Block] = {

@@ -112,12 +112,11 @@ def _device_table(found: "Profile", manifest: "Manifest") -> Table:
     answers = {one.exit: one.ms for one in found.answers if one.way == "grpc"}
     crossings = {(one.cut, one.codec): one for one in found.crossings}
     for place in (0, *manifest.exits):
-        went = [crossings.get((place, codec)) for codec in codecs]
-        calls = [one.call_ms.median for one in went if one is not None]
-        table.add_row(
-            str(place), _ms(spans.get(place)), _ms(answers.get(place)), *(_ms(None if one is None else one.ms) for one in went),
-            f"{min(calls):.3g} to {max(calls):.3g}" if calls else "-",
-        )  # fmt: skip
+        went = [crossings[place, codec] for codec in codecs if (place, codec) in crossings]
+        calls = [one.call_ms.median for one in went]
+        onward = ["-"] * len(codecs) if not went else [_ms(one.ms) for one in went]
+        alone = f"{min(calls):.3g} to {max(calls):.3g}" if calls else "-"
+        table.add_row(str(place), _ms(spans.get(place)), _ms(answers.get(place)), *onward, alone)
     return table
 
 

@@ -60,8 +60,9 @@ class Costs:
         Raises InputError where a profile is of another bundle, the edge's is not in `precision`, or it has no times of
         requests that came that way.
         """
-        beyond = check_fits(edge if cloud is None else cloud, manifest.id, "cloud profile")
-        check_fits(edge, manifest.id, "edge profile")
+        beyond = check_fits(edge, manifest.id, "edge profile")
+        if cloud is not None:
+            beyond = check_fits(cloud, manifest.id, "cloud profile")
         if precision not in (None, edge.precision):
             raise InputError(
                 f"edge profile: it is of {edge.runtime} {edge.precision}, and the predictions are in {precision}. "

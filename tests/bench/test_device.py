@@ -1,0 +1,71 @@
+"""A device and a link profiled for real: nodes as processes, every part that a plan may have, priced."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.artifacts.profile import LinkProfile, Profile
+from offramp.bench.link import profile_link
+from offramp.children import Child
+from offramp.link.shape import LinkShape
+from offramp.nodes.process import child_node
+from offramp.nodes.settings import CloudSettings
+from offramp.plan.cost import Costs
+
+
+@pytest.fixture(scope="module")
+def cloud(bundle: Bundle) -> Iterator[Child]:
+    """A cloud of the bundle."""
+    settings = CloudSettings(bundles=(str(bundle.path),), runtime="onnxruntime", precision="fp32", threads=1)
+    with child_node(settings) as child:
+        yield child
+
+
+def test_a_device_is_profiled_whole(offramp: Callable[..., object], bundle: Bundle, tmp_path: Path) -> None:
+    """Every exit, cut and codec has its times, so that every plan has a price; nothing is asked of their size."""
+    out = tmp_path / "profile.json"
+    done = offramp(
+        "profile", str(bundle.path), "--runtime", "onnxruntime", "--precision", "fp32", "--threads", "1", "--batch",
+        "1", "--rounds", "4", "--bound", "1000", "--json", "--out", str(out),
+    )  # fmt: skip
+    profile = Profile.read(out)
+    assert json.loads(done.stdout) == json.loads(out.read_text())  # type: ignore[attr-defined]
+    assert {(one.exit, one.way) for one in profile.answers} == {
+        *((k, "grpc") for k in bundle.manifest.exits), (1, "http"), (1, "library"),
+    }  # fmt: skip
+    assert (profile.bundle, profile.threads, profile.precision) == (bundle.id, 1, "fp32")
+    costs = Costs.of(bundle.manifest, profile, LinkProfile.stated(LinkShape.parse("lte")), way="http")
+    for cut in bundle.manifest.cuts:
+        for codec in cut.codecs:
+            for exits in ([], [1], [1, 2]) if cut.boundary != 1 else ([], [1]):
+                active = [{"exit": k, "threshold": 0.5} for k in exits]
+                part = Plan.checked(active=active, cut=cut.boundary, codec=codec).first
+                assert costs.onward(part) > 0.07  # of which the link alone takes so long
+    assert costs.local(Plan.checked(active=[{"exit": 4, "threshold": 0.5}], cut=9).first) > 0
+
+
+def test_a_link_is_measured_by_the_protocol(bundle: Bundle, cloud: Child) -> None:
+    """Rates and round trip are those of the shape; none is told where there is no link to speak of."""
+    shape = LinkShape.parse("2mbit/8mbit,30ms")
+    found = profile_link(bundle, cloud.address(), shape, rounds=8)
+    assert found.up == pytest.approx(2e6, rel=0.2)
+    assert found.down == pytest.approx(8e6, rel=0.5)
+    assert found.round_trip_ms == pytest.approx(60, rel=0.3)
+    assert found.measured
+    assert str(shape) in found.between
+
+
+def test_what_cannot_be_measured_is_refused(refusal: Callable[..., str], bundle: Bundle, tmp_path: Path) -> None:
+    """A link without a cloud, options of a device beside a cloud, a share that nobody has: before anything starts."""
+    path, out = str(bundle.path), str(tmp_path / "out.json")
+    assert refusal("profile", path, "--link", "wifi", "--out", out).startswith("link: there is no cloud")
+    beside = refusal("profile", path, "--cloud", "127.0.0.1:1", "--cores", "0.5", "--out", out)
+    assert beside.startswith("--cores: of a device")
+    assert refusal("profile", path, "--cores", "0.01", "--out", out).startswith("cores 0.01: expected a share")
+    assert refusal("profile", path, "--batch", "0", "--out", out).startswith("batch 0")
+    assert "not a bundle" in refusal("profile", str(tmp_path), "--out", out)
+    assert not Path(out).exists()

@@ -1,0 +1,172 @@
+"""What a sample costs by a plan's part: spans in the place of others, the link's share, bytes to the last one."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.codec import tail_name
+from offramp.artifacts.plan import Part, Plan
+from offramp.artifacts.profile import AnswerTime, CrossingTime, LinkProfile, Profile, SpanTime, Spread
+from offramp.errors import InputError
+from offramp.link.shape import LinkShape
+from offramp.measure.spans import spans_of
+from offramp.plan.cost import Costs
+from offramp.plan.wire import answer_bytes, request_bytes
+from offramp.protocol.tensors import write_request, write_response
+from offramp.runtime.span import SpanSpec
+from offramp.runtime.tier_spans import tail_span
+
+NODE, HANDED_ON, CALL, EXIT = (
+    1.0,
+    0.5,
+    2.0,
+    0.1,
+)  # made-up milliseconds: around an answer, for the cloud, at it, an exit
+
+
+def span_ms(spec: SpanSpec) -> float:
+    """A made-up time: about 1 ms a stage, less in a longer span; a fifth for a head, a tenth for an encoder."""
+    stages, coded = spec.end - spec.start, spec.gives not in (None, "fp32")
+    return stages - 0.01 * stages**2 + 0.2 * len(spec.exits) + 0.1 * coded
+
+
+def steady(ms: float) -> Spread:
+    """A time that did not vary."""
+    return Spread(median=ms, first=ms, third=ms, rounds=4)
+
+
+@pytest.fixture(scope="session")
+def profile_of() -> Callable[..., Profile]:
+    """Makes the profile of a device on which everything takes made-up times."""
+
+    def make(of: Bundle, **but: object) -> Profile:
+        manifest = of.manifest
+        spans = [
+            SpanTime(
+                start=spec.start, end=spec.end, head=bool(spec.exits), gives=spec.gives, takes=spec.takes, threads=1,
+                ms=steady(span_ms(spec)),
+            )
+            for spec in spans_of(manifest)
+        ]  # fmt: skip
+        alone = {k: span_ms(SpanSpec(0, k, (k,))) for k in manifest.exits}
+        answers = [AnswerTime(exit=k, way="grpc", ms=steady(NODE + ms)) for k, ms in alone.items()]
+        answers.append(AnswerTime(exit=1, way="library", ms=steady(0.25 + alone[1])))
+        crossings = [
+            CrossingTime(
+                cut=cut.boundary, codec=codec, call_ms=steady(CALL),
+                ms=steady(
+                    NODE + HANDED_ON + CALL
+                    + (span_ms(SpanSpec(0, cut.boundary, (cut.boundary,), codec)) if cut.boundary else 0)
+                ),
+            )
+            for cut in manifest.cuts
+            for codec in cut.codecs
+        ]  # fmt: skip
+        fields = {
+            "bundle": of.id, "model": manifest.model, "runtime": "onnxruntime 1", "precision": "fp32",
+            "threads": 1, "hardware": "made up", "cores": 1, "commit": "", "date": "", "bound": 0.3,
+            "spans": tuple(spans), "answers": tuple(answers), "crossings": tuple(crossings), "another_exit_ms": EXIT,
+        }  # fmt: skip
+        return Profile.model_validate(fields | but)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def priced(bundle: Bundle, profile_of: Callable[..., Profile]) -> Costs:
+    """Costs on that device, over wifi."""
+    return Costs.of(bundle.manifest, profile_of(bundle), LinkProfile.stated(LinkShape.parse("wifi")))
+
+
+def part(exits: list[int], cut: int, codec: str = "fp32") -> Part:
+    """A plan's part with these exits."""
+    return Plan.checked(active=[{"exit": k, "threshold": 0.3} for k in exits], cut=cut, codec=codec).first
+
+
+def test_every_part_costs_what_it_runs(priced: Costs) -> None:
+    """Each exit is behind the spans and heads before it; what goes on has run all of them, and the encoder."""
+    by = part([2, 5], 7, "uint8")
+    first, second = (value * 1000 for value in priced.exits(by))
+    assert first == pytest.approx(NODE + span_ms(SpanSpec(0, 2, (2,))))
+    assert second == pytest.approx(NODE + span_ms(SpanSpec(0, 2, (2,))) + span_ms(SpanSpec(2, 5, (5,))) + EXIT)
+    onward = NODE + HANDED_ON + EXIT + span_ms(SpanSpec(0, 2, (2,))) + span_ms(SpanSpec(2, 5, (5,)))
+    onward += span_ms(SpanSpec(5, 7, (), "uint8"))
+    assert priced.edge(by) * 1000 == pytest.approx(onward)
+    assert priced.cloud(by) * 1000 == CALL
+    way = 2 + 8 * (priced.bytes_up(by) / 15_000 + priced.bytes_down(by) / 30_000)
+    assert priced.onward(by) * 1000 == pytest.approx(onward + way + CALL)
+
+
+def test_no_exit_and_the_image_cost_no_span_or_head(priced: Costs) -> None:
+    """At cut 0 the edge sends the image: alone, or behind an exit that nobody leaves at."""
+    assert priced.exits(part([], 0)) == ()
+    assert priced.edge(part([], 0, "uint8")) * 1000 == pytest.approx(NODE + HANDED_ON)
+    behind = NODE + HANDED_ON + EXIT + span_ms(SpanSpec(0, 3, (3,)))
+    assert priced.edge(part([3], 0, "uint8")) * 1000 == pytest.approx(behind)
+
+
+def test_who_leaves_nowhere_is_answered_at_the_end(priced: Costs) -> None:
+    """Without a cloud the last span has the last exit; a part that is cut before it has no such sample."""
+    end = NODE + EXIT + span_ms(SpanSpec(0, 4, (4,))) + span_ms(SpanSpec(4, 9, (9,)))
+    assert priced.local(part([4], 9)) * 1000 == pytest.approx(end)
+    assert priced.local(part([], 9)) * 1000 == pytest.approx(NODE + span_ms(SpanSpec(0, 9, (9,))))
+    with pytest.raises(InputError, match="goes on from there"):
+        priced.local(part([4], 4))
+
+
+def test_a_library_has_no_way_in(bundle: Bundle, profile_of: Callable[..., Profile]) -> None:
+    """Asked in its own process, an edge answers sooner by what the way in takes, wherever it answers."""
+    link = LinkProfile.stated(LinkShape())
+    costs = Costs.of(bundle.manifest, profile_of(bundle), link, way="library")
+    assert costs.exits(part([3], 3))[0] * 1000 == pytest.approx(0.25 + span_ms(SpanSpec(0, 3, (3,))))
+    assert costs.edge(part([], 0)) * 1000 == pytest.approx(0.25 + HANDED_ON)
+
+
+def test_a_share_of_a_core_rests_while_the_cloud_works(bundle: Bundle, profile_of: Callable[..., Profile]) -> None:
+    """Over a slow link a held edge has its next period's share by the time that the answer comes, and no more."""
+    held = profile_of(bundle, share=0.25)
+    by = part([], 0, "uint8")
+    near, far, farther = (
+        Costs.of(bundle.manifest, held, LinkProfile(round_trip_ms=ms, between="made up")) for ms in (0, 4, 400)
+    )
+    assert near.edge(by) * 1000 == pytest.approx(NODE + HANDED_ON)
+    used = 0.25 * (NODE + HANDED_ON + CALL)  # of the processor, of which no wait frees it
+    assert far.edge(by) == farther.edge(by) == pytest.approx(used / 1000)
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_bytes_are_those_of_the_messages(bundle: Bundle, rows: int) -> None:
+    """Request and answer take as many bytes as are counted for them, at every cut, in every codec."""
+    manifest = bundle.manifest
+    logits = np.zeros((rows, len(manifest.classes)), np.float32)
+    for cut in manifest.cuts:
+        for codec in cut.codecs:
+            features = tail_span(manifest.last, cut.boundary, codec).noise(bundle, rows)
+            inputs = dict(zip(manifest.tensors(cut.boundary), features, strict=True))
+            inputs = {name: each.astype({"fp16": np.float16}.get(codec, each.dtype)) for name, each in inputs.items()}
+            inputs = {name: each.astype(np.uint8) if codec == "uint8" else each for name, each in inputs.items()}
+            name = tail_name(cut.boundary, codec)
+            request = write_request(name, bundle.id, inputs)
+            answer = write_response(name, bundle.id, {logits_name(manifest.last): logits}, {}, "")
+            assert request_bytes(manifest, cut.boundary, codec, rows) == request.ByteSize()
+            assert answer_bytes(manifest, cut.boundary, codec, rows) == answer.ByteSize()
+
+
+def test_a_profile_of_something_else_is_refused(bundle: Bundle, profile_of: Callable[..., Profile]) -> None:
+    """Another bundle, another precision, and a span or cut that was not measured: each says how to mend it."""
+    link, right = LinkProfile.stated(LinkShape()), profile_of(bundle)
+    with pytest.raises(InputError, match="edge profile: it is of bundle other"):
+        Costs.of(bundle.manifest, profile_of(bundle, bundle="other"), link)
+    with pytest.raises(InputError, match="cloud profile: it is of bundle other"):
+        Costs.of(bundle.manifest, right, link, profile_of(bundle, bundle="other"))
+    with pytest.raises(InputError, match="the predictions are in int8"):
+        Costs.of(bundle.manifest, right, link, precision="int8")
+    with pytest.raises(InputError, match="no requests by http"):
+        Costs.of(bundle.manifest, right, link, way="http")
+    lacking = Costs.of(bundle.manifest, profile_of(bundle, crossings=(), spans=right.spans[:1]), link)
+    with pytest.raises(InputError, match="no times at"):
+        lacking.onward(part([], 0))
+    with pytest.raises(InputError, match=r"no time of span \[0, 3\)"):
+        lacking.exits(part([3], 3))
