@@ -48,6 +48,7 @@ OFFERED = {
     "offramp predict net --runtime ": ["auto", "onnxruntime", "openvino"],
     "offramp predict net --precision ": ["auto", "fp32", "bf16", "int8"],
     "offramp predict net --split ": ["train", "validation", "calibration", "test"],
+    "offramp profile bundle --link l": ["loopback", "lan", "lte"],
     "offramp evaluate file --score m": ["max-probability", "margin"],
     "offramp bench --codec ": list(CODECS),
     "offramp bench --scenario ": ["clients", "single-stream", "multi-stream", "server", "offline"],
