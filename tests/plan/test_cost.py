@@ -12,7 +12,7 @@ from offramp.artifacts.profile import AnswerTime, CrossingTime, LinkProfile, Pro
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.measure.spans import spans_of
-from offramp.plan.cost import Costs
+from offramp.plan.cost import AROUND, Costs
 from offramp.plan.wire import answer_bytes, request_bytes
 from offramp.protocol.tensors import write_request, write_response
 from offramp.runtime.span import SpanSpec
@@ -95,7 +95,7 @@ def test_every_part_costs_what_it_runs(priced: Costs) -> None:
     onward += span_ms(SpanSpec(5, 7, (), "uint8"))
     assert priced.edge(by) * 1000 == pytest.approx(onward)
     assert priced.cloud(by) * 1000 == CALL
-    way = 2 + 8 * (priced.bytes_up(by) / 15_000 + priced.bytes_down(by) / 30_000)
+    way = 2 + 8 * ((priced.bytes_up(by) + AROUND) / 15_000 + (priced.bytes_down(by) + AROUND) / 30_000)
     assert priced.onward(by) * 1000 == pytest.approx(onward + way + CALL)
 
 

@@ -21,8 +21,8 @@ from offramp.runtime.tier_spans import tier_spans
 PERIOD = 0.01  # seconds that an edge's share of a core is of: what it does not use in one is not kept for the next
 PACKET = 1448  # bytes of data in one TCP segment over Ethernet
 # Bytes that HTTP/2 and gRPC put around a message, one way, on a connection that is in use: they pass the link as well,
-# and no node counts them.
-AROUND = 0
+# and no node counts them. Counted between an edge's client and a cloud: 60 to 61 up, 66 to 67 down.
+AROUND = 64
 
 
 @dataclass(frozen=True)
