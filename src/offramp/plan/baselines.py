@@ -16,6 +16,9 @@ from offramp.plan.pricing import Columns, Figures, Prices, curve, figures_of
 from offramp.plan.table import Crossing, Table
 
 
+JPEG = "everything in the cloud, JPEG"
+
+
 @dataclass(frozen=True)
 class Jpeg:
     """Images that clients send compressed, in the mean: what that saves on the link, and who is right all the same."""
@@ -140,4 +143,4 @@ def _jpeg(pixels: Figures, prices: Prices, jpeg: Jpeg) -> Row:
         accuracy=jpeg.accuracy, mean=pixels.mean - saved, p95=pixels.p95 - saved, up=jpeg.bytes, edge=0.0
     )
     remark = "no edge sends one on: clients ask a node at the cloud's place (serve edge --cut {0})"
-    return Row("everything in the cloud, JPEG", found, None, remark.format(prices.manifest.last))
+    return Row(JPEG, found, None, remark.format(prices.manifest.last))
