@@ -12,71 +12,84 @@ from offramp.artifacts.document import check_output
 from offramp.cli import completion
 from offramp.cli.frame import app, console
 from offramp.cli.options import RecordedData
-from offramp.cli.planning_inputs import Asked, Given, gathered
+from offramp.cli.planning_asked import Asked, Given
+from offramp.cli.planning_inputs import gathered
 from offramp.cli.quantities import milliseconds, share
 
 if TYPE_CHECKING:
     from offramp.report.plan_words import Outcome
 
-OF = "A device's own; `offramp profile` measures it."
+OWN = "`offramp profile` measures it there."
+Validated = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--predictions", help="Of the validation or calibration split, by `offramp predict`; repeat. Or --data."
+    ),
+]
+EdgeProfile = Annotated[Path | None, typer.Option("--profile", help=f"The edge's. {OWN}")]
+CloudProfile = Annotated[Path | None, typer.Option("--cloud-profile", help=f"The cloud's. {OWN} Default: the edge's.")]
+Link = Annotated[
+    str | None,
+    typer.Option(
+        help="lan, wifi, lte, 3g, satellite, 10mbit,20ms …, a file of `offramp profile --cloud`, or none: no cloud.",
+        autocompletion=completion.links,
+    ),
+]
+MaxLoss = Annotated[
+    str | None,
+    typer.Option(help="Of accuracy, below the last exit's, like 1%. Default: 1%; none where a bound is given."),
+]
+Confidence = Annotated[str | None, typer.Option(help="Promise --max-loss with it, like 95%. Default: no promise.")]
+PromiseKind = Annotated[str, typer.Option("--promise", help="accuracy, agreement (needs no labels) or conditional.")]
+Deadline = Annotated[str | None, typer.Option(help="For 95 % of the samples, like 50ms.")]
+Bytes = Annotated[float | None, typer.Option("--bytes", help="To the cloud, a sample in the mean, at most.")]
+CloudMs = Annotated[float | None, typer.Option(help="Of the cloud's time, a sample in the mean, at most.")]
+Least = Annotated[
+    str | None,
+    typer.Option(
+        "--minimise",
+        help="latency, p95, bytes, cloud, macs or loss. Default: latency; loss where a bound is given and no loss.",
+        autocompletion=completion.one_of("latency", "p95", "bytes", "cloud", "macs", "loss"),
+    ),
+]
+Score = Annotated[str, typer.Option(help="entropy, max-probability, margin, or auto: the best of them on validation.")]
+Cascade = Annotated[Path | None, typer.Option(help="Another bundle, whose network may finish with the image.")]
+CascadePredictions = Annotated[Path | None, typer.Option(help="Its own, of the same samples.")]
+CascadeProfile = Annotated[Path | None, typer.Option(help="Its own, of the cloud.")]
+Report = Annotated[list[Path] | None, typer.Option(help="Predictions of test: say what the choice comes to; repeat.")]
+Written = Annotated[Path, typer.Option(help="Where to write the plan.")]
+ChoicesFile = Annotated[
+    Path | None, typer.Option("--choices", help="Write the plans that an edge chooses among: serve edge --follow.")
+]
+Page = Annotated[Path | None, typer.Option(help="A folder for a page: latency, accuracy and bytes of the plans.")]
 
 
 @app.command()
 def plan(
     bundle: Annotated[Path, typer.Argument(help="Folder of the network that is deployed.")],
-    predictions: Annotated[
-        list[Path] | None,
-        typer.Option(help="Of the validation or calibration split, by `offramp predict`; repeat. Or give --data."),
-    ] = None,
+    predictions: Validated = None,
     data: RecordedData = None,
-    profile: Annotated[Path | None, typer.Option(help=f"Of the edge. {OF}")] = None,
-    cloud_profile: Annotated[Path | None, typer.Option(help="Of the cloud. Default: the edge's.")] = None,
-    link: Annotated[
-        str | None,
-        typer.Option(
-            help="lan, wifi, lte, 3g, satellite, 10mbit,20ms …, a file of `offramp profile --cloud`, or none: no cloud.",
-            autocompletion=completion.links,
-        ),
-    ] = None,
-    max_loss: Annotated[
-        str | None, typer.Option(help="Of accuracy, below the last exit's, like 1%. Default: 1%, but with a bound none.")
-    ] = None,
-    confidence: Annotated[
-        str | None, typer.Option(help="With which --max-loss is promised, like 95%. Default: it is not promised.")
-    ] = None,
-    promise: Annotated[
-        str, typer.Option(help="accuracy, agreement (needs no labels) or conditional: what is promised.")
-    ] = "accuracy",
-    deadline: Annotated[str | None, typer.Option(help="For 95 % of the samples, like 50ms.")] = None,
-    bytes_: Annotated[float | None, typer.Option("--bytes", help="To the cloud, a sample in the mean.")] = None,
-    cloud_ms: Annotated[float | None, typer.Option(help="Of the cloud's time, a sample in the mean.")] = None,
-    minimise: Annotated[
-        str | None,
-        typer.Option(
-            help="latency, p95, bytes, cloud, macs or loss. Default: latency; loss where a bound is given and no loss.",
-            autocompletion=completion.one_of("latency", "p95", "bytes", "cloud", "macs", "loss"),
-        ),
-    ] = None,
-    score: Annotated[
-        str,
-        typer.Option(help="entropy, max-probability, margin, or auto: the best of them on validation."),
-    ] = "entropy",
-    cascade: Annotated[
-        Path | None, typer.Option(help="Another bundle, whose network may finish with the image in the cloud.")
-    ] = None,
-    cascade_predictions: Annotated[Path | None, typer.Option(help="Its own, of the same samples.")] = None,
-    cascade_profile: Annotated[Path | None, typer.Option(help="Its own, of the cloud.")] = None,
-    report: Annotated[
-        list[Path] | None, typer.Option(help="Predictions of test, to say what the choice comes to there; repeat.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Where to write the plan.")] = Path("plan.json"),
-    choices: Annotated[
-        Path | None, typer.Option(help="A file for the plans that an edge chooses among by itself (serve edge --follow).")
-    ] = None,
-    page: Annotated[Path | None, typer.Option(help="A folder for a page: latency, accuracy and bytes of the plans.")] = None,
+    profile: EdgeProfile = None,
+    cloud_profile: CloudProfile = None,
+    link: Link = None,
+    max_loss: MaxLoss = None,
+    confidence: Confidence = None,
+    promise: PromiseKind = "accuracy",
+    deadline: Deadline = None,
+    bytes_: Bytes = None,
+    cloud_ms: CloudMs = None,
+    minimise: Least = None,
+    score: Score = "entropy",
+    cascade: Cascade = None,
+    cascade_predictions: CascadePredictions = None,
+    cascade_profile: CascadeProfile = None,
+    report: Report = None,
+    out: Written = Path("plan.json"),
+    choices: ChoicesFile = None,
+    page: Page = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Choose what to deploy: exits, thresholds, cut and codec, or no cloud at all, with what that is predicted to give."""
+    """Choose what to deploy: exits, thresholds, cut, codec, or no cloud; with what that is predicted to give."""
     for path in (out, choices):
         check_output(path)
     check_output(page, folder=True)
@@ -112,13 +125,16 @@ def _print(outcome: "Outcome", tests: list[str]) -> None:
     chosen = outcome.chosen
     header = chosen.samples.plain.header
     console.print(
-        f"{header.model}, {header.data} ({header.split}), {len(chosen.table)} samples; {len(chosen.scan):,} plans priced. "
-        f"Asked for: {asked(chosen.goal, chosen.whole)}",
+        f"{header.model}, {header.data} ({header.split}), {len(chosen.table)} samples; {len(chosen.scan):,} plans "
+        f"priced. Asked for: {asked(chosen.goal, chosen.whole)}",
         highlight=False,
     )
     table = Table(caption=SAYS)
     for name in COLUMNS:
-        table.add_column(f"predicted\n{name}" if name in PREDICTED else f"\n{name}", overflow="fold")
+        number = name in PREDICTED
+        table.add_column(
+            f"predicted\n{name}" if number else f"\n{name}", justify="right" if number else "left", no_wrap=number
+        )
     rows = rows_of(outcome)
     for row in rows[:-1]:
         table.add_row(*row)

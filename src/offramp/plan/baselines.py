@@ -15,7 +15,6 @@ from offramp.plan.leaving import leaving
 from offramp.plan.pricing import Columns, Figures, Prices, curve, figures_of
 from offramp.plan.table import Crossing, Table
 
-
 JPEG = "everything in the cloud, JPEG"
 
 

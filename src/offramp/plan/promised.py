@@ -48,7 +48,9 @@ def promised(
             "promise: no candidate's crossing was measured on the calibration samples. Measure it: offramp predict "
             "BUNDLE --split calibration --cut K --codec NAME"
         )
-    costs = np.array([one.figures.mean if wanted.minimise == "loss" else chosen.goal.cost(one.figures) for one in chain])
+    costs = np.array(
+        [one.figures.mean if wanted.minimise == "loss" else chosen.goal.cost(one.figures) for one in chain]
+    )
     plans = [one.plan(chosen.score) for one in chain]
     order, test = _routes(chosen.samples), _routes(calibration)
     plan, which = promise(order, test, plans, costs, wanted.max_loss, confidence, kind)

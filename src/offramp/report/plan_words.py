@@ -12,9 +12,8 @@ from offramp.plan.choose import Chosen
 from offramp.plan.goal import Goal, Minimised
 from offramp.plan.pricing import Figures
 
-NONE = "–"
-PREDICTED = ("mean ms", "95 % ms", "bytes up", "cloud ms", "edge ms", "10⁶ MACs", "goes on %")
-COLUMNS = ("", "plan", "right %", "lost", *PREDICTED, "")
+PREDICTED = ("mean ms", "95 % ms", "bytes up", "cloud ms", "10⁶ MACs", "goes on %")
+COLUMNS = ("", "right %", "lost", *PREDICTED, "exit:threshold → the rest")
 SAYS = (
     "every figure is predicted, of one sample at a time: accuracies from the predictions given, with the 95 % interval "
     "in brackets (Wilson), the rest from the profiles and the link. Lost: points of accuracy below the last exit's"
@@ -49,17 +48,15 @@ def cells(name: str, plan: str, figures: Figures, whole: float, samples: int, re
     low, high = wilson(min(max(figures.accuracy, 0.0), 1.0), samples)
     return (
         name,
-        plan,
         f"{100 * figures.accuracy:.2f} [{100 * low:.1f},\u00a0{100 * high:.1f}]",
         f"{100 * (whole - figures.accuracy):+.2f}",
         f"{1000 * figures.mean:.3g}",
         f"{1000 * figures.p95:.3g}",
         f"{figures.up:,.0f}",
         f"{1000 * figures.cloud:.3g}",
-        f"{1000 * figures.edge:.3g}",
         f"{figures.macs / 1e6:.2f}",
         f"{100 * figures.onward:.1f}",
-        remark,
+        f"{plan}; {remark}" if plan and remark else plan or remark,
     )
 
 
@@ -68,13 +65,13 @@ def rows_of(found: Outcome) -> list[tuple[str, ...]]:
     chosen, n = found.chosen, len(found.chosen.table)
     rows = [
         cells(
-            row.name, str(row.candidate) if row.candidate else NONE, row.figures, chosen.whole, n,
+            row.name, row.candidate.brief if row.candidate else "", row.figures, chosen.whole, n,
             row.remark or missed(chosen.goal, row.figures),
         )
         for row in found.rows
     ]  # fmt: skip
     mine = found.deployed
-    return [*rows, cells("the choice", str(mine), mine.figures, chosen.whole, n)]
+    return [*rows, cells("the choice", mine.brief, mine.figures, chosen.whole, n)]
 
 
 def missed(goal: Goal, figures: Figures) -> str:
@@ -106,7 +103,9 @@ def answer(found: Outcome) -> list[str]:
     """What to do, in sentences: with a cloud or without, with local exits or not, and whether JPEG would be better."""
     mine, figures = found.deployed, found.deployed.figures
     local = 100 * (1 - figures.onward)
-    comes = f"predicted: mean {1000 * figures.mean:.3g} ms, {100 * (found.chosen.whole - figures.accuracy):.2f} points lost"
+    comes = (
+        f"predicted: mean {1000 * figures.mean:.3g} ms, {100 * (found.chosen.whole - figures.accuracy):.2f} points lost"
+    )
     if not figures.onward:
         said = f"Do not use a cloud: answer everything at the edge. {_capital(str(mine))}; {comes}."
     elif mine.crossing.other:
