@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 OWN = "`offramp profile` measures it there."
 Validated = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--predictions", help="Of the validation or calibration split, by `offramp predict`; repeat. Or --data."
-    ),
+    typer.Option("--predictions", help="Of validation or calibration, by `offramp predict`; repeat. Or --data."),
 ]
 EdgeProfile = Annotated[Path | None, typer.Option("--profile", help=f"The edge's. {OWN}")]
 CloudProfile = Annotated[Path | None, typer.Option("--cloud-profile", help=f"The cloud's. {OWN} Default: the edge's.")]
@@ -37,7 +35,7 @@ Link = Annotated[
 ]
 MaxLoss = Annotated[
     str | None,
-    typer.Option(help="Of accuracy, below the last exit's, like 1%. Default: 1%; none where a bound is given."),
+    typer.Option(help="Of accuracy, below the last exit's, like 1%. Default: 1%; none with a bound."),
 ]
 Confidence = Annotated[str | None, typer.Option(help="Promise --max-loss with it, like 95%. Default: no promise.")]
 PromiseKind = Annotated[str, typer.Option("--promise", help="accuracy, agreement (needs no labels) or conditional.")]

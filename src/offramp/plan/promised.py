@@ -5,8 +5,6 @@ The chain comes from the samples that plans are chosen on, how far down it is sa
 
 from dataclasses import replace
 
-import numpy as np
-
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.promise import PromiseKind
@@ -15,6 +13,7 @@ from offramp.exits.guarantees import Routes, promise
 from offramp.plan.candidate import Candidate
 from offramp.plan.choose import Chosen, Measure, Wanted
 from offramp.plan.inputs import Samples
+from offramp.plan.pricing import Columns
 from offramp.plan.table import Crossing
 
 
@@ -48,9 +47,8 @@ def promised(
             "promise: no candidate's crossing was measured on the calibration samples. Measure it: offramp predict "
             "BUNDLE --split calibration --cut K --codec NAME"
         )
-    costs = np.array(
-        [one.figures.mean if wanted.minimise == "loss" else chosen.goal.cost(one.figures) for one in chain]
-    )
+    columns = Columns.of(one.figures for one in chain)
+    costs = columns.mean if wanted.minimise == "loss" else chosen.goal.cost(columns)
     plans = [one.plan(chosen.score) for one in chain]
     order, test = _routes(chosen.samples), _routes(calibration)
     plan, which = promise(order, test, plans, costs, wanted.max_loss, confidence, kind)

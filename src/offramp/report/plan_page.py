@@ -20,8 +20,8 @@ from offramp.report.template import Markup, render, unbroken
 
 CAPTION = (
     "Small points: of all plans with one threshold those that no other of their kind beats in latency and accuracy. "
-    "Squares: what others would deploy. Star: the choice. Dotted: the accuracy asked for. Everything is predicted. Point "
-    "at one, or go through them with the arrow keys, for the plan's name; a name above shows and hides its points"
+    "Squares: what others would deploy. Star: the choice. Dotted: the accuracy asked for. Everything is predicted. "
+    "Point at one, or go through them with the arrow keys, for the plan's name; a name above shows and hides its points"
 )
 SHOWN = 48  # of a kind: more cannot be told apart
 

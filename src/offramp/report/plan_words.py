@@ -103,9 +103,8 @@ def answer(found: Outcome) -> list[str]:
     """What to do, in sentences: with a cloud or without, with local exits or not, and whether JPEG would be better."""
     mine, figures = found.deployed, found.deployed.figures
     local = 100 * (1 - figures.onward)
-    comes = (
-        f"predicted: mean {1000 * figures.mean:.3g} ms, {100 * (found.chosen.whole - figures.accuracy):.2f} points lost"
-    )
+    lost = 100 * (found.chosen.whole - figures.accuracy)
+    comes = f"predicted: mean {1000 * figures.mean:.3g} ms, {lost:.2f} points lost"
     if not figures.onward:
         said = f"Do not use a cloud: answer everything at the edge. {_capital(str(mine))}; {comes}."
     elif mine.crossing.other:
