@@ -13,11 +13,12 @@ from offramp.cli import networks
 from offramp.cli import bundles
 from offramp.cli import measures
 from offramp.cli import profiles
+from offramp.cli import planning
 from offramp.cli import reproduce
 from offramp.cli import nodes
 # isort: on
 
-__all__ = ["app", "bundles", "main", "measures", "networks", "nodes", "profiles", "reproduce"]
+__all__ = ["app", "bundles", "main", "measures", "networks", "nodes", "planning", "profiles", "reproduce"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,6 +1,5 @@
 """The verbs that measure: predict without nodes, bench with them; between them evaluate, of a room of its own."""
 
-import re
 import sys
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from offramp.cli.options import (
     TokenFile,
 )
 from offramp.cli.plans import CodecSaid, PlanFile, Said, asked_of, route_of
+from offramp.cli.quantities import milliseconds
 from offramp.errors import InputError
 from offramp.progress import Watch, unwatched, waiting
 
@@ -141,7 +141,7 @@ def bench(
 
     said = partial(
         scenario_of, scenario, batch_size=batch_size, clients=clients, rate=rate, count=count, percentile=percentile,
-        duration=_milliseconds("duration", duration, 1 / 1000), bound_ms=_milliseconds("bound", bound),
+        duration=milliseconds("duration", duration, 1 / 1000), bound_ms=milliseconds("bound", bound),
         schedule_seed=schedule_seed, sample_seed=sample_seed, direct=direct is not None,
     )  # fmt: skip
     said(1)  # what does not fit is said before anybody is asked
@@ -248,16 +248,6 @@ def _driven(client: "Client", images: "ImageSet", by: "Scenario", options: dict[
     return drive(
         client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud, watch=watch
     )
-
-
-def _milliseconds(what: str, text: str | None, unit: float = 1.0) -> float | None:
-    """Read a time like 50ms or 2s, in milliseconds times `unit`."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s)", text)
-    if found is None:
-        raise InputError(f"{what} {text!r}: expected a time like 50ms or 2s.")
-    return float(found[1]) * {"ms": 1.0, "s": 1000.0}[found[2]] * unit
 
 
 def _says_passed(document: "Measurement") -> bool:

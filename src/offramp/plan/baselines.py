@@ -15,6 +15,8 @@ from offramp.plan.leaving import leaving
 from offramp.plan.pricing import Columns, Figures, Prices, curve, figures_of
 from offramp.plan.table import Crossing, Table
 
+JPEG = "everything in the cloud, JPEG"
+
 
 @dataclass(frozen=True)
 class Jpeg:
@@ -140,4 +142,4 @@ def _jpeg(pixels: Figures, prices: Prices, jpeg: Jpeg) -> Row:
         accuracy=jpeg.accuracy, mean=pixels.mean - saved, p95=pixels.p95 - saved, up=jpeg.bytes, edge=0.0
     )
     remark = "no edge sends one on: clients ask a node at the cloud's place (serve edge --cut {0})"
-    return Row("everything in the cloud, JPEG", found, None, remark.format(prices.manifest.last))
+    return Row(JPEG, found, None, remark.format(prices.manifest.last))

@@ -1,6 +1,6 @@
 """A plan before it is written down, and what it is predicted to come to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from offramp.artifacts.plan import Plan, ScoreName
 from offramp.plan.pricing import Figures, Prices, figures_of, part_of
@@ -23,4 +23,28 @@ class Candidate:
     def on(self, prices: Prices, table: Table) -> "Candidate":
         """The same on other samples, or at other prices."""
         found = figures_of(prices, table, self.exits, self.thresholds, self.crossing)
-        return Candidate(self.exits, self.thresholds, self.crossing, found)
+        return replace(self, figures=found)
+
+    @property
+    def brief(self) -> str:
+        """The plan in a table's cell: each exit with its threshold, then where the rest goes."""
+        first, *more = self.thresholds or (0.0,)
+        row = list(self.exits) == list(range(self.exits[0], self.exits[-1] + 1)) if len(self.exits) > 2 else False
+        if row and all(threshold == first for threshold in more):
+            active = f"{self.exits[0]}–{self.exits[-1]}:{first:g} "
+        else:
+            active = "".join(f"{k}:{t:g} " for k, t in zip(self.exits, self.thresholds, strict=True))
+        cut, codec, other = self.crossing
+        rest = f"cut {cut} {codec}" if cut else f"image {codec}" + (f" to {other[:8]}" if other else "")
+        return f"{active}→ {rest if self.figures.onward else 'end at the edge'}"
+
+    def __str__(self) -> str:
+        pairs = zip(self.exits, self.thresholds, strict=True)
+        active = ", ".join(f"exit {exit_} at T = {threshold:g}" for exit_, threshold in pairs) or "no local exit"
+        cut, codec, other = self.crossing
+        rest = f"cut at {cut} in {codec}" if cut else f"as the image in {codec}"
+        if other:
+            rest = f"as the image in {codec} to the network {other[:8]}"
+        if not self.figures.onward:
+            rest = "run to the end at the edge"
+        return f"{active}; {'the rest ' if self.exits else ''}{rest}"
