@@ -17,6 +17,7 @@ import numpy as np
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.choices import Priced
+from offramp.artifacts.codec import Codec
 from offramp.errors import OfframpError, UnreachableError
 from offramp.link.shape import LinkShape
 from offramp.nodes.controller import Controller, Switch, Waiting, said_of
@@ -32,6 +33,8 @@ HEARD = 8  # answers that are learnt from in one, the last ones: more say the sa
 PATIENCE = 10.0  # seconds for an answer to what it asks by itself
 REST = 5.0  # seconds after the cloud could not show that it finishes what a plan hands on
 KEPT = 0.02  # seconds of a deadline that are not counted on
+
+Way = tuple[int, Codec]  # cut and codec
 
 log = logging.getLogger("offramp")
 
@@ -105,7 +108,7 @@ class Follower:
         self.out: dict[Out, None] = {}  # in the order of their sending
         self.came: deque[tuple[Out, float, Finished | None]] = deque(maxlen=HEARD)
         self.asked, self.asking = Asked(edge.bundle), False
-        self.met: set[int] = set()  # the plans for which the cloud has shown that it can finish them
+        self.met: set[Way] = set()  # what the cloud has shown that it can finish
         self.rests = 0.0  # until when nothing is asked
         self.free = 0.0  # when the link has passed what was sent, by what it is taken to be
         self.switches = 0
@@ -265,7 +268,7 @@ class Follower:
     def _ask(self, plan: int | None) -> None:
         """Ask the cloud for a reading, whatever comes of it; one at a time."""
         self.asking = True
-        if plan is not None and plan not in self.met:
+        if plan is not None and self.controller.ways[plan] not in self.met:
             threading.Thread(target=self._meet, args=(plan,), name="follow-meet", daemon=True).start()
             return
         now = time.monotonic()
@@ -288,7 +291,7 @@ class Follower:
         """See that the cloud can finish what a plan hands on, before anything is handed on by it."""
         try:
             self.cloud.check(self.ready.courses[plan], PATIENCE)
-            self.met.add(plan)
+            self.met.add(self.controller.ways[plan])
         except OfframpError as error:
             self.rests = time.monotonic() + REST
             if self.gone() is None:
