@@ -81,8 +81,8 @@ def test_it_goes_up_down_with_the_link_and_up_again(
         networks.change(network, OTHER, "ops")
         assert "the link is not followed until the next reload" in caplog.text
         assert (edge.plan, edge.follower, networks.follower) == (OTHER, None, None)
+        written(file, "ff")
         with pytest.raises(InputError, match=f"its plans are of bundle ff, and this edge holds {bundle.id}"):
-            written(file, "ff")
             networks.reload(lambda models: None)
         assert edge.plan == OTHER
         written(file, bundle.id)
