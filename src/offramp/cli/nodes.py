@@ -37,7 +37,9 @@ from offramp.cli.plans import CodecSaid, Cut, Exits, PlanFile, Said, ScoreSaid, 
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
+    from offramp.artifacts.plan import Plan
     from offramp.link.shape import LinkShape
+    from offramp.nodes.settings import AtLastExit, Follow
     from offramp.protocol.door import Access
 
 
@@ -118,6 +120,13 @@ def serve_edge(
     codec: CodecSaid = None,
     drop_threshold: Drop = None,
     plan: PlanFile = None,
+    follow: Annotated[
+        Path | None, typer.Option(help="Choose among the plans of `offramp plan --choices FILE` as the link goes.")
+    ] = None,
+    follow_within: Annotated[
+        float | None,
+        typer.Option(help="With --follow: the most accurate plan of so many ms in the mean. Default: the fastest."),
+    ] = None,
     cloud: Annotated[
         str | None, typer.Option(help="HOST:PORT of the cloud, or A,B of several. Not needed at the last exit.")
     ] = None,
@@ -147,15 +156,17 @@ def serve_edge(
 ) -> None:  # fmt: skip
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.edge_process import serve_edge as run
-    from offramp.nodes.settings import EdgeSettings
+    from offramp.nodes.settings import EdgeSettings, Follow
     from offramp.sockets import check_addresses
 
     said = Said(
         plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
         drop=drop_threshold,
     )  # fmt: skip
+    following = None if follow is None else Follow(choices=str(follow), within=follow_within)
     settings = EdgeSettings(
-        bundles=tuple(map(str, bundle)), plan=plan_of(said), plan_file=None if plan is None else str(plan),
+        bundles=tuple(map(str, bundle)), plan=_planned(said, following, follow_within),
+        plan_file=None if plan is None else str(plan), follow=following,
         cloud=None if cloud is None else ",".join(check_addresses(cloud)), link=_link(link, cloud),
         cloud_version=cloud_version, cloud_wait=cloud_wait, cloud_timeout=cloud_timeout, degraded=not no_degraded,
         in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
@@ -202,6 +213,21 @@ def link(
         run_link(LinkShape.parse(shape), to, host, port)
     elif interface is not None:
         run_shaped(LinkShape.parse(shape), interface, direction)
+
+
+def _planned(said: Said, follow: "Follow | None", within: float | None) -> "Plan | AtLastExit":
+    """The plan that an edge begins by: what is said of it, or of choices the one that uses the link least."""
+    if follow is None:
+        if within is not None:
+            raise InputError(f"follow within {within:g}: nothing is followed. Name choices (--follow FILE).")
+        return plan_of(said)
+    if said:
+        named = ", ".join(said.options) or "--plan"
+        raise InputError(
+            f"follow {follow.choices}: the file has the plans to choose among, and {named} says one. Leave out the one "
+            "or the other."
+        )
+    return follow.read()[1][0].plan
 
 
 def _link(text: str | None, cloud: str | None) -> "LinkShape | None":

@@ -42,6 +42,14 @@ class Lane:
         """Seconds that what waits in front of the link takes to pass."""
         return max(0.0, self.free - now)
 
+    def passed(self, size: int, since: float) -> float:
+        """When so many bytes have passed that began to at `since`."""
+        return since + size / self.rate
+
+    def behind(self, now: float) -> float:
+        """Seconds that what passes now is on its way after that."""
+        return self.delay + self.jitter * self.random.random()
+
     def cross(self, size: int, now: float) -> Iterator[tuple[int, float]]:
         """Hand over `size` bytes at `now`: each piece's bytes, and when it arrives. The end of a stream is 0 bytes.
 
@@ -49,10 +57,10 @@ class Lane:
         the jitter, which is drawn once for bytes that come together, plus the time-outs where a packet of it is lost.
         What arrives out of order is for the receiver to put right.
         """
-        after = self.delay + self.jitter * self.random.random()
+        after = self.behind(now)
         while True:
             piece = min(size, self.piece)
-            self.free = max(self.free, now) + piece / self.rate
+            self.free = self.passed(piece, max(self.free, now))
             yield piece, self.free + after + self._stall(-(-piece // PACKET))
             size -= piece
             if size <= 0:

@@ -17,6 +17,7 @@ from typing import Any, cast
 from offramp.link.lane import QUEUE, Lane
 from offramp.link.schedule import Schedule
 from offramp.link.shape import LinkShape
+from offramp.link.trace import Trace, TracedLane
 from offramp.sockets import check_address, join_address, listening, split_address
 
 log = logging.getLogger("offramp")
@@ -165,10 +166,11 @@ class Shaper:
     TCP's handshake takes; where the target does not take it, it breaks, and the log says why.
     """
 
-    def __init__(self, shape: LinkShape, target: str, host: str = "127.0.0.1", port: int = 0, *, seed: int = 0) -> None:
+    def __init__(
+        self, shape: LinkShape | Trace, target: str, host: str = "127.0.0.1", port: int = 0, *, seed: int = 0
+    ) -> None:
         self.shape, self.target = shape, check_address(target)
-        also = {"delay": shape.delay, "jitter": shape.jitter, "loss": shape.loss}
-        self.up, self.down = Lane(shape.up, **also, seed=2 * seed), Lane(shape.down, **also, seed=2 * seed + 1)
+        self.up, self.down = _lanes(shape, seed)
         self.socket = listening(host, port, MOST_CONNECTIONS, http=False)
         self.socket.setblocking(False)
         self.address = join_address(host, self.socket.getsockname()[1])
@@ -193,6 +195,15 @@ class Shaper:
             async with asyncio.timeout(LAST_CALLS):
                 while self.ends:
                     await asyncio.sleep(0)  # the transports' own last calls
+
+    def _handshake(self) -> float:
+        """When the answer to a packet of next to no bytes is here, were it alone on the link."""
+        now, shape = self.schedule.clock(), self.shape
+        if isinstance(shape, LinkShape):
+            return now + 2 * shape.delay
+        there = shape.passed(0, now, up=True)
+        there += shape.delay(there)
+        return there + shape.delay(there)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -219,7 +230,7 @@ class Shaper:
         near, far = End.pair(self)
         try:
             handshake = loop.create_future()
-            self.schedule.at(self.schedule.clock() + 2 * self.shape.delay, handshake.set_result, None)
+            self.schedule.at(self._handshake(), handshake.set_result, None)
             await handshake
             host, port = split_address(self.target)
             async with asyncio.timeout(CONNECT):
@@ -233,6 +244,14 @@ class Shaper:
             if near not in self.ends and not near.closed:
                 _break(client)
                 far.abort()
+
+
+def _lanes(shape: LinkShape | Trace, seed: int) -> tuple[Lane, Lane]:
+    """Of a link up and down."""
+    if isinstance(shape, Trace):
+        return TracedLane(shape, up=True), TracedLane(shape, up=False)
+    also = {"delay": shape.delay, "jitter": shape.jitter, "loss": shape.loss}
+    return Lane(shape.up, **also, seed=2 * seed), Lane(shape.down, **also, seed=2 * seed + 1)
 
 
 def _break(connection: socket.socket) -> None:

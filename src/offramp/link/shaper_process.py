@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from offramp.children import Child, be_child, ready_line
 from offramp.link.shape import LinkShape
 from offramp.link.shaper import Shaper
+from offramp.link.trace import Trace
 from offramp.sockets import check_address
 
 COMMAND = ("-m", "offramp.link.shaper_process")
@@ -20,7 +21,7 @@ COMMAND = ("-m", "offramp.link.shaper_process")
 log = logging.getLogger("offramp")
 
 
-def run_link(shape: LinkShape, to: str, host: str = "127.0.0.1", port: int = 0) -> None:
+def run_link(shape: LinkShape | Trace, to: str, host: str = "127.0.0.1", port: int = 0) -> None:
     """Forward until SIGTERM or SIGINT. Says when it is ready, and where."""
     shaper = Shaper(shape, to, host, port)
     with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
@@ -46,12 +47,13 @@ def _fastest_loop() -> "type[asyncio.AbstractEventLoop] | None":
 
 
 @contextmanager
-def child_link(shape: LinkShape, to: str) -> Iterator[str]:
+def child_link(shape: LinkShape | Trace, to: str) -> Iterator[str]:
     """Run a shaper in front of `to` as a child, on a free port; give its HOST:PORT.
 
     Raises LinkError where it does not start. It ends with the context, and with this process, however that ends.
     """
-    settings = json.dumps([str(shape), check_address(to)])
+    said = shape.said() if isinstance(shape, Trace) else str(shape)
+    settings = json.dumps([said, check_address(to)])
     with Child(f"the link to {to}", COMMAND, settings, changed=_say_if_gone) as child:
         yield child.address()
 
@@ -63,7 +65,7 @@ def _say_if_gone(child: Child) -> None:
 
 def _run(settings: str) -> None:
     shape, to = json.loads(settings)
-    run_link(LinkShape.parse(shape), to)
+    run_link(LinkShape.parse(shape) if isinstance(shape, str) else Trace.read(*shape), to)
 
 
 if __name__ == "__main__":

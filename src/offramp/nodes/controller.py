@@ -71,7 +71,8 @@ class Controller:
         self.gone: str | None = None  # why there is no cloud now
         self.stalled = False  # of that: nothing comes back, and nobody says so
         self.good, self.fresh = 0, False  # readings in a row that speak for a plan; one that did not count yet
-        self.shown = [-FRESH] * len(self.plans)  # when each was last measured by a reading of its own size
+        self.ways = [(plan.plan.cut, plan.plan.codec) for plan in self.plans]  # messages of one of them are alike
+        self.shown = dict.fromkeys(self.ways, -FRESH)  # when each was last measured
         self.used = now - QUIET  # when a request, or what stood in for one, was last answered
         self.pinged = now - PING
         self.asked = now - RARELY  # when the cloud was last asked for a reading of a plan's size
@@ -96,7 +97,7 @@ class Controller:
         if plan is None:
             self.pinged = reading.when
         else:
-            self.used = self.shown[plan] = reading.when
+            self.used = self.shown[self.ways[plan]] = reading.when
             self.fresh = True
 
     def waits(self, began: float, size: Reading) -> "Waiting":
@@ -143,7 +144,7 @@ class Controller:
         if to < self.at:
             return self._switch(to, now, self._why(to, times)) if self.tokens >= 1 else None
         self.good += fresh
-        ready = self.good >= READINGS and now - self.shown[to] < FRESH
+        ready = self.good >= READINGS and now - self.shown[self.ways[to]] < FRESH
         if not (ready and now - self.switched >= DWELL and self.tokens >= 2):
             return None
         return self._switch(to, now, self._why(to, times))

@@ -8,9 +8,10 @@ A local exit costs no socket. The server (`EdgeModel`) is a thin shell over this
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -31,7 +32,7 @@ from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, Step, part_of
 from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
-from offramp.nodes.upstream import Upstream, failed
+from offramp.nodes.upstream import Finished, Upstream, failed
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.notices import Degraded
 from offramp.protocol.served import Call
@@ -48,6 +49,19 @@ SPANS, FALLBACKS = 32, 4
 MARGIN, SHARE = 0.01, 0.05
 
 Images = npt.NDArray[Any]
+
+
+class Follows(Protocol):
+    """Who has an edge follow its link: hears of what is sent, and knows what meets a deadline."""
+
+    def sent(self, flight: Flight, began: float, answer: Future[Finished], *, alone: bool) -> Future[Finished]:
+        """A flight has been sent at a time of the monotonic clock; give what its answer is to be taken from.
+
+        `alone`: the edge answers it itself where no answer comes.
+        """
+
+    def within(self, timeout: float) -> Course | None:
+        """What to answer by in so many seconds, where the course in force takes longer and another does not."""
 
 
 class Edge:
@@ -98,6 +112,8 @@ class Edge:
         self.fallbacks = Cache[tuple[int, Codec], Fallback](
             lambda cut: Fallback.of(bundle, *cut, self.spans.get), FALLBACKS
         )
+        self.held: frozenset[Course] = frozenset()
+        self.follower: Follows | None = None  # who has it follow its link
         self.follow(plan)
 
     @property
@@ -108,10 +124,20 @@ class Edge:
     def follow(self, plan: Plan | Course) -> None:
         """Answer by another plan, or what is ready for it, from now on. A batch that has begun ends by its own."""
         course = plan if isinstance(plan, Course) else self.ready(plan)
-        self.spans.keep({step.spec: step.span for step in course.route.steps})
-        if self._falls_back(course):
-            self.fallbacks.keep({(course.part.cut, course.part.codec): self.fallback(course.part)})
+        if course not in self.held:
+            self.held = frozenset()
+            self._keep(course)
         self.course = course
+
+    def hold(self, courses: Iterable[Course]) -> None:
+        """Keep all of these open, and the one in force: to follow one of them then costs nothing."""
+        self.held = frozenset(courses)
+        self._keep(*self.held, self.course)
+
+    def _keep(self, *courses: Course) -> None:
+        self.spans.keep({step.spec: step.span for course in courses for step in course.route.steps})
+        cut = [course.part for course in courses if self._falls_back(course)]
+        self.fallbacks.keep({(part.cut, part.codec): self.fallback(part) for part in cut})
 
     def ready(self, plan: Plan) -> Course:
         """What this edge runs by a plan, open and warm, for it to follow; InputError where it cannot.
@@ -158,7 +184,7 @@ class Edge:
         self,
         image: Images | Tensors,
         *,
-        plan: Plan | None = None,
+        plan: Plan | Course | None = None,
         timeout: float | None = None,
         cloud_version: str | None = None,
         degraded: bool | None = None,
@@ -175,6 +201,8 @@ class Edge:
         A tier behind another takes the tensors of the boundary where its part begins, by name, as they travel.
         """
         end, degraded = deadline(timeout), self.degrading(degraded)
+        if plan is None and cloud_version is None:
+            plan = self.within(timeout)
         found: list[tuple[Rows, Answers]] = []
         for part in self.parts(image, plan=plan, cloud_version=cloud_version):
             done = part if isinstance(part, Answered) else self.send(part, end, None, cloud_version, degraded)()
@@ -183,16 +211,20 @@ class Edge:
         return found[0][1] if len(found) == 1 else merge(found, sum(len(rows) for rows, _ in found))
 
     def parts(
-        self, image: Images | Tensors, *, plan: Plan | None = None, cloud_version: str | None = None
+        self, image: Images | Tensors, *, plan: Plan | Course | None = None, cloud_version: str | None = None
     ) -> Iterator[Answered | Flight]:
         """Answer a batch in parts: what leaves at each active exit as soon as it is known, then what goes on, to send.
 
         Nobody has been asked for that yet: see `send`.
         """
-        course = self.course if plan is None else self.course_of(plan)
+        course = self.course if plan is None else plan if isinstance(plan, Course) else self.course_of(plan)
         if cloud_version is not None:
             _check_cascade(cloud_version, course)
         return parts(course, self._read(course, image))
+
+    def within(self, timeout: float | None) -> Course | None:
+        """The course of a call that has so many seconds, where the one in force would take longer; None: that one."""
+        return None if timeout is None or self.follower is None else self.follower.within(timeout)
 
     def degrading(self, asked: bool | None) -> bool:
         """Whether a call that asks so gets degraded answers; InputError where it wants some and there are none."""
@@ -227,6 +259,8 @@ class Edge:
             answer = failed(DeadlineError("the deadline passed before the cloud was asked."))
         else:
             answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
+            if self.follower is not None:
+                answer = self.follower.sent(flight, now, answer, alone=fallback is not None)
         return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None, due)
 
     def _test(self, course: Course) -> None:

@@ -97,7 +97,8 @@ class EdgeModel:
         end, names = deadline(call.timeout), self.class_names if CLASS_NAME in call.asked else None
         degraded = self.edge.degrading(call.flag(DEGRADED))
         record = call.record
-        for part in _timed(self.edge.parts(image, plan=self._plan(call), cloud_version=version), record):
+        plan = self._plan(call) or (None if version else self.edge.within(call.timeout))
+        for part in _timed(self.edge.parts(image, plan=plan, cloud_version=version), record):
             if isinstance(part, Flight):
                 start = perf_counter()
                 flight = replace(part, trace=record.onward()) if record.trace else part

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.choices import Priced
 from offramp.artifacts.plan import Plan
 from offramp.errors import (
     BusyError,
@@ -25,6 +26,7 @@ from offramp.link.shaper_process import child_link
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.failover import Failover
+from offramp.nodes.follower import Follower, Ready
 from offramp.nodes.generations import Generations
 from offramp.nodes.route import Course
 from offramp.nodes.serving import open_bundles
@@ -81,14 +83,18 @@ class EdgeNetworks:
         self.settings, self.generations = settings, Generations[Network]({})
         self.changing = threading.Lock()  # one change after another
         self.choice: Choice | None = None  # the node's runtime and precision: those of its first network
-        bundles = open_bundles(settings)
+        self.follower: Follower | None = None  # of the one network's link
+        bundles, (plan, choices) = open_bundles(settings), self._wanted()
         self.ways = [Way(address, settings, held, self._meet) for address in settings.clouds]
-        self.generations, courses = self._turned(bundles, settings.plan)
+        self.generations, courses = self._turned(bundles, plan)
+        follower = self._following(self.generations, choices)
         if self.ways:
             self._ask(courses)
             for way in self.ways:
                 way.watch.start()
                 held.callback(way.watch.close)
+        held.callback(self._follow, None)
+        self._follow(follower)
 
     @property
     def edges(self) -> list[Edge]:
@@ -126,6 +132,9 @@ class EdgeNetworks:
             before, wanted = network.edge.plan, plan.check(network.edge.bundle.manifest)
             course = network.edge.ready(wanted) if wanted != before else network.edge.course
             self._ask({one: course if one is network else one.edge.course for one in now})
+            if self.follower is not None:
+                self._follow(None)
+                log.info("course: the link is not followed until the next reload: a plan was asked for")
             network.edge.follow(course)
             log.info("plan: %s, as the token of %r asks", _follows(network.edge, before), by)
             return course.plan
@@ -133,11 +142,13 @@ class EdgeNetworks:
             self.changing.release()
 
     def _reload(self, serve: Callable[[Iterable[Served]], None]) -> None:
-        file = self.settings.plan_file
-        plan = self.settings.plan if file is None else Plan.load(file)
+        follow = self.settings.follow
+        file = self.settings.plan_file if follow is None else follow.choices
+        plan, choices = self._wanted()
         shown = {way: way.peer.renew() for way in self.ways}
         try:
             turned, courses = self._turned(open_bundles(self.settings), plan)
+            follower = self._following(turned, choices)
             self._ask(courses)
         except BaseException:
             for way, earlier in shown.items():
@@ -145,6 +156,7 @@ class EdgeNetworks:
                     way.peer.show(earlier)
             raise
         serve(_models(turned))
+        self._follow(None)
         said = []
         for network, course in courses.items():
             before = network.edge.plan
@@ -158,6 +170,52 @@ class EdgeNetworks:
         said.append(turned.said(self.generations))
         self.generations = turned
         log.info("reload: %s", "; ".join(said))
+        self._follow(follower)
+
+    def _wanted(self) -> tuple[Plan | AtLastExit, tuple[str, tuple[Priced, ...]] | None]:
+        """The plan that stands in the settings' file now, or in them; of choices the first, and all of them."""
+        settings = self.settings
+        if settings.follow is None:
+            return settings.plan if settings.plan_file is None else Plan.load(settings.plan_file), None
+        choices = settings.follow.read()
+        return choices[1][0].plan, choices
+
+    def _following(
+        self, turned: Generations[Network], choices: tuple[str, tuple[Priced, ...]] | None
+    ) -> Follower | None:
+        """What has the one network follow its link, with all of its plans ready; nothing is followed yet."""
+        settings = self.settings
+        if choices is None or settings.follow is None:
+            return None
+        (network,), (bundle, plans) = turned.now.values(), choices
+        edge = network.edge
+        if bundle != edge.bundle.id:
+            raise InputError(
+                f"follow {settings.follow.choices}: its plans are of bundle {bundle}, and this edge holds "
+                f"{edge.bundle.id} ({edge.bundle.path}). Make them of this one: offramp plan --choices FILE."
+            )
+        clouds = list(network.remotes.values())
+        return Follower(
+            edge,
+            Failover(clouds) if len(clouds) > 1 else clouds[0],
+            Ready.of(edge, plans),
+            gone=self._gone,
+            stated=settings.link,
+            within=settings.follow.within,
+        )
+
+    def _follow(self, follower: Follower | None) -> None:
+        """Have it followed by this one from now on, or by none."""
+        if self.follower is not None:
+            self.follower.close()
+        self.follower = follower
+        if follower is not None:
+            follower.start()
+
+    def _gone(self) -> str | None:
+        """Why none of the clouds can be used now; None where one can."""
+        reasons = [way.watch.why_not() for way in self.ways]
+        return None if None in reasons else "; ".join(filter(None, reasons))
 
     def _turned(
         self, bundles: list[Bundle], plan: Plan | AtLastExit
@@ -200,7 +258,14 @@ class EdgeNetworks:
         """Ask a cloud for what the networks of now hand on, by what the files of credentials hold now."""
         with suppress(InputError):  # half of them may have been changed: the cloud says what is wrong with the others
             way.peer.renew()
-        way.ask(wait, {network: network.edge.course for network in self.generations.now.values()})
+        way.ask(wait, {network: self._uses(network) for network in self.generations.now.values()})
+
+    def _uses(self, network: Network) -> Course:
+        """The course by which a network uses its cloud: that in force, or of those that are followed the last."""
+        follower = self.follower
+        if follower is None or follower.edge is not network.edge:
+            return network.edge.course
+        return follower.ready.courses[-1]
 
     def _ask(self, courses: Mapping[Network, Course]) -> None:
         """Look for the clouds, where any course needs one."""

@@ -57,6 +57,11 @@ class Failover:
         self._ask(0, TRIES, flight, time.monotonic() + timeout, version, answer)
         return answer
 
+    def look(self, timeout: float) -> "Future[None]":
+        """Ask the one that would be asked first now."""
+        there = [cloud for cloud in self.clouds if cloud.health.refusal() is None]
+        return (there or self.clouds)[0].look(timeout)
+
     def _ask(
         self, at: int, tries: int, flight: Flight, end: float, version: str | None, answer: Future[Finished]
     ) -> None:

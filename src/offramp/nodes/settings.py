@@ -5,17 +5,20 @@ Knows nothing of how a node serves.
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter
 
 from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.choices import Choices, Priced
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
 from offramp.nodes.logs import LogFormat
+from offramp.plan.envelope import envelope
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.cross_origin import check_origin
 from offramp.protocol.door import Access
@@ -99,12 +102,49 @@ class AtLastExit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Follow:
+    """A file of choices that an edge chooses among as its link goes, and the mean latency that it should keep to."""
+
+    choices: str
+    within: float | None = None  # milliseconds; None: as little as can be
+
+    def read(self) -> tuple[str, tuple[Priced, ...]]:
+        """The id of the bundle that the choices are of, and those that will do, the least use of the link first.
+
+        Raises InputError where they say neither how accurate a plan must be nor, with `within`, how fast.
+        """
+        choices = Choices.read(Path(self.choices))
+        least = choices.least_accuracy
+        if least is None and self.within is None:
+            raise InputError(
+                f"follow {self.choices}: no least accuracy was asked for when these plans were made, and the fastest "
+                "is never the most accurate. Say how long an answer may take in the mean (--follow-within MS), or make "
+                "them with a bound: offramp plan --max-loss."
+            )
+        good = [plan for plan in choices.plans if least is None or plan.accuracy >= least]
+        if not good:
+            best = max(plan.accuracy for plan in choices.plans)
+            raise InputError(
+                f"follow {self.choices}: no plan has the least accuracy {least:g}; the best has {best:g}. Make them "
+                "anew."
+            )
+        for plan in good:
+            if list(plan.plan.tiers) != ["edge"]:
+                raise InputError(
+                    f"follow {self.choices}: a plan is for {' and '.join(plan.plan.tiers)}. Expected plans for an edge "
+                    "and its cloud."
+                )
+        return choices.bundle, envelope(good, self.within)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EdgeSettings(NodeSettings):
     """What an edge serves, by which plan, and the cloud that it sends the rest to, HOST:PORT, over which link."""
 
     node: Literal["edge"] = "edge"
     plan: Plan | AtLastExit
     plan_file: str | None = None  # which it stands in, and is read again from at a reload
+    follow: Follow | None = None  # its plan is the first of these then
     cloud: str | None = None  # or several, with commas between them
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
@@ -118,6 +158,13 @@ class EdgeSettings(NodeSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_count(len(self.bundles))
+        if self.follow is not None and self.cloud is None:
+            raise InputError(
+                f"follow {self.follow.choices}: this edge has no cloud, and no link to follow. Name one (--cloud "
+                "HOST:PORT), or leave it out."
+            )
+        if self.follow is not None and not 0 < (self.follow.within or 1) < math.inf:
+            raise InputError(f"follow within {self.follow.within:g}: expected milliseconds above 0.")
         if not 0 < self.cloud_timeout < math.inf:
             raise InputError(f"cloud timeout {self.cloud_timeout:g}: expected seconds above 0.")
         addresses = self.clouds
@@ -131,7 +178,12 @@ class EdgeSettings(NodeSettings):
             raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
 
     def check_count(self, networks: int) -> None:
-        """Raise InputError where a version on the cloud is named, and there are several networks."""
+        """Raise InputError where what is one network's is named, and there are several."""
+        if self.follow is not None and networks > 1:
+            raise InputError(
+                f"follow {self.follow.choices}: choices are of one network, and this edge has {networks}. Run an edge "
+                "for each."
+            )
         if self.cloud_version is not None and networks > 1:
             raise InputError(
                 f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {networks}. "

@@ -4,7 +4,16 @@ from collections.abc import Iterable
 
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
-from offramp.protocol.metrics import BREAKER, COURSE, IN_FLIGHT, Family
+from offramp.protocol.metrics import (
+    BREAKER,
+    CLOUD_SLOWER,
+    COURSE,
+    IN_FLIGHT,
+    LINK_RATE,
+    LINK_ROUND_TRIP,
+    SWITCHES,
+    Family,
+)
 
 STATES = ("closed", "half-open", "open")
 
@@ -14,6 +23,13 @@ def seen(networks: EdgeNetworks) -> Iterable[tuple[Family, tuple[str, ...], floa
     for edge in networks.edges:
         yield IN_FLIGHT, (edge.bundle.id,), edge.room.out
         yield COURSE, _course(edge), 1.0
+    if (follower := networks.follower) is not None:
+        version, link = follower.edge.bundle.id, follower.link
+        yield SWITCHES, (version,), follower.switches
+        yield LINK_RATE, (version, "up"), link.up
+        yield LINK_RATE, (version, "down"), link.down
+        yield LINK_ROUND_TRIP, (version,), link.round_trip_ms / 1000
+        yield CLOUD_SLOWER, (version,), link.cloud_slower
     for way in networks.ways:
         now = way.watch.breaker.state
         for state in STATES:

@@ -45,11 +45,21 @@ class Finished:
     answers: Answers | None  # a row each, whoever gave them; None where the caller got them directly
     bytes_sent: int = 0  # size of the message that carried the features; 0 where nothing was sent
     bytes_received: int = 0  # and of the answer
+    took: float | None = None  # seconds in the cloud, by its own word
 
     @classmethod
-    def by_cloud(cls, flight: Flight, logits: Array, exit_: int, bytes_sent: int = 0, bytes_received: int = 0) -> Self:
+    def by_cloud(
+        cls,
+        flight: Flight,
+        logits: Array,
+        exit_: int,
+        bytes_sent: int = 0,
+        bytes_received: int = 0,
+        took: float | None = None,
+    ) -> Self:
         """Answers from a last exit's logits `(N, classes)`."""
-        return cls(Judged.of(logits, flight.course.plan.score).answers(exit_, Tier.CLOUD), bytes_sent, bytes_received)
+        answers = Judged.of(logits, flight.course.plan.score).answers(exit_, Tier.CLOUD)
+        return cls(answers, bytes_sent, bytes_received, took)
 
 
 class Upstream(Protocol):
@@ -69,6 +79,13 @@ class Upstream(Protocol):
         No thread waits meanwhile, and `timeout` is in seconds. With `to`, the logits go straight to the client that it
         names. With `version`, the network of that bundle runs in place of the edge's own, on images (cut 0).
         """
+
+
+class Looked(Upstream, Protocol):
+    """One that can be asked whether it is there."""
+
+    def look(self, timeout: float) -> "Future[None]":
+        """Ask in next to no bytes, and give what will be the answer; an error of ours after `timeout` seconds."""
 
 
 class Health(Protocol):
@@ -265,11 +282,11 @@ class RemoteCloud:
         if direct:
             if result.parameters.get(DIRECT) is not True:
                 raise LinkError(f"{peer} sends no direct replies. Leave 'reply_to' out.")
-            return Finished(None, sent, result.size)
+            return Finished(None, sent, result.size, result.took)
         exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
         name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
         logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)
-        return Finished.by_cloud(flight, logits, exit_, sent, result.size)
+        return Finished.by_cloud(flight, logits, exit_, sent, result.size, result.took)
 
     def _result(self, answer: "Future[Result]", version: str | None, direct: bool) -> Result:
         """What the cloud has answered, or why not, as whose fault that is."""
@@ -295,6 +312,16 @@ class RemoteCloud:
                 f"cloud {self.client.address}: expected the logits of one exit, got {', '.join(outputs) or 'nothing'}."
             )
         return int(numbers[0])
+
+    def look(self, timeout: float) -> "Future[None]":
+        """Ask whether the cloud is there, in next to no bytes; where it is gone, its health is told."""
+        answer = self.client.look(timeout)
+        answer.add_done_callback(self._looked)
+        return answer
+
+    def _looked(self, answer: "Future[None]") -> None:
+        if not answer.cancelled() and isinstance(error := answer.exception(), UnreachableError):
+            self.health.failed(error)
 
     def close(self) -> None:
         """Close the connection."""

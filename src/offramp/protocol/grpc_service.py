@@ -18,7 +18,7 @@ from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.pool import Pool, waited
 from offramp.protocol.record import Record
-from offramp.protocol.served import Call, Result, Served
+from offramp.protocol.served import TOOK, Call, Result, Served
 from offramp.protocol.status import status_of
 from offramp.protocol.tensors import (
     FINAL,
@@ -97,7 +97,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 model = self.plane.catalog.find(request.model_name, request.model_version)
                 call = _call(request, context, record, _leaving(context))
                 result = self.plane.infer(model, call, _asked(request))
-                return _response(request, model, result, record)
+                response = _response(request, model, result, record)
+                context.set_trailing_metadata(((TOOK, f"{perf_counter() - record.began + waited():.6f}"),))
+                return response
 
         return _answered(context, answer)
 

@@ -88,7 +88,18 @@ COURSE = Family(
     "What an edge answers by now.",
     ("version", "network", "exits", "thresholds", "cut", "codec", "drop_threshold"),
 )
-LOOKED = (IN_FLIGHT, BREAKER, COURSE)
+# Of an edge that follows its link.
+SWITCHES = Family("offramp_course_switches", "counter", "Switches from one plan to another.", ("version",))
+LINK_RATE = Family(
+    "offramp_link_bits_per_second", "gauge", "What the link to the cloud is taken to pass.", ("version", "direction")
+)
+LINK_ROUND_TRIP = Family(
+    "offramp_link_round_trip_seconds", "gauge", "And to take there and back, for next to no bytes.", ("version",)
+)
+CLOUD_SLOWER = Family(
+    "offramp_cloud_slower", "gauge", "How much slower the cloud is taken to be than was measured.", ("version",)
+)
+LOOKED = (IN_FLIGHT, BREAKER, COURSE, SWITCHES, LINK_RATE, LINK_ROUND_TRIP, CLOUD_SLOWER)
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*COUNTED, *LOOKED)}
 
 Look = Callable[[], Iterable[tuple[Family, tuple[str, ...], float]]]  # what is so now, by family and labels

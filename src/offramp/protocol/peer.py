@@ -3,7 +3,8 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import grpc
@@ -12,7 +13,7 @@ from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import InputError, LinkError, UnreachableError
 from offramp.protocol.credentials import NOTHING, Credentials, Shown
-from offramp.protocol.served import Parameters, Result
+from offramp.protocol.served import TOOK, Parameters, Result
 from offramp.protocol.status import error_of
 from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
 from offramp.protocol.trace_context import TRACEPARENT
@@ -194,11 +195,34 @@ class Peer:
             if not answer.set_running_or_notify_cancel():
                 return
             try:
-                answer.set_result(_result(call.result(), self.address))
+                answer.set_result(replace(_result(call.result(), self.address), took=_took(call)))
             except grpc.RpcError as error:
                 failed = error_of(error, self.address)
                 failed.__cause__ = error
                 answer.set_exception(failed)
+            except Exception as error:
+                answer.set_exception(error)
+
+        answer.add_done_callback(lambda answer: answer.cancelled() and call.cancel())
+        call.add_done_callback(done)
+        return answer
+
+    def look(self, timeout: float) -> "Future[None]":
+        """Ask whether the node is there, in next to no bytes, and give what will be the answer, or why it is not.
+
+        An answer is one, whatever it says: it has come there and back.
+        """
+        answer: Future[None] = Future()
+        call = self.stub.ServerReady.future(pb.ServerReadyRequest(), timeout=timeout, metadata=self.shown.metadata)
+
+        def done(call: Any) -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            try:
+                call.result()
+                answer.set_result(None)
+            except grpc.RpcError as error:
+                answer.set_exception(error_of(error, self.address))
             except Exception as error:
                 answer.set_exception(error)
 
@@ -265,6 +289,15 @@ class ResultStream:
     def cancel(self) -> None:
         """End it; the iteration stops."""
         self.call.cancel()
+
+
+def _took(call: Any) -> float | None:
+    """Seconds that a request was in the node, where that says so; another maker's does not."""
+    for name, value in call.trailing_metadata() or ():
+        if name == TOOK:
+            with suppress(ValueError):
+                return float(value)
+    return None
 
 
 def _result(response: pb.ModelInferResponse, peer: str) -> Result:

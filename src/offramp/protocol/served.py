@@ -12,6 +12,8 @@ from offramp.errors import InputError
 from offramp.protocol.gone import Gone
 from offramp.protocol.record import Kind, Record
 
+TOOK = "offramp-took"  # of the metadata behind a whole answer over gRPC: seconds that its request was in the node
+
 Number = TypeVar("Number", int, float)
 Array = npt.NDArray[Any]
 Parameters = Mapping[str, bool | int | float | str]
@@ -98,6 +100,7 @@ class Result:
     last: bool = True  # no further part of this answer follows
     by: Mapping[Kind, int] = field(default_factory=dict)  # how many rows were answered by what, for the record alone
     size: int = 0  # bytes of the message that it came in, where it came in one
+    took: float | None = None  # seconds in its node, by that one's word, where it came with one
 
 
 @dataclass(frozen=True)
