@@ -27,7 +27,8 @@ def made_profile(manifest: Manifest, slower: float = 1.0) -> Profile:
             ms = slower * PER_MAC * (macs + (heads[end] if head else 0)) + (0.01 if codec == "uint8" else 0.0)
             spans.append(SpanTime(start=start, end=end, head=head, gives=codec, threads=1, ms=spread(ms)))
     answers = [
-        AnswerTime(exit=k, way="grpc", ms=spread(slower * PER_MAC * manifest.macs(k, (k,)) + AROUND)) for k in manifest.exits
+        AnswerTime(exit=k, way="grpc", ms=spread(slower * PER_MAC * manifest.macs(k, (k,)) + AROUND))
+        for k in manifest.exits
     ]
     crossings = []
     for cut, each in codecs.items():
