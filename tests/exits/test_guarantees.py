@@ -76,7 +76,7 @@ def test_a_gap_is_right_at_the_end_minus_right_where_it_left(population: Predict
     assert (conditional[answers.exit != LAST] == found[answers.exit != LAST]).all()
 
 
-@pytest.mark.parametrize(("kind", "max_loss"), [("accuracy", 0.03), ("agreement", 0.136), ("conditional", 0.03)])
+@pytest.mark.parametrize(("kind", "max_loss"), [("accuracy", 0.03), ("agreement", 0.14), ("conditional", 0.03)])
 def test_a_promise_is_missed_no_more_often_than_it_says_and_a_choice_in_sample_is(
     kind: Any, max_loss: float, population: Predictions, validation: Predictions
 ) -> None:
@@ -89,17 +89,18 @@ def test_a_promise_is_missed_no_more_often_than_it_says_and_a_choice_in_sample_i
     chain = ordered(mean, variance, taken, costs, max_loss)
     assert len(chain) > 3
     assert (np.diff(costs[chain]) < 0).all()
-    loss = np.stack([gaps(population, population, PLANS[k], kind) for k in chain])
+    loss = np.stack([gaps(population, population, plan, kind) for plan in PLANS])
     truth = np.nanmean(loss, axis=1)
     drawn = loss[:, np.random.default_rng(3).integers(0, len(population), (draws, samples))].swapaxes(0, 1)
-    shown = (evidence(drawn.reshape(-1, samples), max_loss, delta) >= np.log(1 / delta)).reshape(draws, -1)
+    tested = drawn[:, chain].reshape(-1, samples)
+    shown = (evidence(tested, max_loss, delta) >= np.log(1 / delta)).reshape(draws, -1)
     held = np.cumprod(shown, axis=1).sum(axis=1)  # up to the first that fails
-    assert held[0] == certified(drawn[0], max_loss, delta)
-    in_sample = [np.flatnonzero(fits)[-1] for fits in np.nanmean(drawn, axis=2) <= max_loss if fits.any()]
-    missed = (truth[held[held > 0] - 1] > max_loss).sum()
+    assert held[0] == certified(drawn[0, chain], max_loss, delta)
+    best_in_sample = [np.flatnonzero(fits)[-1] for fits in np.nanmean(drawn, axis=2) <= max_loss if fits.any()]
+    missed = (truth[chain[held[held > 0] - 1]] > max_loss).sum()
     error = (delta * (1 - delta) / draws) ** 0.5
     assert missed / draws <= delta + 3 * error
-    assert (truth[in_sample] > max_loss).sum() / draws > delta + 3 * error  # so that the line above can fail
+    assert (truth[best_in_sample] > max_loss).sum() / draws > delta + 3 * error  # so that the line above can fail
     assert (held > 0).mean() > 0.5
 
 
