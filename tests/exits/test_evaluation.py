@@ -21,6 +21,7 @@ from offramp.artifacts.plan import ActiveExit, Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier
+from offramp.exits.asked import Asked
 from offramp.exits.evaluation import Evaluated, accuracy_at, evaluate, route
 
 Table = Callable[..., Predictions]
@@ -105,6 +106,9 @@ def test_routing_is_what_becomes_of_each_sample_alone(case: tuple[Predictions, P
         assert {name: getattr(found, name)[row].item() for name in expected} == expected
         assert found.score[row] == pytest.approx(score, abs=1e-6)
     assert not found.degraded.any()
+    again = Asked(predictions).answers(plan)
+    assert (again.label == found.label).all()
+    assert (again.exit == found.exit).all()
 
 
 @settings(deadline=None)

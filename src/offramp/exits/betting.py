@@ -1,51 +1,99 @@
-"""Betting against a loss: what samples show of a mean's being at most so much, at any number of samples.
+"""Betting against a loss: what samples show of a mean's being at most so much.
 
-Takes gaps in [-1, 1] and gives evidence as log wealth; knows neither exits nor plans. The wealth is that of Waudby-Smith
-and Ramdas, "Estimating means of bounded random variables by betting" (arXiv 2010.09686): 1 is staked on the mean's
-being at most `max_loss`; were it above, the wealth could not be expected to grow, and would reach 1/δ with a probability
-of at most δ (Ville). Bets follow Voráček and Orabona, "STaR-Bets" (arXiv 2505.22422): what is still needed, over what is
-still to come.
+Takes gaps in [-1, 1] and gives evidence as log wealth; knows neither exits nor plans. The wealth is that of
+Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (arXiv 2010.09686): 1 is staked on a
+mean of at most `max_loss`. Were it above, wealth could not be expected to grow, and would ever reach 1/delta with a
+probability of at most delta (Ville). Bets follow Voráček and Orabona, "STaR-Bets" (arXiv 2505.22422): what is still
+needed, over what is still to come, and not what was needed at the start.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from offramp.errors import InputError
 from offramp.exits.score import Floats
 
 BLOCKS = 200  # a bet stands for a block of samples: it has to be made before they are seen, no more
 MOST = 0.75  # of the wealth may be lost by one sample
 
 
-def evidence(gaps: npt.NDArray[np.floating], max_loss: float, delta: float) -> Floats:
+def evidence(gaps: npt.NDArray[np.floating[Any]], max_loss: float, delta: float) -> Floats:
     """Highest log wealth of each row of gaps `(candidates, N)`, `(candidates,)`; from ln(1/δ) on, the mean is shown.
 
     A row's samples are drawn independently and in random order. NaN is a sample that takes no part in its row.
     """
-    values = np.asarray(gaps)
-    target, taken = math.log(1 / delta), ~np.isnan(values)
-    left = taken.sum(axis=1)
-    seen, total, squares = np.zeros((3, len(values)))
-    wealth, highest = np.zeros((2, len(values)))
-    for some in np.array_split(np.arange(values.shape[1]), min(BLOCKS, max(values.shape[1], 1))):
-        here = taken[:, some]
-        gap = np.where(here, values[:, some], 0.0).astype(np.float64)
-        variance = (1 + squares) / (seen + 1) - (total / (seen + 1)) ** 2
-        needed = np.where(highest < target, target - wealth, 0.0)
-        bet = np.minimum(np.sqrt(2 * needed / (np.maximum(left, 1) * variance)), MOST / (1 - max_loss))
-        wealth += np.where(here, np.log1p(-bet[:, None] * (gap - max_loss)), 0.0).sum(axis=1)
+    values = np.asarray(gaps, np.float64)
+    count, samples = values.shape
+    target, here = math.log(1 / delta), ~np.isnan(values)
+    wealth, highest = np.zeros((2, count))
+    if not samples:
+        return highest
+    starts = np.unique(np.linspace(0, samples, BLOCKS, endpoint=False).astype(np.intp))
+    values = np.where(here, values, 0.0)
+    seen, total, squares = (_before(each, starts) for each in (here, values, values**2))
+    root = np.sqrt(
+        np.maximum(here.sum(axis=1) - seen, 1) * ((1 + squares) / (seen + 1) - (total / (seen + 1)) ** 2) / 2
+    )
+    values = np.where(here, values - max_loss, 0.0)
+    for block, (start, end) in enumerate(zip(starts, [*starts[1:], samples], strict=True)):
+        bet = np.sqrt(np.maximum(target - wealth, 0.0)) / root[block]
+        bet[highest >= target] = 0.0
+        wealth += np.log1p(-np.minimum(bet, MOST / (1 - max_loss))[:, None] * values[:, start:end]).sum(axis=1)
         np.maximum(highest, wealth, out=highest)
-        taken_here = here.sum(axis=1)
-        seen, left = seen + taken_here, left - taken_here
-        total, squares = total + gap.sum(axis=1), squares + (gap**2).sum(axis=1)
     return highest
 
 
-def expected(mean: Floats, variance: Floats, samples: npt.ArrayLike, max_loss: float) -> Floats:
+def _before(values: npt.NDArray[Any], starts: npt.NDArray[np.intp]) -> Floats:
+    """Sums of each row before each block begins `(blocks, rows)`."""
+    sums = np.add.reduceat(values, starts, axis=1, dtype=np.float64)
+    found: Floats = (np.cumsum(sums, axis=1) - sums).T
+    return found
+
+
+def expected(mean: npt.ArrayLike, variance: npt.ArrayLike, samples: npt.ArrayLike, max_loss: float) -> Floats:
     """Log wealth that so many samples would come to at the best constant bet, to the second order; 0 at a loss."""
-    room = np.maximum(max_loss - mean, 0.0)
-    second = np.maximum(variance + room**2, np.finfo(np.float64).tiny)
+    room = np.maximum(max_loss - np.asarray(mean, np.float64), 0.0)
+    second = np.maximum(np.asarray(variance) + room**2, np.finfo(np.float64).tiny)
     bet = np.minimum(room / second, MOST / (1 - max_loss))
     grown: Floats = np.asarray(samples) * (bet * room - bet**2 * second / 2)
     return grown
+
+
+def certified(gaps: npt.NDArray[np.floating[Any]], max_loss: float, delta: float) -> int:
+    """How many candidates from the first on are shown to lose at most `max_loss` in the mean; 0 is none.
+
+    `gaps` are `(candidates, N)` in [-1, 1], NaN for a sample that takes no part, in an order of candidates that was
+    fixed on other data; samples in random order. With a probability of at most `delta` one of them loses more.
+    """
+    check_asked(max_loss, delta)
+    with np.errstate(invalid="ignore"):
+        if gaps.ndim != 2 or (np.abs(gaps) > 1).any():
+            raise InputError(f"gaps: expected (candidates, N) of numbers in [-1, 1], got shape {gaps.shape}.")
+    shown = evidence(gaps, max_loss, delta) >= math.log(1 / delta)
+    return len(shown) if shown.all() else int(shown.argmin())
+
+
+def check_asked(max_loss: float, delta: float) -> None:
+    """Raise InputError unless a promise of at most `max_loss` at a confidence of 1 - `delta` can be given at all."""
+    if not 0 < max_loss < 1:
+        raise InputError(
+            f"max loss {max_loss:g}: expected a share above 0 and below 1, such as 0.01. No number of samples shows a "
+            "loss of 0: a plan that asks the last exit for every sample has it, and needs no promise."
+        )
+    if not 0 < delta < 1:
+        raise InputError(
+            f"confidence {1 - delta:g}: expected a share above 0 and below 1, such as 0.95. No number of samples makes "
+            "sure."
+        )
+
+
+def enough(mean: float, variance: float, max_loss: float, delta: float) -> int | None:
+    """About how many samples show a loss of at most `max_loss`, were mean and variance of the gaps as given.
+
+    An estimate: about half of all draws of so many show it. None where the mean is not below: then none do.
+    """
+    grows = float(expected(mean, variance, 1, max_loss))
+    return None if mean >= max_loss else math.ceil(math.log(1 / delta) / grows)

@@ -31,7 +31,7 @@ class Evaluated(NamedTuple):
 
 def route(predictions: Predictions, plan: Plan) -> Answers:
     """Answer each sample as edge and cloud would by this plan."""
-    _check_route(predictions, plan)
+    check_route(predictions, plan)
     last, rows = predictions.last, np.arange(len(predictions))
     parts: list[tuple[npt.NDArray[np.intp], Answers]] = []
     for name, part in plan.tiers.items():
@@ -53,7 +53,7 @@ def route(predictions: Predictions, plan: Plan) -> Answers:
     return merge([*parts, (rows, at_last.answers(last, tier))], len(predictions))
 
 
-def _check_route(predictions: Predictions, plan: Plan) -> None:
+def check_route(predictions: Predictions, plan: Plan) -> None:
     """Raise InputError unless the logits that the plan asks for are those that were measured.
 
     Below fp32 a cut elsewhere gives others. The graph measured in one piece stands for every plan all the same: as an

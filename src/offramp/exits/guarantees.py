@@ -10,23 +10,69 @@ by the first, surest to least sure, each cheaper than the one before, and tested
 plans and the order, a plan that loses more is promised in a share 1 - `confidence` of all draws at most.
 """
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
-from offramp.artifacts.promise import PromiseKind
+from offramp.artifacts.promise import Promise, PromiseKind
+from offramp.errors import InputError
+from offramp.exits.asked import Asked
+from offramp.exits.betting import certified, check_asked, enough, expected
+from offramp.exits.routes import Routes, check_apart, digest, paired
+from offramp.exits.score import Floats
+
+__all__ = ["Routes", "certified", "digest", "enough", "gaps", "ordered", "promise"]
+
+SEED = 2010_09686  # of the order in which calibration samples are bet on: any does that no label had a say in
+CHAIN = 100  # candidates tested at most: cheaper in even steps
 
 
-@dataclass(frozen=True)
-class Routes:
-    """One split's predictions: by the plain route (fp32, no codec), and by the routes of plans that lose on the way."""
+def gaps(reference: Predictions, of_route: Predictions, plan: Plan, kind: PromiseKind = "accuracy") -> Floats:
+    """What each sample loses by a plan `(N,)`, in the order of `reference`: 1, 0, or -1 where it gains.
 
-    plain: Predictions
-    others: tuple[Predictions, ...] = ()
+    The last exit of `reference` is what it is held against; `of_route` are the plan's own logits of the same samples.
+    For a conditional promise, NaN where a sample leaves at no local exit: it takes no part.
+    """
+    return _Gaps(Routes(reference, (of_route,)), kind).of(plan)
+
+
+class _Gaps:
+    """Gaps of plans over one split; labels and scores of each exit are taken once."""
+
+    def __init__(self, routes: Routes, kind: PromiseKind) -> None:
+        self.routes, self.kind = routes, kind
+        self.at_last = routes.plain.at(routes.plain.last).argmax(axis=1)
+        self.asked = {id(one): (Asked(one), paired(routes.plain, one)) for one in (routes.plain, *routes.others)}
+
+    def of(self, plan: Plan) -> Floats:
+        asked, rows = self.asked[id(self.routes.of(plan))]
+        found = asked.answers(plan)
+        label, exit_ = found.label[rows], found.exit[rows]
+        if self.kind == "agreement":
+            gap: Floats = (label != self.at_last).astype(np.float64)
+            return gap
+        labels = self.routes.plain.labels
+        gap = (self.at_last == labels).astype(np.float64) - (label == labels)
+        return gap if self.kind == "accuracy" else np.where(exit_ == self.routes.plain.last, np.nan, gap)
+
+
+def ordered(losses: Floats, variances: Floats, taken: Floats, costs: Floats, max_loss: float) -> npt.NDArray[np.intp]:
+    """The chain of candidates to test, positions from the surest to the cheapest, each cheaper than the one before.
+
+    `losses` and `variances` are of the ordering split, `taken` the samples of a calibration that would take part.
+    """
+    sure = expected(losses, variances, taken, max_loss)
+    walk = np.lexsort((costs, -sure))
+    cheapest = np.minimum.accumulate(costs[walk])
+    chain: npt.NDArray[np.intp] = walk[(sure[walk] > 0) & np.append(True, cheapest[1:] < cheapest[:-1])]
+    if len(chain) > CHAIN:
+        steps = np.linspace(costs[chain[0]], costs[chain[-1]], CHAIN)
+        chain = chain[np.unique(np.searchsorted(-costs[chain], -steps))]
+    return chain
 
 
 def promise(
@@ -40,7 +86,75 @@ def promise(
 ) -> tuple[Plan, int]:
     """Give the cheapest candidate that is shown to keep the promise, with the promise in it, and its position.
 
-    `costs` has one for each candidate, in any unit, measured on anything but the calibration split's labels. Raises
-    InputError where none is shown, with how many samples would do.
+    `costs` has one for each candidate, in any unit, measured on anything but the calibration split. Raises InputError
+    where none is shown, with how many samples would do.
     """
-    raise NotImplementedError
+    delta, count = 1 - confidence, len(calibrate_on.plain)
+    check_asked(max_loss, delta)
+    check_apart(order_on, calibrate_on)
+    price = np.asarray(costs, np.float64)
+    if price.shape != (len(candidates),) or not np.isfinite(price).all():
+        raise InputError(f"costs: expected {len(candidates)} numbers, one for each candidate, got shape {price.shape}.")
+    moments = losses, variances, taken = _moments(order_on, candidates, kind)
+    chain = ordered(losses, variances, taken * count, price, max_loss)
+    of = _Gaps(calibrate_on, kind)
+    drawn = np.random.default_rng(SEED).permutation(np.argsort(calibrate_on.plain.index, kind="stable"))
+    found = np.array([of.of(candidates[position])[drawn] for position in chain]).reshape(len(chain), count)
+    shown = certified(found, max_loss, delta) if len(chain) else 0
+    if not shown:
+        raise InputError(_none(moments, found[0] if len(chain) else np.empty(0), max_loss, delta, kind))
+    best = int(chain[shown - 1])
+    route = calibrate_on.of(candidates[best]).header
+    given = Promise(
+        kind=kind,
+        max_loss=max_loss,
+        confidence=confidence,
+        samples=count,
+        data=f"{route.data} {route.split}",
+        data_sha256=digest(calibrate_on.plain),
+        route=f"{route.route}, on {route.runtime} {route.precision}",
+    )
+    return candidates[best].model_copy(update={"promise": given}), best
+
+
+def _moments(routes: Routes, candidates: Sequence[Plan], kind: PromiseKind) -> tuple[Floats, Floats, Floats]:
+    """Mean and variance of each candidate's gaps `(candidates,)`, and the share of samples that take part."""
+    of, found = _Gaps(routes, kind), []
+    for plan in candidates:
+        gap = of.of(plan)
+        gap = gap[~np.isnan(gap)]
+        # One sample more, of 0 in the mean and 1 in square, as the bound begins: nobody is sure of no loss yet.
+        mean = gap.sum() / (len(gap) + 1)
+        found.append((mean, (1 + (gap**2).sum()) / (len(gap) + 1) - mean**2, len(gap) / len(routes.plain)))
+    losses, variances, taken = np.array(found).reshape(-1, 3).T
+    return losses, variances, taken
+
+
+def _none(
+    moments: tuple[Floats, Floats, Floats], first: Floats, max_loss: float, delta: float, kind: PromiseKind
+) -> str:
+    """Why nothing is shown, and what would do; `first` are the gaps of the candidate that was tested first, if any."""
+    losses, _, taken = moments
+    asked = f"max loss {max_loss:g} at a confidence of {1 - delta:g} ({kind})"
+    instead = "Or ask the last exit for every sample: that loses nothing."
+    if not len(first):
+        best = int(np.argmin(losses + (taken == 0) * 2)) if len(losses) else 0
+        least = f"the least is {losses[best]:.2g}" if len(losses) else "there is none"
+        return (
+            f"{asked}: on the samples that put them in order none of {len(losses)} plans loses less ({least}). Allow "
+            f"more loss, or give stricter plans. {instead}"
+        )
+    gap = first[~np.isnan(first)]
+    mean = gap.sum() / (len(gap) + 1)
+    wanted = enough(mean, (1 + (gap**2).sum()) / (len(gap) + 1) - mean**2, max_loss, delta)
+    if wanted is None:
+        return (
+            f"{asked}: the surest plan loses {mean:.2g} on the {len(first)} samples to calibrate on. No number of them "
+            f"would show it: allow more loss, or give stricter plans. {instead}"
+        )
+    wanted = max(math.ceil(wanted * len(first) / max(len(gap), 1)), len(first) + 1)
+    return (
+        f"{asked}: {len(first)} samples to calibrate on do not show it of any plan. The surest loses {mean:.2g} on "
+        f"them, and about {wanted} would do (an estimate). Calibrate on more, allow more loss or ask for less "
+        f"confidence. {instead}"
+    )
