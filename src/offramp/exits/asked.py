@@ -13,7 +13,6 @@ import numpy.typing as npt
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.answers import Judged
-from offramp.exits.decision import Decision
 
 Labels = npt.NDArray[np.int64]
 

@@ -13,7 +13,6 @@ plans and the order, a plan that loses more is promised in a share 1 - `confiden
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.plan import Plan
