@@ -83,13 +83,11 @@ def main() -> None:
             requests=options.each,
         )
         for link in options.links.split(","):
-            found = verify(
-                bundle, plans(bundle.manifest.last), images, LinkShape.parse(link), wanted, each=options.each
-            )
+            shaped = LinkShape.parse(link)
+            found = verify(bundle, plans(bundle.manifest.last), images, shaped, wanted, each=options.each)
             rows = list(found.rows)
-            console.print(
-                table(rows, f"{link}, {cores:g} of a core, held by {found.edge.held_by}; {found.link.between}")
-            )
+            held = f"the edge held to {cores:g} of a core by {found.edge.held_by}"
+            console.print(verified_table(rows, f"{shaped}; {held}"))
             key = f"{link}_{cores:g}"
             figures[key] = summary(rows) | {
                 "rows": [asdict(row) | {"plan": named(row.plan), "error": round(row.error, 4)} for row in rows],

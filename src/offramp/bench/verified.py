@@ -42,8 +42,8 @@ def verified_table(rows: Sequence[Row], title: str, names: Mapping[Plan, str] | 
     """A row a plan, by its name or in few words."""
     found = Table(
         title=title,
-        caption="ms of a sample in the mean, client to client, one after another; measured: median over rounds, and the "
-        "middle half. Bytes to the cloud, a sample.",
+        caption="ms of a sample in the mean, from client to client, one after another; measured: median over rounds, "
+        "and the middle half. Bytes to the cloud, a sample.",
     )
     for name in ("plan", "goes on", "predicted ms", "measured ms", "error", "predicted bytes", "measured", "answers"):
         found.add_column(name, justify="left" if name == "plan" else "right")
