@@ -12,12 +12,10 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from statistics import median
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from alternate import last_line
 from offramp.artifacts.bundle import Bundle
@@ -25,7 +23,8 @@ from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.pretrained import pretrained
 from offramp.bench.device import Wanted
-from offramp.bench.verify import EACH, Row, verify
+from offramp.bench.verified import named, summary
+from offramp.bench.verify import EACH, verify
 from offramp.data.recorded import load_as_trained
 from offramp.link.shape import LinkShape
 from offramp.machine import here
@@ -56,42 +55,6 @@ def plans(last: int) -> list[Plan]:
     ]
 
 
-def named(plan: Plan) -> str:
-    """A plan in few words."""
-    exits = ", ".join(f"{active.exit}@{active.threshold:g}" for active in plan.active) or "none"
-    return f"exits {exits}; cut {plan.cut} {plan.codec}"
-
-
-def table(rows: list[Row], title: str) -> Table:
-    """A row a plan."""
-    found = Table(title=title)
-    for name in ("plan", "goes on", "predicted ms", "measured ms", "error", "bytes predicted", "measured", "answers"):
-        found.add_column(name, justify="left" if name == "plan" else "right")
-    for row in rows:
-        low, high = np.percentile(row.rounds_ms, (25, 75))
-        found.add_row(
-            named(row.plan), f"{row.onward:.0%}", f"{row.predicted_ms:.2f}",
-            f"{row.measured_ms:.2f} ({low:.2f} to {high:.2f})", f"{row.error:+.1%}", f"{row.predicted_bytes:.1f}",
-            f"{row.measured_bytes:.1f}", "same" if row.same else "OTHERS",
-        )  # fmt: skip
-    return found
-
-
-def summary(rows: list[Row]) -> dict[str, Any]:
-    """What the bar asks for: the errors' median, share within 20 %, worst; bytes and answers exact or not."""
-    errors = [abs(row.error) for row in rows]
-    worst = rows[int(np.argmax(errors))]
-    return {
-        "plans": len(rows),
-        "median_error": round(median(errors), 4),
-        "within_20_percent": round(sum(error <= 0.2 for error in errors) / len(errors), 4),
-        "worst_error": round(worst.error, 4),
-        "worst_plan": named(worst.plan),
-        "bytes_exact": all(abs(row.predicted_bytes - row.measured_bytes) < 1e-6 for row in rows),
-        "answers_as_predicted": all(row.same for row in rows),
-    }
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -120,13 +83,11 @@ def main() -> None:
             requests=options.each,
         )
         for link in options.links.split(","):
-            found = verify(
-                bundle, plans(bundle.manifest.last), images, LinkShape.parse(link), wanted, each=options.each
-            )
+            shaped = LinkShape.parse(link)
+            found = verify(bundle, plans(bundle.manifest.last), images, shaped, wanted, each=options.each)
             rows = list(found.rows)
-            console.print(
-                table(rows, f"{link}, {cores:g} of a core, held by {found.edge.held_by}; {found.link.between}")
-            )
+            held = f"the edge held to {cores:g} of a core by {found.edge.held_by}"
+            console.print(verified_table(rows, f"{shaped}; {held}"))
             key = f"{link}_{cores:g}"
             figures[key] = summary(rows) | {
                 "rows": [asdict(row) | {"plan": named(row.plan), "error": round(row.error, 4)} for row in rows],

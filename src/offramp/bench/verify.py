@@ -23,6 +23,7 @@ from offramp.bench.cores import limited
 from offramp.bench.device import Wanted, document, started
 from offramp.bench.link import profile_link
 from offramp.bench.timed import TIMEOUT, Crossing, SpanRun, Timed
+from offramp.bench.verified import Row
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, Tier
@@ -46,25 +47,6 @@ EACH = 30  # images of a plan and round
 LEAD = 5  # of them once more before they count: of an edge that is held, what was left of its share is used by then
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Row:
-    """A plan, predicted and measured on the same images. Times in milliseconds, of one sample."""
-
-    plan: Plan
-    onward: float  # share of the samples that went on
-    predicted_ms: float
-    measured_ms: float  # median over rounds of the mean over a round's samples
-    rounds_ms: tuple[float, ...]
-    predicted_bytes: float  # a sample, in the mean over all
-    measured_bytes: float
-    same: bool  # whether nodes and predictions answered all alike: label, exit, tier
-
-    @property
-    def error(self) -> float:
-        """How far the prediction is from the measurement, as a share of that; above 0 where it is too long."""
-        return self.predicted_ms / self.measured_ms - 1
 
 
 @dataclass(frozen=True)
