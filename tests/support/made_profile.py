@@ -2,10 +2,9 @@
 
 from itertools import product
 
-from offramp.artifacts.profile import AnswerTime, CrossingTime, Profile, SpanTime, Spread
-
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.profile import AnswerTime, CrossingTime, Profile, SpanTime, Spread
 
 AROUND, CALL, PER_MAC = 0.8, 1.0, 1e-6  # milliseconds
 

@@ -20,7 +20,7 @@ from offramp.report.plan_words import COLUMNS, PREDICTED, SAYS, Outcome, answer,
 from offramp.report.template import Markup, render, unbroken
 
 CAPTION = (
-    "Small points: of all plans with one threshold those that no other of their kind beats, in latency or in bytes, and "
+    "Small points: of all plans with one threshold those that no other of their kind beats, in latency or bytes, and "
     "accuracy. Larger ones: what others would deploy, hollow where no edge can. Star: the choice. Dotted: the accuracy "
     "asked for. Everything is predicted. Point at one, or go through them with the arrow keys, for the plan's name; a "
     "name above shows and hides its points"
