@@ -1,67 +1,79 @@
-"""Plans as points: latency against accuracy, and beside it bytes against accuracy. Knows neither plans nor networks."""
+"""Plans as points: accuracy over latency, and beside it over bytes. Knows neither plans nor networks."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from math import ceil, floor, log10
+from typing import Any, NamedTuple
 
 from offramp.charts.palette import light
-from offramp.charts.panels import HOLLOW, scatter
+from offramp.charts.panels import HOLLOW, logarithmic, scatter
 from offramp.charts.sheet import Figure, legend, sheet
+
+NAMES = 4  # in a row of the legend
+SMALL, LARGE = 4.0, 12.0  # of a marker
+TICKS = (1, 2, 5)
 
 
 class Point(NamedTuple):
-    """A plan: milliseconds, bytes, accuracy in percent, its name, and what is written beside it, if anything."""
+    """A plan: milliseconds or bytes, accuracy in percent, and its name."""
 
-    ms: float
-    bytes: float
+    across: float
     accuracy: float
     name: str
-    short: str = ""
 
 
 class Group(NamedTuple):
-    """Points of a kind; a `line` joins them, and hollow ones are not deployed."""
+    """Points of a kind, those of each panel; `many` are small, and what is hollow is not deployed."""
 
     label: str
     color: str
     marker: str
-    points: Sequence[Point]
-    line: bool = False
+    times: Sequence[Point]
+    sizes: Sequence[Point]
+    many: bool = False
     hollow: bool = False
 
 
 def pareto(conditions: Sequence[str], title: str, groups: Sequence[Group], *, wanted: float | None = None) -> Figure:
     """Draw them; `wanted` is the accuracy asked for, in percent."""
-    with sheet(conditions, title, 1, 2, (10.4, 5.4), share_y=True, legend_rows=2) as (figure, (times, sizes)):
+    groups = [group for group in groups if group.times]
+    rows = ceil(len(groups) / NAMES)
+    with sheet(conditions, title, 1, 2, (10.4, 4.6 + 0.34 * rows), share_y=True, legend_rows=rows) as (figure, panels):
+        times, sizes = panels
         for group in groups:
-            for panel, horizontal in ((times, "ms"), (sizes, "bytes")):
-                _draw(panel, group, horizontal)
-        for panel in (times, sizes):
+            _draw(times, group, group.times)
+            _draw(sizes, group, group.sizes)
+        for panel in panels:
             if wanted is not None:
-                panel.axhline(wanted, color=light("muted"), linewidth=1, linestyle=(0, (1, 1.5)), label="_wanted")
-        times.set_title("(A) accuracy over predicted mean latency (%)")
+                panel.axhline(wanted, color=light("muted"), linewidth=1, linestyle=(0, (1, 1.5)), label="_child wanted")
+        times.set_title("(A) right (%), over predicted mean latency")
         times.set_xlabel("predicted ms")
-        times.set_xscale("log")
-        sizes.set_title("(B) over predicted bytes to the cloud (%)")
+        found = [point.across for group in groups for point in group.times]
+        logarithmic(times, _ticks(min(found), max(found)))
+        sizes.set_title("(B) right (%), over predicted bytes to the cloud")
         sizes.set_xlabel("predicted bytes a sample")
-        sizes.set_xscale("symlog", linthresh=10)
-        sizes.set_xlim(left=-0.5)
-        shown = [point.accuracy for group in groups for point in group.points if not group.hollow]
-        if shown:
-            low = min([*shown, wanted or 100.0])
-            times.set_ylim(low - 1, max(point.accuracy for group in groups for point in group.points) + 1)
-        legend(figure, [times], 4)
+        sizes.set_xlim(left=0)
+        legend(figure, [times], NAMES)
     return figure
 
 
-def _draw(panel: object, group: Group, horizontal: str) -> None:
-    points = [(getattr(point, horizontal), point.accuracy, point.name) for point in group.points]
-    short = [point.short for point in group.points]
-    if group.line and points:
-        places, heights, _ = zip(*points, strict=True)
-        panel.plot(places, heights, color=light(group.color), linewidth=1, alpha=0.5, label=f"_child {group.label}")  # type: ignore[attr-defined]
-    scatter(panel, points, color=group.color, label=group.label, marker=group.marker, short=short)
-    if points:
-        drawn = panel.get_lines()[-1]  # type: ignore[attr-defined]
-        drawn.set_markersize(4.5 if group.line else 11 if group.marker == "*" else 7.5)
+def _draw(panel: Any, group: Group, points: Sequence[Point]) -> None:
+    before = len(panel.get_lines())
+    scatter(panel, points, color=group.color, label=group.label, marker=group.marker, short=[""] * len(points))
+    for drawn in panel.get_lines()[before:]:
+        drawn.set_markersize(SMALL if group.many else LARGE if group.marker == "*" else 7.5)
+        drawn.set_zorder(3 if group.many else 4)
         if group.hollow:
             drawn.set(markerfacecolor="none", markeredgewidth=HOLLOW["markeredgewidth"])
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers over the decades of a range, two at least.
+
+    >>> _ticks(1.5, 30.0)
+    [1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+    """
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    every = [float(f"{step}e{decade}") for decade in decades for step in TICKS]
+    first = max(k for k, tick in enumerate(every) if tick <= low)
+    last = min(k for k, tick in enumerate(every) if tick >= high)
+    return every[first : max(last, first + 1) + 1]

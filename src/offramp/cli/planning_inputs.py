@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices | None, list[str]]":
-    """The choice, the plans for an edge to choose among where it shall `keep` some, and what test says of the choice."""
+    """The choice; the plans for an edge to choose among, where it shall `keep` some; and what test says of it."""
     from offramp.artifacts.bundle import Bundle
     from offramp.plan.baselines import baselines
     from offramp.report.plan_words import Outcome
@@ -133,9 +133,7 @@ def _tests(given: Given, outcome: "Outcome", manifest: "Manifest") -> list[str]:
     for split, samples in sort_out(read_all(given.report), manifest, reporting=True).items():
         table = Table.of(samples.plain, manifest, samples.others, chosen.score)
         if outcome.deployed.crossing not in table.ends:
-            lines.append(
-                f"on {split}: the choice's crossing was not measured. Give its predictions by --report as well."
-            )
+            lines.append(f"on {split}: the choice's crossing was not measured. Its predictions too: --report")
             continue
         whole = float(table.ends[Crossing(table.last, "fp32")].mean())
         mine = [("the choice", outcome.deployed.on(chosen.prices, table))]

@@ -21,16 +21,19 @@ NO_LINK = "none"
 
 
 def read_all(files: tuple[Path, ...]) -> "dict[str, Predictions]":
+    """Predictions by the name of their file."""
     from offramp.artifacts.predictions import Predictions
 
     return {str(path): Predictions.read(path) for path in files}
 
 
 def measured(source: "Crossings", split: str) -> "Callable[[Crossing], Predictions]":
+    """What measures a split by a crossing."""
     return lambda crossing: source.measure(split, crossing.cut, crossing.codec)
 
 
 def edge_profile(given: Given) -> "Profile":
+    """The edge's; an InputError where none was named."""
     from offramp.artifacts.profile import Profile
 
     if given.profile is None:
@@ -49,8 +52,8 @@ def link_named(said: str | None) -> "LinkProfile | None":
     if said is None:
         raise InputError(
             "link: nothing says what lies between edge and cloud. Name one, like --link wifi or 10mbit,20ms, or give "
-            "the file of: offramp profile BUNDLE --cloud HOST:PORT. Without a cloud, everything at the edge is the plan "
-            "that there is: --link none"
+            "the file of: offramp profile BUNDLE --cloud HOST:PORT. Without a cloud, everything at the edge is the "
+            "plan that there is: --link none"
         )
     if said == NO_LINK:
         return None

@@ -48,7 +48,7 @@ class Crossings:
         return splits
 
     def measure(self, split: str, cut: int = 0, codec: Codec = "fp32") -> Predictions:
-        """Every exit on a split, the last one by features that cross at a cut; without one, of the graph in one piece."""
+        """Every exit on a split, the last one by features that cross at a cut; without one, the graph in one piece."""
         predictor = of_bundle(self.bundle, cut, codec, self.engine)
         return predictor.predict(self.splits.part(split), split, self.watch)
 

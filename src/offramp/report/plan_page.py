@@ -1,9 +1,9 @@
 """The page on a choice of plan: the Pareto picture, baselines and choice marked, the table and the plan itself."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from offramp._version import __version__
 from offramp.artifacts.document import write_bytes
@@ -11,18 +11,21 @@ from offramp.charts.live import live
 from offramp.charts.pareto import Group, Point, pareto
 from offramp.charts.sheet import Figure, as_png
 from offramp.charts.svg import inline
-from offramp.plan.candidate import Candidate
+from offramp.exits.score import Floats
 from offramp.plan.goal import front
 from offramp.plan.pricing import Figures
+from offramp.plan.search import Scan
 from offramp.report.evaluation_words import evaluation_conditions
 from offramp.report.plan_words import COLUMNS, PREDICTED, SAYS, Outcome, answer, asked, rows_of
 from offramp.report.template import Markup, render, unbroken
 
 CAPTION = (
-    "Small points: of all plans with one threshold those that no other of their kind beats in latency and accuracy. "
-    "Squares: what others would deploy. Star: the choice. Dotted: the accuracy asked for. Everything is predicted. "
-    "Point at one, or go through them with the arrow keys, for the plan's name; a name above shows and hides its points"
+    "Small points: of all plans with one threshold those that no other of their kind beats, in latency or bytes, and "
+    "accuracy. Larger ones: what others would deploy, hollow where no edge can. Star: the choice. Dotted: the accuracy "
+    "asked for. Everything is predicted. Point at one, or go through them with the arrow keys, for the plan's name; a "
+    "name above shows and hides its points"
 )
+MARKERS = "sDP^vX8<>"  # of the baselines, in their order
 SHOWN = 48  # of a kind: more cannot be told apart
 
 
@@ -55,41 +58,39 @@ def write_plan_page(found: Outcome, out: Path) -> list[Path]:
 
 def picture(found: Outcome) -> Figure:
     """The plans, as points."""
-    chosen, mine = found.chosen, found.deployed
-    baselines = [_point(row.figures, row.name, short=_short(row.name)) for row in found.rows if row.candidate]
-    others = [_point(row.figures, row.name, short=_short(row.name)) for row in found.rows if row.candidate is None]
+    chosen = found.chosen
+    marks = zip(found.rows, MARKERS, strict=False)
     groups = [
-        Group("the edge alone", "edge", "o", list(_front(found, sends=False)), line=True),
-        Group("edge and cloud", "cloud", "o", list(_front(found, sends=True)), line=True),
-        Group("what others would deploy", "ink", "s", baselines),
-        Group("not deployed by an edge", "muted", "D", others, hollow=True),
-        Group("the choice", "mem", "*", [_point(mine.figures, f"the choice, {mine}")]),
+        Group("the edge alone", "edge", "o", *_fronts(found, sends=False), many=True),
+        Group("edge and cloud", "cloud", "o", *_fronts(found, sends=True), many=True),
+        *(_marked(row.name.partition(":")[0], row.figures, mark, row.candidate is None) for row, mark in marks),
+        _marked("the choice", found.deployed.figures, "*", hollow=False, color="mem"),
     ]
     least = chosen.goal.accuracy
     conditions = [f"{name}: {value}" for name, value in _conditions(found).items()]
     return pareto(conditions, "Latency, accuracy, bytes", groups, wanted=None if least is None else 100 * least)
 
 
-def _front(found: Outcome, *, sends: bool) -> Iterator[Point]:
-    """Of the plans that send something on, or of those that do not, the ones that none of them beats."""
-    scan = found.chosen.scan
-    last = found.chosen.table.last
+def _fronts(found: Outcome, *, sends: bool) -> tuple[list[Point], list[Point]]:
+    """Of the plans that send something on, or of those that do not, those that none beats: in latency, and in bytes."""
+    scan, last = found.chosen.scan, found.chosen.table.last
     goes = np.array([way.cut != last for way in scan.crossings])[scan.which[:, 1]]
     places = np.flatnonzero(goes == sends)
+    times, sizes = (_beaten_by_none(scan, places, column) for column in (1000 * scan.figures.mean, scan.figures.up))
+    return times, sizes
+
+
+def _beaten_by_none(scan: Scan, places: npt.NDArray[np.intp], column: Floats) -> list[Point]:
     if not len(places):
-        return
-    kept = places[front(scan.figures.mean[places], scan.figures.accuracy[places])]
-    for place in kept[np.unique(np.linspace(0, len(kept) - 1, min(SHOWN, len(kept))).astype(np.intp))]:
-        one: Candidate = scan.at(int(place))
-        yield _point(one.figures, one.brief)
+        return []
+    kept = places[front(column[places], scan.figures.accuracy[places])]
+    few = kept[np.unique(np.linspace(0, len(kept) - 1, min(SHOWN, len(kept))).astype(np.intp))]
+    return [Point(float(column[k]), 100 * float(scan.figures.accuracy[k]), scan.at(int(k)).brief) for k in few]
 
 
-def _point(figures: Figures, name: str, short: str = "") -> Point:
-    return Point(1000 * figures.mean, figures.up, 100 * figures.accuracy, name, short)
-
-
-def _short(name: str) -> str:
-    return name.partition(":")[0].replace("everything ", "all ")
+def _marked(name: str, figures: Figures, marker: str, hollow: bool, color: str = "ink") -> Group:
+    times = [Point(1000 * figures.mean, 100 * figures.accuracy, name)]
+    return Group(name, color, marker, times, [times[0]._replace(across=figures.up)], hollow=hollow)
 
 
 def _conditions(found: Outcome) -> dict[str, str]:
