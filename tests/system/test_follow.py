@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.exits.answers import Answers
+from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
-from offramp.nodes.settings import EdgeSettings, Follow
+from offramp.nodes.settings import Audited, EdgeSettings, Follow
 from offramp.nodes.sight import seen
-from offramp.protocol.metrics import SWITCHES
+from offramp.protocol.metrics import AUDIT_ALARM, SWITCHES
 from processes import stop
 from until import until
 
@@ -108,6 +109,43 @@ def test_a_deadline_takes_the_plan_that_meets_it(bundle: Bundle, tmp_path: Path)
         assert edge.infer(images, timeout=9.0).tier.tolist() == [1]
         assert edge.infer(images, timeout=4.9).tier.tolist() == [2]
         assert edge.course is here
+
+
+def test_a_plan_that_does_not_hold_its_promise_is_left(
+    bundle: Bundle, digits: Splits, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """For one that is more accurate where there is one, and else for the last exit alone, until a reload."""
+    images = bundle.manifest.preprocessing.from_uint8(digits.test.images)
+    rough = Plan.of(1, 1.0, cut=9)
+    choices = Choices(
+        bundle=bundle.id,
+        least_accuracy=0.5,
+        plans=tuple(
+            Priced(plan=plan, accuracy=accuracy, edge_ms=ms, onward=0)
+            for plan, accuracy, ms in ((rough, 0.8, 1.0), (ALONE, 0.9, 2.0))
+        ),
+    )
+    choices.write(tmp_path / "choices.json")
+    follow, audit = Follow(choices=str(tmp_path / "choices.json")), Audited(share=1.0, most=0.01)
+    with running("cloud", str(bundle.path), "--port", "0", *ENGINE) as cloud, ExitStack() as held:
+        for following, after in ((follow, ALONE), (None, Plan.checked(active=(), cut=9))):
+            settings = EdgeSettings(
+                bundles=(str(bundle.path),), plan=rough, follow=following, audit=audit, cloud=cloud.address(),
+                runtime="onnxruntime", precision="fp32", threads=1,
+            )  # fmt: skip
+            networks = EdgeNetworks(settings, held)
+            (edge,), starts = networks.edges, iter(range(0, len(images), 8))
+            assert edge.plan == rough
+
+            def left(edge: Edge = edge, starts: Iterator[int] = starts, after: Plan = after) -> bool:
+                start = next(starts, 0)
+                edge.infer(images[start : start + 8])
+                return edge.plan == after
+
+            until(left)
+            assert "answered otherwise than by the last exit, and at most 1 % were promised" in caplog.text
+            alarms = [value for family, _, value in seen(networks) if family is AUDIT_ALARM]
+            assert alarms == [1.0]
 
 
 def test_what_cannot_be_followed_is_refused(bundle: Bundle, tmp_path: Path, refusal: Callable[..., str]) -> None:

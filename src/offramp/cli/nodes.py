@@ -39,7 +39,7 @@ from offramp.errors import InputError
 if TYPE_CHECKING:
     from offramp.artifacts.plan import Plan
     from offramp.link.shape import LinkShape
-    from offramp.nodes.settings import AtLastExit, Follow
+    from offramp.nodes.settings import AtLastExit, Audited, Follow
     from offramp.protocol.door import Access
 
 
@@ -127,6 +127,14 @@ def serve_edge(
         float | None,
         typer.Option(help="With --follow: the most accurate plan of so many ms in the mean. Default: the fastest."),
     ] = None,
+    audit: Annotated[
+        float | None,
+        typer.Option(help="Share of the samples of which those answered here are asked of the last exit too, as 0.01."),
+    ] = None,
+    audit_most: Annotated[
+        float | None,
+        typer.Option(help="With --audit: share that may be answered otherwise. Default: as the plan promises."),
+    ] = None,
     cloud: Annotated[
         str | None, typer.Option(help="HOST:PORT of the cloud, or A,B of several. Not needed at the last exit.")
     ] = None,
@@ -166,7 +174,7 @@ def serve_edge(
     following = None if follow is None else Follow(choices=str(follow), within=follow_within)
     settings = EdgeSettings(
         bundles=tuple(map(str, bundle)), plan=_planned(said, following, follow_within),
-        plan_file=None if plan is None else str(plan), follow=following,
+        plan_file=None if plan is None else str(plan), follow=following, audit=_audited(audit, audit_most),
         cloud=None if cloud is None else ",".join(check_addresses(cloud)), link=_link(link, cloud),
         cloud_version=cloud_version, cloud_wait=cloud_wait, cloud_timeout=cloud_timeout, degraded=not no_degraded,
         in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
@@ -213,6 +221,15 @@ def link(
         run_link(LinkShape.parse(shape), to, host, port)
     elif interface is not None:
         run_shaped(LinkShape.parse(shape), interface, direction)
+
+
+def _audited(share: float | None, most: float | None) -> "Audited | None":
+    """What is looked at, if anything."""
+    from offramp.nodes.settings import Audited
+
+    if share is None and most is not None:
+        raise InputError(f"audit most {most:g}: nothing is looked at. Say how much is (--audit SHARE).")
+    return None if share is None else Audited(share=share, most=most)
 
 
 def _planned(said: Said, follow: "Follow | None", within: float | None) -> "Plan | AtLastExit":

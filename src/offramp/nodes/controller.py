@@ -68,6 +68,7 @@ class Controller:
         self.at = 0
         self.said = self.estimate.link  # when it last switched
         self.switched, self.tokens, self.filled = now - DWELL, float(BURST), now
+        self.banned: set[int] = set()  # plans that do not hold what was promised of them
         self.gone: str | None = None  # why there is no cloud now
         self.stalled = False  # of that: nothing comes back, and nobody says so
         self.good, self.fresh = 0, False  # readings in a row that speak for a plan; one that did not count yet
@@ -129,15 +130,29 @@ class Controller:
             self.switched = -DWELL
             self.asked = -RARELY
 
+    def ban(self, plan: int) -> bool:
+        """Take neither this plan nor one that is no more accurate from now on; false, and nothing, where none is left.
+
+        Unlike all else it may be called from another thread.
+        """
+        banned = {i for i, one in enumerate(self.plans) if one.accuracy <= self.plans[plan].accuracy} | self.banned
+        if len(banned) == len(self.plans):
+            return False
+        self.banned = banned
+        return True
+
     def decide(self, now: float) -> Switch | None:
         """What to switch to now, if to anything."""
         self.tokens = min(BURST, self.tokens + (now - self.filled) / REFILL)
         self.filled = now
         if self.gone is not None:
-            return None if self.at == 0 else self._switch(0, now, self.gone)
+            least = next(i for i in range(len(self.plans)) if i not in self.banned)
+            return None if self.at == least else self._switch(least, now, self.gone)
         times, fresh = self.predicted(), self.fresh
         self.fresh = False
         to = self._best(times)
+        if self.at in self.banned:
+            return self._switch(to, now, "what was promised of the one before does not hold")
         if not self._worth(to, times):
             self.good = 0
             return None
@@ -165,7 +180,8 @@ class Controller:
         if not speaks and now - self.used < QUIET:
             return None
         if not speaks:  # the most promising of those that use the link
-            to = min((i for i, use in enumerate(self.use) if use), key=lambda i: times[i], default=0)
+            using = (i for i, use in enumerate(self.use) if use and i not in self.banned)
+            to = min(using, key=lambda i: times[i], default=0)
         passes = 8 * self.plans[to].bytes_up / self.link.up  # seconds that it keeps the link busy
         if not self.use[to] or now - self.asked < min(passes / SHARE / (READINGS if speaks else 1), RARELY):
             return None
@@ -177,7 +193,7 @@ class Controller:
         return True
 
     def _best(self, times: list[float]) -> int:
-        every = range(len(times))
+        every = [i for i in range(len(times)) if i not in self.banned]
         if self.within is None:
             return min(every, key=lambda i: (times[i], i))
         # The plan in force may be a little late, another must be a little early: else they would take turns.

@@ -64,6 +64,13 @@ class Follows(Protocol):
         """What to answer by in so many seconds, where the course in force takes longer and another does not."""
 
 
+class Audits(Protocol):
+    """Who looks at an edge's answers."""
+
+    def watched(self, parts: Iterator[Answered | Flight], course: Course, came: Tensors) -> Iterator[Answered | Flight]:
+        """The parts of a batch that came so, the same."""
+
+
 class Edge:
     """Answers batches by a plan, until it is told to follow another. Safe to call from several threads at once.
 
@@ -114,6 +121,7 @@ class Edge:
         )
         self.held: frozenset[Course] = frozenset()
         self.follower: Follows | None = None  # who has it follow its link
+        self.auditor: Audits | None = None  # who looks at its answers
         self.follow(plan)
 
     @property
@@ -220,7 +228,11 @@ class Edge:
         course = self.course if plan is None else plan if isinstance(plan, Course) else self.course_of(plan)
         if cloud_version is not None:
             _check_cascade(cloud_version, course)
-        return parts(course, self._read(course, image))
+        came = self._read(course, image)
+        found = parts(course, came)
+        if self.auditor is None or course.takes is not None or not (plan is None or plan is course):
+            return found
+        return self.auditor.watched(found, course, came)
 
     def within(self, timeout: float | None) -> Course | None:
         """The course of a call that has so many seconds, where the one in force would take longer; None: that one."""

@@ -23,6 +23,7 @@ from offramp.errors import (
     UnreachableError,
 )
 from offramp.link.shaper_process import child_link
+from offramp.nodes.auditor import Auditor
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.failover import Failover
@@ -86,7 +87,7 @@ class EdgeNetworks:
         self.follower: Follower | None = None  # of the one network's link
         bundles, (plan, choices) = open_bundles(settings), self._wanted()
         self.ways = [Way(address, settings, held, self._meet) for address in settings.clouds]
-        self.generations, courses = self._turned(bundles, plan)
+        self.generations, courses = self._turned(bundles, plan, choices)
         follower = self._following(self.generations, choices)
         if self.ways:
             self._ask(courses)
@@ -95,6 +96,9 @@ class EdgeNetworks:
                 held.callback(way.watch.close)
         held.callback(self._follow, None)
         self._follow(follower)
+        self.auditors: list[Auditor] = []
+        held.callback(self._audit, ())
+        self._audit(self.generations.now.values())
 
     @property
     def edges(self) -> list[Edge]:
@@ -147,7 +151,7 @@ class EdgeNetworks:
         plan, choices = self._wanted()
         shown = {way: way.peer.renew() for way in self.ways}
         try:
-            turned, courses = self._turned(open_bundles(self.settings), plan)
+            turned, courses = self._turned(open_bundles(self.settings), plan, choices)
             follower = self._following(turned, choices)
             self._ask(courses)
         except BaseException:
@@ -171,6 +175,7 @@ class EdgeNetworks:
         self.generations = turned
         log.info("reload: %s", "; ".join(said))
         self._follow(follower)
+        self._audit(turned.now.values())
 
     def _wanted(self) -> tuple[Plan | AtLastExit, tuple[str, tuple[Priced, ...]] | None]:
         """The plan that stands in the settings' file now, or in them; of choices the first, and all of them."""
@@ -212,16 +217,55 @@ class EdgeNetworks:
         if follower is not None:
             follower.start()
 
+    def _audit(self, networks: Iterable[Network]) -> None:
+        """Have the answers of these looked at from now on, and of no others."""
+        for auditor in self.auditors:
+            auditor.close()
+        self.auditors, audited = [], self.settings.audit
+        if audited is None:
+            return
+        for network in networks:
+            edge = network.edge
+            assert edge.cloud is not None  # the settings saw to it
+            auditor = Auditor(
+                edge,
+                edge.cloud,
+                audited.share,
+                lambda course: audited.promised(course.plan),
+                partial(self._alarm, network),
+            )
+            auditor.start()
+            self.auditors.append(auditor)
+
+    def _alarm(self, network: Network, course: Course, said: str) -> None:
+        """What was promised of a course does not hold: answer by a stricter one, or by the last exit alone."""
+        edge = network.edge
+        with self.changing:
+            follower = self.follower
+            if follower is not None and follower.ban(course):
+                log.error("audit: %s. No plan is followed any more that is not more accurate.", said)
+                return
+            if follower is not None:
+                self._follow(None)
+            elif edge.course is not course:
+                log.error("audit: %s, by a plan that is not in force any more.", said)
+                return
+            part = course.part
+            strict = Plan.checked(active=(), cut=part.cut, codec=part.codec, score=course.plan.score)
+            edge.follow(strict)
+            log.error("audit: %s. Until the next reload every sample is answered by the last exit.", said)
+
     def _gone(self) -> str | None:
         """Why none of the clouds can be used now; None where one can."""
         reasons = [way.watch.why_not() for way in self.ways]
         return None if None in reasons else "; ".join(filter(None, reasons))
 
     def _turned(
-        self, bundles: list[Bundle], plan: Plan | AtLastExit
+        self, bundles: list[Bundle], plan: Plan | AtLastExit, choices: tuple[str, tuple[Priced, ...]] | None
     ) -> tuple[Generations[Network], dict[Network, Course]]:
         """The networks of these bundles beside those of before, and what the former are to run by a plan, ready."""
         self.settings.check_count(len(bundles))
+        self.settings.check_audit(plan, choices)
 
         def opened(bundle: Bundle) -> Network:
             with _named(bundle, len(bundles)):

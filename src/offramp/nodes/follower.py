@@ -141,8 +141,14 @@ class Follower:
         times, at = self.longest, self.controller.at
         if times[at] <= timeout - KEPT or not times:
             return None
-        good = [i for i, longest in enumerate(times) if longest <= timeout - KEPT]
+        banned = self.controller.banned
+        good = [i for i, longest in enumerate(times) if longest <= timeout - KEPT and i not in banned]
         return self.ready.courses[min(good, key=times.__getitem__)] if good else None
+
+    def ban(self, course: Course) -> bool:
+        """Answer neither by this course nor by one that is no more accurate; false where it has no other."""
+        position = self.places.get(course)
+        return position is not None and self.controller.ban(position)
 
     def sent(self, flight: Flight, began: float, answer: Future[Finished], *, alone: bool) -> Future[Finished]:
         """Time a flight, and where the edge can answer it itself, give what ends early should the link stand still."""

@@ -138,6 +138,28 @@ class Follow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Audited:
+    """How much of what an edge answers is looked at, and what is promised of it where a plan does not say so."""
+
+    share: float  # of all samples
+    most: float | None = None  # share that may be answered otherwise than by the last exit
+    delta: float = 0.05  # probability of a false alarm, where the plan does not say
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise InputError(f"audit {self.share:g}: expected a share of the samples above 0, like 0.01.")
+        if self.most is not None and not 0 < self.most < 1:
+            raise InputError(f"audit most {self.most:g}: expected a share above 0 and below 1, like 0.02.")
+
+    def promised(self, plan: Plan) -> tuple[float, float] | None:
+        """The disagreement with the last exit that a plan may have, and δ; None where nothing is promised of it."""
+        promise = plan.promise
+        if promise is not None and promise.kind == "agreement":
+            return promise.max_loss, 1 - promise.confidence
+        return None if self.most is None else (self.most, self.delta)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EdgeSettings(NodeSettings):
     """What an edge serves, by which plan, and the cloud that it sends the rest to, HOST:PORT, over which link."""
 
@@ -145,6 +167,7 @@ class EdgeSettings(NodeSettings):
     plan: Plan | AtLastExit
     plan_file: str | None = None  # which it stands in, and is read again from at a reload
     follow: Follow | None = None  # its plan is the first of these then
+    audit: Audited | None = None
     cloud: str | None = None  # or several, with commas between them
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start
@@ -162,6 +185,11 @@ class EdgeSettings(NodeSettings):
             raise InputError(
                 f"follow {self.follow.choices}: this edge has no cloud, and no link to follow. Name one (--cloud "
                 "HOST:PORT), or leave it out."
+            )
+        if self.audit is not None and self.cloud is None:
+            raise InputError(
+                "audit: this edge has no cloud to ask what the last exit says. Name one (--cloud HOST:PORT), or leave "
+                "it out."
             )
         if self.follow is not None and not 0 < (self.follow.within or 1) < math.inf:
             raise InputError(f"follow within {self.follow.within:g}: expected milliseconds above 0.")
@@ -188,6 +216,17 @@ class EdgeSettings(NodeSettings):
             raise InputError(
                 f"cloud version {self.cloud_version!r}: it is one network's, and this edge has {networks}. "
                 "Leave it out, or run an edge for each."
+            )
+
+    def check_audit(self, plan: Plan | AtLastExit, choices: tuple[str, tuple[Priced, ...]] | None) -> None:
+        """Raise InputError where answers are to be looked at, and nothing is promised of the plan, or of any choice."""
+        plans = [plan] if choices is None else [one.plan for one in choices[1]]
+        if self.audit is None or self.audit.most is not None:
+            return
+        if not any(isinstance(one, Plan) and self.audit.promised(one) for one in plans):
+            raise InputError(
+                "audit: nothing is promised of how often this plan answers otherwise than the last exit. Promise it "
+                "(a promise of agreement, by offramp plan), or say how often it may (--audit-most RATE)."
             )
 
     @property

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.protocol.metrics import (
+    AUDIT_ALARM,
+    AUDITED,
     BREAKER,
     CLOUD_SLOWER,
     COURSE,
@@ -30,6 +32,11 @@ def seen(networks: EdgeNetworks) -> Iterable[tuple[Family, tuple[str, ...], floa
         yield LINK_RATE, (version, "down"), link.down
         yield LINK_ROUND_TRIP, (version,), link.round_trip_ms / 1000
         yield CLOUD_SLOWER, (version,), link.cloud_slower
+    for auditor in networks.auditors:
+        version = auditor.edge.bundle.id
+        for found, count in auditor.found():
+            yield AUDITED, (version, found), count
+        yield AUDIT_ALARM, (version,), float(auditor.alarmed)
     for way in networks.ways:
         now = way.watch.breaker.state
         for state in STATES:

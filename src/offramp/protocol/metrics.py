@@ -99,7 +99,22 @@ LINK_ROUND_TRIP = Family(
 CLOUD_SLOWER = Family(
     "offramp_cloud_slower", "gauge", "How much slower the cloud is taken to be than was measured.", ("version",)
 )
-LOOKED = (IN_FLIGHT, BREAKER, COURSE, SWITCHES, LINK_RATE, LINK_ROUND_TRIP, CLOUD_SLOWER)
+# Of one that looks at its answers.
+AUDITED = Family(
+    "offramp_audited_samples", "counter", "Samples drawn, by whether the last exit agrees.", ("version", "found")
+)
+AUDIT_ALARM = Family("offramp_audit_alarm", "gauge", "1 where a promise was found not to hold.", ("version",))
+LOOKED = (
+    IN_FLIGHT,
+    BREAKER,
+    COURSE,
+    SWITCHES,
+    LINK_RATE,
+    LINK_ROUND_TRIP,
+    CLOUD_SLOWER,
+    AUDITED,
+    AUDIT_ALARM,
+)
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*COUNTED, *LOOKED)}
 
 Look = Callable[[], Iterable[tuple[Family, tuple[str, ...], float]]]  # what is so now, by family and labels

@@ -1,0 +1,92 @@
+"""An edge whose answers are looked at: by the last exit, behind the answers, and against what was promised of them."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.plan import Plan
+from offramp.data.image_set import Splits
+from offramp.nodes.auditor import Auditor
+from offramp.nodes.edge import Edge
+from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.route import Course
+from until import until
+
+SURE = Plan.of(8, 0.05, cut=9)
+ROUGH = Plan.of(1, 1.0, cut=9)  # every sample leaves at the first exit
+
+
+class Told:
+    """Who is told of alarms."""
+
+    def __init__(self) -> None:
+        self.alarms: list[tuple[Course, str]] = []
+
+    def __call__(self, course: Course, said: str) -> None:
+        """Note one."""
+        self.alarms.append((course, said))
+
+
+@pytest.fixture
+def images(bundle: Bundle, digits: Splits) -> np.ndarray:
+    """The test set."""
+    return bundle.manifest.preprocessing.from_uint8(digits.test.images)
+
+
+def test_what_is_drawn_is_held_against_the_last_exit(bundle: Bundle, images: np.ndarray) -> None:
+    """Answers are the same with it; a plan that disagrees more than was promised raises one alarm, another none."""
+    told, last = Told(), Edge(bundle, Plan.checked(active=(), cut=9)).infer(images).label
+    for plan, alarms in ((SURE, 0), (ROUGH, 1)):
+        plain = Edge(bundle, plan).infer(images)
+        edge = Edge(bundle, plan, LocalCloud(bundle))
+        auditor = Auditor(edge, LocalCloud(bundle), 1.0, lambda course: (0.05, 0.01), told)
+        auditor.start()
+        for start in range(0, len(images), 20):  # no more than can wait
+            part = edge.infer(images[start : start + 20])
+            assert (part.label == plain.label[start : start + 20]).all()
+            until(lambda end=start + len(part): auditor.agreed + auditor.disagreed == end)
+        auditor.close()
+        assert auditor.disagreed == int((plain.label != last).sum())
+        assert [course for course, _ in told.alarms] == [edge.course] * alarms
+        told.alarms.clear()
+        assert (auditor.alarmed, edge.auditor) == (bool(alarms), None)
+
+
+def test_what_goes_on_anyway_agrees_and_what_is_asked_for_otherwise_is_not_looked_at(
+    bundle: Bundle, images: np.ndarray
+) -> None:
+    """Nothing is asked for either of them, and a share is a share."""
+    edge = Edge(bundle, Plan.of(3, 0.0), LocalCloud(bundle))
+    auditor = Auditor(edge, LocalCloud(bundle), 0.25, lambda course: (0.05, 0.01), Told(), seed=0)
+    edge.auditor = auditor  # not started: whatever it asked would wait
+    for image in images[:200]:
+        edge.infer(image[None])
+    assert auditor.agreed == pytest.approx(50, abs=25)
+    before = auditor.agreed
+    for image in images[:50]:
+        edge.infer(image[None], plan=Plan.of(3, 1.0, cut=3))
+    assert (auditor.agreed, auditor.waiting.qsize()) == (before, 0)
+
+
+def test_a_cloud_that_does_not_answer_holds_nobody_up(bundle: Bundle, images: np.ndarray) -> None:
+    """What cannot wait is left out, and said to be."""
+    held, cloud = threading.Event(), LocalCloud(bundle)
+
+    class Slow(LocalCloud):
+        """One that waits."""
+
+        def finish(self, *asked: object) -> object:  # type: ignore[override]
+            """Answer when it may."""
+            held.wait(60)
+            return cloud.finish(*asked)  # type: ignore[arg-type]
+
+    edge = Edge(bundle, SURE, cloud)
+    auditor = Auditor(edge, Slow(bundle), 1.0, lambda course: (0.05, 0.01), Told())
+    auditor.start()
+    assert len(edge.infer(images[:100])) == 100
+    assert auditor.left_out >= 100 - 33
+    held.set()
+    until(lambda: auditor.agreed + auditor.disagreed + auditor.left_out == 100)
+    auditor.close()
