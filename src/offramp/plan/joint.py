@@ -1,0 +1,99 @@
+"""A threshold for each exit at once: for a range of prices of a lost answer, the plans that cost least with it.
+
+Takes what each exit costs and loses of each sample, and gives thresholds. Knows neither predictions nor links.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from offramp.exits.score import Floats
+
+SWEEPS = 8  # over the exits, each time moving one threshold after another to the best place there is
+STRETCHES = (0.8, 0.9, 0.95, 1.05, 1.1, 1.25)  # of all thresholds of a plan together, for plans between two prices
+
+
+@dataclass(frozen=True)
+class Leaves:
+    """What it costs to let `N` samples leave at each of `E` local exits, and what is lost by it."""
+
+    scores: Floats  # (E, N)
+    losses: Floats  # (E, N): how much worse an answer there is than the last exit's, in [-1, 1]; an estimate will do
+    costs: Floats  # (E,): of a sample that leaves there, in any unit, without heads
+    heads: Floats  # (E,): of each head, which every sample pays that comes to it
+    end: float  # the cost of a sample that leaves at none, without their heads
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.intp]:
+        """Samples from the surest on, at each exit."""
+        return np.argsort(self.scores, axis=1, kind="stable")
+
+    def mean(self, thresholds: Floats) -> tuple[float, float]:
+        """Mean cost and loss by a plan; a threshold of 0 is an exit that is not active."""
+        cost, loss = self._left(thresholds)
+        return float(cost.mean()), float(loss.mean())
+
+    def _left(self, thresholds: Floats) -> tuple[Floats, Floats]:
+        cost, loss = np.full(self.scores.shape[1], self.end), np.zeros(self.scores.shape[1])
+        for k in reversed(np.flatnonzero(thresholds > 0)):
+            here = self.scores[k] < thresholds[k]
+            cost, loss = np.where(here, self.costs[k], cost) + self.heads[k], np.where(here, self.losses[k], loss)
+        return cost, loss
+
+    def best(self, thresholds: Floats, price: float) -> Floats:
+        """Thresholds from which moving any one alone raises cost + price x loss: coordinate descent from some."""
+        found, least = thresholds.copy(), np.inf
+        for _ in range(SWEEPS):
+            total = self._sweep(found, price)
+            if total > least - 1e-12 * abs(least):
+                break
+            least = total
+        return found
+
+    def _sweep(self, thresholds: Floats, price: float) -> float:
+        """Move each threshold once, from the last exit to the first; gives the sum that is left."""
+        reached = [np.ones(self.scores.shape[1], np.bool_)]
+        for k, threshold in enumerate(thresholds):
+            reached.append(reached[-1] & (self.scores[k] >= threshold) if threshold > 0 else reached[-1])
+        ahead = np.full(self.scores.shape[1], self.end)  # cost + price x loss behind exit k
+        for k in reversed(range(len(thresholds))):
+            here = self.costs[k] + price * self.losses[k]
+            rows = self.order[k][reached[k][self.order[k]]]
+            thresholds[k] = _place(self.scores[k][rows], (ahead - here)[rows], self.heads[k])
+            if thresholds[k] > 0:
+                ahead = np.where(self.scores[k] < thresholds[k], here, ahead) + self.heads[k]
+        return float(ahead.sum())
+
+
+def _place(scores: Floats, saved: Floats, head: float) -> float:
+    """The threshold on rising scores that saves most, each sample what it saves by leaving; 0 where a head costs more."""
+    if not len(scores):
+        return 0.0
+    gain = np.where(np.append(scores[1:] > scores[:-1], True), np.cumsum(saved), -np.inf)
+    last = int(gain.argmax())
+    if gain[last] <= head * len(scores):
+        return 0.0
+    return float((scores[last] + scores[last + 1]) / 2) if last + 1 < len(scores) else 1.0
+
+
+def plans(leaves: Leaves, prices: Floats, starts: int = 8, seed: int = 0) -> list[Floats]:
+    """Thresholds `(E,)` of plans for each price, from the lowest on, and some between them; equal ones once."""
+    found: dict[bytes, Floats] = {}
+    for one in _searched(leaves, prices, starts, np.random.default_rng(seed)):
+        found.setdefault(one.tobytes(), one)
+    return list(found.values())
+
+
+def _searched(leaves: Leaves, prices: Floats, starts: int, rng: np.random.Generator) -> Iterator[Floats]:
+    exits, before = len(leaves.heads), []
+    for price in prices:
+        some = [np.where(rng.random(exits) < 0.6, rng.random(exits), 0.0) for _ in range(starts)]
+        tried = [leaves.best(start, price) for start in [np.full(exits, 0.3), *some, *before]]
+        totals = [cost + price * loss for cost, loss in map(leaves.mean, tried)]
+        before = [tried[int(np.argmin(totals))]]
+        yield from tried
+        for stretch in STRETCHES:
+            yield np.minimum(before[0] * stretch, 1.0)
