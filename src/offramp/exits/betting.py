@@ -1,6 +1,6 @@
 """Betting against a loss: what samples show of a mean's being at most so much.
 
-Takes gaps in [-1, 1] and gives evidence as log wealth; knows neither exits nor plans. The wealth is that of
+Takes gaps of 1, 0 and -1 and gives evidence as log wealth; knows neither exits nor plans. The wealth is that of
 Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting" (arXiv 2010.09686): 1 is staked on a
 mean of at most `max_loss`. Were it above, wealth could not be expected to grow, and would ever reach 1/delta with a
 probability of at most delta (Ville). Bets follow Voráček and Orabona, "STaR-Bets" (arXiv 2505.22422): what is still
@@ -20,37 +20,40 @@ BLOCKS = 200  # a bet stands for a block of samples: it has to be made before th
 MOST = 0.75  # of the wealth may be lost by one sample
 
 
-def evidence(gaps: npt.NDArray[np.floating[Any]], max_loss: float, delta: float) -> Floats:
-    """Highest log wealth of each row of gaps `(candidates, N)`, `(candidates,)`; from ln(1/δ) on, the mean is shown.
+def evidence(gaps: npt.NDArray[Any], max_loss: float, delta: float) -> Floats:
+    """Highest log wealth of each row of gaps `(candidates, N)`, as `(candidates,)`: from ln(1/delta) on, it is shown.
 
-    A row's samples are drawn independently and in random order. NaN is a sample that takes no part in its row.
+    A gap is 1, 0 or -1, and NaN for a sample that takes no part in its row. A row's samples are drawn independently of
+    each other and stand in random order.
     """
-    values = np.asarray(gaps, np.float64)
-    count, samples = values.shape
-    target, here = math.log(1 / delta), ~np.isnan(values)
-    wealth, highest = np.zeros((2, count))
+    return wealth(tally(gaps), max_loss, delta)
+
+
+def tally(gaps: npt.NDArray[Any]) -> Floats:
+    """How many gaps of each row are 1, 0 and -1 in each block of samples: `(3, blocks, candidates)`."""
+    count, samples = gaps.shape
     if not samples:
-        return highest
+        return np.zeros((3, 1, count))
     starts = np.unique(np.linspace(0, samples, BLOCKS, endpoint=False).astype(np.intp))
-    values = np.where(here, values, 0.0)
-    seen, total, squares = (_before(each, starts) for each in (here, values, values**2))
-    root = np.sqrt(
-        np.maximum(here.sum(axis=1) - seen, 1) * ((1 + squares) / (seen + 1) - (total / (seen + 1)) ** 2) / 2
-    )
-    values = np.where(here, values - max_loss, 0.0)
-    for block, (start, end) in enumerate(zip(starts, [*starts[1:], samples], strict=True)):
-        bet = np.sqrt(np.maximum(target - wealth, 0.0)) / root[block]
+    found = [np.add.reduceat(gaps == value, starts, axis=1, dtype=np.float64).T for value in (1, 0, -1)]
+    return np.stack(found)
+
+
+def wealth(tallies: Floats, max_loss: float, delta: float) -> Floats:
+    """What `evidence` gives, from its tallies."""
+    lost, even, gained = tallies
+    target, taken = math.log(1 / delta), tallies.sum(axis=0)
+    seen, total, squares = (np.cumsum(each, axis=0) - each for each in (taken, lost - gained, lost + gained))
+    variance = (1 + squares) / (seen + 1) - (total / (seen + 1)) ** 2
+    root = np.sqrt(np.maximum(taken.sum(axis=0) - seen, 1) * variance / 2)
+    now, highest = np.zeros((2, tallies.shape[2]))
+    for block in range(len(taken)):
+        bet = np.minimum(np.sqrt(np.maximum(target - now, 0.0)) / root[block], MOST / (1 - max_loss))
         bet[highest >= target] = 0.0
-        wealth += np.log1p(-np.minimum(bet, MOST / (1 - max_loss))[:, None] * values[:, start:end]).sum(axis=1)
-        np.maximum(highest, wealth, out=highest)
+        now += lost[block] * np.log1p(bet * (max_loss - 1))
+        now += even[block] * np.log1p(bet * max_loss) + gained[block] * np.log1p(bet * (max_loss + 1))
+        np.maximum(highest, now, out=highest)
     return highest
-
-
-def _before(values: npt.NDArray[Any], starts: npt.NDArray[np.intp]) -> Floats:
-    """Sums of each row before each block begins `(blocks, rows)`."""
-    sums = np.add.reduceat(values, starts, axis=1, dtype=np.float64)
-    found: Floats = (np.cumsum(sums, axis=1) - sums).T
-    return found
 
 
 def expected(mean: npt.ArrayLike, variance: npt.ArrayLike, samples: npt.ArrayLike, max_loss: float) -> Floats:
@@ -65,13 +68,12 @@ def expected(mean: npt.ArrayLike, variance: npt.ArrayLike, samples: npt.ArrayLik
 def certified(gaps: npt.NDArray[np.floating[Any]], max_loss: float, delta: float) -> int:
     """How many candidates from the first on are shown to lose at most `max_loss` in the mean; 0 is none.
 
-    `gaps` are `(candidates, N)` in [-1, 1], NaN for a sample that takes no part, in an order of candidates that was
-    fixed on other data; samples in random order. With a probability of at most `delta` one of them loses more.
+    `gaps` are `(candidates, N)` of 1, 0 and -1, NaN for a sample that takes no part. The order of candidates was
+    fixed on other data, that of samples is random. With a probability of at most `delta` one of them loses more.
     """
     check_asked(max_loss, delta)
-    with np.errstate(invalid="ignore"):
-        if gaps.ndim != 2 or (np.abs(gaps) > 1).any():
-            raise InputError(f"gaps: expected (candidates, N) of numbers in [-1, 1], got shape {gaps.shape}.")
+    if gaps.ndim != 2 or not (np.isnan(gaps) | np.isin(gaps, (1, 0, -1))).all():
+        raise InputError(f"gaps: expected (candidates, N) of 1, 0 and -1, or NaN, got shape {gaps.shape}.")
     shown = evidence(gaps, max_loss, delta) >= math.log(1 / delta)
     return len(shown) if shown.all() else int(shown.argmin())
 

@@ -12,6 +12,7 @@ plans and the order, a plan that loses more is promised in a share 1 - `confiden
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +21,24 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.promise import Promise, PromiseKind
 from offramp.errors import InputError
-from offramp.exits.asked import Asked
+from offramp.exits.asked import Answered, Asked
 from offramp.exits.betting import certified, check_asked, enough, expected
+from offramp.exits.posterior import posterior
 from offramp.exits.routes import Routes, check_apart, digest, paired
 from offramp.exits.score import Floats
 
-__all__ = ["Routes", "certified", "digest", "enough", "gaps", "ordered", "promise"]
+__all__ = ["Routes", "certified", "digest", "enough", "gaps", "moments", "ordered", "promise"]
 
 SEED = 2010_09686  # of the order in which calibration samples are bet on: any does that no label had a say in
 CHAIN = 100  # candidates tested at most: cheaper in even steps
+
+
+class Moments(NamedTuple):
+    """What is expected of each candidate's gaps, all `(candidates,)`."""
+
+    loss: Floats  # the mean
+    variance: Floats
+    taken: Floats  # share of samples that take part
 
 
 def gaps(reference: Predictions, of_route: Predictions, plan: Plan, kind: PromiseKind = "accuracy") -> Floats:
@@ -48,24 +58,47 @@ class _Gaps:
         self.at_last = routes.plain.at(routes.plain.last).argmax(axis=1)
         self.asked = {id(one): (Asked(one), paired(routes.plain, one)) for one in (routes.plain, *routes.others)}
 
-    def of(self, plan: Plan) -> Floats:
+    def answers(self, plan: Plan) -> Answered:
+        """What a plan answers by its own route, in the order of the plain one."""
         asked, rows = self.asked[id(self.routes.of(plan))]
         found = asked.answers(plan)
-        label, exit_ = found.label[rows], found.exit[rows]
+        return Answered(found.label[rows], found.exit[rows])
+
+    def of(self, plan: Plan) -> Floats:
+        """A gap for each sample `(N,)`."""
+        label, exit_ = self.answers(plan)
         if self.kind == "agreement":
-            gap: Floats = (label != self.at_last).astype(np.float64)
-            return gap
+            return np.asarray(label != self.at_last, np.float64)
         labels = self.routes.plain.labels
-        gap = (self.at_last == labels).astype(np.float64) - (label == labels)
+        gap: Floats = (self.at_last == labels).astype(np.float64) - (label == labels)
         return gap if self.kind == "accuracy" else np.where(exit_ == self.routes.plain.last, np.nan, gap)
 
 
-def ordered(losses: Floats, variances: Floats, taken: Floats, costs: Floats, max_loss: float) -> npt.NDArray[np.intp]:
+def moments(routes: Routes, candidates: Sequence[Plan], kind: PromiseKind) -> Moments:
+    """What each candidate's gaps are expected to be on one split, each sample by how probable its labels are."""
+    of, found = _Gaps(routes, kind), []
+    rows = np.arange(len(routes.plain))
+    likely = None if kind == "agreement" else posterior(routes.plain)
+    for plan in candidates:
+        label, exit_ = of.answers(plan)
+        mean = square = (label != of.at_last).astype(np.float64)
+        if likely is not None:
+            at_last, here = likely[rows, of.at_last], likely[rows, label]
+            mean, square = at_last - here, square * (at_last + here)
+        if kind == "conditional":
+            mean, square = mean[left := exit_ != routes.plain.last], square[left]
+        # One sample more, of 0 in the mean and 1 in square, as the bound begins: nobody is sure of no loss yet.
+        loss = mean.sum() / (len(mean) + 1)
+        found.append((loss, (1 + square.sum()) / (len(mean) + 1) - loss**2, len(mean) / len(rows)))
+    return Moments(*np.reshape(found, (-1, 3)).T)
+
+
+def ordered(expect: Moments, costs: Floats, samples: int, max_loss: float) -> npt.NDArray[np.intp]:
     """The chain of candidates to test, positions from the surest to the cheapest, each cheaper than the one before.
 
-    `losses` and `variances` are of the ordering split, `taken` the samples of a calibration that would take part.
+    `expect` and `costs` are of an ordering split; `samples` there will be to calibrate on.
     """
-    sure = expected(losses, variances, taken, max_loss)
+    sure = expected(expect.loss, expect.variance, expect.taken * samples, max_loss)
     walk = np.lexsort((costs, -sure))
     cheapest = np.minimum.accumulate(costs[walk])
     chain: npt.NDArray[np.intp] = walk[(sure[walk] > 0) & np.append(True, cheapest[1:] < cheapest[:-1])]
@@ -95,14 +128,14 @@ def promise(
     price = np.asarray(costs, np.float64)
     if price.shape != (len(candidates),) or not np.isfinite(price).all():
         raise InputError(f"costs: expected {len(candidates)} numbers, one for each candidate, got shape {price.shape}.")
-    moments = losses, variances, taken = _moments(order_on, candidates, kind)
-    chain = ordered(losses, variances, taken * count, price, max_loss)
+    expect = moments(order_on, candidates, kind)
+    chain = ordered(expect, price, count, max_loss)
     of = _Gaps(calibrate_on, kind)
     drawn = np.random.default_rng(SEED).permutation(np.argsort(calibrate_on.plain.index, kind="stable"))
     found = np.array([of.of(candidates[position])[drawn] for position in chain]).reshape(len(chain), count)
     shown = certified(found, max_loss, delta) if len(chain) else 0
     if not shown:
-        raise InputError(_none(moments, found[0] if len(chain) else np.empty(0), max_loss, delta, kind))
+        raise InputError(_none(expect, found[0] if len(chain) else np.empty(0), max_loss, delta, kind))
     best = int(chain[shown - 1])
     route = calibrate_on.of(candidates[best]).header
     given = Promise(
@@ -117,31 +150,14 @@ def promise(
     return candidates[best].model_copy(update={"promise": given}), best
 
 
-def _moments(routes: Routes, candidates: Sequence[Plan], kind: PromiseKind) -> tuple[Floats, Floats, Floats]:
-    """Mean and variance of each candidate's gaps `(candidates,)`, and the share of samples that take part."""
-    of, found = _Gaps(routes, kind), []
-    for plan in candidates:
-        gap = of.of(plan)
-        gap = gap[~np.isnan(gap)]
-        # One sample more, of 0 in the mean and 1 in square, as the bound begins: nobody is sure of no loss yet.
-        mean = gap.sum() / (len(gap) + 1)
-        found.append((mean, (1 + (gap**2).sum()) / (len(gap) + 1) - mean**2, len(gap) / len(routes.plain)))
-    losses, variances, taken = np.array(found).reshape(-1, 3).T
-    return losses, variances, taken
-
-
-def _none(
-    moments: tuple[Floats, Floats, Floats], first: Floats, max_loss: float, delta: float, kind: PromiseKind
-) -> str:
+def _none(expect: Moments, first: Floats, max_loss: float, delta: float, kind: PromiseKind) -> str:
     """Why nothing is shown, and what would do; `first` are the gaps of the candidate that was tested first, if any."""
-    losses, _, taken = moments
     asked = f"max loss {max_loss:g} at a confidence of {1 - delta:g} ({kind})"
     instead = "Or ask the last exit for every sample: that loses nothing."
     if not len(first):
-        best = int(np.argmin(losses + (taken == 0) * 2)) if len(losses) else 0
-        least = f"the least is {losses[best]:.2g}" if len(losses) else "there is none"
+        least = f" (the least is {expect.loss.min():.2g})" if len(expect.loss) else ""
         return (
-            f"{asked}: on the samples that put them in order none of {len(losses)} plans loses less ({least}). Allow "
+            f"{asked}: on the samples that put them in order none of {len(expect.loss)} plans loses less{least}. Allow "
             f"more loss, or give stricter plans. {instead}"
         )
     gap = first[~np.isnan(first)]

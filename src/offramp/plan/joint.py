@@ -1,15 +1,20 @@
 """A threshold for each exit at once: for a range of prices of a lost answer, the plans that cost least with it.
 
-Takes what each exit costs and loses of each sample, and gives thresholds. Knows neither predictions nor links.
+Takes what each exit costs and loses of each sample, and gives thresholds. Knows nothing of links.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.predictions import Predictions
+from offramp.exits.answers import Judged
+from offramp.exits.posterior import expected_losses
 from offramp.exits.score import Floats
 
 SWEEPS = 8  # over the exits, each time moving one threshold after another to the best place there is
@@ -25,6 +30,21 @@ class Leaves:
     costs: Floats  # (E,): of a sample that leaves there, in any unit, without heads
     heads: Floats  # (E,): of each head, which every sample pays that comes to it
     end: float  # the cost of a sample that leaves at none, without their heads
+
+    @classmethod
+    def of(cls, predictions: Predictions, manifest: Manifest, score: str) -> Self:
+        """Multiply-adds as costs, and losses as `exits.posterior` expects them."""
+        local = predictions.header.exits[:-1]
+        scores = [Judged.of(predictions.at(exit_), score).scores for exit_ in local]
+        heads = {head.exit: head.macs for head in manifest.heads}
+        until = [manifest.macs(exit_) - heads[exit_] for exit_ in local]
+        return cls(
+            np.reshape(scores, (len(local), len(predictions))),
+            expected_losses(predictions),
+            np.array(until, np.float64),
+            np.array([heads[exit_] for exit_ in local], np.float64),
+            float(manifest.macs(manifest.last)),
+        )
 
     @cached_property
     def order(self) -> npt.NDArray[np.intp]:
@@ -69,7 +89,7 @@ class Leaves:
 
 
 def _place(scores: Floats, saved: Floats, head: float) -> float:
-    """The threshold on rising scores that saves most, each sample what it saves by leaving; 0 where a head costs more."""
+    """The threshold on rising scores that saves most, `saved` by each sample that leaves; 0 where a head costs more."""
     if not len(scores):
         return 0.0
     gain = np.where(np.append(scores[1:] > scores[:-1], True), np.cumsum(saved), -np.inf)
@@ -88,7 +108,8 @@ def plans(leaves: Leaves, prices: Floats, starts: int = 8, seed: int = 0) -> lis
 
 
 def _searched(leaves: Leaves, prices: Floats, starts: int, rng: np.random.Generator) -> Iterator[Floats]:
-    exits, before = len(leaves.heads), []
+    exits = len(leaves.heads)
+    before: list[Floats] = []
     for price in prices:
         some = [np.where(rng.random(exits) < 0.6, rng.random(exits), 0.0) for _ in range(starts)]
         tried = [leaves.best(start, price) for start in [np.full(exits, 0.3), *some, *before]]
