@@ -53,10 +53,11 @@ class Leaves:
 
     def mean(self, thresholds: Floats) -> tuple[float, float]:
         """Mean cost and loss by a plan; a threshold of 0 is an exit that is not active."""
-        cost, loss = self._left(thresholds)
+        cost, loss = self.left(thresholds)
         return float(cost.mean()), float(loss.mean())
 
-    def _left(self, thresholds: Floats) -> tuple[Floats, Floats]:
+    def left(self, thresholds: Floats) -> tuple[Floats, Floats]:
+        """Cost and loss of each sample `(N,)` by a plan."""
         cost, loss = np.full(self.scores.shape[1], self.end), np.zeros(self.scores.shape[1])
         for k in reversed(np.flatnonzero(thresholds > 0)):
             here = self.scores[k] < thresholds[k]
