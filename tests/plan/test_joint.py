@@ -43,7 +43,7 @@ def test_no_other_thresholds_cost_less_at_a_price() -> None:
     for seed in range(12):
         rng = np.random.default_rng(seed)
         leaves = Leaves(
-            rng.random((2, 10)), rng.choice([-1.0, 0.0, 1.0], (2, 10)), np.array([1.0, 2.0]), np.array([0.1, 0.3]), 4.0
+            rng.random((2, 10)), rng.choice([-1.0, 0.0, 1.0], (2, 10)), np.array([1.0, 2.0]), np.array([0.4, 0.9]), 4.0
         )
         places = [[0.0, *(np.sort(scores)[1:] + np.sort(scores)[:-1]) / 2, 1.0] for scores in leaves.scores]
         for price in (0.5, 5.0):

@@ -12,85 +12,22 @@ plans and the order, a plan that loses more is promised in a share 1 - `confiden
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.plan import Plan
-from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.promise import Promise, PromiseKind
 from offramp.errors import InputError
-from offramp.exits.asked import Answered, Asked
 from offramp.exits.betting import certified, check_asked, enough, expected
-from offramp.exits.posterior import posterior
-from offramp.exits.routes import Routes, check_apart, digest, paired
+from offramp.exits.gaps import Gaps, Moments, gaps, moments
+from offramp.exits.routes import Routes, check_apart, digest
 from offramp.exits.score import Floats
 
-__all__ = ["Routes", "certified", "digest", "enough", "gaps", "moments", "ordered", "promise"]
+__all__ = ["Moments", "Routes", "certified", "digest", "enough", "gaps", "moments", "ordered", "promise"]
 
 SEED = 2010_09686  # of the order in which calibration samples are bet on: any does that no label had a say in
 CHAIN = 100  # candidates tested at most: cheaper in even steps
-
-
-class Moments(NamedTuple):
-    """What is expected of each candidate's gaps, all `(candidates,)`."""
-
-    loss: Floats  # the mean
-    variance: Floats
-    taken: Floats  # share of samples that take part
-
-
-def gaps(reference: Predictions, of_route: Predictions, plan: Plan, kind: PromiseKind = "accuracy") -> Floats:
-    """What each sample loses by a plan `(N,)`, in the order of `reference`: 1, 0, or -1 where it gains.
-
-    The last exit of `reference` is what it is held against; `of_route` are the plan's own logits of the same samples.
-    For a conditional promise, NaN where a sample leaves at no local exit: it takes no part.
-    """
-    return _Gaps(Routes(reference, (of_route,)), kind).of(plan)
-
-
-class _Gaps:
-    """Gaps of plans over one split; labels and scores of each exit are taken once."""
-
-    def __init__(self, routes: Routes, kind: PromiseKind) -> None:
-        self.routes, self.kind = routes, kind
-        self.at_last = routes.plain.at(routes.plain.last).argmax(axis=1)
-        self.asked = {id(one): (Asked(one), paired(routes.plain, one)) for one in (routes.plain, *routes.others)}
-
-    def answers(self, plan: Plan) -> Answered:
-        """What a plan answers by its own route, in the order of the plain one."""
-        asked, rows = self.asked[id(self.routes.of(plan))]
-        found = asked.answers(plan)
-        return Answered(found.label[rows], found.exit[rows])
-
-    def of(self, plan: Plan) -> Floats:
-        """A gap for each sample `(N,)`."""
-        label, exit_ = self.answers(plan)
-        if self.kind == "agreement":
-            return np.asarray(label != self.at_last, np.float64)
-        labels = self.routes.plain.labels
-        gap: Floats = (self.at_last == labels).astype(np.float64) - (label == labels)
-        return gap if self.kind == "accuracy" else np.where(exit_ == self.routes.plain.last, np.nan, gap)
-
-
-def moments(routes: Routes, candidates: Sequence[Plan], kind: PromiseKind) -> Moments:
-    """What each candidate's gaps are expected to be on one split, each sample by how probable its labels are."""
-    of, found = _Gaps(routes, kind), []
-    rows = np.arange(len(routes.plain))
-    likely = None if kind == "agreement" else posterior(routes.plain)
-    for plan in candidates:
-        label, exit_ = of.answers(plan)
-        mean = square = (label != of.at_last).astype(np.float64)
-        if likely is not None:
-            at_last, here = likely[rows, of.at_last], likely[rows, label]
-            mean, square = at_last - here, square * (at_last + here)
-        if kind == "conditional":
-            mean, square = mean[left := exit_ != routes.plain.last], square[left]
-        # One sample more, of 0 in the mean and 1 in square, as the bound begins: nobody is sure of no loss yet.
-        loss = mean.sum() / (len(mean) + 1)
-        found.append((loss, (1 + square.sum()) / (len(mean) + 1) - loss**2, len(mean) / len(rows)))
-    return Moments(*np.reshape(found, (-1, 3)).T)
 
 
 def ordered(expect: Moments, costs: Floats, samples: int, max_loss: float) -> npt.NDArray[np.intp]:
@@ -130,7 +67,7 @@ def promise(
         raise InputError(f"costs: expected {len(candidates)} numbers, one for each candidate, got shape {price.shape}.")
     expect = moments(order_on, candidates, kind)
     chain = ordered(expect, price, count, max_loss)
-    of = _Gaps(calibrate_on, kind)
+    of = Gaps(calibrate_on, kind)
     drawn = np.random.default_rng(SEED).permutation(np.argsort(calibrate_on.plain.index, kind="stable"))
     found = np.array([of.of(candidates[position])[drawn] for position in chain]).reshape(len(chain), count)
     shown = certified(found, max_loss, delta) if len(chain) else 0
