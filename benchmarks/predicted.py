@@ -23,7 +23,7 @@ from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.pretrained import pretrained
 from offramp.bench.device import Wanted
-from offramp.bench.verified import named, summary
+from offramp.bench.verified import named, summary, verified_table
 from offramp.bench.verify import EACH, verify
 from offramp.data.recorded import load_as_trained
 from offramp.link.shape import LinkShape

@@ -1,83 +1,26 @@
 """What a sample costs by a plan's part: spans in the place of others, the link's share, bytes to the last one."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
+from made_up_profile import CALL, EXIT, HANDED_ON, LIBRARY, NODE, made_up_profile, span_ms
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.codec import tail_name
 from offramp.artifacts.plan import Part, Plan
-from offramp.artifacts.profile import AnswerTime, CrossingTime, LinkProfile, Profile, SpanTime, Spread
+from offramp.artifacts.profile import LinkProfile
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
-from offramp.measure.spans import spans_of
 from offramp.plan.cost import AROUND, Costs
 from offramp.plan.wire import answer_bytes, request_bytes
 from offramp.protocol.tensors import write_request, write_response
 from offramp.runtime.span import SpanSpec
 from offramp.runtime.tier_spans import tail_span
 
-NODE, HANDED_ON, CALL, EXIT = (
-    1.0,
-    0.5,
-    2.0,
-    0.1,
-)  # made-up milliseconds: around an answer, for the cloud, at it, an exit
-
-
-def span_ms(spec: SpanSpec) -> float:
-    """A made-up time: about 1 ms a stage, less in a longer span; a fifth for a head, a tenth for an encoder."""
-    stages, coded = spec.end - spec.start, spec.gives not in (None, "fp32")
-    return stages - 0.01 * stages**2 + 0.2 * len(spec.exits) + 0.1 * coded
-
-
-def steady(ms: float) -> Spread:
-    """A time that did not vary."""
-    return Spread(median=ms, first=ms, third=ms, rounds=4)
-
 
 @pytest.fixture(scope="session")
-def profile_of() -> Callable[..., Profile]:
-    """Makes the profile of a device on which everything takes made-up times."""
-
-    def make(of: Bundle, **but: object) -> Profile:
-        manifest = of.manifest
-        spans = [
-            SpanTime(
-                start=spec.start, end=spec.end, head=bool(spec.exits), gives=spec.gives, takes=spec.takes, threads=1,
-                ms=steady(span_ms(spec)),
-            )
-            for spec in spans_of(manifest)
-        ]  # fmt: skip
-        alone = {k: span_ms(SpanSpec(0, k, (k,))) for k in manifest.exits}
-        answers = [AnswerTime(exit=k, way="grpc", ms=steady(NODE + ms)) for k, ms in alone.items()]
-        answers.append(AnswerTime(exit=1, way="library", ms=steady(0.25 + alone[1])))
-        crossings = [
-            CrossingTime(
-                cut=cut.boundary, codec=codec, call_ms=steady(CALL),
-                ms=steady(
-                    NODE + HANDED_ON + CALL
-                    + (span_ms(SpanSpec(0, cut.boundary, (cut.boundary,), codec)) if cut.boundary else 0)
-                ),
-            )
-            for cut in manifest.cuts
-            for codec in cut.codecs
-        ]  # fmt: skip
-        fields = {
-            "bundle": of.id, "model": manifest.model, "runtime": "onnxruntime 1", "precision": "fp32",
-            "threads": 1, "hardware": "made up", "cores": 1, "commit": "", "date": "", "bound": 0.3,
-            "spans": tuple(spans), "answers": tuple(answers), "crossings": tuple(crossings), "another_exit_ms": EXIT,
-        }  # fmt: skip
-        return Profile.model_validate(fields | but)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def priced(bundle: Bundle, profile_of: Callable[..., Profile]) -> Costs:
+def priced(bundle: Bundle) -> Costs:
     """Costs on that device, over wifi."""
-    return Costs.of(bundle.manifest, profile_of(bundle), LinkProfile.stated(LinkShape.parse("wifi")))
+    return Costs.of(bundle.manifest, made_up_profile(bundle), LinkProfile.stated(LinkShape.parse("wifi")))
 
 
 def part(exits: list[int], cut: int, codec: str = "fp32") -> Part:
@@ -116,17 +59,17 @@ def test_who_leaves_nowhere_is_answered_at_the_end(priced: Costs) -> None:
         priced.local(part([4], 4))
 
 
-def test_a_library_has_no_way_in(bundle: Bundle, profile_of: Callable[..., Profile]) -> None:
+def test_a_library_has_no_way_in(bundle: Bundle) -> None:
     """Asked in its own process, an edge answers sooner by what the way in takes, wherever it answers."""
     link = LinkProfile.stated(LinkShape())
-    costs = Costs.of(bundle.manifest, profile_of(bundle), link, way="library")
-    assert costs.exits(part([3], 3))[0] * 1000 == pytest.approx(0.25 + span_ms(SpanSpec(0, 3, (3,))))
-    assert costs.edge(part([], 0)) * 1000 == pytest.approx(0.25 + HANDED_ON)
+    costs = Costs.of(bundle.manifest, made_up_profile(bundle), link, way="library")
+    assert costs.exits(part([3], 3))[0] * 1000 == pytest.approx(LIBRARY + span_ms(SpanSpec(0, 3, (3,))))
+    assert costs.edge(part([], 0)) * 1000 == pytest.approx(LIBRARY + HANDED_ON)
 
 
-def test_a_share_of_a_core_rests_while_the_cloud_works(bundle: Bundle, profile_of: Callable[..., Profile]) -> None:
+def test_a_share_of_a_core_rests_while_the_cloud_works(bundle: Bundle) -> None:
     """Over a slow link a held edge has its next period's share by the time that the answer comes, and no more."""
-    held = profile_of(bundle, share=0.25)
+    held = made_up_profile(bundle, share=0.25)
     by = part([], 0, "uint8")
     near, far, farther = (
         Costs.of(bundle.manifest, held, LinkProfile(round_trip_ms=ms, between="made up")) for ms in (0, 4, 400)
@@ -154,18 +97,18 @@ def test_bytes_are_those_of_the_messages(bundle: Bundle, rows: int) -> None:
             assert answer_bytes(manifest, cut.boundary, codec, rows) == answer.ByteSize()
 
 
-def test_a_profile_of_something_else_is_refused(bundle: Bundle, profile_of: Callable[..., Profile]) -> None:
+def test_a_profile_of_something_else_is_refused(bundle: Bundle) -> None:
     """Another bundle, another precision, and a span or cut that was not measured: each says how to mend it."""
-    link, right = LinkProfile.stated(LinkShape()), profile_of(bundle)
+    link, right = LinkProfile.stated(LinkShape()), made_up_profile(bundle)
     with pytest.raises(InputError, match="edge profile: it is of bundle other"):
-        Costs.of(bundle.manifest, profile_of(bundle, bundle="other"), link)
+        Costs.of(bundle.manifest, made_up_profile(bundle, bundle="other"), link)
     with pytest.raises(InputError, match="cloud profile: it is of bundle other"):
-        Costs.of(bundle.manifest, right, link, profile_of(bundle, bundle="other"))
+        Costs.of(bundle.manifest, right, link, made_up_profile(bundle, bundle="other"))
     with pytest.raises(InputError, match="the predictions are in int8"):
         Costs.of(bundle.manifest, right, link, precision="int8")
     with pytest.raises(InputError, match="no requests by http"):
         Costs.of(bundle.manifest, right, link, way="http")
-    lacking = Costs.of(bundle.manifest, profile_of(bundle, crossings=(), spans=right.spans[:1]), link)
+    lacking = Costs.of(bundle.manifest, made_up_profile(bundle, crossings=(), spans=right.spans[:1]), link)
     with pytest.raises(InputError, match="no times at"):
         lacking.onward(part([], 0))
     with pytest.raises(InputError, match=r"no time of span \[0, 3\)"):

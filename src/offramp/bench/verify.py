@@ -99,7 +99,7 @@ def verify(
     profile = document(bundle, choice, threads, wanted, spreads, held)
     costs = Costs.of(bundle.manifest, profile, link)
     made = zip(plans, expected, measured, strict=True)
-    return Verified(tuple(_row(costs, *each_) for each_ in made), profile, link)
+    return Verified(tuple(row_of(costs, *each_) for each_ in made), profile, link)
 
 
 def needed(blocks: Mapping[Timed, Block], bundle: Bundle, plans: Sequence[Plan]) -> dict[Timed, Block]:
@@ -162,7 +162,7 @@ def _drive(edge: Peer, images: npt.NDArray[np.float32], expected: Answers) -> tu
     return passed, sent, same and tiers == [TIER_NAMES[tier] for tier in expected.tier]
 
 
-def _row(costs: Costs, plan: Plan, expected: Answers, measured: Sequence[tuple[float, float, bool]]) -> Row:
+def row_of(costs: Costs, plan: Plan, expected: Answers, measured: Sequence[tuple[float, float, bool]]) -> Row:
     """A plan's row: what each sample costs where it is answered, in the mean, beside what was measured."""
     part, last = plan.first, costs.manifest.last
     onward = float((expected.tier == Tier.CLOUD).mean())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
@@ -15,6 +16,7 @@ from offramp.cli.options import RecordedData
 from offramp.cli.planning_asked import Asked, Given
 from offramp.cli.planning_inputs import gathered
 from offramp.cli.quantities import milliseconds, share
+from offramp.cli.verifying import shape_to_run, verified
 
 if TYPE_CHECKING:
     from offramp.report.plan_words import Outcome
@@ -60,6 +62,10 @@ ChoicesFile = Annotated[
     Path | None, typer.Option("--choices", help="Write the plans that an edge chooses among: serve edge --follow.")
 ]
 Page = Annotated[Path | None, typer.Option(help="A folder for a page: latency, accuracy and bytes of the plans.")]
+Verify = Annotated[
+    bool,
+    typer.Option("--verify", help="Then run the plans here, over that link, and show how far off the predictions are."),
+]
 
 
 @app.command()
@@ -85,12 +91,15 @@ def plan(
     out: Written = Path("plan.json"),
     choices: ChoicesFile = None,
     page: Page = None,
+    verify: Verify = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Choose what to deploy: exits, thresholds, cut, codec, or no cloud; with what that is predicted to give."""
     for path in (out, choices):
         check_output(path)
     check_output(page, folder=True)
+    if verify:
+        shape_to_run(link)
     asked = Asked.of(
         minimise, share("max loss", max_loss), milliseconds("deadline", deadline, 1e-3), bytes_, cloud_ms,
         share("confidence", confidence), promise, score,
@@ -102,6 +111,8 @@ def plan(
     outcome, ready, tests = gathered(given, asked, choices is not None)
     print(json.dumps(_document(outcome, tests), indent=2)) if as_json else _print(outcome, tests)
     _write(outcome, ready, out, choices, page)
+    if verify:
+        Console(stderr=True, width=console.width).print(verified(given, outcome))
 
 
 def _write(outcome: "Outcome", ready: Any, out: Path, choices: Path | None, page: Path | None) -> None:
