@@ -71,15 +71,17 @@ def network() -> Manifest:
     )
 
 
-def drawn(manifest: Manifest, seed: int, n: int = N, split: str = "validation") -> Predictions:
-    """Logits that get better from exit to exit, of samples some of which are hard at all."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, n)
+def drawn(manifest: Manifest, seed: int, n: int = N, split: str = "validation", first: int = 0) -> Predictions:
+    """Logits that get better from exit to exit, of samples from number `first` on, some of which are hard at all."""
+    rng, classes = np.random.default_rng(seed), len(manifest.classes)
+    labels = rng.integers(0, classes, n)
     ease = rng.gamma(1.0, 1.0, n)[:, None]
     logits = {
-        k: (ease * np.sqrt(k) * np.eye(3)[labels] * 2 + rng.normal(size=(n, 3))).astype(np.float32) for k in range(1, 6)
+        k: (ease * np.sqrt(k) * np.eye(classes)[labels] * 2 + rng.normal(size=(n, classes))).astype(np.float32)
+        for k in manifest.exits
     }
     header = PredictionsHeader(
-        model="paper", source=f"bundle:{manifest.id}", data="noise", split=split, classes=CLASSES, exits=tuple(logits)
-    )
-    return Predictions(header, np.arange(n), labels, logits)
+        model=manifest.model, source=f"bundle:{manifest.id}", data="noise", split=split, classes=manifest.classes,
+        exits=manifest.exits,
+    )  # fmt: skip
+    return Predictions(header, np.arange(first, first + n), labels, logits)

@@ -45,13 +45,17 @@ class Asked:
             raise InputError(
                 f"score {score!r}: not one that plans are looked for by. Choose one of {', '.join(SCORES)}, or auto."
             )
+        if confidence is not None and not 0 < confidence < 1:
+            raise InputError(
+                f"confidence {confidence:g}: expected a share above 0 and below 1, like 95%. No samples make one sure."
+            )
         bounded = any(bound is not None for bound in (deadline, up, cloud_ms))
         if minimise is None:
             minimise = "loss" if bounded and max_loss is None and confidence is None else "latency"
         least = next((one for one in MINIMISED if one == minimise), None)
         if least is None:
             raise InputError(f"minimise {minimise!r}: unknown. Choose one of {', '.join(MINIMISED)}.")
-        if max_loss is None and least != "loss":
+        if max_loss is None and (least != "loss" or confidence is not None):
             max_loss = MAX_LOSS
         cloud = None if cloud_ms is None else cloud_ms / 1000
         return cls(

@@ -40,20 +40,21 @@ class Row:
 def baselines(table: Table, prices: Prices, goal: Goal, grid: Floats, jpeg: Jpeg | None = None) -> list[Row]:
     """All of them, of this network: those whose rule needs what was not given are left out."""
     last, all_exits = table.last, table.exits
-    pixels = next(way for way in table.ends if way.cut == 0 and not way.other)
     at_edge = Crossing(last, "fp32")
     others = [way for way in table.ends if way.other]
-    rows = [
-        _row("everything at the edge", one(table, prices, (), (), at_edge)),
-        _row("everything in the cloud, pixels", one(table, prices, (), (), pixels)),
-    ]
+    rows = [_row("everything at the edge", one(table, prices, (), (), at_edge))]
+    pixels = [way for way in table.ends if way.cut == 0 and not way.other]  # none where there is no link
+    rows += [_row("everything in the cloud, pixels", one(table, prices, (), (), way)) for way in pixels]
     if jpeg is not None:
         rows.append(_jpeg(rows[-1].figures, prices, jpeg))
     rows.append(_row("Neurosurgeon: partition by latency", neurosurgeon(table, prices)))
     if goal.deadline is not None:
         rows.append(_row("Edgent: latest exit within the deadline", *edgent(table, prices, goal.deadline)))
     rules: list[tuple[str, Iterable[tuple[Sequence[int], Crossing]]]] = [
-        ("the paper: one exit, cut there", [((k,), Crossing(k, "fp32")) for k in all_exits]),
+        (
+            "the paper: one exit, cut there",
+            [((k,), way) for k in all_exits if (way := Crossing(k, "fp32")) in table.ends],
+        ),
         ("BranchyNet: all exits, one threshold", [(all_exits, at_edge)] if all_exits else []),
         ("cascade of two models", [((k,), way) for k in all_exits for way in others]),
     ]

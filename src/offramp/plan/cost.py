@@ -43,6 +43,8 @@ class Costs:
     another_exit: float = 0.0
     share: float | None = None  # of a core that the edge is held to
     priced: dict[Part, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
+    # Bytes up and down by cut and codec: a manifest's id, which they hold, takes longer to make than all else here.
+    sizes: dict[tuple[int, Codec], tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(
@@ -155,11 +157,11 @@ class Costs:
 
     def bytes_up(self, part: Part) -> int:
         """Bytes of the message that one sample goes on in, as the edge counts them (`bytes_to_cloud`)."""
-        return request_bytes(self.manifest, part.cut, part.codec)
+        return self._bytes(part)[0]
 
     def bytes_down(self, part: Part) -> int:
         """Bytes of the message that comes back."""
-        return answer_bytes(self.manifest, part.cut, part.codec)
+        return self._bytes(part)[1]
 
     def span(self, spec: SpanSpec) -> float:
         """Seconds of a span; InputError where the profile does not have it."""
@@ -178,6 +180,12 @@ class Costs:
             f"edge profile: it has no time of span [{spec.start}, {spec.end}) with exits {list(spec.exits)} that gives "
             f"{spec.gives}. Measure again, with this program: offramp profile BUNDLE"
         )
+
+    def _bytes(self, part: Part) -> tuple[int, int]:
+        crossing = part.cut, part.codec
+        if crossing not in self.sizes:
+            self.sizes[crossing] = request_bytes(self.manifest, *crossing), answer_bytes(self.manifest, *crossing)
+        return self.sizes[crossing]
 
     def _answer(self, exit_: int) -> float:
         return _found(self.answers, exit_, "edge profile")

@@ -30,12 +30,7 @@ def promised(
     `measure` gives the calibration samples by a crossing that they were not measured by; without it, plans that have
     it are no candidates. Raises InputError where nothing is shown, with how many samples would do.
     """
-    if wanted.max_loss is None:
-        raise InputError("confidence: of which loss? Say the most that may be lost, like --max-loss 1%.")
-    if not 0 < confidence < 1:
-        raise InputError(
-            f"confidence {confidence:g}: expected a share above 0 and below 1, like 95%. No samples make one sure."
-        )
+    assert wanted.max_loss is not None
     chain = [one for one in chosen.chain(wanted) if not one.crossing.other]
     for way in {one.crossing for one in chain if _loses(one.crossing, chosen) and calibration.by(one.crossing) is None}:
         if measure is None:

@@ -7,6 +7,7 @@ just met. Not exhaustive: how far from it is measured (docs/planning.md).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ from offramp.plan.table import Bools, Counts, Crossing, Table, bins
 
 SWEEPS = 6  # through all exits at one price, at most: two or three settle
 PRICES = 10  # tried
+PUSHES = (-8, -3, -1, 1, 3, 8)  # places in the grid
+ROUNDS = 3
+EQUAL = 1e-12
 
 
 class Start(NamedTuple):
@@ -67,6 +71,10 @@ class Moves:
         rights = np.bincount(at_here, weights=gained, minlength=self.size + 1).cumsum()[: self.size]
         return cost.sum() + costs, right.sum() + rights
 
+    def total(self, at: npt.NDArray[np.intp]) -> float:
+        """Cost, summed over all samples."""
+        return float(self.by(0, at)[0][at[0]])
+
     def settled(self, at: npt.NDArray[np.intp], price: float) -> npt.NDArray[np.intp]:
         """Move until nothing helps, where a right answer is worth `price` in cost."""
         at, worth = at.copy(), price * self.right - self.costs[:, None]
@@ -85,10 +93,12 @@ class Moves:
                 break
         return at
 
-    def within(self, at: npt.NDArray[np.intp], accuracy: float) -> npt.NDArray[np.intp]:
-        """Move each once to the cheapest that is right often enough."""
+    def within(self, at: npt.NDArray[np.intp], accuracy: float, but: int | None = None) -> npt.NDArray[np.intp]:
+        """Move each once, `but` one, to the cheapest that is right often enough."""
         at, least = at.copy(), accuracy * self.placed.shape[1] - 0.5e-6
         for exit_ in range(len(at)):
+            if exit_ == but:
+                continue
             costs, rights = self.by(exit_, at)
             allowed = rights >= least
             if allowed.any():
@@ -97,9 +107,13 @@ class Moves:
 
 
 def refined(
-    path: Path, table: Table, start: Start, goal: Goal, grid: Floats
+    path: Path, table: Table, start: Start, goal: Goal, grid: Floats, *, thorough: bool = False
 ) -> Iterator[tuple[tuple[float, ...], Figures]]:
-    """Thresholds that were looked at, with their figures; the good ones are among them."""
+    """Thresholds that were looked at, with their figures; the good ones are among them.
+
+    `thorough`: from the best of them on, each threshold is pushed a little to either side and the others made the best
+    of it, for as long as that helps.
+    """
     rows = [table.row(exit_) for exit_ in start.exits]
     right = at_each(table, start.exits, start.crossing)
     moves = Moves(path, bins(table.scores[rows], grid), right, _costs(path, goal), len(grid))
@@ -121,7 +135,29 @@ def refined(
     if goal.accuracy is not None:
         for key in sorted(seen, key=lambda k: float(goal.missed(seen[k]) * 1e9 + goal.cost(seen[k])))[:2]:
             look(moves.within(moves.within(np.array(key, np.intp), goal.accuracy), goal.accuracy))
+    if thorough and goal.accuracy is not None:
+        best = min(seen, key=lambda k: (float(goal.missed(seen[k])), float(goal.cost(seen[k]))))
+        for at in _pushed(moves, np.array(best, np.intp), goal.accuracy):
+            look(at)
     yield from ((tuple(float(grid[k]) for k in key), found) for key, found in seen.items())
+
+
+def _pushed(moves: Moves, at: npt.NDArray[np.intp], accuracy: float) -> Iterator[npt.NDArray[np.intp]]:
+    """Thresholds that are cheaper each than the last, all right often enough."""
+    least = moves.total(at)
+    for _ in range(ROUNDS):
+        before = least
+        for exit_, push in product(range(len(at)), PUSHES):
+            tried = at.copy()
+            tried[exit_] = np.clip(at[exit_] + push, 0, moves.size - 1)
+            tried = moves.within(tried, accuracy, exit_)
+            costs, rights = moves.by(exit_, tried)
+            cost, right = costs[tried[exit_]], rights[tried[exit_]]
+            if cost < least * (1 - EQUAL) and right >= accuracy * moves.placed.shape[1] - 0.5e-6:
+                at, least = tried, cost
+                yield at
+        if least >= before:
+            return
 
 
 def _costs(path: Path, goal: Goal) -> Floats:

@@ -102,7 +102,10 @@ def search(scan: Scan, table: Table, prices: Prices, goal: Goal, starts: int = S
     order = goal.ranked(scan.figures)
     leaders = [scan.at(place) for place in scan.leaders(order, starts)]
     others = [one for leader in leaders for one in moved(leader, table, prices, goal, scan.grid)]
-    return ranked([*leaders, *others], goal)
+    found = ranked([*leaders, *others], goal)
+    if starts < STARTS:
+        return found
+    return ranked([*found, *moved(found[0], table, prices, goal, scan.grid, thorough=True)], goal)
 
 
 def ranked(candidates: Iterable[Candidate], goal: Goal) -> list[Candidate]:
@@ -111,15 +114,17 @@ def ranked(candidates: Iterable[Candidate], goal: Goal) -> list[Candidate]:
     return [pool[k] for k in goal.ranked(Columns.of(one.figures for one in pool))]
 
 
-def moved(leader: Candidate, table: Table, prices: Prices, goal: Goal, grid: Floats) -> list[Candidate]:
-    """The same exits and crossing with thresholds of their own."""
+def moved(
+    leader: Candidate, table: Table, prices: Prices, goal: Goal, grid: Floats, *, thorough: bool = False
+) -> list[Candidate]:
+    """The same exits and crossing with thresholds of their own; `thorough` takes as long as all else."""
     if len(leader.exits) < 2:  # one exit's thresholds were all tried
         return []
     path = prices.path(leader.exits, leader.crossing)
     start = Start(leader.exits, leader.thresholds, leader.crossing)
     return [
         Candidate(leader.exits, thresholds, leader.crossing, found)
-        for thresholds, found in refined(path, table, start, goal, grid)
+        for thresholds, found in refined(path, table, start, goal, grid, thorough=thorough)
     ]
 
 

@@ -1,0 +1,136 @@
+"""offramp plan, as a user calls it: of the packaged network, samples that were drawn, and profiles nobody measured."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from made_profile import made_profile
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.choices import Choices
+from offramp.artifacts.plan import Plan
+from offramp.artifacts.predictions import Predictions
+from offramp.artifacts.pretrained import pretrained
+from offramp.exits.evaluation import route
+from on_paper import drawn
+from reader import Reader
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+BUNDLE = str(pretrained() / "bundle")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Predictions of each split, profiles of a slow edge and a fast cloud, and a profile of another network."""
+    folder = tmp_path_factory.mktemp("planning")
+    manifest = Bundle.open(BUNDLE).manifest
+    for number, split in enumerate(("validation", "calibration", "test")):
+        drawn(manifest, number, 600, split, first=1000 * number).write(folder / f"{split}.parquet")
+    made_profile(manifest).write(folder / "edge.json")
+    made_profile(manifest, 0.05).write(folder / "cloud.json")
+    other = made_profile(manifest).model_copy(update={"bundle": 32 * "0"})
+    other.write(folder / "other.json")
+    return folder
+
+
+def said(folder: Path, *options: str, link: str = "lan", profile: str = "edge.json") -> tuple[str, ...]:
+    known = ("--profile", str(folder / profile), "--link", link, "--out", str(folder / "plan.json"))
+    return ("plan", BUNDLE, "--predictions", str(folder / "validation.parquet"), *known, *options)
+
+
+def test_what_is_predicted_is_what_the_evaluation_says_of_the_plan(folder: Path, offramp: Program) -> None:
+    """The plan is one that a node reads; over a fast link to a fast cloud, some samples go on."""
+    options = ("--cloud-profile", str(folder / "cloud.json"), "--report", str(folder / "test.parquet"), "--json")
+    done = offramp(*said(folder, *options, "--choices", str(folder / "choices.json")))
+    assert done.returncode == 0, done.stderr
+    found, plan = json.loads(done.stdout), Plan.load(folder / "plan.json")
+    samples = Predictions.read(folder / "validation.parquet")
+    figures = found["predicted"]
+    if plan.codec == "fp32":
+        answers = route(samples, plan)
+        assert figures["accuracy"] == pytest.approx(float((answers.label == samples.labels).mean()))
+    assert figures["accuracy"] >= found["last_exit"] - 0.01 - 1e-9
+    assert figures["onward"] > 0
+    assert [row["name"].partition(":")[0] for row in found["baselines"]] == [
+        "everything at the edge", "everything in the cloud, pixels", "Neurosurgeon", "the paper", "BranchyNet",
+        "oracle",
+    ]  # fmt: skip
+    assert found["answer"][-1].startswith("on test, 600 samples: the choice is right on ")
+    ready = Choices.read(folder / "choices.json")
+    assert (ready.bundle, plan in [one.plan for one in ready.plans]) == (Bundle.open(BUNDLE).id, True)
+    assert any(one.onward == 0 for one in ready.plans)
+
+
+def test_without_a_link_or_over_a_bad_one_the_answer_is_no_cloud(folder: Path, offramp: Program) -> None:
+    """In words."""
+    for link in ("none", "satellite"):
+        done = offramp(*said(folder, link=link))
+        assert "Do not use a cloud: answer everything at the edge." in " ".join(done.stdout.split())
+        assert "Nothing is promised" in done.stdout
+        assert Plan.load(folder / "plan.json").cut == 9
+
+
+def test_a_deadline_alone_asks_for_the_most_accurate_plan_in_time(folder: Path, offramp: Program) -> None:
+    """Which loses less as the deadline grows, and Edgent stands beside it."""
+    lost = []
+    for deadline in ("4ms", "8ms", "20ms"):
+        found = json.loads(offramp(*said(folder, "--deadline", deadline, "--json", link="none")).stdout)
+        assert found["predicted"]["p95"] <= float(deadline[:-2]) / 1000
+        assert any(row["name"].startswith("Edgent") for row in found["baselines"])
+        lost.append(found["last_exit"] - found["predicted"]["accuracy"])
+    assert lost == sorted(lost, reverse=True)
+    assert lost[0] > lost[-1]
+
+
+def test_the_page_has_the_picture_the_table_and_the_plan(folder: Path, offramp: Program) -> None:
+    """It loads nothing, and each point has its plan's name."""
+    done = offramp(*said(folder, "--page", str(folder / "page")))
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (folder / "page").iterdir()) == ["pareto.png", "pareto.svg", "plan.html"]
+    text = (folder / "page" / "plan.html").read_text()
+    page = Reader(text.replace("\u00a0", " "))
+    assert (page.open, page.loaded, text.count("<svg")) == ([], [], 1)
+    assert page.tables[0][-1][0] == "the choice"
+    assert page.says("What to deploy of mem")
+    assert "the choice" in text.split('<script type="application/json">')[1].split("</script>")[0]
+
+
+REFUSED = [
+    (("--profile", "other.json"), "edge profile: it is of bundle 0000"),
+    (("--link", "wifi,fast"), "link 'wifi,fast'"),
+    (("--deadline", "1us"), "deadline '1us': expected a time like 50ms or 2s."),
+    (
+        ("--deadline", "0.001ms"),
+        "plan: nothing meets 95 % of the samples within 0.001 ms. The nearest is exit ",
+    ),
+    (("--max-loss", "0"), "max loss 0: expected a share above 0 and below 1, like 1%."),
+    (("--max-loss", "1%", "--bytes", "-1"), "bytes -1: expected a number that is not negative."),
+    (("--confidence", "100%"), "confidence 1: expected a share above 0 and below 1, like 95%."),
+    (("--promise", "hope"), "promise 'hope': unknown."),
+    (("--minimise", "money"), "minimise 'money': unknown."),
+    (("--score", "patience"), "score 'patience': not one that plans are looked for by."),
+    (("--predictions", "test.parquet"), "test.parquet: of the split test, and what is chosen on it"),
+    (("--cascade", BUNDLE), "its predictions and its profile are needed as well."),
+]
+
+
+@pytest.mark.parametrize(("options", "says"), REFUSED, ids=[" ".join(options)[-30:] for options, _ in REFUSED])
+def test_what_does_not_fit_is_refused(
+    folder: Path, refusal: Callable[..., str], options: tuple[str, ...], says: str
+) -> None:
+    """With what to do instead; nothing is written."""
+    named = [str(folder / one) if one.endswith((".json", ".parquet")) else one for one in options]
+    (folder / "plan.json").unlink(missing_ok=True)
+    assert says in refusal(*said(folder, *named))
+    assert not (folder / "plan.json").exists()
+
+
+def test_what_is_missing_is_named(folder: Path, refusal: Callable[..., str]) -> None:
+    """A link and a profile."""
+    predictions = ("plan", BUNDLE, "--predictions", str(folder / "validation.parquet"))
+    assert refusal(*predictions).startswith("profile: nothing says what the network's parts take on the edge.")
+    says = refusal(*predictions, "--profile", str(folder / "edge.json"))
+    assert says.startswith("link: nothing says what lies between edge and cloud.")
+    assert says.endswith("Without a cloud, everything at the edge is the plan that there is: --link none")
