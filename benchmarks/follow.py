@@ -310,7 +310,7 @@ def main() -> None:
     parser.add_argument("--data", help="a folder of CIFAR-10")
     parser.add_argument("--seconds", type=float, default=300.0, help="of each trace")
     parser.add_argument("--traces", default=",".join(SEEDS))
-    parser.add_argument("--slower", type=float, default=8.0, help="times that this edge is slower than the machine")
+    parser.add_argument("--slower", type=float, default=40.0, help="times that this edge is slower than the machine")
     parser.add_argument("--predicted", type=int, default=2000, help="images on which plans are judged")
     parser.add_argument("--cost", action="store_true", help="what following adds to a call, and nothing else")
     parser.add_argument("--rounds", type=int, default=21, help="of --cost")

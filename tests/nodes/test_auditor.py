@@ -1,6 +1,7 @@
 """An edge whose answers are looked at: by the last exit, behind the answers, and against what was promised of them."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -29,6 +30,16 @@ class Told:
         self.alarms.append((course, said))
 
 
+def looked_at(auditor: Auditor) -> int:
+    """How many samples were held against the last exit."""
+    return auditor.agreed + auditor.disagreed
+
+
+def reached(auditor: Auditor, end: int) -> bool:
+    """Whether it has looked at so many."""
+    return looked_at(auditor) == end
+
+
 @pytest.fixture
 def images(bundle: Bundle, digits: Splits) -> np.ndarray:
     """The test set."""
@@ -44,9 +55,11 @@ def test_what_is_drawn_is_held_against_the_last_exit(bundle: Bundle, images: np.
         auditor = Auditor(edge, LocalCloud(bundle), 1.0, lambda course: (0.05, 0.01), told)
         auditor.start()
         for start in range(0, len(images), 20):  # no more than can wait
-            part = edge.infer(images[start : start + 20])
+            part, before = edge.infer(images[start : start + 20]), looked_at(auditor)
             assert (part.label == plain.label[start : start + 20]).all()
-            until(lambda end=start + len(part): auditor.agreed + auditor.disagreed == end)
+            end = min(start + 20, len(images))
+            assert before <= end
+            until(partial(reached, auditor, end))
         auditor.close()
         assert auditor.disagreed == int((plain.label != last).sum())
         assert [course for course, _ in told.alarms] == [edge.course] * alarms

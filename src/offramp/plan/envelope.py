@@ -28,16 +28,18 @@ def envelope(plans: Sequence[Priced], within: float | None = None, most: int = M
 
     On each link of the grid one plan is wanted: the fastest, or with `within`, in milliseconds, the most accurate whose
     mean latency is no longer. Of those wanted anywhere, the ones are left out that are missed least: by the time that
-    the next best takes longer, as a share, or by the accuracy that it lacks. The one that uses the link least stays.
+    the next best takes longer, as a share, or by the accuracy that it lacks. The one that uses the link least stays,
+    and the most accurate one, for when another is found not to hold what was promised of it.
     """
     least = min(range(len(plans)), key=lambda i: (use_of(plans[i]), plans[i].edge_ms, -plans[i].accuracy))
+    strictest = max(range(len(plans)), key=lambda i: (plans[i].accuracy, -use_of(plans[i]), -plans[i].edge_ms))
     price = _prices(plans, within)
-    wanted = sorted({*price.argmin(axis=0).tolist(), least})
+    wanted = sorted({*price.argmin(axis=0).tolist(), least, strictest})
     while len(wanted) > most:
         kept = price[wanted]
         first, second = np.partition(kept, 1, axis=0)[:2]
         missed = np.where(kept == first, second - first, 0.0).sum(axis=1)
-        missed[wanted.index(least)] = np.inf
+        missed[[wanted.index(least), wanted.index(strictest)]] = np.inf
         del wanted[int(missed.argmin())]
     return tuple(sorted((plans[i] for i in wanted), key=lambda one: (use_of(one), one.edge_ms)))
 
