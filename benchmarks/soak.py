@@ -97,12 +97,12 @@ class Count:
                 except OfframpError as error:
                     outcome = "lost"
                     self.errors[str(error)[:160]] += 1
-                self._add(outcome, parts, size, began, order.deadline)
+                self._add(outcome, way, parts, size, began, order.deadline)
             with self.changing:
                 self.seen["second"] += client.second_answers
 
     def _add(
-        self, outcome: str, parts: list[tuple[list[int], Answers]], size: int, began: float, deadline: float
+        self, outcome: str, way: str, parts: list[tuple[list[int], Answers]], size: int, began: float, deadline: float
     ) -> None:
         ended = time.monotonic()
         rows = [row for rows, _ in parts for row in rows]
@@ -119,6 +119,9 @@ class Count:
             self.seen["rows"] += len(rows)
             self.seen["stalled"] += stalled
             self.seen["late, no stall"] += late and not stalled
+            if late and not stalled:
+                came = sorted(len(rows) for rows, _ in parts)
+                self.errors[f"{way}: {outcome} after {ended - began:.3f} s, parts of {came} of {size}"] += 1
 
 
 def _parts(client: offramp.Client, way: str, batch: np.ndarray, deadline: float) -> list[tuple[list[int], Answers]]:
