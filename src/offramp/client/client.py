@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.client.asking import asking
-from offramp.client.conversation import BATCH_TIMEOUT, OPENING, Arrival, Conversation
+from offramp.client.conversation import BATCH_TIMEOUT, OPENING, TELLING, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
@@ -38,11 +38,11 @@ class Client:
     the connections TLS, and show a token and a certificate to nodes that ask for them: the same to both.
 
     Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
-    every wait for an answer (10 s for what the edge serves). A call's `plan` are parts of another plan than the edge's
-    own: exit, threshold, cut, codec, drop_threshold, and cloud_version; `degraded=False` asks for an error where the
-    cloud fails, in place of an answer of the edge; `traceparent` is the context of a trace that the call is part of,
-    which a program that uses OpenTelemetry need not say. Every error is an OfframpError: InputError for what the edge
-    does not take, LinkError for what goes wrong on the way, DeadlineError among them.
+    a call until its last row is answered (10 s for what the edge serves). A call's `plan` are parts of another plan
+    than the edge's own: exit, threshold, cut, codec, drop_threshold, and cloud_version; `degraded=False` asks for an
+    error where the cloud fails, in place of an answer of the edge; `traceparent` is the context of a trace that the
+    call is part of, which a program that uses OpenTelemetry need not say. Every error is an OfframpError: InputError
+    for what the edge does not take, LinkError for what goes wrong on the way, DeadlineError among them.
     """
 
     def __init__(
@@ -137,4 +137,5 @@ class Client:
                 if kept.lasts(seconds):
                     return kept
                 kept.close()
-        return Conversation(self.edge, self.cloud, self.version, opening=min(OPENING, seconds / 4)).__enter__()
+        telling, opening = min(TELLING, seconds / 2), min(OPENING, seconds / 4)
+        return Conversation(self.edge, self.cloud, self.version, telling=telling, opening=opening).__enter__()

@@ -34,11 +34,13 @@ from offramp.nodes.contract import (
     TOKEN,
 )
 from offramp.nodes.logits import check_logits
+from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer, ResultStream
 from offramp.protocol.served import Parameters, Result
 
-TIMEOUT = 3_600.0  # seconds a conversation may last
-BATCH_TIMEOUT = 60.0  # seconds without any answer after which it is given up
+LASTS = 3_600.0  # seconds a conversation may last
+BATCH_TIMEOUT = 60.0  # seconds after which a batch is given up
+TELLING = 10.0  # seconds for an edge to say what it serves
 OPENING = 5.0  # seconds for a cloud to open a stream
 WITHOUT = 10.0  # seconds that a conversation lasts without a cloud that it should have
 
@@ -65,8 +67,8 @@ class Conversation:
     """Asks an edge about one batch after another. A context manager; its streams end with it.
 
     `version` (a bundle's id) names one of several networks of the edge; without it, the first answers. With `strict` it
-    is an error where the cloud does not answer directly: who measures that wants nothing else. The cloud has `opening`
-    seconds to open its stream.
+    is an error where the cloud does not answer directly: who measures that wants nothing else. The edge has `telling`
+    seconds to say what it serves, the cloud `opening` to open its stream.
     """
 
     def __init__(
@@ -76,24 +78,26 @@ class Conversation:
         version: str = "",
         *,
         strict: bool = False,
+        telling: float = TELLING,
         opening: float = OPENING,
     ) -> None:
-        self.edge, self.cloud, self.version, self.strict, self.opening = edge, cloud, version, strict, opening
+        self.edge, self.cloud, self.version, self.strict = edge, cloud, version, strict
+        self.telling, self.opening = telling, opening
         self.requests: Requests = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[float, bool, Result | OfframpError]] = queue.SimpleQueue()
         self.streams: list[ResultStream] = []
-        self.token, self.score, self.end = uuid.uuid4().hex, "entropy", time.monotonic() + TIMEOUT
+        self.token, self.score, self.end = uuid.uuid4().hex, "entropy", time.monotonic() + LASTS
         self.gone: OfframpError | None = None  # why the cloud answers nothing directly any more
         self.asked = self.second = 0  # batches; rows that were answered a second time
 
     def __enter__(self) -> Self:
         requests = iter(self.requests.get, None)
-        self._listen(self.edge.stream(CLASSIFIER, requests, timeout=TIMEOUT, version=self.version), from_edge=True)
+        self._listen(self.edge.stream(CLASSIFIER, requests, timeout=LASTS, version=self.version), from_edge=True)
         if self.cloud is not None:
             try:
-                self.score = describe_edge(self.edge, version=self.version).plan.score
+                self.score = describe_edge(self.edge, self.telling, self.version).plan.score
                 opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {TOKEN: self.token})])
-                self._listen(self.cloud.stream(REPLIES, opening, timeout=TIMEOUT), from_edge=False)
+                self._listen(self.cloud.stream(REPLIES, opening, timeout=LASTS), from_edge=False)
                 self._opened()
             except OfframpError:
                 self.close()
@@ -137,17 +141,17 @@ class Conversation:
     def ask(self, batch: npt.NDArray[Any], options: Parameters, timeout: float = BATCH_TIMEOUT) -> Iterator[Arrival]:
         """Send a batch, in a form that the classifier takes, and give what comes back, until every row is answered.
 
-        Raises DeadlineError where nothing comes for `timeout` seconds, and, where `options` refuse degraded answers,
+        Raises DeadlineError where that is not so after `timeout` seconds, and, where `options` refuse degraded answers,
         what happened to the cloud.
         """
-        left = np.ones(len(batch), np.bool_)
-        yield from self._asked(batch, options, timeout, left)
+        left, end = np.ones(len(batch), np.bool_), time.monotonic() + timeout
+        yield from self._asked(batch, options, end, left)
         if len(rows := np.flatnonzero(left)):  # the cloud has taken them on, and is gone
-            for arrival in self._asked(batch[rows], options, timeout, np.ones(len(rows), np.bool_)):
+            for arrival in self._asked(batch[rows], options, end, np.ones(len(rows), np.bool_)):
                 yield replace(arrival, rows=rows[arrival.rows])
 
     def _asked(
-        self, batch: npt.NDArray[Any], options: Parameters, timeout: float, left: npt.NDArray[np.bool_]
+        self, batch: npt.NDArray[Any], options: Parameters, end: float, left: npt.NDArray[np.bool_]
     ) -> Iterator[Arrival]:
         """Ask once; True remains in `left` of the rows that a cloud should have answered directly and did not."""
         strict = self.strict or options.get(DEGRADED) is False
@@ -156,9 +160,10 @@ class Conversation:
         self.asked += 1
         name, edge_is_done = str(self.asked), False
         direct = self.cloud is not None and self.gone is None
-        self.requests.put(({IMAGE: batch}, {**options, **({REPLY_TO: self.token, REPLY_AS: name} if direct else {})}))
+        to: Parameters = {REPLY_TO: self.token, REPLY_AS: name} if direct else {}
+        self.requests.put(({IMAGE: batch}, {**_until(end, options), **to}))
         while not (edge_is_done and (not left.any() or self.gone is not None)):
-            arrived, from_edge, result = self._next(timeout)
+            arrived, from_edge, result = self._next(end - time.monotonic())
             rows, answers = NOBODY.label, NOBODY
             try:
                 if isinstance(result, OfframpError):
@@ -196,11 +201,12 @@ class Conversation:
         logits = check_logits(self.cloud.address, name, result.outputs.get(name), len(result.outputs[ROW]))
         return Judged.of(logits, self.score).answers(int(name.removeprefix(LOGITS)), Tier.CLOUD)
 
-    def _next(self, timeout: float) -> tuple[float, bool, Result | OfframpError]:
+    def _next(self, wait: float) -> tuple[float, bool, Result | OfframpError]:
+        """What came next; what is there already does not come too late."""
         try:
-            return self.results.get(timeout=timeout)
+            return self.results.get(timeout=max(wait, 0.0))
         except queue.Empty:
-            raise DeadlineError(f"{self.edge.address}: no answer for {timeout:.2g} s.") from None
+            raise DeadlineError(f"{self.edge.address}: no answer in time.") from None
 
     def _listen(self, stream: ResultStream, *, from_edge: bool) -> None:
         def listen() -> None:
@@ -214,3 +220,8 @@ class Conversation:
 
         self.streams.append(stream)
         threading.Thread(target=listen, daemon=True).start()
+
+
+def _until(end: float, options: Parameters) -> Parameters:
+    """A request's parameters, with what is left of its time: a connection was made since, or a cloud lost."""
+    return {**options, TIMEOUT: max(1, int(1e6 * (end - time.monotonic())))} if TIMEOUT in options else options
