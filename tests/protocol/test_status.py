@@ -22,7 +22,7 @@ from offramp.errors import (
     UnknownModelError,
     UnreachableError,
 )
-from offramp.protocol.status import error_of, http_status_of, status_of
+from offramp.protocol.status import error_of, error_said, http_status_of, status_of
 
 OUT: list[tuple[type[OfframpError], grpc.StatusCode, int]] = [
     (UnknownModelError, grpc.StatusCode.NOT_FOUND, 404),
@@ -108,5 +108,22 @@ BACK: list[tuple[Failed, type[OfframpError], str]] = [
 def test_a_status_is_an_error_that_names_the_peer(failed: Failed, kind: type[OfframpError], message: str) -> None:
     """Exactly that error, no kin of it."""
     error = error_of(failed, "cloud:1")
+    assert type(error) is kind
+    assert str(error) == message
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message"),
+    [
+        ("DEADLINE_EXCEEDED: late.", DeadlineError, "edge:1 did not answer within the deadline (late.)."),
+        ("INVALID_ARGUMENT: image: too small.", InputError, "edge:1: image: too small."),
+        ("RESOURCE_EXHAUSTED: much to do.", OverloadedError, "edge:1: much to do."),
+        ("INTERNAL: it failed.", LinkError, "edge:1 failed with INTERNAL: it failed."),
+        ("in request 7: no such model", LinkError, "edge:1: in request 7: no such model"),  # another maker's words
+    ],
+)
+def test_an_error_on_a_stream_is_what_its_status_says(said: str, kind: type[OfframpError], message: str) -> None:
+    """Exactly that error, as of a call that is no stream."""
+    error = error_said(said, "edge:1")
     assert type(error) is kind
     assert str(error) == message

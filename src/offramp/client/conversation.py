@@ -172,7 +172,7 @@ class Conversation:
                     if REPLY_AS not in result.parameters:  # its word that the stream is open, which came late
                         continue
                     rows, answers = result.outputs[ROW], self._judge(result)
-            except LinkError as error:
+            except OfframpError as error:
                 if from_edge or strict:
                     raise
                 self._lost(error)

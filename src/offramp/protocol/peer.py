@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2_grpc
 from offramp.errors import InputError, LinkError, UnreachableError
 from offramp.protocol.credentials import NOTHING, Credentials, Shown
 from offramp.protocol.served import TOOK, Parameters, Result
-from offramp.protocol.status import error_of
+from offramp.protocol.status import error_of, error_said
 from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
 from offramp.protocol.trace_context import TRACEPARENT
 from offramp.sockets import check_address, split_address
@@ -280,7 +280,7 @@ class ResultStream:
         try:
             for message in self.call:
                 if message.error_message:
-                    raise LinkError(f"{self.peer}: {message.error_message}")
+                    raise error_said(message.error_message, self.peer)
                 yield _result(message.infer_response, self.peer)
         except grpc.RpcError as error:
             if error.code() is not grpc.StatusCode.CANCELLED:

@@ -58,7 +58,17 @@ def http_status_of(error: OfframpError) -> int:
 
 def error_of(error: Any, peer: str) -> OfframpError:
     """The error of ours that a failed call to `peer` means."""
-    code, detail = error.code(), error.details() or "no details"
+    return _meant(error.code(), error.details() or "no details", peer)
+
+
+def error_said(message: str, peer: str) -> OfframpError:
+    """The error of ours that a message on a stream means: `STATUS: words`, as nodes of ours say it, or words alone."""
+    name, _, words = message.partition(": ")
+    code = next((code for code in grpc.StatusCode if code.name == name), None)
+    return LinkError(f"{peer}: {message}") if code is None else _meant(code, words, peer)
+
+
+def _meant(code: grpc.StatusCode, detail: str, peer: str) -> OfframpError:
     kind = next((kind for kind, status, _ in reversed(STATUS) if status == code), LinkError)
     if kind is OverloadedError and MESSAGE_BOUND in detail:  # later would not help: less at a time would
         kind = TooLargeError
