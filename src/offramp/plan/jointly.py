@@ -29,20 +29,33 @@ def jointly(
     """For each crossing, plans for a range of prices of a lost answer that keep within the goal's other bounds."""
     losses, bounds = expected_losses(plain), replace(goal, accuracy=None)
     for crossing in crossings:
-        exits = tuple(k for k in table.exits if not crossing.cut or k <= crossing.cut)
-        if not exits or not (ends := _end(prices, exits, crossing, goal)):
+        exits = before(table, crossing)
+        if not exits or not (whole := _end(prices, exits, crossing, goal)):
             continue
-        rows = [table.row(k) for k in exits]
-        heads = np.array([ends - _end(prices, exits[:j] + exits[j + 1 :], crossing, goal) for j in range(len(exits))])
-        heads = np.maximum(heads, 0.0)
-        here = _costs(prices, exits, crossing, goal)[:-1] - heads.cumsum()
-        leaves = Leaves(table.scores[rows], losses[rows], here, heads, ends - float(heads.sum()))
-        for at in plans(leaves, 100 * ends * RATES, STARTS):
+        for at in plans(leaves(table, losses, prices, goal, crossing), 100 * whole * RATES, STARTS):
             active = tuple(k for k, threshold in zip(exits, at, strict=True) if threshold)
             thresholds = tuple(map(float, at[at > 0]))
             found = figures_of(prices, table, active, thresholds, crossing)
             if bounds.met(found):
                 yield Candidate(active, thresholds, crossing, found)
+
+
+def before(table: Table, crossing: Crossing) -> tuple[int, ...]:
+    """The exits that a plan with this crossing may have."""
+    return tuple(k for k in table.exits if not crossing.cut or k <= crossing.cut)
+
+
+def leaves(table: Table, losses: Floats, prices: Prices, goal: Goal, crossing: Crossing) -> Leaves:
+    """What it costs to leave at each exit before a crossing; `losses` are `(exits, N)` as the table's scores are.
+
+    A head's price is what the whole costs more with it than without.
+    """
+    exits = before(table, crossing)
+    rows, costs = [table.row(k) for k in exits], _costs(prices, exits, crossing, goal)
+    others = [_end(prices, exits[:j] + exits[j + 1 :], crossing, goal) for j in range(len(exits))]
+    heads = np.maximum(costs[-1] - np.array(others), 0.0)
+    passed = heads.cumsum()
+    return Leaves(table.scores[rows], losses[rows], costs[:-1] - passed, heads, float(costs[-1] - passed[-1]))
 
 
 def _costs(prices: Prices, exits: tuple[int, ...], crossing: Crossing, goal: Goal) -> Floats:
