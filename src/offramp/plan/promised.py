@@ -13,8 +13,11 @@ from offramp.exits.guarantees import Routes, promise
 from offramp.plan.candidate import Candidate
 from offramp.plan.choose import Chosen, Measure, Wanted
 from offramp.plan.inputs import Samples
+from offramp.plan.jointly import jointly
 from offramp.plan.pricing import Columns
 from offramp.plan.table import Crossing
+
+WAYS = 3  # crossings of candidates, for which thresholds are looked for anew
 
 
 def promised(
@@ -32,6 +35,8 @@ def promised(
     """
     assert wanted.max_loss is not None
     chain = [one for one in chosen.chain(wanted) if not one.crossing.other]
+    ways = list(dict.fromkeys(one.crossing for one in chain))[:WAYS]
+    chain += jointly(chosen.samples.plain, chosen.table, chosen.prices, chosen.goal, ways)
     for way in {one.crossing for one in chain if _loses(one.crossing, chosen) and calibration.by(one.crossing) is None}:
         if measure is None:
             chain = [one for one in chain if one.crossing != way]

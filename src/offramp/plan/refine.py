@@ -116,7 +116,7 @@ def refined(
     """
     rows = [table.row(exit_) for exit_ in start.exits]
     right = at_each(table, start.exits, start.crossing)
-    moves = Moves(path, bins(table.scores[rows], grid), right, _costs(path, goal), len(grid))
+    moves = Moves(path, bins(table.scores[rows], grid), right, costs_of(path, goal), len(grid))
     at = np.searchsorted(grid, np.array(start.thresholds)).astype(np.intp)
     seen: dict[tuple[int, ...], Figures] = {}
 
@@ -160,7 +160,7 @@ def _pushed(moves: Moves, at: npt.NDArray[np.intp], accuracy: float) -> Iterator
             return
 
 
-def _costs(path: Path, goal: Goal) -> Floats:
+def costs_of(path: Path, goal: Goal) -> Floats:
     """Of a sample by where it is answered, what is to be least: of a percentile or of accuracy, its seconds."""
     none = (0.0,) * (len(path.seconds) - 1)
     by = {"bytes": (*none, path.up), "cloud": (*none, path.cloud), "macs": path.macs}
