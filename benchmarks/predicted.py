@@ -29,6 +29,8 @@ from offramp.data.recorded import load_as_trained
 from offramp.link.shape import LinkShape
 from offramp.machine import here
 
+IMAGES = 1000  # of the test set, whose accuracy is predicted; the first of them are sent
+
 
 def plans(last: int) -> list[Plan]:
     """Plans of every kind that a network of nine stages and nine exits has."""
@@ -61,14 +63,14 @@ def main() -> None:
     parser.add_argument("--data", default="digits", help="a folder of CIFAR-10; default: what the bundle names")
     parser.add_argument("--links", default="lan,wifi,lte")
     parser.add_argument("--cores", default="1,0.25", help="shares of a core that the edge is held to")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--each", type=int, default=EACH, help="images of a plan and round")
     options = parser.parse_args()
 
     bundle = Bundle.open(pretrained() / "bundle")
     origin, shape = bundle.manifest.origin, bundle.manifest.preprocessing.shape
     splits, _ = load_as_trained(options.data, origin.data, origin.record, shape, seed=origin.seed, split="test")
-    order = np.random.default_rng(0).permutation(len(splits.test))[: options.each * options.rounds]
+    order = np.random.default_rng(0).permutation(len(splits.test))[:IMAGES]
     images = splits.test.rows(order)
     console, figures = Console(stderr=True, width=150), dict[str, Any]()
     for cores in map(float, options.cores.split(",")):

@@ -12,7 +12,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.profile import LinkProfile
 from offramp.bench.timed import Answer, Crossing, SpanRun, Timed
 from offramp.bench.verified import named, summary, verified_table
-from offramp.bench.verify import needed, row_of
+from offramp.bench.verify import Driven, needed, row_of
 from offramp.exits.answers import Tier
 from offramp.exits.evaluation import route
 from offramp.measure.rounds import Block
@@ -34,13 +34,19 @@ def test_a_row_weighs_what_each_sample_costs_where_it_is_answered(bundle: Bundle
     """The mean of the two ways by their shares; measured is the rounds' median; bytes are of those that went on."""
     costs = Costs.of(bundle.manifest, made_up_profile(bundle), LinkProfile(round_trip_ms=10, between="made up"))
     answers = route(predictions, PLANS[0])
-    onward = float((answers.tier == Tier.CLOUD).mean())
+    sent = 100
+    onward = float((answers.tier[:sent] == Tier.CLOUD).mean())
     assert 0 < onward < 1
-    row = row_of(costs, PLANS[0], answers, [(8.0, 100.0, True), (9.0, 120.0, True), (50.0, 110.0, True)])
+    rounds = [Driven(ms, size, answers.label[:sent], True) for ms, size in ((8.0, 100.0), (9.0, 120.0), (50.0, 110.0))]
+    row = row_of(costs, PLANS[0], answers, rounds, predictions.labels)
     span = span_ms(SpanSpec(0, 3, (3,)))
     assert row.predicted_ms == pytest.approx(NODE + span + onward * (HANDED_ON + 10 + CALL))
     assert (row.measured_ms, row.measured_bytes, row.same) == (9.0, 110.0, True)
     assert row.predicted_bytes == pytest.approx(onward * costs.bytes_up(PLANS[0].first))
+    assert row.predicted_accuracy == float((answers.label == predictions.labels).mean())
+    assert (row.measured_accuracy, row.samples) == ((answers.label == predictions.labels)[:sent].mean(), sent)
+    assert row.accurate
+    assert not replace(row, measured_accuracy=row.predicted_accuracy - 0.2).accurate
     assert row.error == pytest.approx(row.predicted_ms / 9.0 - 1)
 
 
@@ -77,7 +83,7 @@ def test_the_figures_name_the_worst_plan(bundle: Bundle, predictions: Prediction
     """Its error with its sign; one plan of two is within a fifth."""
     costs = Costs.of(bundle.manifest, made_up_profile(bundle), LinkProfile(between="made up"))
     answers = route(predictions, PLANS[0])
-    first = row_of(costs, PLANS[0], answers, [(1.0, 0.0, True)])
+    first = row_of(costs, PLANS[0], answers, [Driven(1.0, 0.0, answers.label, True)], predictions.labels)
     near = replace(first, predicted_ms=9.0, measured_ms=10.0, measured_bytes=first.predicted_bytes)
     far = replace(near, plan=PLANS[4], predicted_ms=5.0, same=False)
     found = summary([near, far])

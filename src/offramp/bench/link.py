@@ -37,7 +37,8 @@ SIZES = 60_000, 1_000_000  # bytes of a long message: like features, and where t
 LONG = 0.02  # seconds that a long message should take to pass
 TIMEOUT = 60.0  # seconds for a call
 SURE = 3.0  # standard errors that a difference must be from nothing to be told from it
-BOUND = 0.2  # standard error of a rate, as a share of it
+BOUND = 0.2  # standard error of a rate, as a share of it; or what makes no more than
+SLACK_MS, FEATURES = 0.05, 16_384  # so many milliseconds of so many bytes
 STALL = 5.0, 30.0  # distances of the quartiles, and milliseconds, that a stalled round trip is above the median
 UNREPEATED = "sequence_id"  # a parameter that the protocol takes in, and does not send back
 
@@ -128,7 +129,7 @@ def _rate(milliseconds: Floats, size: int, way: str) -> float | None:
     error = 1.2533 * (third - first) / 1.349 / len(milliseconds) ** 0.5  # of a median, were they normal
     if middle <= SURE * error or middle <= 0:
         return None
-    if error > BOUND * middle:
+    if error > BOUND * middle and error * FEATURES / size > SLACK_MS:
         raise UnsteadyError(
             f"link: {size} bytes {way} took {first:.3g} to {third:.3g} ms in the middle half of {len(milliseconds)} "
             f"rounds, and the rate would be wrong by more than {BOUND:.0%}. Let the link rest, or ask for more rounds "

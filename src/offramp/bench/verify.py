@@ -50,6 +50,16 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
+class Driven:
+    """What came of a round of one plan: milliseconds and bytes to the cloud of a sample, in the mean; the answers."""
+
+    ms: float
+    bytes: float
+    labels: npt.NDArray[np.int64]
+    same: bool  # whether label, exit and tier of each are those expected
+
+
+@dataclass(frozen=True)
 class Verified:
     """What came of it, with the profiles that it came by."""
 
@@ -70,36 +80,36 @@ def verify(
 ) -> Verified:
     """Profile this device and the link, and measure every plan, in turn; hold the one against the other.
 
-    Each round sends `each` images by every plan, others every time, and times every span and request that the plans
-    need. Raises InputError for a plan that the bundle cannot follow or too few images.
+    Each round sends the first `each` images by every plan, and times every span and request that the plans need. The
+    accuracy that is predicted is that of all images. Raises InputError for a plan that the bundle cannot follow or too
+    few images.
     """
-    if len(images) < each * wanted.rounds:
-        raise InputError(f"images: {len(images)}, and {wanted.rounds} rounds of {each} are {each * wanted.rounds}.")
+    if len(images) < each:
+        raise InputError(f"images: {len(images)}, and {each} are sent in each round. Send fewer, or give more.")
     asked = 1 if wanted.share is not None else wanted.threads
     choice = choose(bundle, wanted.runtime, wanted.precision, asked, 1)
     threads = cores_to_use(asked)
-    images = images.rows(slice(each * wanted.rounds))
     expected = [_expected(bundle, plan, images, choice) for plan in plans]
     with (
         started(bundle, choice, threads, wanted) as (every, held),
         _edges(bundle, plans, shape, choice, threads, wanted.share) as (edges, link),
     ):
         blocks = needed(every, bundle, plans)
-        pixels = bundle.manifest.preprocessing.from_uint8(images.images)
+        pixels = bundle.manifest.preprocessing.from_uint8(images.images[:each])
         times: dict[Timed, list[float]] = {key: [] for key in blocks}
-        measured: list[list[tuple[float, float, bool]]] = [[] for _ in plans]
+        measured: list[list[Driven]] = [[] for _ in plans]
         for number in range(wanted.rounds):
-            rows = slice(number * each, (number + 1) * each)
             for key, block in blocks.items():
                 times[key].append(block())
             for edge, answers, found in zip(edges, expected, measured, strict=True):
-                found.append(_drive(edge, pixels[rows], answers.rows(rows)))
+                found.append(_drive(edge, pixels, answers.rows(slice(each))))
             watch("rounds", number + 1, wanted.rounds)
     spreads = {key: Spread.of(some) for key, some in times.items()}
     profile = document(bundle, choice, threads, wanted, spreads, held)
     costs = Costs.of(bundle.manifest, profile, link)
     made = zip(plans, expected, measured, strict=True)
-    return Verified(tuple(row_of(costs, *each_) for each_ in made), profile, link)
+    rows = tuple(row_of(costs, plan, answers, found, images.labels) for plan, answers, found in made)
+    return Verified(rows, profile, link)
 
 
 def needed(blocks: Mapping[Timed, Block], bundle: Bundle, plans: Sequence[Plan]) -> dict[Timed, Block]:
@@ -148,22 +158,29 @@ def _expected(bundle: Bundle, plan: Plan, images: ImageSet, choice: Choice) -> A
     return route(of_plan(bundle, plan, choice.engine).predict(images, "test"), plan)
 
 
-def _drive(edge: Peer, images: npt.NDArray[np.float32], expected: Answers) -> tuple[float, float, bool]:
-    """Send images one after another: milliseconds and bytes to the cloud of one, and whether all went as expected."""
+def _drive(edge: Peer, images: npt.NDArray[np.float32], expected: Answers) -> Driven:
+    """Send images one after another, and hold the answers against those expected."""
     for image in images[-LEAD:]:
         edge.infer(CLASSIFIER, {IMAGE: image[None]}, timeout=TIMEOUT)
     start = perf_counter()
     answers = [edge.infer(CLASSIFIER, {IMAGE: image[None]}, timeout=TIMEOUT) for image in images]
     passed = 1000 * (perf_counter() - start) / len(images)
     sent = sum(int(answer.parameters[BYTES_TO_CLOUD]) for answer in answers) / len(images)
-    found = [[int(answer.outputs[name][0]) for answer in answers] for name in ("label", "exit")]
+    label, exit_ = (np.array([answer.outputs[name][0] for answer in answers]) for name in ("label", "exit"))
     tiers = [bytes(answer.outputs["tier"][0]).decode() for answer in answers]
-    same = found == [expected.label.tolist(), expected.exit.tolist()]
-    return passed, sent, same and tiers == [TIER_NAMES[tier] for tier in expected.tier]
+    same = (label == expected.label).all() and (exit_ == expected.exit).all()
+    return Driven(passed, sent, label, bool(same) and tiers == [TIER_NAMES[tier] for tier in expected.tier])
 
 
-def row_of(costs: Costs, plan: Plan, expected: Answers, measured: Sequence[tuple[float, float, bool]]) -> Row:
-    """A plan's row: what each sample costs where it is answered, in the mean, beside what was measured."""
+def row_of(
+    costs: Costs, plan: Plan, everyone: Answers, measured: Sequence[Driven], labels: npt.NDArray[np.int64]
+) -> Row:
+    """A plan's row: what each sample that was sent costs where it is answered, in the mean, beside what was measured.
+
+    `everyone` are the answers that are predicted to all images, the first of which were sent, and `labels` theirs.
+    """
+    sent = len(measured[0].labels)
+    expected = everyone.rows(slice(sent))
     part, last = plan.first, costs.manifest.last
     onward = float((expected.tier == Tier.CLOUD).mean())
     leave = dict(zip([active.exit for active in part.active], costs.exits(part), strict=True))
@@ -173,7 +190,7 @@ def row_of(costs: Costs, plan: Plan, expected: Answers, measured: Sequence[tuple
             total += costs.onward(part)
         else:
             total += leave[exit_] if exit_ in leave else costs.local(part)
-    milliseconds = tuple(one for one, _, _ in measured)
+    milliseconds = tuple(one.ms for one in measured)
     return Row(
         plan=plan,
         onward=onward,
@@ -181,6 +198,9 @@ def row_of(costs: Costs, plan: Plan, expected: Answers, measured: Sequence[tuple
         measured_ms=median(milliseconds),
         rounds_ms=milliseconds,
         predicted_bytes=onward * costs.bytes_up(part) if part.hands_on(last) else 0.0,
-        measured_bytes=sum(sent for _, sent, _ in measured) / len(measured),
-        same=all(same for _, _, same in measured),
+        measured_bytes=sum(one.bytes for one in measured) / len(measured),
+        predicted_accuracy=float((everyone.label == labels).mean()),
+        measured_accuracy=float((measured[0].labels == labels[:sent]).mean()),
+        samples=sent,
+        same=all(one.same for one in measured),
     )
