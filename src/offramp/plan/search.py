@@ -113,7 +113,8 @@ def _fewer(best: Candidate, table: Table, prices: Prices, goal: Goal) -> Iterato
     """The same without exits at which hardly anybody leaves, for as long as that is better."""
     tried = []
     for place in range(len(best.exits)):
-        exits, thresholds = (values[:place] + values[place + 1 :] for values in (best.exits, best.thresholds))
+        exits = best.exits[:place] + best.exits[place + 1 :]
+        thresholds = best.thresholds[:place] + best.thresholds[place + 1 :]
         tried.append(replace(best, exits=exits, thresholds=thresholds).on(prices, table))
     if tried and ranked([best, *tried], goal)[0] is not best:
         better = ranked(tried, goal)[0]
