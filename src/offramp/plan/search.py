@@ -106,10 +106,10 @@ def search(scan: Scan, table: Table, prices: Prices, goal: Goal, starts: int = S
     if starts < STARTS:
         return found
     best = ranked([*found, *moved(found[0], table, prices, goal, scan.grid, thorough=True)], goal)
-    return ranked([*best, *_fewer(best[0], table, prices, goal)], goal)
+    return ranked([*best, *fewer(best[0], table, prices, goal)], goal)
 
 
-def _fewer(best: Candidate, table: Table, prices: Prices, goal: Goal) -> Iterator[Candidate]:
+def fewer(best: Candidate, table: Table, prices: Prices, goal: Goal) -> Iterator[Candidate]:
     """The same without exits at which hardly anybody leaves, for as long as that is better."""
     tried = []
     for place in range(len(best.exits)):
@@ -119,7 +119,7 @@ def _fewer(best: Candidate, table: Table, prices: Prices, goal: Goal) -> Iterato
     if tried and ranked([best, *tried], goal)[0] is not best:
         better = ranked(tried, goal)[0]
         yield better
-        yield from _fewer(better, table, prices, goal)
+        yield from fewer(better, table, prices, goal)
 
 
 def ranked(candidates: Iterable[Candidate], goal: Goal) -> list[Candidate]:
