@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from made_profile import made_profile
+from made_up_profile import made_up_profile
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.choices import Choices
 from offramp.artifacts.plan import Plan
@@ -23,15 +23,13 @@ BUNDLE = str(pretrained() / "bundle")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Predictions of each split, profiles of a slow edge and a fast cloud, and a profile of another network."""
+    """Predictions of each split, a profile of an edge and its cloud, and one of another network."""
     folder = tmp_path_factory.mktemp("planning")
-    manifest = Bundle.open(BUNDLE).manifest
+    bundle = Bundle.open(BUNDLE)
     for number, split in enumerate(("validation", "calibration", "test")):
-        drawn(manifest, number, 600, split, first=1000 * number).write(folder / f"{split}.parquet")
-    made_profile(manifest).write(folder / "edge.json")
-    made_profile(manifest, 0.05).write(folder / "cloud.json")
-    other = made_profile(manifest).model_copy(update={"bundle": 32 * "0"})
-    other.write(folder / "other.json")
+        drawn(bundle.manifest, number, 600, split, first=1000 * number).write(folder / f"{split}.parquet")
+    made_up_profile(bundle).write(folder / "edge.json")
+    made_up_profile(bundle, bundle=32 * "0").write(folder / "other.json")
     return folder
 
 
@@ -42,7 +40,7 @@ def said(folder: Path, *options: str, link: str = "lan", profile: str = "edge.js
 
 def test_what_is_predicted_is_what_the_evaluation_says_of_the_plan(folder: Path, offramp: Program) -> None:
     """The plan is one that a node reads; over a fast link to a fast cloud, some samples go on."""
-    options = ("--cloud-profile", str(folder / "cloud.json"), "--report", str(folder / "test.parquet"), "--json")
+    options = ("--cloud-profile", str(folder / "edge.json"), "--report", str(folder / "test.parquet"), "--json")
     done = offramp(*said(folder, *options, "--choices", str(folder / "choices.json")))
     assert done.returncode == 0, done.stderr
     found, plan = json.loads(done.stdout), Plan.load(folder / "plan.json")
@@ -134,3 +132,24 @@ def test_what_is_missing_is_named(folder: Path, refusal: Callable[..., str]) -> 
     says = refusal(*predictions, "--profile", str(folder / "edge.json"))
     assert says.startswith("link: nothing says what lies between edge and cloud.")
     assert says.endswith("Without a cloud, everything at the edge is the plan that there is: --link none")
+
+
+def test_what_is_promised_stands_in_the_plan(folder: Path, offramp: Program) -> None:
+    """Shown on calibration; of validation alone, on the half that nothing was chosen on."""
+    asked = ("--max-loss", "8%", "--confidence", "90%", "--json")
+    done = offramp(*said(folder, "--predictions", str(folder / "calibration.parquet"), *asked))
+    assert done.returncode == 0, done.stderr
+    promise = Plan.load(folder / "plan.json").promise
+    assert promise is not None
+    assert (promise.max_loss, promise.confidence, promise.samples, promise.data) == (
+        0.08,
+        0.9,
+        600,
+        "noise calibration",
+    )
+    assert json.loads(done.stdout)["predicted"]["onward"] < 1
+    done = offramp(*said(folder, *asked))
+    assert "one half is chosen on and the other promised on" in done.stderr
+    halved = Plan.load(folder / "plan.json").promise
+    assert halved is not None
+    assert halved.samples == 300

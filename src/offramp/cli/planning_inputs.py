@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from offramp.cli.planning_asked import Asked, Given
+from offramp.cli.planning_choices import choices_of
 from offramp.cli.planning_market import edge_profile, link_named, market, measured, read_all
 from offramp.progress import Watch, waiting
 
@@ -36,9 +37,9 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
         if asked.confidence is not None:
             deployed, plan = _shown(chosen, asked, calibration, source)
         jpeg = _jpeg(source, chosen, link)
+        ready = choices_of(chosen, deployed, plan, asked, calibration, source) if keep else None
     rows = baselines(chosen.table, prices, chosen.goal, chosen.scan.grid, jpeg)
     outcome = Outcome(chosen, deployed, plan, tuple(rows))
-    ready = _ready(outcome, asked, bundle.id) if keep else None
     return outcome, ready, _tests(given, outcome, bundle.manifest)
 
 
@@ -105,21 +106,6 @@ def _jpeg(source: "Crossings | None", chosen: "Chosen", link: "LinkProfile | Non
     found = source.compressed(chosen.samples.split)
     seconds = 0.0 if link.up is None else 8 / link.up
     return Jpeg(found.bytes, seconds, found.accuracy)
-
-
-def _ready(outcome: "Outcome", asked: Asked, bundle: str) -> "Choices":
-    """The plans for an edge to choose among; the one that was promised is one of them."""
-    from offramp.artifacts.choices import Choices
-    from offramp.plan.links import over_links, priced
-
-    chosen = outcome.chosen
-    least = chosen.goal.accuracy
-    kept = over_links(chosen.scan, chosen.table, chosen.prices, chosen.goal)
-    plans = [priced(one, chosen.score) for one in kept]
-    mine = priced(outcome.deployed, chosen.score).model_copy(update={"plan": outcome.plan})
-    if not outcome.deployed.crossing.other and mine not in plans:
-        plans.append(mine)
-    return Choices(bundle=bundle, least_accuracy=least, plans=tuple(plans))
 
 
 def _tests(given: Given, outcome: "Outcome", manifest: "Manifest") -> list[str]:

@@ -15,7 +15,7 @@ from offramp.exits.score import Floats
 from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal
 from offramp.plan.pricing import Prices, Pricing
-from offramp.plan.search import Scan, moved, ranked
+from offramp.plan.search import Scan, fewer, moved, ranked
 from offramp.plan.table import Crossing, Table
 
 # Bits/s to the cloud, of a mobile link at its edge to a wired one, and seconds of a round trip on the spot and across
@@ -124,7 +124,8 @@ def _own_thresholds(
     up, round_trip = link
     there = replace(prices, costs=Over(prices.costs, up or ANY, up or ANY, round_trip))
     tried = [leader.on(there, table), *moved(leader, table, there, goal, scan.grid)]
-    return ranked(tried, goal)[0].on(prices, table)
+    best = ranked(tried, goal)[0]
+    return ranked([best, *fewer(best, table, there, goal)], goal)[0].on(prices, table)
 
 
 def _fewest(candidates: Sequence[Candidate], most: int) -> list[Candidate]:

@@ -3,13 +3,18 @@
 The chain comes from the samples that plans are chosen on, how far down it is safe from others (`exits.guarantees`).
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
+
+import numpy as np
 
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.promise import PromiseKind
 from offramp.errors import InputError
 from offramp.exits.guarantees import Routes, promise
+from offramp.exits.score import Floats
 from offramp.plan.candidate import Candidate
 from offramp.plan.choose import Chosen, Measure, Wanted
 from offramp.plan.inputs import Samples
@@ -18,6 +23,7 @@ from offramp.plan.pricing import Columns
 from offramp.plan.table import Crossing
 
 WAYS = 3  # crossings of candidates, for which thresholds are looked for anew
+PARTS = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)  # of the thresholds
 
 
 def promised(
@@ -33,15 +39,10 @@ def promised(
     `measure` gives the calibration samples by a crossing that they were not measured by; without it, plans that have
     it are no candidates. Raises InputError where nothing is shown, with how many samples would do.
     """
-    assert wanted.max_loss is not None
     chain = [one for one in chosen.chain(wanted) if not one.crossing.other]
     ways = list(dict.fromkeys(one.crossing for one in chain))[:WAYS]
     chain += jointly(chosen.samples.plain, chosen.table, chosen.prices, chosen.goal, ways)
-    for way in {one.crossing for one in chain if _loses(one.crossing, chosen) and calibration.by(one.crossing) is None}:
-        if measure is None:
-            chain = [one for one in chain if one.crossing != way]
-        else:
-            calibration = calibration.beside(measure(way))
+    chain, calibration = _measured(chain, chosen, calibration, measure)
     if not chain:
         raise InputError(
             "promise: no candidate's crossing was measured on the calibration samples. Measure it: offramp predict "
@@ -49,10 +50,70 @@ def promised(
         )
     columns = Columns.of(one.figures for one in chain)
     costs = columns.mean if wanted.minimise == "loss" else chosen.goal.cost(columns)
+    return _shown(chain, costs, chosen, wanted, calibration, confidence, kind)
+
+
+def promised_each(
+    chosen: Chosen,
+    wanted: Wanted,
+    kept: Sequence[Candidate],
+    calibration: Samples,
+    confidence: float,
+    kind: PromiseKind,
+    measure: Measure | None = None,
+) -> list[tuple[Candidate, Plan]]:
+    """Plans that an edge may switch between, made stricter until the same is shown of each: of all at once.
+
+    Each has its share of the doubt, so that the promise holds whichever is in force when. At its strictest a plan has
+    no local exit, and loses what its crossing does. Of a plan that nothing is shown of, nothing is given.
+    """
+    kept, calibration = _measured(list(kept), chosen, calibration, measure)
+    found = []
+    for one in kept:
+        chain = list(_stricter(one, chosen))
+        costs = np.array([each.figures.onward or each.figures.edge for each in chain])
+        with suppress(InputError):
+            surer = 1 - (1 - confidence) / len(kept)
+            found.append(_shown(chain, costs, chosen, wanted, calibration, surer, kind))
+    return found
+
+
+def _shown(
+    chain: Sequence[Candidate],
+    costs: Floats,
+    chosen: Chosen,
+    wanted: Wanted,
+    calibration: Samples,
+    confidence: float,
+    kind: PromiseKind,
+) -> tuple[Candidate, Plan]:
+    assert wanted.max_loss is not None
     plans = [one.plan(chosen.score) for one in chain]
     order, test = _routes(chosen.samples), _routes(calibration)
     plan, which = promise(order, test, plans, costs, wanted.max_loss, confidence, kind)
     return chain[which], plan
+
+
+def _stricter(one: Candidate, chosen: Chosen) -> Iterator[Candidate]:
+    """The same crossing with lower and lower thresholds, and at last with no exit."""
+    for part in PARTS:
+        lower = tuple(float(f"{part * threshold:.3g}") for threshold in one.thresholds)
+        yield replace(one, thresholds=lower).on(chosen.prices, chosen.table)
+    if one.exits:
+        yield replace(one, exits=(), thresholds=()).on(chosen.prices, chosen.table)
+
+
+def _measured(
+    candidates: list[Candidate], chosen: Chosen, calibration: Samples, measure: Measure | None
+) -> tuple[list[Candidate], Samples]:
+    """Candidates whose crossings were measured on the calibration samples, or are now."""
+    missing = {one.crossing for one in candidates if _loses(one.crossing, chosen)}
+    for way in sorted(way for way in missing if calibration.by(way) is None):
+        if measure is None:
+            candidates = [one for one in candidates if one.crossing != way]
+        else:
+            calibration = calibration.beside(measure(way))
+    return candidates, calibration
 
 
 def _loses(crossing: Crossing, chosen: Chosen) -> bool:

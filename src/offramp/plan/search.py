@@ -4,7 +4,7 @@ Takes a table, prices and a goal; gives candidates with their figures. Runs noth
 candidate's accuracy says.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
@@ -105,7 +105,21 @@ def search(scan: Scan, table: Table, prices: Prices, goal: Goal, starts: int = S
     found = ranked([*leaders, *others], goal)
     if starts < STARTS:
         return found
-    return ranked([*found, *moved(found[0], table, prices, goal, scan.grid, thorough=True)], goal)
+    best = ranked([*found, *moved(found[0], table, prices, goal, scan.grid, thorough=True)], goal)
+    return ranked([*best, *fewer(best[0], table, prices, goal)], goal)
+
+
+def fewer(best: Candidate, table: Table, prices: Prices, goal: Goal) -> Iterator[Candidate]:
+    """The same without exits at which hardly anybody leaves, for as long as that is better."""
+    tried = []
+    for place in range(len(best.exits)):
+        exits = best.exits[:place] + best.exits[place + 1 :]
+        thresholds = best.thresholds[:place] + best.thresholds[place + 1 :]
+        tried.append(replace(best, exits=exits, thresholds=thresholds).on(prices, table))
+    if tried and ranked([best, *tried], goal)[0] is not best:
+        better = ranked(tried, goal)[0]
+        yield better
+        yield from fewer(better, table, prices, goal)
 
 
 def ranked(candidates: Iterable[Candidate], goal: Goal) -> list[Candidate]:
