@@ -5,9 +5,9 @@
 
 Samples are drawn: logits of nine exits of ten classes that get better from exit to exit. Timed in a process of its own
 for each size, on one thread, is what `offramp plan` does between its files: every set of exits at 256 thresholds by
-every crossing, codecs that lose something included, the thresholds of the best dozen moved, the baselines. The bars are on
-seconds of one core: those of the processor, which others on the machine do not change by much. The gap is
-that of the thresholds found to the best of all combinations of a grid of 24, for every set of two or three exits.
+every crossing, codecs that lose something included, the thresholds of the best dozen moved, the baselines. The bars are
+on seconds of one core: those of the processor, which others on the machine do not change by much. The gap is that of
+the thresholds found to the best of all combinations of a grid of 24, for every set of two or three exits.
 """
 
 import argparse
