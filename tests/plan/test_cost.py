@@ -77,6 +77,8 @@ def test_a_share_of_a_core_rests_while_the_cloud_works(bundle: Bundle) -> None:
     assert near.edge(by) * 1000 == pytest.approx(NODE + HANDED_ON)
     used = 0.25 * (NODE + HANDED_ON + CALL)  # of the processor, of which no wait frees it
     assert far.edge(by) == farther.edge(by) == pytest.approx(used / 1000)
+    whole = Costs.of(bundle.manifest, made_up_profile(bundle, share=1.0), farther.link)
+    assert whole.edge(by) == near.edge(by)  # a whole core is not held back, and has nothing to rest from
 
 
 @pytest.mark.parametrize("rows", [1, 40])

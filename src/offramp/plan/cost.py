@@ -136,9 +136,10 @@ class Costs:
         seconds = _found(self.crossings, where, "edge profile") + spans + more * self.another_exit
         if self.share is None:
             return seconds
-        used = self.share * (seconds + min(self.waits[where], PERIOD))  # of the processor: it takes no less
+        # Held back or not, so much of its time was on the processor at most: less it does not become by any wait.
+        used = min(seconds, self.share * (seconds + min(self.waits[where], PERIOD)))
         rested = min(self.way(part) + self.cloud(part), PERIOD) - min(self.waits[where], PERIOD)
-        return max(used, seconds - rested)
+        return max(used, seconds - rested) if self.share < 1 else seconds
 
     def cloud(self, part: Part) -> float:
         """Cloud seconds of a sample that goes on: a call of its tail as a client beside it sees it."""
