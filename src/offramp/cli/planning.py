@@ -117,7 +117,10 @@ def plan(
 
 def _write(outcome: "Outcome", ready: Any, out: Path, choices: Path | None, page: Path | None) -> None:
     outcome.plan.write(out)
-    print(f"{out}: the plan; serve it by: offramp serve edge BUNDLE --plan {out}", file=sys.stderr)
+    mine = outcome.deployed
+    cloud = " --cloud HOST:PORT" if mine.figures.onward else ""
+    cloud += f" --cloud-version {mine.crossing.other}" if mine.crossing.other else ""
+    print(f"{out}: the plan; serve it by: offramp serve edge BUNDLE --plan {out}{cloud}", file=sys.stderr)
     if choices is not None:
         ready.write(choices)
         print(f"{choices}: {len(ready.plans)} plans for an edge to choose among", file=sys.stderr)

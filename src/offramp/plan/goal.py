@@ -54,7 +54,8 @@ class Goal:
         missed, cost = np.round(self.missed(figures), 12), np.round(self.cost(figures), 12)
         # Of hundreds of thousands only the first few thousand, with all that are as good as the last of them, are put
         # in order: nobody looks further.
-        places = _first(cost, _first(missed, np.arange(len(cost))))
+        within, outside = np.flatnonzero(missed == 0), np.flatnonzero(missed)
+        places = np.concatenate((_first(cost, within), _first(missed, outside)))
         keys = (figures.up[places], figures.mean[places], -figures.accuracy[places])
         order = np.lexsort([*(np.round(key, 12) for key in keys), cost[places], missed[places]])
         return places[order]
