@@ -8,15 +8,16 @@ from offramp.plan.pricing import Columns, Figures
 
 
 def drawn(count: int) -> Columns:
-    """Percentiles are those of a few paths, many of them equal; what is soon answered is dear and often wrong."""
-    columns = Columns(*np.random.default_rng(4).uniform(0.0, 0.1, (len(Figures._fields), count)))
-    late = np.random.default_rng(5).uniform(0.1, 1.0, count)
+    """Percentiles are of three paths; the few plans that are soonest answered are dear, and often wrong."""
+    columns = Columns(*np.random.default_rng(4).uniform(0.0, 0.05, (len(Figures._fields), count)))
+    late = np.resize([0.3, 0.2, 0.3], count)
+    late[::500] = 0.1
     dear = {name: getattr(columns, name) + 1.1 - late for name in ("mean", "up")}
-    return columns._replace(p95=np.round(late, 1), accuracy=columns.accuracy + 0.9 * late, **dear)
+    return columns._replace(p95=late, accuracy=columns.accuracy + 0.9 * late, **dear)
 
 
 @pytest.mark.parametrize("minimise", ["latency", "bytes", "loss"])
-@pytest.mark.parametrize("deadline", [0.9, 0.15, 0.01])
+@pytest.mark.parametrize("deadline", [0.9, 0.25, 0.15, 0.01])
 def test_the_first_is_the_best_within_the_bounds_or_else_the_nearest(minimise: str, deadline: float) -> None:
     """Of more plans than are put in order, and of which few or none are within them."""
     columns, goal = drawn(6 * LOOKED_AT), Goal(minimise, deadline=deadline)  # type: ignore[arg-type]
@@ -28,7 +29,7 @@ def test_the_first_is_the_best_within_the_bounds_or_else_the_nearest(minimise: s
 
 def test_the_order_is_that_of_all_plans_as_far_as_it_goes() -> None:
     """Bounds first, then cost."""
-    columns, goal = drawn(3 * LOOKED_AT), Goal(accuracy=0.6)
+    columns, goal = drawn(3 * LOOKED_AT), Goal(accuracy=0.25)
     every = np.lexsort((goal.cost(columns), goal.missed(columns)))
     assert list(goal.ranked(columns)[:1000]) == list(every[:1000])
 
