@@ -73,7 +73,7 @@ def test_without_a_link_or_over_a_bad_one_the_answer_is_no_cloud(folder: Path, o
 def test_a_deadline_alone_asks_for_the_most_accurate_plan_in_time(folder: Path, offramp: Program) -> None:
     """Which loses less as the deadline grows, and Edgent stands beside it."""
     lost = []
-    for deadline in ("4ms", "8ms", "20ms"):
+    for deadline in ("4ms", "20ms"):
         found = json.loads(offramp(*said(folder, "--deadline", deadline, "--json", link="none")).stdout)
         assert found["predicted"]["p95"] <= float(deadline[:-2]) / 1000
         assert any(row["name"].startswith("Edgent") for row in found["baselines"])

@@ -11,6 +11,7 @@ from offramp.progress import Watch, waiting
 if TYPE_CHECKING:
     from offramp.artifacts.bundle import Bundle, Manifest
     from offramp.artifacts.choices import Choices
+    from offramp.artifacts.predictions import PredictionsHeader
     from offramp.artifacts.profile import LinkProfile, Profile
     from offramp.measure.crossings import Crossings
     from offramp.plan.baselines import Jpeg
@@ -31,6 +32,7 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
     with waiting() as watching:
         source = _source(bundle, edge, given, watching.at)
         samples, calibration = _samples(given, asked, bundle.manifest, source)
+        _say_estimate(samples.plain.header)
         extent, prices = market(given, bundle.manifest, edge, link, samples, source)
         chosen = _chosen(samples, prices, asked, extent)
         deployed, plan = chosen.best, chosen.best.plan(chosen.score)
@@ -41,6 +43,15 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
     rows = baselines(chosen.table, prices, chosen.goal, chosen.scan.grid, jpeg)
     outcome = Outcome(chosen, deployed, plan, tuple(rows))
     return outcome, ready, _tests(given, outcome, bundle.manifest)
+
+
+def _say_estimate(header: "PredictionsHeader") -> None:
+    if header.precision != "fp32":
+        print(
+            f"note: in {header.precision} a network that is cut gives other numbers than {header.route}, and nodes "
+            "answer a few samples otherwise: accuracies are estimates, and nothing can be promised of them.",
+            file=sys.stderr,
+        )
 
 
 def _source(bundle: "Bundle", edge: "Profile", given: Given, watch: Watch) -> "Crossings | None":
