@@ -52,6 +52,23 @@ CloudLink = Annotated[
 ]
 
 
+ChoicesFile = Annotated[
+    Path | None, typer.Option(help="Choose among the plans of `offramp plan --choices FILE` as the link goes.")
+]
+Within = Annotated[
+    float | None,
+    typer.Option(help="With --follow: the most accurate plan of so many ms in the mean. Default: the fastest."),
+]
+Audit = Annotated[
+    float | None,
+    typer.Option(help="Share of the samples of which those answered here are asked of the last exit too, as 0.01."),
+]
+AuditMost = Annotated[
+    float | None,
+    typer.Option(help="With --audit: share that may be answered otherwise. Default: as the plan promises."),
+]
+
+
 @serve.command("cloud")
 def serve_cloud(
     bundle: Annotated[list[Path], typer.Argument(help="Folders of `offramp export`, or one of `offramp suite`.")],
@@ -120,21 +137,7 @@ def serve_edge(
     codec: CodecSaid = None,
     drop_threshold: Drop = None,
     plan: PlanFile = None,
-    follow: Annotated[
-        Path | None, typer.Option(help="Choose among the plans of `offramp plan --choices FILE` as the link goes.")
-    ] = None,
-    follow_within: Annotated[
-        float | None,
-        typer.Option(help="With --follow: the most accurate plan of so many ms in the mean. Default: the fastest."),
-    ] = None,
-    audit: Annotated[
-        float | None,
-        typer.Option(help="Share of the samples of which those answered here are asked of the last exit too, as 0.01."),
-    ] = None,
-    audit_most: Annotated[
-        float | None,
-        typer.Option(help="With --audit: share that may be answered otherwise. Default: as the plan promises."),
-    ] = None,
+    follow: ChoicesFile = None, follow_within: Within = None, audit: Audit = None, audit_most: AuditMost = None,
     cloud: Annotated[
         str | None, typer.Option(help="HOST:PORT of the cloud, or A,B of several. Not needed at the last exit.")
     ] = None,
