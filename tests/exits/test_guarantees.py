@@ -147,7 +147,8 @@ def test_the_promised_plan_is_the_cheapest_that_is_shown(population: Predictions
     assert (plan.but(codec="fp16").promise, plan.model_copy(update={"promise": None})) == (None, PLANS[which])
     assert (plan.promise.kind, plan.promise.max_loss, plan.promise.confidence) == ("accuracy", 0.03, 0.9)
     assert (plan.promise.samples, plan.promise.data_sha256) == (5000, digest(calibration))
-    assert plan.promise.route == "the whole graph in one piece, on onnxruntime fp32"
+    assert plan.promise.route == "the whole graph in one piece"
+    assert (plan.promise.runtime, plan.promise.precision) == ("onnxruntime", "fp32")
     turned = calibration.rows(np.random.default_rng(0).permutation(5000))
     assert promise(Routes(validation), Routes(turned), PLANS, costs, 0.03, 0.9) == (plan, which)
     assert gaps(population, population, PLANS[which]).mean() <= 0.03  # of these draws, one that keeps it

@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.engine import Engine
+from offramp.artifacts.engine import Engine, Precision
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.promise import Promise
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
 from offramp.nodes.edge import Edge
+from offramp.nodes.edge_process import shown_elsewhere
 from offramp.nodes.flight import Flight
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.upstream import Finished, at_once
@@ -51,6 +53,42 @@ def test_without_a_cloud_everything_is_answered_here(bundle: Bundle, plan: Plan,
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         edge.infer(images(bundle), plan=plan)
     assert edge.infer(images(bundle)).exit.tolist() == [9, 9]
+
+
+def promised(bundle: Bundle, source: str = "", precision: Precision = "fp32") -> Plan:
+    """A plan of which something was shown, if not of this bundle."""
+    promise = Promise(
+        max_loss=0.01, confidence=0.95, samples=100, data="digits calibration", data_sha256="0" * 64,
+        source=source or f"bundle:{bundle.id}", route="the whole graph in one piece", runtime="onnxruntime",
+        precision=precision,
+    )  # fmt: skip
+    return Plan.of(9, 1.0).model_copy(update={"promise": promise})
+
+
+def test_a_promise_is_of_the_bundle_that_it_was_shown_of(bundle: Bundle) -> None:
+    """Of another one nothing is known; at the start, and for a plan that is followed later."""
+    other = promised(bundle, f"bundle:{'1' * 32}")
+    message = (
+        f"plan: what it promises was shown of bundle {'1' * 32}, and this edge holds bundle {bundle.id} "
+        f"({bundle.path}). Choose one for it (offramp plan), or take the promise out."
+    )
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        Edge(bundle, other, threads=1)
+    edge = Edge(bundle, promised(bundle), threads=1)
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        edge.follow(other)
+    assert edge.plan == promised(bundle)
+
+
+def test_an_edge_that_computes_otherwise_says_that_nothing_is_promised(bundle: Bundle) -> None:
+    """The same network in another precision gives other answers."""
+    assert shown_elsewhere(Edge(bundle, promised(bundle), threads=1)) is None
+    assert shown_elsewhere(Edge(bundle, Plan.of(9, 1.0), threads=1)) is None
+    assert shown_elsewhere(Edge(bundle, promised(bundle, precision="int8"), threads=1)) == (
+        f"{bundle.manifest.model}: the plan's promise was shown on onnxruntime int8, and this edge computes with "
+        "onnxruntime fp32: nothing is promised of its answers. Choose a plan from predictions by that (offramp predict "
+        "--runtime onnxruntime --precision fp32), or serve with --precision int8."
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.engine import Engine, Precision
 
 PromiseKind = Literal["accuracy", "agreement", "conditional"]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -27,4 +28,14 @@ class Promise(Frozen):
     samples: Annotated[int, Field(ge=1)]  # of the calibration
     data: str  # name and split of the calibration data, in words
     data_sha256: str  # of the calibration samples' indices and labels, as `exits.guarantees` hashes them
-    route: str  # by which the predictions were measured, with the runtime and precision, in words
+    source: str  # of whose answers it was shown: "bundle:ID", as of predictions
+    route: str  # by which these were measured, in words
+    runtime: str  # that measured them, and below it in which precision
+    precision: Precision
+
+    def is_of(self, engine: Engine) -> bool:
+        """Whether it holds where an engine computes: all runtimes agree in fp32, below it each is a network of its own.
+
+        Up to rounding, which fp32 has too: a score next to a threshold may fall on its other side.
+        """
+        return self.precision == engine.precision and (self.precision == "fp32" or self.runtime == engine.runtime)

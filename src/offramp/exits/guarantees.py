@@ -82,7 +82,10 @@ def promise(
         samples=count,
         data=f"{route.data} {route.split}",
         data_sha256=digest(calibrate_on.plain),
-        route=f"{route.route}, on {route.runtime} {route.precision}",
+        source=route.source,
+        route=route.route,
+        runtime=route.runtime,
+        precision=route.precision,
     )
     return candidates[best].model_copy(update={"promise": given}), best
 

@@ -38,8 +38,9 @@ def serve_edge(settings: EdgeSettings) -> None:
     with ExitStack() as held:
         networks = EdgeNetworks(settings, held)
         edges, watches = networks.edges, [way.watch for way in networks.ways]
-        for costly in filter(None, map(_more_than_the_image, edges)):
-            log.warning(costly)
+        for doubtful in (said for edge in edges for said in (_more_than_the_image(edge), shown_elsewhere(edge))):
+            if doubtful is not None:
+                log.warning(doubtful)
         title = _edge_title(edges, _on(watches, settings))
         needs = watches if settings.ready_needs_cloud else ()
         metrics, page = Metrics(look=partial(seen, networks)), Page.of(PAGE.read_bytes())
@@ -69,6 +70,19 @@ def _more_than_the_image(edge: Edge) -> str | None:
     return (
         f"{manifest.model}: what goes on at cut {part.cut} in {part.codec} is {sent:,} bytes a sample, and the image "
         f"is {image:,} in 8 bits. Over a thin link, --cut 0 --codec uint8 sends less."
+    )
+
+
+def shown_elsewhere(edge: Edge) -> str | None:
+    """What to say of a plan whose promise was shown in another precision; None where it was in this one."""
+    promise, engine = edge.plan.promise, edge.choice.engine
+    if promise is None or promise.is_of(engine):
+        return None
+    return (
+        f"{edge.bundle.manifest.model}: the plan's promise was shown on {promise.runtime} {promise.precision}, and "
+        f"this edge computes with {engine}: nothing is promised of its answers. Choose a plan from predictions by that "
+        f"(offramp predict --runtime {engine.runtime} --precision {engine.precision}), or serve with --precision "
+        f"{promise.precision}."
     )
 
 
