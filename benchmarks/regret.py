@@ -104,6 +104,15 @@ def chosen(ask: Ask, wanted: Wanted) -> tuple[Chosen, bool]:
     return ask(Wanted(minimise="loss", deadline=wanted.deadline)), False
 
 
+def can_be_met(ask: Ask, deadline: float) -> bool:
+    """Whether any plan is predicted to."""
+    try:
+        ask(Wanted(minimise="loss", deadline=deadline))
+    except InputError:
+        return False
+    return True
+
+
 def contenders(ask: Ask, deadlines: Sequence[float]) -> tuple[dict[str, Candidate], list[bool]]:
     """Plans to measure on a link, by name: the choices, baselines for each deadline, and the best predicted."""
     free = ask(Wanted(max_loss=MAX_LOSS))
@@ -273,13 +282,17 @@ def main() -> None:
             ask = partial(_ask, samples, prices, Extent(measure=None if options.plain else measure))
             alone = prices.path((), Crossing(table.last, "fp32")).seconds[-1]
             deadlines = [share * alone for share in DEADLINES]
+            deadlines = [deadline for deadline in deadlines if can_be_met(ask, deadline)]
+            if not deadlines:
+                print(f"{shape}: nothing meets any deadline, by this profile", file=sys.stderr, flush=True)
+                continue
             named, accurate = contenders(ask, deadlines)
             plans = list(dict.fromkeys(named.values()))
             measured = dict(zip(plans, bench.measure(shape, plans), strict=True))
             rows = list(judged(named, measured, accurate, deadlines, whole))
             found += [{"link": str(shape), **row} for row in rows]
             print(f"{shape}: {len(plans)} plans; {summary(rows)}", file=sys.stderr, flush=True)
-        figures = {"summary": summary(found), "rows": found}
+        figures = {"summary": summary(found) if found else {}, "rows": found}
         print(figures["summary"], file=sys.stderr, flush=True)
     conditions = Conditions(
         **here(), batch_size=1, link=f"{options.links} of a grid", runtime=profile.runtime, dtype=profile.precision
