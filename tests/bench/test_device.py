@@ -1,6 +1,7 @@
 """A device and a link profiled for real: nodes as processes, every part that a plan may have, priced."""
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.profile import LinkProfile, Profile
-from offramp.bench.link import profile_link
+from offramp.bench.device import Wanted, profile_device
 from offramp.children import Child
 from offramp.link.shape import LinkShape
 from offramp.nodes.process import child_node
@@ -25,15 +26,11 @@ def cloud(bundle: Bundle) -> Iterator[Child]:
         yield child
 
 
-def test_a_device_is_profiled_whole(offramp: Callable[..., object], bundle: Bundle, tmp_path: Path) -> None:
+def test_a_device_is_profiled_whole(bundle: Bundle, tmp_path: Path) -> None:
     """Every exit, cut and codec has its times, so that every plan has a price; nothing is asked of their size."""
-    out = tmp_path / "profile.json"
-    done = offramp(
-        "profile", str(bundle.path), "--runtime", "onnxruntime", "--precision", "fp32", "--threads", "1", "--batch",
-        "1", "--rounds", "4", "--bound", "1000", "--json", "--out", str(out),
-    )  # fmt: skip
-    profile = Profile.read(out)
-    assert json.loads(done.stdout) == json.loads(out.read_text())  # type: ignore[attr-defined]
+    wanted = Wanted("onnxruntime", "fp32", threads=1, rounds=4, batches=(1,), bound=1000.0, requests=1)
+    profile_device(bundle, wanted).write(tmp_path / "profile.json")
+    profile = Profile.read(tmp_path / "profile.json")
     assert {(one.exit, one.way) for one in profile.answers} == {
         *((k, "grpc") for k in bundle.manifest.exits), (1, "http"), (1, "library"),
     }  # fmt: skip
@@ -48,15 +45,19 @@ def test_a_device_is_profiled_whole(offramp: Callable[..., object], bundle: Bund
     assert costs.local(Plan.checked(active=[{"exit": 4, "threshold": 0.5}], cut=9).first) > 0
 
 
-def test_a_link_is_measured_by_the_protocol(bundle: Bundle, cloud: Child) -> None:
-    """Rates and round trip are those of the shape; none is told where there is no link to speak of."""
-    shape = LinkShape.parse("2mbit/8mbit,30ms")
-    found = profile_link(bundle, cloud.address(), shape, rounds=8)
+def test_a_link_is_measured_by_the_protocol(
+    offramp: Callable[..., "subprocess.CompletedProcess[str]"], bundle: Bundle, cloud: Child, tmp_path: Path
+) -> None:
+    """Rates and round trip are those of the shape; what is printed is what is written."""
+    out, over = tmp_path / "link.json", ("--cloud", cloud.address(), "--link", "2mbit/8mbit,30ms")
+    done = offramp("profile", str(bundle.path), *over, "--rounds", "8", "--json", "--out", str(out))
+    assert json.loads(done.stdout) == json.loads(out.read_text())
+    found = LinkProfile.read(out)
     assert found.up == pytest.approx(2e6, rel=0.2)
     assert found.down == pytest.approx(8e6, rel=0.5)
     assert found.round_trip_ms == pytest.approx(60, rel=0.3)
     assert found.measured
-    assert str(shape) in found.between
+    assert str(LinkShape.parse("2mbit/8mbit,30ms")) in found.between
 
 
 def test_what_cannot_be_measured_is_refused(refusal: Callable[..., str], bundle: Bundle, tmp_path: Path) -> None:
