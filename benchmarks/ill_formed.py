@@ -54,6 +54,9 @@ class Context:
         """The caller stays."""
         return True
 
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str], ...]) -> None:
+        """Nobody reads what stands behind the answer."""
+
     def abort(self, code: grpc.StatusCode, details: str) -> None:
         """End it."""
         self.code = code

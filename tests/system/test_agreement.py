@@ -20,7 +20,7 @@ from offramp.bench.drive import drive
 from offramp.cli import main
 from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits
-from offramp.errors import LinkError
+from offramp.errors import InputError
 from offramp.exits.answers import Judged, Tier
 from offramp.exits.evaluation import evaluate, route
 from offramp.measure.predict import of_bundle, of_plan
@@ -161,7 +161,7 @@ def test_direct_reply_to_nobody_is_answered_by_the_edge_or_refused(
         (part,) = client.stream("classifier", asked, timeout=30)
         assert (part.outputs["row"].tolist(), part.outputs["degraded"].all()) == ([0, 1, 2, 3], True)
         asked = iter([({"image": pixels}, {"reply_to": "f" * 32, "threshold": 0.0, "degraded": False})])
-        with pytest.raises(LinkError, match="no stream is open here under this token"):
+        with pytest.raises(InputError, match="no stream is open here under this token"):
             list(client.stream("classifier", asked, timeout=30))
 
 
