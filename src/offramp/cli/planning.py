@@ -123,7 +123,8 @@ def _write(outcome: "Outcome", ready: Any, out: Path, choices: Path | None, page
     print(f"{out}: the plan; serve it by: offramp serve edge BUNDLE --plan {out}{cloud}", file=sys.stderr)
     if choices is not None:
         ready.write(choices)
-        print(f"{choices}: {len(ready.plans)} plans for an edge to choose among", file=sys.stderr)
+        count = len(ready.plans)
+        print(f"{choices}: {count} plan{'s' * (count != 1)} for an edge to choose among", file=sys.stderr)
     if page is not None:
         from offramp.report.plan_page import write_plan_page
 

@@ -37,7 +37,7 @@ def profile(
     rounds: Annotated[int | None, typer.Option(min=4, help="Of the measurement. Default: 20, or 40 of a link.")] = None,
     bound: Annotated[
         float | None,
-        typer.Option(help="Write nothing that varies by a larger share of its median. Default: 0.3."),
+        typer.Option(help="Write nothing that varies by a larger share of its median. Default: 0.5."),
     ] = None,
     cloud: Annotated[
         str | None, typer.Option(help="HOST:PORT of a cloud with this bundle: measure the link to it instead.")

@@ -18,7 +18,9 @@ Key = TypeVar("Key", bound=Hashable)
 Block = Callable[[], float]  # milliseconds of one run, in the mean over the block
 
 LEAST_ROUNDS = 4
-BOUND = 0.3  # distance of the quartiles as a share of the median, and half of it between the halves of the rounds
+# Distance of the quartiles as a share of the median, and half of it between the halves of the rounds: the median of 20
+# rounds whose quartiles are so far apart is known to a tenth (a standard error of 0.93 of it over the root of 20).
+BOUND = 0.5
 SLACK_MS = 0.05  # that a short thing may vary by, whatever its share: a switch of threads
 PATIENCE = 3  # times as many rounds, until what still varies is refused
 

@@ -89,7 +89,7 @@ def asked(goal: Goal, whole: float) -> str:
     """What was asked for."""
     bounds = []
     if goal.accuracy is not None:
-        bounds.append(f"at most {100 * (whole - goal.accuracy):.3g} points of accuracy lost")
+        bounds.append(f"at most {points(whole - goal.accuracy)} of accuracy lost")
     if goal.deadline is not None:
         bounds.append(f"95 % within {1000 * goal.deadline:g} ms")
     if goal.up is not None:
@@ -137,7 +137,7 @@ def _jpeg(found: Outcome) -> list[str]:
 def _promised(promise: Promise | None, goal: Goal) -> list[str]:
     if promise is not None:
         return [
-            f"Promised ({promise.kind}): at most {100 * promise.max_loss:.3g} points lost, with a confidence of "
+            f"Promised ({promise.kind}): at most {points(promise.max_loss)} lost, with a confidence of "
             f"{100 * promise.confidence:.3g} %, shown on {promise.samples:,} samples of {promise.data}."
         ]
     if goal.accuracy is None:
@@ -159,6 +159,16 @@ def on_other(name: str, candidates: Sequence[tuple[str, Candidate]], whole: floa
             f"{100 * one.figures.onward:.1f} % go on"
         )
     return lines
+
+
+def points(share: float) -> str:
+    """A share as points of accuracy.
+
+    >>> points(0.01), points(0.025)
+    ('1 point', '2.5 points')
+    """
+    said = f"{100 * share:.3g}"
+    return f"{said} point{'' if said == '1' else 's'}"
 
 
 def _capital(text: str) -> str:
