@@ -42,6 +42,21 @@ def test_every_part_costs_what_it_runs(priced: Costs) -> None:
     assert priced.onward(by) * 1000 == pytest.approx(onward + way + CALL)
 
 
+def test_an_exit_that_was_lucky_when_it_was_timed_is_no_cheaper(bundle: Bundle, priced: Costs) -> None:
+    """What is done around a span is the same at each exit: a profile's noise chooses none of them."""
+    profile = made_up_profile(bundle)
+    lucky = tuple(
+        one.model_copy(update={"ms": one.ms.model_copy(update={"median": one.ms.median - 0.4 * NODE})})
+        if (one.exit, one.way) == (5, "grpc")
+        else one
+        for one in profile.answers
+    )
+    link = LinkProfile.stated(LinkShape.parse("wifi"))
+    costs = Costs.of(bundle.manifest, profile.model_copy(update={"answers": lucky}), link)
+    for exit_ in (4, 5, 6):
+        assert costs.exits(part([exit_], exit_)) == pytest.approx(priced.exits(part([exit_], exit_)))
+
+
 def test_no_exit_and_the_image_cost_no_span_or_head(priced: Costs) -> None:
     """At cut 0 the edge sends the image: alone, or behind an exit that nobody leaves at."""
     assert priced.exits(part([], 0)) == ()

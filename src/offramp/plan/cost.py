@@ -6,6 +6,7 @@ their answers are worth; the words for that are `plan.search`'s.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, Self
 
 from offramp.artifacts.bundle import Manifest
@@ -78,14 +79,12 @@ class Costs:
             raise InputError(f"edge profile: it has no requests by {way}. Measure them: offramp profile BUNDLE")
         first = min(by[way])
         beside = by[way][first] - by["grpc"][first]  # what the way in adds to gRPC's, whatever is answered
+        timed = [one for one in edge.spans if one.batch == 1 and one.threads == edge.threads]
+        spans = {_spec(one): _seconds(one.ms.median) for one in timed}
         return cls(
             manifest=manifest,
-            spans={
-                _spec(one): _seconds(one.ms.median)
-                for one in edge.spans
-                if one.batch == 1 and one.threads == edge.threads
-            },
-            answers={exit_: seconds + beside for exit_, seconds in by["grpc"].items()},
+            spans=spans,
+            answers={k: seconds + beside for k, seconds in _evened(by["grpc"], spans, manifest.last).items()},
             crossings={
                 (one.cut, one.codec): _seconds(one.ms.median - one.call_ms.median) + beside for one in edge.crossings
             },
@@ -190,6 +189,18 @@ class Costs:
 
     def _answer(self, exit_: int) -> float:
         return _found(self.answers, exit_, "edge profile")
+
+
+def _evened(answers: Mapping[int, float], spans: Mapping[SpanSpec, float], last: int) -> dict[int, float]:
+    """Whole requests by exit, what is done around their spans taken to be the same at each: the median of all.
+
+    It is larger than the spans of a fast device and varies more, and who chooses among exits would choose what was
+    lucky. An exit whose span was not timed keeps its own.
+    """
+    alone = {exit_: spans.get(_alone(exit_, last)) for exit_ in answers}
+    around = [seconds - span for exit_, seconds in answers.items() if (span := alone[exit_]) is not None]
+    even = median(around) if around else 0.0
+    return {k: seconds if (span := alone[k]) is None else even + span for k, seconds in answers.items()}
 
 
 def _alone(exit_: int, last: int) -> SpanSpec:
