@@ -307,11 +307,11 @@ class Edge:
     def _check(self, plan: Plan) -> None:
         """Raise InputError where the edge cannot follow the plan."""
         part, _, _ = part_of(plan.check(self.bundle.manifest), self.tier)
-        shown = f"bundle:{self.bundle.id}" if plan.promise is None else plan.promise.source
-        if shown != f"bundle:{self.bundle.id}":
+        if plan.promise is not None and plan.promise.source != f"bundle:{self.bundle.id}":
+            source = plan.promise.source.replace(":", " ")
             raise InputError(
-                f"plan: what it promises was shown of {shown.replace(':', ' ')}, and this edge holds bundle "
-                f"{self.bundle.id} ({self.bundle.path}). Choose one for it (offramp plan), or take the promise out."
+                f"plan: what it promises was shown of {source}, and this edge holds bundle {self.bundle.id} "
+                f"({self.bundle.path}). Choose one for it (offramp plan), or take the promise out."
             )
         if self.cloud is None and part.hands_on(self.last):
             what = f"exit {part.exit}: what is not sure enough" if part.active else f"cut {part.cut}: what comes"

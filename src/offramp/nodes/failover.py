@@ -21,7 +21,7 @@ from offramp.errors import (
 from offramp.nodes.contract import Reply
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import Finished, RemoteCloud, Upstream
+from offramp.nodes.upstream import Finished, RemoteCloud, Upstream, give
 from offramp.protocol.credentials import Credentials
 from offramp.sockets import check_addresses
 
@@ -67,7 +67,7 @@ class Failover:
     ) -> None:
         left = end - time.monotonic()
         if left <= 0:
-            _end(answer, DeadlineError("the deadline passed before another cloud was asked."))
+            give(answer, DeadlineError("the deadline passed before another cloud was asked."))
             return
         sent = self.clouds[at].finish(flight, left, None, version)
         tries -= not sent.done()  # done at once: it was not asked
@@ -77,26 +77,17 @@ class Failover:
                 return
             error = sent.exception()
             if error is None:
-                _end(answer, sent.result())
+                give(answer, sent.result())
             elif isinstance(error, ELSEWHERE) and tries and at + 1 < len(self.clouds):
                 try:
                     self._ask(at + 1, tries, flight, end, version, answer)
                 except Exception as failed:  # of a connection that is closed
-                    _end(answer, failed)
+                    give(answer, failed)
             else:
-                _end(answer, error)
+                give(answer, error)
 
         answer.add_done_callback(lambda answer: answer.cancelled() and sent.cancel())
         sent.add_done_callback(done)
-
-
-def _end(answer: Future[Finished], by: Finished | BaseException) -> None:
-    """Give an answer or an error, where anybody waits for it still."""
-    if answer.set_running_or_notify_cancel():
-        if isinstance(by, Finished):
-            answer.set_result(by)
-        else:
-            answer.set_exception(by)
 
 
 def clouds_at(bundle: Bundle, addresses: str, credentials: Credentials | None = None) -> Upstream:

@@ -25,7 +25,7 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.estimate import Link, Reading
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import Finished, Looked
+from offramp.nodes.upstream import Finished, Looked, give
 from offramp.runtime.tier_spans import tail_span
 
 TICK = 0.05  # seconds from one look at what has come to the next
@@ -178,13 +178,8 @@ class Follower:
         found = None if error else answer.result()
         if error is None:
             self.came.append((out, now, found if isinstance(found, Finished) else None))
-        if out.outer is None or released or not out.outer.set_running_or_notify_cancel():
-            return
-        if error is not None:
-            out.outer.set_exception(error)
-        else:
-            assert isinstance(found, Finished)  # as of every flight
-            out.outer.set_result(found)
+        if out.outer is not None and not released:
+            give(out.outer, answer.result() if error is None else error)
 
     def _run(self) -> None:
         while not self.closed.wait(TICK):
@@ -255,8 +250,7 @@ class Follower:
                 del self.out[out]
         for out in waiting:
             assert out.outer is not None  # those alone were taken
-            if out.outer.set_running_or_notify_cancel():
-                out.outer.set_exception(UnreachableError("the link stands still: nothing comes back from the cloud."))
+            give(out.outer, UnreachableError("the link stands still: nothing comes back from the cloud."))
             out.answer.cancel()
 
     def _switch(self, switch: Switch) -> None:

@@ -132,6 +132,15 @@ def failed(error: Exception) -> Future[Finished]:
     return none
 
 
+def give(answer: Future[Finished], by: Finished | BaseException) -> None:
+    """Give an answer or an error, where anybody waits for it still."""
+    if answer.set_running_or_notify_cancel():
+        if isinstance(by, Finished):
+            answer.set_result(by)
+        else:
+            answer.set_exception(by)
+
+
 @contextmanager
 def _let_in(address: str) -> Iterator[None]:
     """That a cloud does not let its edge in is no fault of who asks the edge."""

@@ -1,11 +1,11 @@
 """A node at the other end: every call has a deadline, every failure is an error of ours that names the peer."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 import grpc
 from tritonclient.grpc import service_pb2 as pb
@@ -18,6 +18,8 @@ from offramp.protocol.status import error_of, error_said
 from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
 from offramp.protocol.trace_context import TRACEPARENT
 from offramp.sockets import check_address, split_address
+
+T = TypeVar("T")
 
 # A network that dies quietly during a call is noticed after this and the time-out below, not after minutes. Between
 # calls nothing is sent: other makers' servers end a connection that pings them more than every five minutes.
@@ -185,44 +187,37 @@ class Peer:
         No thread waits for it. What is called back when it is done is called on the connection's own thread. Cancelled,
         the node is told that nobody waits any more. `trace` is the context of a trace that goes along.
         """
-        answer: Future[Result] = Future()
         metadata = self.shown.metadata
         if trace:
             metadata = (*(metadata or ()), (TRACEPARENT, trace))
         call = self.stub.ModelInfer.future(request, timeout=timeout, metadata=metadata)
-
-        def done(call: Any) -> None:
-            if not answer.set_running_or_notify_cancel():
-                return
-            try:
-                answer.set_result(replace(_result(call.result(), self.address), took=_took(call)))
-            except grpc.RpcError as error:
-                failed = error_of(error, self.address)
-                failed.__cause__ = error
-                answer.set_exception(failed)
-            except Exception as error:
-                answer.set_exception(error)
-
-        answer.add_done_callback(lambda answer: answer.cancelled() and call.cancel())
-        call.add_done_callback(done)
-        return answer
+        return self._answer(call, lambda: _result(call.result(), self.address, _took(call)))
 
     def look(self, timeout: float) -> "Future[None]":
         """Ask whether the node is there, in next to no bytes, and give what will be the answer, or why it is not.
 
         An answer is one, whatever it says: it has come there and back.
         """
-        answer: Future[None] = Future()
         call = self.stub.ServerReady.future(pb.ServerReadyRequest(), timeout=timeout, metadata=self.shown.metadata)
 
-        def done(call: Any) -> None:
+        def read() -> None:
+            call.result()
+
+        return self._answer(call, read)
+
+    def _answer(self, call: Any, read: Callable[[], T]) -> "Future[T]":
+        """What will be read of a call that has begun, or its error; cancelled, it cancels the call."""
+        answer: Future[T] = Future()
+
+        def done(_: object) -> None:
             if not answer.set_running_or_notify_cancel():
                 return
             try:
-                call.result()
-                answer.set_result(None)
+                answer.set_result(read())
             except grpc.RpcError as error:
-                answer.set_exception(error_of(error, self.address))
+                failed = error_of(error, self.address)
+                failed.__cause__ = error
+                answer.set_exception(failed)
             except Exception as error:
                 answer.set_exception(error)
 
@@ -300,10 +295,10 @@ def _took(call: Any) -> float | None:
     return None
 
 
-def _result(response: pb.ModelInferResponse, peer: str) -> Result:
+def _result(response: pb.ModelInferResponse, peer: str, took: float | None = None) -> Result:
     try:
         parameters = read_parameters(response.parameters)
         last, size = bool(parameters.get(FINAL, True)), response.ByteSize()
-        return Result(read_outputs(response), parameters, last, size=size)
+        return Result(read_outputs(response), parameters, last, size=size, took=took)
     except InputError as error:
         raise LinkError(f"{peer}: its answer does not hold together: {error}") from error
