@@ -55,10 +55,6 @@ class SpanTime(Frozen):
     threads: Annotated[int, Field(ge=1)]
     ms: Spread
 
-    def __str__(self) -> str:
-        exit_ = f" with exit {self.end}" if self.head else ""
-        return f"span [{self.start}, {self.end}){exit_}, {self.takes} to {self.gives or 'logits'}, batch {self.batch}"
-
 
 class AnswerTime(Frozen):
     """A whole request of one sample that an edge answers at its one active exit, from the client and back to it."""
@@ -66,9 +62,6 @@ class AnswerTime(Frozen):
     exit: int
     way: Way
     ms: Spread
-
-    def __str__(self) -> str:
-        return f"answer at exit {self.exit} over {self.way}"
 
 
 class CrossingTime(Frozen):
@@ -81,9 +74,6 @@ class CrossingTime(Frozen):
     codec: Codec
     ms: Spread
     call_ms: Spread
-
-    def __str__(self) -> str:
-        return f"crossing at cut {self.cut} in {self.codec}"
 
 
 class Profile(Document):

@@ -12,7 +12,7 @@ from offramp.exits.score import Floats
 from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal
 from offramp.plan.leaving import leaving
-from offramp.plan.pricing import Columns, Figures, Prices, curve, figures_of
+from offramp.plan.pricing import Columns, Figures, Prices, curve
 from offramp.plan.table import Crossing, Table
 
 JPEG = "everything in the cloud, JPEG"
@@ -42,9 +42,9 @@ def baselines(table: Table, prices: Prices, goal: Goal, grid: Floats, jpeg: Jpeg
     last, all_exits = table.last, table.exits
     at_edge = Crossing(last, "fp32")
     others = [way for way in table.ends if way.other]
-    rows = [_row("everything at the edge", one(table, prices, (), (), at_edge))]
+    rows = [_row("everything at the edge", Candidate.of(prices, table, (), (), at_edge))]
     pixels = [way for way in table.ends if way.cut == 0 and not way.other]  # none where there is no link
-    rows += [_row("everything in the cloud, pixels", one(table, prices, (), (), way)) for way in pixels]
+    rows += [_row("everything in the cloud, pixels", Candidate.of(prices, table, (), (), way)) for way in pixels]
     if jpeg is not None:
         rows.append(_jpeg(rows[-1].figures, prices, jpeg))
     rows.append(_row("Neurosurgeon: partition by latency", neurosurgeon(table, prices)))
@@ -62,18 +62,10 @@ def baselines(table: Table, prices: Prices, goal: Goal, grid: Floats, jpeg: Jpeg
     return [*rows, Row("oracle", oracle(table, prices, goal), remark="knows the labels: nothing that can be deployed")]
 
 
-def one(
-    table: Table, prices: Prices, exits: Sequence[int], thresholds: Sequence[float], crossing: Crossing
-) -> Candidate:
-    """A plan with its figures."""
-    found = figures_of(prices, table, exits, thresholds, crossing)
-    return Candidate(tuple(exits), tuple(thresholds), crossing, found)
-
-
 def neurosurgeon(table: Table, prices: Prices) -> Candidate:
     """No exits: the cut of least latency, features as they are (Kang et al., ASPLOS 2017)."""
     cuts = [way for way in table.ends if not way.other and (way.codec == "fp32" or way.cut == 0)]
-    return min((one(table, prices, (), (), way) for way in cuts), key=lambda found: found.figures.mean)
+    return min((Candidate.of(prices, table, (), (), way) for way in cuts), key=lambda found: found.figures.mean)
 
 
 def edgent(table: Table, prices: Prices, deadline: float) -> tuple[Candidate, str]:
@@ -86,7 +78,7 @@ def edgent(table: Table, prices: Prices, deadline: float) -> tuple[Candidate, st
     if found.figures.p95 <= deadline:
         return found, ""
     for exit_ in reversed(table.exits):
-        found = one(table, prices, (exit_,), (1.0,), Crossing(table.last, "fp32"))
+        found = Candidate.of(prices, table, (exit_,), (1.0,), Crossing(table.last, "fp32"))
         if prices.path((exit_,), found.crossing).seconds[0] <= deadline:
             return found, ""
     return found, "misses the deadline"

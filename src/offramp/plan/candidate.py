@@ -1,6 +1,8 @@
 """A plan before it is written down, and what it is predicted to come to."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from offramp.artifacts.plan import Plan, ScoreName
 from offramp.plan.pricing import Figures, Prices, figures_of, part_of
@@ -16,14 +18,21 @@ class Candidate:
     crossing: Crossing
     figures: Figures
 
+    @classmethod
+    def of(
+        cls, prices: Prices, table: Table, exits: Sequence[int], thresholds: Sequence[float], crossing: Crossing
+    ) -> Self:
+        """A plan with what it comes to on these samples at these prices."""
+        found = figures_of(prices, table, exits, thresholds, crossing)
+        return cls(tuple(exits), tuple(thresholds), crossing, found)
+
     def plan(self, score: ScoreName = "entropy") -> Plan:
         """The plan that an edge follows."""
         return Plan(tiers={"edge": part_of(self.exits, self.thresholds, self.crossing)}, score=score)
 
-    def on(self, prices: Prices, table: Table) -> "Candidate":
+    def on(self, prices: Prices, table: Table) -> Self:
         """The same on other samples, or at other prices."""
-        found = figures_of(prices, table, self.exits, self.thresholds, self.crossing)
-        return replace(self, figures=found)
+        return self.of(prices, table, self.exits, self.thresholds, self.crossing)
 
     @property
     def brief(self) -> str:

@@ -12,7 +12,7 @@ from offramp.artifacts.plan import ScoreName
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.plan.candidate import Candidate
-from offramp.plan.goal import Goal, Minimised
+from offramp.plan.goal import Goal, Minimised, points
 from offramp.plan.inputs import Samples
 from offramp.plan.pricing import Prices
 from offramp.plan.search import Scan, chain, search
@@ -133,7 +133,7 @@ def _refusal(wanted: Wanted, goal: Goal, nearest: Candidate, whole: float) -> In
     if wanted.deadline is not None:
         asked.append(f"95 % of the samples within {1000 * wanted.deadline:g} ms")
     if wanted.max_loss is not None:
-        asked.append(f"at most {100 * wanted.max_loss:g} points lost")
+        asked.append(f"at most {points(wanted.max_loss)} lost")
     if wanted.up is not None:
         asked.append(f"at most {wanted.up:g} bytes a sample")
     if wanted.cloud is not None:

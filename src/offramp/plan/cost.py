@@ -167,9 +167,8 @@ class Costs:
         """Seconds of a span; InputError where the profile does not have it."""
         if (found := self.spans.get(spec)) is not None:
             return found
-        if (
-            spec.gives is None and spec.end != self.manifest.last
-        ):  # what is given and not wanted takes no time to speak of
+        if spec.gives is None and spec.end != self.manifest.last:
+            # What is given and not wanted takes no time to speak of.
             return self.span(SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes))
         if spec.gives not in (None, "fp32"):  # an encoder was timed behind the whole of what leads to it
             coded, plain = (SpanSpec(0, spec.end, (spec.end,), gives) for gives in (spec.gives, "fp32"))

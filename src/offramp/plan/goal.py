@@ -80,3 +80,13 @@ def front(cost: Floats, accuracy: Floats) -> npt.NDArray[np.intp]:
     order = np.lexsort((-accuracy, cost))
     before = np.concatenate(([-np.inf], np.maximum.accumulate(accuracy[order])[:-1]))
     return order[accuracy[order] > before]
+
+
+def points(share: float) -> str:
+    """A share as points of accuracy.
+
+    >>> points(0.01), points(0.025)
+    ('1 point', '2.5 points')
+    """
+    said = f"{100 * share:.3g}"
+    return f"{said} point{'' if said == '1' else 's'}"

@@ -15,7 +15,7 @@ from offramp.exits.score import Floats
 from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal
 from offramp.plan.joint import Leaves, plans
-from offramp.plan.pricing import Prices, figures_of
+from offramp.plan.pricing import Prices
 from offramp.plan.refine import costs_of
 from offramp.plan.table import Crossing, Table
 
@@ -35,9 +35,9 @@ def jointly(
         for at in plans(leaves(table, losses, prices, goal, crossing), 100 * whole * RATES, STARTS):
             active = tuple(k for k, threshold in zip(exits, at, strict=True) if threshold)
             thresholds = tuple(map(float, at[at > 0]))
-            found = figures_of(prices, table, active, thresholds, crossing)
-            if bounds.met(found):
-                yield Candidate(active, thresholds, crossing, found)
+            found = Candidate.of(prices, table, active, thresholds, crossing)
+            if bounds.met(found.figures):
+                yield found
 
 
 def before(table: Table, crossing: Crossing) -> tuple[int, ...]:

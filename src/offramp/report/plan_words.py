@@ -9,7 +9,7 @@ from offramp.exits.sampling import wilson
 from offramp.plan.baselines import JPEG, Row
 from offramp.plan.candidate import Candidate
 from offramp.plan.choose import Chosen
-from offramp.plan.goal import Goal, Minimised
+from offramp.plan.goal import Goal, Minimised, points
 from offramp.plan.pricing import Figures
 
 PREDICTED = ("mean ms", "95 % ms", "bytes up", "cloud ms", "10⁶ MACs", "goes on %")
@@ -159,16 +159,6 @@ def on_other(name: str, candidates: Sequence[tuple[str, Candidate]], whole: floa
             f"{100 * one.figures.onward:.1f} % go on"
         )
     return lines
-
-
-def points(share: float) -> str:
-    """A share as points of accuracy.
-
-    >>> points(0.01), points(0.025)
-    ('1 point', '2.5 points')
-    """
-    said = f"{100 * share:.3g}"
-    return f"{said} point{'' if said == '1' else 's'}"
 
 
 def _capital(text: str) -> str:
