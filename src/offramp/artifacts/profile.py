@@ -99,6 +99,11 @@ class Profile(Document):
     crossings: tuple[CrossingTime, ...]
     another_exit_ms: float = 0.0  # what one active exit more takes beside its spans
 
+    @property
+    def on(self) -> str:
+        """The runtime without its release, as it is asked for."""
+        return self.runtime.split()[0]
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if not (self.spans and self.answers):

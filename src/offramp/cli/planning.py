@@ -108,11 +108,11 @@ def plan(
         bundle, tuple(predictions or ()), data, profile, cloud_profile, link, cascade, cascade_predictions,
         cascade_profile, tuple(report or ()),
     )  # fmt: skip
-    outcome, ready, tests = gathered(given, asked, choices is not None)
+    outcome, ready, tests, source = gathered(given, asked, choices is not None)
     print(json.dumps(_document(outcome, tests), indent=2)) if as_json else _print(outcome, tests)
     _write(outcome, ready, out, choices, page)
     if verify:
-        Console(stderr=True, width=console.width).print(verified(given, outcome))
+        Console(stderr=True, width=console.width).print(verified(given, outcome, source))
 
 
 def _write(outcome: "Outcome", ready: Any, out: Path, choices: Path | None, page: Path | None) -> None:

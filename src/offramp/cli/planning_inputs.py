@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from offramp.report.plan_words import Outcome
 
 
-def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices | None, list[str]]":
-    """The choice; the plans for an edge to choose among, where it shall `keep` some; and what test says of it."""
+def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices | None, list[str], Crossings | None]":
+    """The choice; the plans for an edge to choose among, where it shall `keep` some; what test says; what measured."""
     from offramp.artifacts.bundle import Bundle
     from offramp.plan.baselines import baselines
     from offramp.report.plan_words import Outcome
@@ -30,7 +30,7 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
     bundle = Bundle.open(given.bundle)
     edge, link = edge_profile(given), link_named(given.link)
     with waiting() as watching:
-        source = _source(bundle, edge, given, watching.at)
+        source = None if given.data is None and given.predictions else source_of(bundle, edge, given, watching.at)
         samples, calibration = _samples(given, asked, bundle.manifest, source)
         _say_estimate(samples.plain.header)
         extent, prices = market(given, bundle.manifest, edge, link, samples, source)
@@ -42,7 +42,7 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
         ready = choices_of(chosen, deployed, plan, asked, calibration, source) if keep else None
     rows = baselines(chosen.table, prices, chosen.goal, chosen.scan.grid, jpeg)
     outcome = Outcome(chosen, deployed, plan, tuple(rows))
-    return outcome, ready, _tests(given, outcome, bundle.manifest)
+    return outcome, ready, _tests(given, outcome, bundle.manifest), source
 
 
 def _say_estimate(header: "PredictionsHeader") -> None:
@@ -54,14 +54,12 @@ def _say_estimate(header: "PredictionsHeader") -> None:
         )
 
 
-def _source(bundle: "Bundle", edge: "Profile", given: Given, watch: Watch) -> "Crossings | None":
-    """What measures predictions that were not given; None where no data are named."""
+def source_of(bundle: "Bundle", edge: "Profile", given: Given, watch: Watch) -> "Crossings":
+    """What has the data, and measures predictions that were not given."""
     from offramp.measure.crossings import Crossings
     from offramp.runtime.choice import choose
 
-    if given.data is None and given.predictions:
-        return None
-    engine = choose(bundle, edge.runtime.split()[0], edge.precision).engine
+    engine = choose(bundle, edge.on, edge.precision).engine
     return Crossings(bundle, engine, given.data, watch)
 
 
