@@ -69,7 +69,7 @@ def main() -> None:
                       for name in ("train", "test")}  # fmt: skip
             labels = torch.from_numpy(arrays["labels"])
             backbone = NETWORKS[asked["network"]]()
-            backbone.load_state_dict(torch.load(asked["weights"], weights_only=True))
+            backbone.load_state_dict(load_file(asked["weights"]))
             model = wrapped(
                 backbone.eval(), asked["layers"], images["train"].shape[1:], asked["classes"], asked["pool"]
             )
