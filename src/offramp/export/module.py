@@ -93,8 +93,8 @@ def module_graph(model: nn.Module, example: Example) -> bytes:
         except Exception as error:  # torch's own, unlisted
             raise InputError(
                 f"{_called(model)}: torch {torch.__version__} cannot export it ({_cause(error)}). Try an example of "
-                "another size, take out what depends on values (if, .item(), print), or export it to ONNX yourself and "
-                "give the file."
+                "another size; take out what depends on values (if, .item()), and what makes a number of the batch "
+                "(len(x): write x.shape[0]); or export it to ONNX yourself and give the file."
             ) from error
     if wrapped is not model:
         _unwrap(graph)
@@ -188,10 +188,11 @@ def _unwrap(graph: onnx.ModelProto) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of what went wrong first."""
+    """What went wrong first, in a line: of a constraint, what broke it and not that one was broken."""
     while error.__cause__ is not None:
         error = error.__cause__
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    line = lines[1].removeprefix("- ") if lines[0].startswith("Constraints violated") and len(lines) > 1 else lines[0]
     return line if len(line) <= 300 else line[:299] + "…"
 
 
