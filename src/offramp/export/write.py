@@ -20,7 +20,6 @@ from offramp.artifacts.bundle import (
     Parity,
     StageSpec,
     digest,
-    features_name,
     logits_name,
 )
 from offramp.artifacts.preprocessing import Preprocessing
@@ -29,10 +28,12 @@ from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
 from offramp.export.calibrate import SAMPLES, cuts, measured_cuts
 from offramp.export.graph import Exporter, output_names, to_onnx
+from offramp.export.head_graph import with_heads
 from offramp.export.quantize import check_loss, measured, quantize
 from offramp.models.checkpoint import Checkpoint
-from offramp.models.count import count
+from offramp.models.count import ModuleCost, count
 from offramp.models.exit_net import ExitNet
+from offramp.models.graph_network import BACKBONE
 from offramp.runtime.onnx_span import OnnxSpan
 
 # Largest difference between the graph's outputs and torch's, as a share of each output's largest value. Both compute
@@ -64,16 +65,18 @@ def export(
         raise ArtifactError(f"{out}: is a file, and a bundle is a folder. Choose an empty or a new one.")
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST).exists():
         raise ArtifactError(f"{out}: holds other files than a bundle. Choose an empty or a new folder.")
-    net, shape = checkpoint.net, checkpoint.card.architecture.shape
-    channels, height, width = shape
+    net, architecture = checkpoint.net, checkpoint.card.architecture
     record = checkpoint.card.record
     asked: dict[str, Any] = {"reading": record.read_as, "fit": record.source.fit} if record else {}
-    preprocessing = Preprocessing(channels=channels, height=height, width=width, **asked)
+    preprocessing = architecture.takes.model_copy(update=asked)
     if not len(calibration):
         raise InputError("calibration: the parity gate needs at least one image to compare on.")
     calibration = calibration.rows(slice(SAMPLES))
     image = preprocessing.from_uint8(calibration.images)
-    graph = to_onnx(net, shape, exporter)
+    if (backbone := checkpoint.files.get(BACKBONE)) is None:
+        graph = to_onnx(net, architecture.shape, exporter)
+    else:
+        graph = with_heads(backbone, net, len(architecture.classes))
     parity = check_parity(net, graph, image[:PARITY_SAMPLES], tolerance)
     manifest = _manifest(checkpoint, preprocessing, graph, parity, image)
     cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
@@ -124,7 +127,7 @@ def _manifest(
             for index, cost in stages.items()
         ),
         heads=tuple(HeadSpec(exit=exit_, macs=cost.macs, parameters=cost.parameters) for exit_, cost in heads.items()),
-        cuts=cuts(graph, {0: architecture.shape} | {k: stages[k].shape for k in net.exits[:-1]}, image),
+        cuts=cuts(graph, _shapes(architecture.shape, stages, net.exits), image),
         parity=parity,
         origin=Origin(
             checkpoint_sha256=card.weights_sha256,
@@ -139,14 +142,25 @@ def _manifest(
     )
 
 
+def _shapes(
+    entry: tuple[int, ...], stages: dict[int, ModuleCost], exits: tuple[int, ...]
+) -> dict[int, tuple[int, ...]]:
+    """What crosses at each cut; of several tensors, what heads stand on."""
+    return {0: entry} | {boundary: stages[boundary].shapes[0] for boundary in exits[:-1]}
+
+
 def check_parity(net: ExitNet, graph: bytes, image: Array, tolerance: float) -> Parity:
     """Compare the graph with the network at every boundary and exit; raise ParityError beyond the tolerance."""
     names = output_names(net)
     found = OnnxSpan(graph, (IMAGE,), {name: name for name in names}).run(image)
     with torch.inference_mode():
         batch = torch.from_numpy(image)
-        expected = {features_name(i): tensor for i, tensor in enumerate(net.features(batch), start=1)}
-        expected |= {logits_name(exit_): logits for exit_, logits in net(batch).items()}
+        features = net.features(batch)
+        expected: dict[str, torch.Tensor] = {}
+        for boundary, found_there in enumerate(features, start=1):
+            tensors = found_there if isinstance(found_there, tuple) else (found_there,)
+            expected |= dict(zip(net.names(boundary), tensors, strict=True))
+        expected |= {logits_name(exit_): net.head(exit_)(features[exit_ - 1]) for exit_ in net.exits}
     worst = 0.0
     for name in names:
         truth = expected[name].numpy()

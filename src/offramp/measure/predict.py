@@ -211,4 +211,4 @@ def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None, threads: 
         release=f"torch {torch.__version__}",
         hardware=processor_kind() if target.type == "cpu" else torch.cuda.get_device_name(target),
     )
-    return Predictor(about, architecture.shape, card.seed, run, card.data, card.record)
+    return Predictor(about, architecture.takes.shape, card.seed, run, card.data, card.record)
