@@ -9,13 +9,19 @@ from torch import nn
 from offramp.errors import InputError
 from offramp.export.head_graph import standardizing, with_heads
 from offramp.export.write import check_parity
+from offramp.graphs.layout import Kind
 from offramp.models.graph_network import BACKBONE, GraphNet, graph_network
 from offramp.models.heads import GraphHead, standing_on
-from offramp.models.summary import Kind
 from offramp.runtime.onnx_span import OnnxSpan
 from small_graphs import carrying_network, residual_network
 
-SHAPES: dict[Kind, tuple[int, ...]] = {"nchw": (3, 5, 4), "nhwc": (5, 4, 3), "tokens": (5, 3), "vector": (6,)}
+SHAPES: dict[Kind, tuple[int, ...]] = {
+    "nchw": (3, 5, 4),
+    "nhwc": (5, 4, 3),
+    "ncl": (3, 5),
+    "tokens": (5, 3),
+    "vector": (6,),
+}
 IMAGE = np.random.default_rng(2).random((5, 1, 8, 8), np.float32)
 
 

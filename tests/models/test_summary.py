@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from offramp.errors import InputError
-from offramp.models.summary import Kind, Part, Summary
+from offramp.graphs.layout import Kind
+from offramp.models.summary import Part, Summary
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -61,7 +62,7 @@ def test_a_vector_is_its_own_summary_and_of_several_tensors_the_first_counts() -
 @pytest.mark.parametrize(
     ("kind", "shape", "message"),
     [
-        ("tokens", (5, 3), "head: windows are of maps (C, H, W), and features are tokens (5, 3)."),
+        ("tokens", (5, 3), "head: windows are of maps and sequences, and features are tokens (5, 3)."),
         ("nchw", (5, 3), "head: features that are nchw have 3 dimensions a sample, got (5, 3)."),
     ],
 )

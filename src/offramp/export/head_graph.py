@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from offramp.artifacts.bundle import logits_name
 from offramp.errors import InputError
+from offramp.graphs.layout import Kind
 from offramp.models.exit_net import ExitNet
-from offramp.models.summary import ChannelsFirst, Kind, Summary
+from offramp.models.summary import ChannelsFirst, Summary
 
 ORDERS: dict[Kind, list[int]] = {"nhwc": [0, 3, 1, 2], "tokens": [0, 2, 1]}  # of axes, to have the channels first
 

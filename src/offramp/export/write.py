@@ -1,7 +1,7 @@
 """Export: from a checkpoint to a bundle, refused where the two differ."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from offramp.artifacts.bundle import (
     digest,
     logits_name,
 )
-from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.inputs import TOKENIZER, read_samples
 from offramp.artifacts.self_test import SelfTest, self_test_images
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
@@ -66,19 +66,17 @@ def export(
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST).exists():
         raise ArtifactError(f"{out}: holds other files than a bundle. Choose an empty or a new folder.")
     net, architecture = checkpoint.net, checkpoint.card.architecture
-    record = checkpoint.card.record
-    asked: dict[str, Any] = {"reading": record.read_as, "fit": record.source.fit} if record else {}
-    preprocessing = architecture.takes.model_copy(update=asked)
+    takes, tokenizer = checkpoint.card.takes, checkpoint.files.get(TOKENIZER)
     if not len(calibration):
         raise InputError("calibration: the parity gate needs at least one image to compare on.")
     calibration = calibration.rows(slice(SAMPLES))
-    image = preprocessing.from_uint8(calibration.images)
+    image = read_samples(takes, calibration.images, tokenizer)
     if (backbone := checkpoint.files.get(BACKBONE)) is None:
         graph = to_onnx(net, architecture.shape, exporter)
     else:
         graph = with_heads(backbone, net, len(architecture.classes))
     parity = check_parity(net, graph, image[:PARITY_SAMPLES], tolerance)
-    manifest = _manifest(checkpoint, preprocessing, graph, parity, image)
+    manifest = _manifest(checkpoint, graph, parity, image)
     cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
     manifest = manifest.model_copy(update={"cuts": cuts_measured})
     files, graph_int8, effect = manifest.files, None, None
@@ -91,7 +89,7 @@ def export(
     self_test = _self_test(manifest, {"fp32": graph} if graph_int8 is None else {"fp32": graph, "int8": graph_int8})
     files = files | {SELF_TEST: digest(self_test.to_json().encode())}
     manifest = manifest.model_copy(update={"files": files, "int8": effect})
-    return Bundle.write(out, manifest, graph, graph_int8, self_test)
+    return Bundle.write(out, manifest, graph, graph_int8, self_test, tokenizer)
 
 
 def _self_test(manifest: Manifest, graphs: dict[Literal["fp32", "int8"], bytes]) -> SelfTest:
@@ -111,9 +109,7 @@ def _seven_digits(logits: Array) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(f"{value:.7g}") for value in row) for row in logits.tolist())
 
 
-def _manifest(
-    checkpoint: Checkpoint, preprocessing: Preprocessing, graph: bytes, parity: Parity, image: Array
-) -> Manifest:
+def _manifest(checkpoint: Checkpoint, graph: bytes, parity: Parity, image: Array) -> Manifest:
     """Describe a network and its graph; what the codecs cost is not measured yet."""
     card, net = checkpoint.card, checkpoint.net
     architecture = card.architecture
@@ -121,7 +117,7 @@ def _manifest(
     return Manifest(
         model=architecture.name,
         classes=architecture.classes,
-        preprocessing=preprocessing,
+        preprocessing=card.takes,
         stages=tuple(
             StageSpec(index=index, shape=cost.shape, macs=cost.macs, parameters=cost.parameters)
             for index, cost in stages.items()
@@ -138,7 +134,8 @@ def _manifest(
             commit=card.commit,
             record=card.record and card.record.model_copy(update={"passed": {}, "examples": {}}),
         ),
-        files={GRAPH: digest(graph)},
+        files={GRAPH: digest(graph)}
+        | {name: digest(one) for name, one in checkpoint.files.items() if name == TOKENIZER},
     )
 
 

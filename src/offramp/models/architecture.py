@@ -6,6 +6,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.inputs import Input
 from offramp.artifacts.names import name_of
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import InputError
@@ -38,7 +39,7 @@ class Architecture(Frozen):
         return max(self.exits, default=0)
 
     @property
-    def takes(self) -> Preprocessing:
+    def takes(self) -> Input:
         """What comes in, and how it is made ready."""
         raise NotImplementedError
 

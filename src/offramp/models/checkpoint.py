@@ -16,6 +16,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo
 
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Document, read_bytes, write_bytes
+from offramp.artifacts.inputs import Input
+from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError
 from offramp.models.architecture import Architecture
 from offramp.models.build import FAMILIES, Families, build, describe
@@ -50,6 +52,14 @@ class ModelCard(Document):
     record: DataRecord | None = None  # of what was read; None: written before there was one, and split by position
     # What each exit's logits were divided by, in the weights already; empty: the recipe did not ask for it.
     temperatures: dict[int, float] = Field(default_factory=dict, exclude_if=lambda by_exit: not by_exit)
+
+    @property
+    def takes(self) -> Input:
+        """What the network takes, images read as those were that it learnt from."""
+        takes, record = self.architecture.takes, self.record
+        if record is None or not isinstance(takes, Preprocessing):
+            return takes
+        return takes.model_copy(update={"reading": record.read_as, "fit": record.source.fit})
 
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:

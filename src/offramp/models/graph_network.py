@@ -13,11 +13,12 @@ from torch import nn
 
 from offramp.artifacts.bundle import IMAGE, Shape, features_name
 from offramp.artifacts.document import Frozen
-from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.inputs import Input
+from offramp.graphs.layout import Kind
 from offramp.models.architecture import Architecture
 from offramp.models.exit_net import ExitNet, Statistics
 from offramp.models.heads import GraphHead, standing_on
-from offramp.models.summary import Features, Kind
+from offramp.models.summary import Features
 from offramp.runtime.cut import extract
 from offramp.runtime.onnx_span import OnnxSpan
 
@@ -44,7 +45,7 @@ class GraphNetwork(Architecture):
 
     family: Literal["graph"] = "graph"
     model: str
-    input: Preprocessing
+    input: Input
     files: dict[str, str]
     stages: tuple[GraphStage, ...]
     heads: dict[int, GraphHead]
@@ -68,7 +69,7 @@ class GraphNetwork(Architecture):
         return len(self.stages)
 
     @property
-    def takes(self) -> Preprocessing:
+    def takes(self) -> Input:
         """What comes in."""
         return self.input
 

@@ -5,17 +5,20 @@ from typing import Literal
 from torch import nn
 
 from offramp.errors import InputError
-from offramp.models.summary import ChannelsFirst, Kind, Part, Summary
+from offramp.graphs.layout import Kind
+from offramp.models.summary import ChannelsFirst, Part, Summary
 
 GraphHead = Literal["linear", "mlp", "conv"]
 # What a head of a kind reads of features that have places. Of tokens there is no map to lay windows over.
 PARTS: dict[tuple[GraphHead, Kind], tuple[Part, ...]] = {
     ("linear", "nchw"): ("mean",),
     ("linear", "nhwc"): ("mean",),
+    ("linear", "ncl"): ("mean",),
     ("linear", "tokens"): ("mean",),
     ("linear", "vector"): ("mean",),
     ("mlp", "nchw"): ("grid", "max"),
     ("mlp", "nhwc"): ("grid", "max"),
+    ("mlp", "ncl"): ("grid", "max"),
     ("mlp", "tokens"): ("mean", "max", "first"),
     ("mlp", "vector"): ("mean",),
 }

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from offramp.errors import InputError
+from offramp.graphs.layout import Kind
 
-Kind = Literal["nchw", "nhwc", "tokens", "vector"]
 Part = Literal["mean", "max", "first", "grid"]
 Features = Tensor | tuple[Tensor, ...]  # of several tensors at a boundary, a head stands on the first
 GRID = 2  # windows along each side of a map
@@ -34,7 +34,7 @@ class ChannelsFirst(nn.Module):
 
 
 class Summary(nn.Module):
-    """Parts of a vector `(N, width)`: over all places the mean, the largest, the first, or the means of 2 x 2 windows.
+    """Parts of a vector `(N, width)`: over all places the mean, the largest, the first, or the means of 2 x 2 windows (of a sequence, of 2).
 
     Where places cannot be told apart, in a vector, it is the vector itself. The windows of a map of an odd side share
     its middle row. `first` of tokens is the class token, where a network has one.
@@ -45,8 +45,8 @@ class Summary(nn.Module):
         self.kind, self.ordered = kind, ChannelsFirst(kind)
         self.channels, self.sides = _axes(kind, shape)
         self.parts: tuple[Part, ...] = parts if self.sides else ("mean",)
-        if "grid" in self.parts and len(self.sides) != 2:
-            raise InputError(f"head: windows are of maps (C, H, W), and features are {kind} {shape}.")
+        if "grid" in self.parts and kind == "tokens":
+            raise InputError(f"head: windows are of maps and sequences, and features are {kind} {shape}.")
         # One wide or high, a map has no windows along that side.
         self.strides = tuple(max(1, side // GRID) for side in self.sides)
         self.windows = tuple(
@@ -78,19 +78,18 @@ class Summary(nn.Module):
             case "first":
                 return flat[:, :, 0]
             case "grid":
-                pooled: Tensor = F.avg_pool2d(ordered, self.windows, self.strides)
+                pool = F.avg_pool2d if len(self.sides) == 2 else F.avg_pool1d
+                pooled: Tensor = pool(ordered, self.windows, self.strides)
                 return pooled.flatten(1)
 
 
 def _axes(kind: Kind, shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
     """How many channels features of a sample's `shape` have, and how many places along which sides."""
-    ranks = {"nchw": 3, "nhwc": 3, "tokens": 2, "vector": 1}
+    ranks = {"nchw": 3, "nhwc": 3, "ncl": 2, "tokens": 2, "vector": 1}
     if len(shape) != ranks[kind]:
         raise InputError(f"head: features that are {kind} have {ranks[kind]} dimensions a sample, got {shape}.")
     match kind:
-        case "nchw":
+        case "nchw" | "ncl" | "vector":
             return shape[0], shape[1:]
-        case "vector":
-            return shape[0], ()
         case _:
             return shape[-1], shape[:-1]
