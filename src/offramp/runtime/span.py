@@ -32,8 +32,11 @@ class SpanSpec:
 
     def noise(self, bundle: Bundle, size: int) -> tuple[Array, ...]:
         """A batch that the span takes, of values as good as any: to warm it up, or to time it."""
-        made, shapes = np.random.default_rng(0), bundle.manifest.tensors(self.start).values()
-        return tuple(encode_image(made.random((size, *shape), np.float32), self.takes) for shape in shapes)
+        made, manifest = np.random.default_rng(0), bundle.manifest
+        return tuple(
+            encode_image(made.random((size, *shape), np.float32), manifest.codec_of(self.start, name, self.takes))
+            for name, shape in manifest.tensors(self.start).items()
+        )
 
 
 class Span(Protocol):
