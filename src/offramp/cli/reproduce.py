@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Sections = Annotated[
     str,
     typer.Option(
-        help="What to measure: a list of paper, baselines, drop, bandwidth, cores, reply.",
+        help="What to measure: a list of paper, baselines, drop, bandwidth, cores, reply, planner.",
         autocompletion=completion.list_of(completion.sections),
     ),
 ]

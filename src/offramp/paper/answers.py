@@ -2,7 +2,7 @@
 
 from offramp.paper.comparison import time, times
 from offramp.paper.contest import at_rates
-from offramp.paper.reproduced import bytes_a_sample, cloud_ms, fastest_first, links, name, percent
+from offramp.paper.reproduced import bytes_a_sample, cloud_ms, fastest_first, links, mean_ms, name, percent
 from offramp.paper.reproduction import Reproduction, Row
 
 
@@ -94,7 +94,34 @@ def reply(of: Reproduction) -> list[str]:
     return said
 
 
-ANSWERS = {"baselines": baselines, "drop": drop, "cores": cores, "bandwidth": bandwidth, "reply": reply}
+def planner(of: Reproduction) -> list[str]:
+    """For each link, the choice against the fastest of the paper's plans, in the mean over samples."""
+    said = []
+    for one in of.planned:
+        rows = [row for row in of.section("planner") if row.setup.link == one.link]
+        timed = {row.setup: found for row in rows if (found := mean_ms(row)) is not None}
+        mine = next((row for row in rows if row.setup.contender == "planned" and row.setup in timed), None)
+        theirs = [row for row in rows if row.setup.contender == "local exit" and row.setup in timed]
+        if mine is None or not theirs:
+            continue
+        best = min(theirs, key=lambda row: timed[row.setup])
+        took, against = timed[mine.setup], timed[best.setup]
+        said.append(
+            f"{one.link}: the choice, {one.said}, took {took:.2f} ms in the mean, {100 * (took / against - 1):+.0f} % "
+            f"against the fastest of the paper's, {name(best.setup)} ({against:.2f} ms); {_points(best, mine)} of "
+            f"accuracy on {mine.setup.samples} samples. Predicted were {one.latency_ms:.2f} ms."
+        )
+    return said
+
+
+ANSWERS = {
+    "baselines": baselines,
+    "drop": drop,
+    "cores": cores,
+    "bandwidth": bandwidth,
+    "reply": reply,
+    "planner": planner,
+}
 
 
 def _told(row: Row) -> str:

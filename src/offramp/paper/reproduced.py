@@ -71,7 +71,15 @@ def name(setup: Setup) -> str:
     if setup.contender == "local exit":
         is_sem = setup.model == f"sem-{setup.exit}"
         return label(setup.model) if is_sem else f"{label(setup.model)} at exit {setup.exit}"
+    if setup.contender == "planned":
+        return f"the planner's choice, {label(setup.model)}"
     return f"{kind(setup)} at {setup.place}"
+
+
+def mean_ms(row: Row) -> float | None:
+    """Mean latency over all samples, in ms: the median over repeats; None where nothing was answered."""
+    means = [repeat.latency_ms["overall"].mean for repeat in row.repeats if "overall" in repeat.latency_ms]
+    return statistics.median(means) if means else None
 
 
 def bytes_a_sample(row: Row) -> float | None:

@@ -7,7 +7,7 @@ A setup says what is measured and under which conditions; a row adds what was fo
 import statistics
 from typing import Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.measurement import Conditions, Latencies, Latency
@@ -18,8 +18,8 @@ from offramp.artifacts.plan import Plan, plan_of_v1
 REPRODUCTION = "reproduction.json"
 ROWS = "rows.jsonl"
 
-Section = Literal["paper", "baselines", "drop", "bandwidth", "cores", "reply"]
-Contender = Literal["local exit", "all at the edge", "all in the cloud", "fixed split", "cascade"]
+Section = Literal["paper", "baselines", "drop", "bandwidth", "cores", "reply", "planner"]
+Contender = Literal["local exit", "all at the edge", "all in the cloud", "fixed split", "cascade", "planned"]
 Form = Literal["fp32", "uint8", "jpeg"]  # of an image on its way from the test node
 Topology = Literal["processes", "containers"]
 
@@ -29,7 +29,7 @@ class Setup(Frozen):
 
     `all at the edge` and `fixed split` have no active exit. `all in the cloud` sends the image from the test node over
     the link to a node there. `cascade` runs `model` up to its exit at the edge and sends the images that it is not sure
-    of to `cloud_model`, whole.
+    of to `cloud_model`, whole. `planned` is what the planner chose: an edge of its own follows it.
     """
 
     section: Section
@@ -42,6 +42,7 @@ class Setup(Frozen):
     link: str = "loopback"  # between edge and cloud, as `--link` takes it
     edge_cores: float | None = None  # None: as many as the machine has
     samples: int  # the first so many of the test set
+    singly: bool = Field(default=False, exclude_if=lambda singly: not singly)  # a request a sample: what plans are for
 
     @model_validator(mode="before")
     @classmethod
@@ -120,6 +121,28 @@ class Agreed(Frozen):
     ties: int  # answers left out: their score lies within 1e-5 of the threshold
 
 
+class Planned(Frozen):
+    """The planner's choice for a link, and what it is predicted to come to: means a sample, sent one by one."""
+
+    link: str
+    model: str
+    plan: Plan
+    said: str  # in words
+    latency_ms: float
+    accuracy: float
+    bytes_a_sample: float  # to the cloud
+
+
+class PlannedPlans(Document):
+    """What was chosen for the links of a run, kept beside its rows."""
+
+    FORMAT: ClassVar[str] = "offramp.planned"
+    VERSION: ClassVar[int] = 1
+
+    bundle: str  # its id
+    plans: tuple[Planned, ...]
+
+
 class Reproduction(Document):
     """Everything a run measured. Rows that were not reached are in `left`."""
 
@@ -137,6 +160,7 @@ class Reproduction(Document):
     models: tuple[ModelResult, ...]
     rows: tuple[Row, ...]
     left: tuple[Setup, ...] = ()
+    planned: tuple[Planned, ...] = ()  # for the section of the planner
     repeats: int
     conditions: Conditions
     topology: Topology

@@ -23,7 +23,7 @@ from offramp.paper.findings import Finding, findings, signed
 from offramp.paper.open_figures import OPEN_FIGURES
 from offramp.paper.reproduced import FEW, comparable, widest
 from offramp.paper.reproduction import Reproduction, Section
-from offramp.paper.reproduction_tables import COLUMNS, TITLES, beside, lines, pays, table_1
+from offramp.paper.reproduction_tables import COLUMNS, TITLES, beside, choices, lines, pays, table_1
 from offramp.paper.rows_csv import rows_csv
 from offramp.paper.view import View
 from offramp.report.template import Markup, render, unbroken
@@ -87,6 +87,7 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing]) -> 
         rows={section: lines(reproduction, section) for section in TITLES},
         columns=COLUMNS,
         pays=pays(reproduction),
+        choices=choices(reproduction),
         costs=costs(reproduction.models, reproduction.image_bytes),
         image_bytes=reproduction.image_bytes,
         few=FEW,

@@ -6,7 +6,7 @@ from offramp.artifacts.outcome import Over
 from offramp.paper import stated as paper
 from offramp.paper.contest import at_rates
 from offramp.paper.families import Family
-from offramp.paper.reproduced import TIERS, bytes_a_sample, cloud_ms, name, percent
+from offramp.paper.reproduced import TIERS, bytes_a_sample, cloud_ms, fastest_first, mean_ms, name, percent
 from offramp.paper.reproduction import Reproduction, Row, Section
 from offramp.paper.view import Point, View
 
@@ -18,6 +18,7 @@ TITLES: dict[Section, str] = {
     "cores": "Cores of the edge",
     "bandwidth": "Bandwidth",
     "reply": "Way of the answers",
+    "planner": "The planner's choice",
 }
 
 
@@ -38,6 +39,18 @@ class Parameter(NamedTuple):
     name: str
     paper: str
     ours: str
+
+
+class Choice(NamedTuple):
+    """What the planner chose for a link: predicted, measured, and beside it the paper's plans."""
+
+    link: str
+    plan: str
+    predicted: str
+    measured: str
+    off: str
+    paper: str
+    accuracy: str
 
 
 class TableRow(NamedTuple):
@@ -146,6 +159,34 @@ def pays(reproduction: Reproduction) -> list[Rate]:
     ]
 
 
+def choices(reproduction: Reproduction) -> list[Choice]:
+    """For each link: the plan that was chosen, what was predicted of it and measured, and the paper's fastest."""
+    found = []
+    for one in reproduction.planned:
+        rows = [row for row in reproduction.section("planner") if row.setup.link == one.link]
+        mine = next((row for row in rows if row.setup.contender == "planned"), None)
+        if mine is None:
+            continue
+        theirs = fastest_first(row for row in rows if row.setup.contender == "local exit")
+        measured = mean_ms(mine)
+        found.append(
+            Choice(
+                link=one.link,
+                plan=one.said,
+                predicted=f"{one.latency_ms:.2f} ms",
+                measured=NONE if measured is None else f"{measured:.2f} ms",
+                off=NONE if measured is None else f"{100 * (one.latency_ms / measured - 1):+.0f} %",
+                paper=_told(theirs[0]) if theirs else NONE,
+                accuracy=f"{100 * one.accuracy:.1f} %, {_number(percent(mine.outcome.overall))} %",
+            )
+        )
+    return found
+
+
+def _told(row: Row) -> str:
+    return f"{name(row.setup)}: {_number(mean_ms(row))} ms, {_number(percent(row.outcome.overall))} %"
+
+
 def _cells(row: Row) -> tuple[str, ...]:
     setup = row.setup
     total = bytes_a_sample(row)
@@ -170,7 +211,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _remarks(row: Row) -> str:
     setup = row.setup
     remarks = []
-    if setup.contender in ("local exit", "fixed split"):
+    if setup.contender in ("local exit", "fixed split", "planned"):
         remarks = [f"cut at {setup.plan.cut}"] * (setup.plan.cut != setup.place) + [setup.plan.codec]
     elif setup.contender == "cascade":
         remarks = [f"images to {setup.cloud_model}"]

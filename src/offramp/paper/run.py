@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -23,11 +24,13 @@ from offramp.link.shape import LinkShape
 from offramp.machine import here, processor
 from offramp.paper.journal import Head, Journal
 from offramp.paper.networks import Network, networks, predictions_of, splits_of
+from offramp.paper.planned import most_exits, planned
 from offramp.paper.progress import RunProgress
-from offramp.paper.reproduction import REPRODUCTION, Agreed, Reproduction, Setup, Topology, Trained
-from offramp.paper.setups import SECTIONS, STANDARD, Scope, Varied, setups
-from offramp.paper.stage import Elsewhere, Nodes, Stage, processes
+from offramp.paper.reproduction import REPRODUCTION, Agreed, Planned, Reproduction, Setup, Topology, Trained
+from offramp.paper.setups import SECTIONS, STANDARD, Scope, Varied, planner_links, setups
+from offramp.paper.stage import Elsewhere, Nodes, Own, Stage, processes
 from offramp.paper.trial import Trials
+from offramp.progress import waiting
 from offramp.protocol.credentials import Credentials
 
 PREDICTIONS = "predictions"  # folder of the networks' answers on the test set
@@ -70,13 +73,10 @@ def reproduce(settings: Settings, console: Console, stage: Stage | None = None) 
     suite = open_suite(settings.suite)
     ready = networks(settings.suite, suite, seed=settings.seed, data=settings.data)
     splits = splits_of(suite, settings.data, next(iter(ready.values())))
-    planned = setups(
-        {name: network.bundle.manifest for name, network in ready.items()},
-        Scope(len(splits.test), settings.batch_size, settings.samples, varied=settings.varied),
-        sections=settings.sections,
-        link=settings.link,
-        fixed=settings.topology == "containers",
-    )
+    manifests = {name: network.bundle.manifest for name, network in ready.items()}
+    scope = Scope(len(splits.test), settings.batch_size, settings.samples, varied=settings.varied)
+    where: dict[str, Any] = {"link": settings.link, "fixed": settings.topology == "containers"}
+    setups(manifests, scope, sections=settings.sections, **where)  # an unknown section, before anything is measured
     head = Head(
         bundles={name: network.bundle.id for name, network in ready.items()},
         batch_size=settings.batch_size,
@@ -84,21 +84,24 @@ def reproduce(settings: Settings, console: Console, stage: Stage | None = None) 
         hardware=processor(),
     )
     journal = Journal.open(settings.out, head, resume=settings.resume)
+    choices = _choices(settings, ready)
+    every = setups(manifests, scope, sections=settings.sections, planned=choices, **where)
     predictions = {
         name: predictions_of(network, splits.test, settings.out / PREDICTIONS / f"{name}.parquet")
         for name, network in ready.items()
     }
     run = _Run(settings, journal, Trials(ready, splits.test, predictions, settings.batch_size))
-    progress = RunProgress(console, [(setup, settings.repeats - journal.count(setup)) for setup in planned])
+    progress = RunProgress(console, [(setup, settings.repeats - journal.count(setup)) for setup in every])
     with progress.bar:
         try:
             with _stage(settings, ready) if stage is None else nullcontext(stage) as on:
-                run.measure(planned, on, progress)
+                run.measure(every, on, progress)
         except KeyboardInterrupt:
             console.print(f"interrupted. What is measured is kept; go on by --resume --out {settings.out}.")
     file = settings.out / REPRODUCTION
     before = Reproduction.read(file).seconds if settings.resume and file.exists() else 0.0
-    document = run.document(suite, planned, len(splits.train), before + time.perf_counter() - start)
+    document = run.document(suite, every, len(splits.train), before + time.perf_counter() - start)
+    document = document.model_copy(update={"planned": choices})
     document.write(file)
     if document.agreement.differing:
         raise OfframpError(
@@ -106,6 +109,16 @@ def reproduce(settings: Settings, console: Console, stage: Stage | None = None) 
             f"offline evaluation's: see {file}."
         )
     return document
+
+
+def _choices(settings: Settings, ready: Mapping[str, Network]) -> tuple[Planned, ...]:
+    """The planner's for each link, where they are asked for and nodes can be started for them."""
+    network = most_exits(ready)
+    if "planner" not in settings.sections or settings.topology == "containers" or network is None:
+        return ()
+    with waiting() as watching:
+        links = planner_links(settings.link, settings.varied)
+        return planned(network, links, settings.out, settings.data, watching.at)
 
 
 def _stage(settings: Settings, ready: Mapping[str, Network]) -> AbstractContextManager[Stage]:
@@ -122,13 +135,14 @@ class _Run:
         self.settings, self.journal, self.trials = settings, journal, trials
         self.networks, self.runtime = trials.networks, ""
 
-    def measure(self, planned: list[Setup], stage: Stage, progress: RunProgress) -> None:
+    def measure(self, every: list[Setup], stage: Stage, progress: RunProgress) -> None:
         """Take every repeat that is still to be taken."""
-        for (link, cores, _), group in itertools.groupby(planned, _together):
+        for (link, cores, _), group in itertools.groupby(every, _together):
             members = list(group)
             if all(self.journal.count(setup) >= self.settings.repeats for setup in members):
                 continue
-            with stage.nodes(link, cores) as nodes:
+            own = [Own(self.networks[s.model].bundle.path, s.plan) for s in members if s.contender == "planned"]
+            with stage.nodes(link, cores, own[0] if own else None) as nodes:
                 self._look_at(nodes)
                 for turn in range(self.settings.repeats):
                     for setup in _rotated(members, turn):
@@ -148,7 +162,7 @@ class _Run:
                 )
         self.runtime = next(iter(served.values())).runtime
 
-    def document(self, suite: Suite, planned: list[Setup], train_samples: int, seconds: float) -> Reproduction:
+    def document(self, suite: Suite, every: list[Setup], train_samples: int, seconds: float) -> Reproduction:
         """What there is, as a document."""
         settings, trained, entries, test = self.settings, suite.settings, self.journal.entries, self.trials.test
         runs = [network.run for network in self.networks.values()]
@@ -178,8 +192,8 @@ class _Run:
                 )
                 for network in self.networks.values()
             ),
-            rows=tuple(row for setup in planned if (row := self.journal.row(setup)) is not None),
-            left=tuple(setup for setup in planned if self.journal.count(setup) < settings.repeats),
+            rows=tuple(row for setup in every if (row := self.journal.row(setup)) is not None),
+            left=tuple(setup for setup in every if self.journal.count(setup) < settings.repeats),
             repeats=settings.repeats,
             conditions=Conditions(
                 batch_size=settings.batch_size, link=settings.link, runtime=self.runtime, dtype="fp32", **here()

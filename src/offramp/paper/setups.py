@@ -12,7 +12,7 @@ from offramp.artifacts.names import single
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
-from offramp.paper.reproduction import Section, Setup
+from offramp.paper.reproduction import Planned, Section, Setup
 from offramp.paper.stated import THRESHOLD, THRESHOLDS
 
 SECTIONS: tuple[Section, ...] = get_args(Section)
@@ -20,6 +20,7 @@ STANDARD, MEM = "standard", "mem"
 FEW_EXITS = (2, 3, 5, 8)  # an early one, the paper's worst, its fastest, the last
 DROPS = (None, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 DELAY = "5ms"  # one way, of the section on bandwidth: what it is about is the rate
+SINGLY = 200  # samples of a setup that sends each alone
 
 
 @dataclass(frozen=True)
@@ -44,31 +45,44 @@ class Scope:
 
 
 def setups(
-    manifests: Mapping[str, Manifest], scope: Scope, *, sections: Iterable[str], link: str, fixed: bool = False
+    manifests: Mapping[str, Manifest],
+    scope: Scope,
+    *,
+    sections: Iterable[str],
+    link: str,
+    fixed: bool = False,
+    planned: Iterable[Planned] = (),
 ) -> list[Setup]:
     """Every setup, section by section, those of one link and one number of cores together.
 
-    `fixed`: nodes, link and cores are somebody else's, so what would change them is left out.
+    `fixed`: nodes, link and cores are somebody else's, so what would change them is left out. `planned` is what the
+    section of the planner is about.
     """
     wanted, varied = list(dict.fromkeys(sections)), scope.varied
     if unknown := [name for name in wanted if name not in SECTIONS]:
         raise InputError(f"section {unknown[0]!r}: unknown. Choose from {', '.join(SECTIONS)}.")
     made: dict[Section, Iterable[Setup]] = {
         "paper": _paper(manifests, link),
-        "baselines": _contenders(manifests, dict.fromkeys((link, *varied.baseline_links))),
+        "baselines": _contenders(manifests, planner_links(link, varied)),
         "drop": _drop(manifests, link),
         "bandwidth": _every_exit("bandwidth", manifests, [(f"{rate}mbit,{DELAY}", None) for rate in varied.rates]),
         "cores": _every_exit("cores", manifests, [(link, cores) for cores in varied.cores]),
         "reply": _reply(manifests, dict.fromkeys((link, *varied.reply_links))),
+        "planner": _planner(manifests, planned),
     }
-    planned = [setup for name in SECTIONS if name in wanted for setup in made[name]]
+    every = [setup for name in SECTIONS if name in wanted for setup in made[name]]
     if fixed:
         here = LinkShape.parse(link)
-        planned = [s for s in planned if LinkShape.parse(s.link) == here and s.edge_cores is None]
-        planned = [s for s in planned if s.contender != "all in the cloud"]  # there is no classifier over there to ask
+        every = [s for s in every if LinkShape.parse(s.link) == here and s.edge_cores is None]
+        every = [s for s in every if s.contender != "all in the cloud"]  # there is no classifier over there to ask
         if not here.unshaped:  # the edge's way to the cloud is; a direct answer's way is not
-            planned = [s for s in planned if s.reply == "edge"]
-    return [_bounded(setup, manifests, scope) for setup in planned]
+            every = [s for s in every if s.reply == "edge"]
+    return [_bounded(setup, manifests, scope) for setup in every]
+
+
+def planner_links(link: str, varied: Varied) -> tuple[str, ...]:
+    """The links that the planner is asked about: those of the baselines."""
+    return tuple(dict.fromkeys((link, *varied.baseline_links)))
 
 
 def _paper(manifests: Mapping[str, Manifest], link: str) -> Iterator[Setup]:
@@ -129,6 +143,16 @@ def _reply(manifests: Mapping[str, Manifest], links: Iterable[str]) -> Iterator[
                 yield Setup(section="reply", model=model, plan=plan, reply=reply, link=link, samples=0)
 
 
+def _planner(manifests: Mapping[str, Manifest], planned: Iterable[Planned]) -> Iterator[Setup]:
+    """For each link the planner's choice, the paper's plans and everything at one place, sample by sample."""
+    for one in planned:
+        common: dict[str, Any] = {"section": "planner", "link": one.link, "singly": True}
+        yield Setup(contender="planned", model=one.model, plan=one.plan, samples=0, **common)
+        for model, k in _few(manifests):
+            yield Setup(model=model, plan=Plan.of(k, THRESHOLD), samples=0, **common)
+        yield from (setup for setup in _whole(manifests, **common) if setup.form != "jpeg")
+
+
 def _sems(manifests: Mapping[str, Manifest]) -> list[tuple[str, int]]:
     """Each SEM and its exit, rising."""
     sems = [(name, manifest.exits[0]) for name, manifest in manifests.items() if name != STANDARD and single(name)]
@@ -148,13 +172,15 @@ def _bounded(setup: Setup, manifests: Mapping[str, Manifest], scope: Scope) -> S
     if rate is not None:
         # As if every sample were sent on: how many are is not known before it is measured.
         count = min(count, int(scope.seconds * rate / 8 / max(1, _bytes_sent(setup, manifests[setup.model]))))
+    if setup.singly:
+        return setup.model_copy(update={"samples": min(scope.test_samples, count, SINGLY)})
     batches = max(2, count // scope.batch_size)
     return setup.model_copy(update={"samples": min(scope.test_samples, batches * scope.batch_size)})
 
 
 def _bytes_sent(setup: Setup, manifest: Manifest) -> int:
     """Bytes of one sample on its way to the cloud; 0 where nothing is sent."""
-    if setup.contender == "all at the edge":
+    if setup.contender == "all at the edge" or setup.plan.cut == manifest.last:
         return 0
     if setup.contender == "all in the cloud":
         return manifest.cut(0).codecs["uint8"].bytes_per_sample

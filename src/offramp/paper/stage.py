@@ -28,6 +28,7 @@ class Nodes:
     edge: Peer
     cloud: Peer | None  # over the link: where answers may come straight from it
     front: Peer | None = None  # the standard network as a classifier in the cloud, over the link
+    planned: Peer | None = None  # an edge that follows a plan of its own
     counts: tuple[Peer, ...] = ()  # of what computes in the cloud, not over the link: asked for statistics
 
     def cloud_seconds(self) -> float:
@@ -35,10 +36,18 @@ class Nodes:
         return sum(model.seconds for node in self.counts for model in node.statistics(timeout=TIMEOUT).values())
 
 
+@dataclass(frozen=True)
+class Own:
+    """A network by a plan that no request can bring along, as one of several exits: an edge of its own follows it."""
+
+    bundle: Path
+    plan: Plan
+
+
 class Stage(Protocol):
     """Gives nodes with a link between edge and cloud, the edge held to a number of cores."""
 
-    def nodes(self, link_text: str, cores: float | None) -> AbstractContextManager[Nodes]:
+    def nodes(self, link_text: str, cores: float | None, own: Own | None = None) -> AbstractContextManager[Nodes]:
         """Start what is not there yet; what was started stops with the context."""
 
 
@@ -51,8 +60,8 @@ class Processes:
     front: str | None
 
     @contextmanager
-    def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
-        """Start the link and an edge behind it."""
+    def nodes(self, link_text: str, cores: float | None, own: Own | None = None) -> Iterator[Nodes]:
+        """Start the link and an edge behind it, and another where a plan asks for one."""
         shape = LinkShape.parse(link_text)
         with ExitStack() as started:
             # The test node's own way to the cloud is the link too: that is where direct replies come along.
@@ -70,8 +79,14 @@ class Processes:
                 return started.enter_context(Peer(at))
 
             front = None if self.front is None else client(_over(started, shape, self.front))
+            planned = None
+            if own is not None:
+                alone = EdgeSettings(
+                    bundles=(str(own.bundle),), plan=own.plan, cloud=over, threads=threads, degraded=False, **ENGINE
+                )
+                planned = client(started.enter_context(child_node(alone)).address())
             counts = tuple(client(at) for at in (self.cloud, self.front) if at is not None)
-            yield Nodes(client(address), client(over), front, counts)
+            yield Nodes(client(address), client(over), front, planned, counts)
 
 
 @contextmanager
@@ -97,8 +112,8 @@ class Elsewhere:
     credentials: Credentials | None = None
 
     @contextmanager
-    def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
-        """Connect."""
+    def nodes(self, link_text: str, cores: float | None, own: Own | None = None) -> Iterator[Nodes]:
+        """Connect. A plan of its own these nodes were not started with, so that none is measured here."""
         by = self.credentials
         with ExitStack() as opened:
             cloud = None if self.cloud is None else opened.enter_context(Peer(self.cloud, credentials=by))

@@ -48,11 +48,15 @@ class Trials:
 
     def take(self, nodes: Nodes, setup: Setup) -> Entry:
         """Send the setup's samples, once."""
-        images, batch_size = self.images[setup.form][: setup.samples], self.batch_size
+        images = self.images[setup.form][: setup.samples]
+        batch_size = 1 if setup.singly else self.batch_size
         before = nodes.cloud_seconds()
         if setup.contender == "all in the cloud":
             assert nodes.front is not None  # else the setup would not be here
             driven = _as_cloud(drive(nodes.front, images, batch_size=batch_size), _request_bytes(images, batch_size))
+        elif setup.contender == "planned":
+            assert nodes.planned is not None
+            driven = drive(nodes.planned, images, batch_size=batch_size, version=self._version(setup.model))
         else:
             driven = drive(
                 nodes.edge,

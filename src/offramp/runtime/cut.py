@@ -1,6 +1,6 @@
 """Cut a span's graph out of a bundle's, with its codecs where features come in and go out."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx
 import onnx.utils
@@ -48,6 +48,15 @@ def cut_out(
 
 def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) -> onnx.ModelProto:
     """Cut the part of an ONNX graph between named tensors out of it."""
+    (piece,) = pieces(graph, [(inputs, outputs)], origin)
+    return piece
+
+
+def pieces(
+    graph: bytes, parts: Sequence[tuple[Sequence[str], Sequence[str]]], origin: str
+) -> Iterator[onnx.ModelProto]:
+    """Cut several parts out of an ONNX graph, each between the tensors at its start and those at its end."""
+    named = parts[0] if parts else ([], [])
     try:
         model = onnx.load_model_from_string(graph)
         if name := next((tensor.name for tensor in _tensors(model) if uses_external_data(tensor)), None):
@@ -55,10 +64,14 @@ def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) ->
                 f"{origin}: its tensor {name!r} lies in a file of its own, which no manifest has the hash of. A "
                 "bundle's graph is one file: export it again, with all of it inside."
             )
-        return onnx.utils.Extractor(model).extract_model(inputs, outputs)
+        extractor = onnx.utils.Extractor(model)
+        for named in parts:
+            inputs, outputs = named
+            yield extractor.extract_model([*inputs], [*outputs])
     except ArtifactDamagedError:
         raise
     except Exception as error:  # onnx raises protobuf's and its own errors, unlisted
+        inputs, outputs = map(list, named)
         raise ArtifactDamagedError(f"{origin}: cannot cut {inputs} to {outputs} out of it ({error}).") from error
 
 

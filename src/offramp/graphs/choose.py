@@ -1,0 +1,29 @@
+"""`auto`: exits spread by multiply-adds over the ends of blocks."""
+
+from offramp.errors import InputError
+from offramp.graphs.boundaries import Boundaries, Boundary
+
+
+def choose_exits(found: Boundaries, count: int = 3) -> tuple[Boundary, ...]:
+    """Choose the boundaries of `count` exits, the last of which is the network's own: `count - 1` of them.
+
+    Exit k of n wants k/n of the multiply-adds before it, and takes the boundary nearest to that: of ends of blocks
+    first, of all where there are too few, and of those with nothing carried beside the features where there are enough.
+    """
+    if count < 2:
+        raise InputError(f"exits {count}: expected 2 or more, the network's own among them.")
+    if len(found.offered) < count - 1:
+        raise InputError(
+            f"exits {count}: this network has {len(found.offered)} boundaries, room for {len(found.offered) + 1}. "
+            "See them with: offramp boundaries MODEL"
+        )
+    ends = [one for one in found.offered if one.at == "end"]
+    slim = [one for one in ends if len(one.tensors) == 1]
+    pool = next(group for group in (slim, ends, list(found.offered)) if len(group) >= count - 1)
+    chosen: list[Boundary] = []
+    for exit_ in range(1, count):
+        after = len(chosen) and pool.index(chosen[-1]) + 1
+        room = pool[after : len(pool) - (count - 1 - exit_)]
+        wanted = found.macs * exit_ / count
+        chosen.append(min(room, key=lambda one: (abs(one.macs_before - wanted), one.number)))
+    return tuple(chosen)

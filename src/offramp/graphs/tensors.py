@@ -1,0 +1,53 @@
+"""What is said of a tensor of a graph: its type, and its shape as it grows with the batch."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class TensorInfo(NamedTuple):
+    """A tensor's type, and the shape of one sample of it: no batch axis."""
+
+    dtype: np.dtype[Any]
+    shape: Shape
+
+
+class Extent(NamedTuple):
+    """A size along one axis, in a batch of N: `each * N + fixed`."""
+
+    each: int
+    fixed: int
+
+    @classmethod
+    def through(cls, at_two: int, at_three: int) -> "Extent":
+        """The one that is so large in a batch of 2, and so in one of 3."""
+        each = at_three - at_two
+        return cls(each, at_two - 2 * each)
+
+    def at(self, batch: int) -> int:
+        """Give the size in a batch."""
+        return self.each * batch + self.fixed
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A tensor as it was seen in runs: its type by ONNX's name, and its axes."""
+
+    dtype: str  # "float", "int64", "bool" …
+    axes: tuple[Extent, ...]
+
+    @property
+    def sample(self) -> Shape | None:
+        """One sample's shape, where there is a row for each sample and the batch is nowhere else; None otherwise."""
+        if not self.axes or self.axes[0] != Extent(1, 0) or any(axis.each for axis in self.axes[1:]):
+            return None
+        return tuple(axis.fixed for axis in self.axes[1:])
+
+    def at(self, batch: int) -> Shape:
+        """Give its shape in a batch."""
+        return tuple(axis.at(batch) for axis in self.axes)

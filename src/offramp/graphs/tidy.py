@@ -1,0 +1,115 @@
+"""A graph as it was read, made plain: one file, one level, no dead part, one opset, logits at its end."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import helper, inliner, numpy_helper, version_converter
+from onnx.defs import onnx_opset_version
+
+from offramp.errors import InputError
+from offramp.graphs.fit import OWN
+
+OPSET = 18  # what heads and codecs are written in
+LAST_NEEDED = 13  # the first that has all of them
+PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Dropout")  # what may stand behind a softmax
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same without functions of its own, and without what stands beside the values."""
+    flat = inliner.inline_local_functions(model) if model.functions else model
+    del flat.graph.value_info[:], flat.graph.quantization_annotation[:]
+    constants = {tensor.name for tensor in flat.graph.initializer}
+    keep(flat.graph.input, [value for value in flat.graph.input if value.name not in constants])
+    return flat
+
+
+def keep(field: "onnx.GraphProto", kept: list[onnx.ModelProto]) -> None:
+    """Give a repeated field only these of its messages, in their order."""
+    copies = [type(message).FromString(message.SerializeToString()) for message in kept]
+    del field[:]
+    field.extend(copies)
+
+
+def with_constants_apart(graph: onnx.GraphProto) -> None:
+    """Make initializers of constant nodes: any part of the graph may then have them."""
+    nodes = []
+    for node in graph.node:
+        value = _constant(node)
+        if value is None:
+            nodes.append(node)
+        else:
+            value.name = node.output[0]
+            graph.initializer.append(value)
+    if len(nodes) < len(graph.node):
+        keep(graph.node, nodes)
+
+
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    if node.op_type != "Constant" or node.domain not in OWN:
+        return None
+    attribute = node.attribute[0]
+    if attribute.name == "value":
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(attribute.t)
+        return tensor
+    found = helper.get_attribute_value(attribute)
+    if attribute.name in ("value_float", "value_floats"):
+        return numpy_helper.from_array(np.asarray(found, np.float32))
+    if attribute.name in ("value_int", "value_ints"):
+        return numpy_helper.from_array(np.asarray(found, np.int64))
+    return None
+
+
+def without_dead(graph: onnx.GraphProto) -> None:
+    """Take off what the output does not need: nodes, weights and inputs."""
+    wanted = {value.name for value in graph.output}
+    alive = []
+    for node in reversed(graph.node):
+        if wanted & {*node.output}:
+            alive.append(node)
+            wanted |= {name for name in node.input if name}
+    if len(alive) < len(graph.node):
+        keep(graph.node, alive[::-1])
+    for field in (graph.initializer, graph.input):
+        used = [one for one in field if one.name in wanted]
+        if len(used) < len(field):
+            keep(field, used)
+
+
+def at_opset(model: onnx.ModelProto, origin: str) -> onnx.ModelProto:
+    """The same in the opset that heads and codecs are written in; a later one stays."""
+    found = next((entry.version for entry in model.opset_import if entry.domain in OWN), onnx_opset_version())
+    if found >= OPSET:
+        return model
+    try:
+        converted: onnx.ModelProto = version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter's own, unlisted
+        if found >= LAST_NEEDED:
+            return model
+        raise InputError(
+            f"{origin}: opset {found} cannot be converted to {OPSET} ({error}). Export it again with opset {OPSET}."
+        ) from error
+    return converted
+
+
+def without_softmax(graph: onnx.GraphProto) -> None:
+    """Make a trailing softmax's input the output: exits want logits. A LogSoftmax stays, its softmax is the same."""
+    givers = {name: node for node in graph.node for name in node.output}
+    (output,) = graph.output
+    node = givers.get(output.name)
+    while node is not None and node.op_type in PASSING:
+        node = givers.get(node.input[0])
+    if node is not None and node.op_type == "Softmax":
+        output.name = node.input[0]
+
+
+def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that a model holds."""
+    yield from model.graph.initializer
+    for nodes in (model.graph.node, *(function.node for function in model.functions)):
+        for node in nodes:
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
