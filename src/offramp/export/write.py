@@ -8,17 +8,13 @@ import numpy.typing as npt
 import torch
 
 from offramp.artifacts.bundle import (
-    GRAPH,
     GRAPH_INT8,
     IMAGE,
     MANIFEST,
     SELF_TEST,
     Bundle,
-    HeadSpec,
     Manifest,
-    Origin,
     Parity,
-    StageSpec,
     digest,
     logits_name,
 )
@@ -26,12 +22,12 @@ from offramp.artifacts.inputs import TOKENIZER, read_samples
 from offramp.artifacts.self_test import SelfTest, self_test_images
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
-from offramp.export.calibrate import SAMPLES, cuts, measured_cuts
+from offramp.export.calibrate import SAMPLES, measured_cuts
 from offramp.export.graph import Exporter, output_names, to_onnx
 from offramp.export.head_graph import with_heads
+from offramp.export.manifest import manifest_of
 from offramp.export.quantize import check_loss, measured, quantize
 from offramp.models.checkpoint import Checkpoint
-from offramp.models.count import ModuleCost, count
 from offramp.models.exit_net import ExitNet
 from offramp.models.graph_network import BACKBONE
 from offramp.runtime.onnx_span import OnnxSpan
@@ -76,7 +72,7 @@ def export(
     else:
         graph = with_heads(backbone, net, len(architecture.classes))
     parity = check_parity(net, graph, image[:PARITY_SAMPLES], tolerance)
-    manifest = _manifest(checkpoint, graph, parity, image)
+    manifest = manifest_of(checkpoint, graph, parity, image)
     cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
     manifest = manifest.model_copy(update={"cuts": cuts_measured})
     files, graph_int8, effect = manifest.files, None, None
@@ -107,43 +103,6 @@ def _self_test(manifest: Manifest, graphs: dict[Literal["fp32", "int8"], bytes])
 def _seven_digits(logits: Array) -> tuple[tuple[float, ...], ...]:
     """Every row, in as many digits as fp32 has."""
     return tuple(tuple(float(f"{value:.7g}") for value in row) for row in logits.tolist())
-
-
-def _manifest(checkpoint: Checkpoint, graph: bytes, parity: Parity, image: Array) -> Manifest:
-    """Describe a network and its graph; what the codecs cost is not measured yet."""
-    card, net = checkpoint.card, checkpoint.net
-    architecture = card.architecture
-    stages, heads = count(net, architecture.shape)
-    return Manifest(
-        model=architecture.name,
-        classes=architecture.classes,
-        preprocessing=card.takes,
-        stages=tuple(
-            StageSpec(index=index, shape=cost.shape, macs=cost.macs, parameters=cost.parameters)
-            for index, cost in stages.items()
-        ),
-        heads=tuple(HeadSpec(exit=exit_, macs=cost.macs, parameters=cost.parameters) for exit_, cost in heads.items()),
-        cuts=cuts(graph, _shapes(architecture.shape, stages, net.exits), image),
-        parity=parity,
-        origin=Origin(
-            checkpoint_sha256=card.weights_sha256,
-            data=card.data,
-            recipe=str(card.recipe["name"]),
-            seed=card.seed,
-            epochs=card.epochs,
-            commit=card.commit,
-            record=card.record and card.record.model_copy(update={"passed": {}, "examples": {}}),
-        ),
-        files={GRAPH: digest(graph)}
-        | {name: digest(one) for name, one in checkpoint.files.items() if name == TOKENIZER},
-    )
-
-
-def _shapes(
-    entry: tuple[int, ...], stages: dict[int, ModuleCost], exits: tuple[int, ...]
-) -> dict[int, tuple[int, ...]]:
-    """What crosses at each cut; of several tensors, what heads stand on."""
-    return {0: entry} | {boundary: stages[boundary].shapes[0] for boundary in exits[:-1]}
 
 
 def check_parity(net: ExitNet, graph: bytes, image: Array, tolerance: float) -> Parity:

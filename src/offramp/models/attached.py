@@ -62,7 +62,7 @@ def attached_network(
 
 
 def _names(backbone: bytes, last: int) -> list[list[str]]:
-    """The tensors at each boundary, in their order: those of boundary 2 are features_2, features_2_mask and the like."""
+    """The tensors at each boundary in their order: at 2, features_2, and features_2_1 and so on of what is carried."""
     outputs = [value.name for value in onnx.load_model_from_string(backbone).graph.output]
     found = []
     for boundary in range(1, last + 1):

@@ -34,9 +34,9 @@ class ChannelsFirst(nn.Module):
 
 
 class Summary(nn.Module):
-    """Parts of a vector `(N, width)`: over all places the mean, the largest, the first, or the means of 2 x 2 windows (of a sequence, of 2).
+    """Parts of a vector `(N, width)`: over all places the mean, the largest or the first, or the means of windows.
 
-    Where places cannot be told apart, in a vector, it is the vector itself. The windows of a map of an odd side share
+    Windows are 2 x 2 on a map, and 2 on a sequence. Where places cannot be told apart, in a vector, it is the vector itself. The windows of a map of an odd side share
     its middle row. `first` of tokens is the class token, where a network has one.
     """
 
