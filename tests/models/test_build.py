@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.digits import digits
 from offramp.data.image_set import Splits, split
 from offramp.errors import InputError
@@ -30,6 +31,10 @@ class Perceptron(Architecture):
     family: Literal["perceptron"] = "perceptron"
     width_of_layers: int
 
+    @property
+    def takes(self) -> Preprocessing:
+        return Preprocessing(channels=1, height=8, width=8)
+
 
 def perceptron(architecture: Perceptron, statistics: Statistics | None, seed: int) -> ExitNet:
     """Build one. Its features are below 0 as often as above."""
@@ -43,7 +48,7 @@ def perceptron(architecture: Perceptron, statistics: Statistics | None, seed: in
 
 
 TWO = FAMILIES | {"perceptron": NetworkFamily(Perceptron, perceptron)}  # type: ignore[operator]
-NET = Perceptron(channels=1, height=8, width=8, classes=tuple("0123456789"), exits=(1, 3), width_of_layers=16)
+NET = Perceptron(classes=tuple("0123456789"), exits=(1, 3), width_of_layers=16)
 CNN = StandardCnn(channels=1, height=8, width=8, classes=("a",), exits=(2,), widths=(4, 4), pool_after=())
 
 
@@ -81,7 +86,7 @@ def test_an_unknown_family_is_refused_with_those_there_are() -> None:
     """Where a network is built, too."""
     with pytest.raises(InputError) as caught:
         build(NET)
-    assert str(caught.value) == "family 'perceptron': unknown, expected one of standard-cnn."
+    assert str(caught.value) == "family 'perceptron': unknown, expected one of standard-cnn, graph."
 
 
 def test_a_second_family_is_trained_and_read_again(trained: Checkpoint) -> None:

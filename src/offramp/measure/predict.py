@@ -12,10 +12,9 @@ from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.engine import PORTABLE, Engine
-from offramp.artifacts.inputs import Input, read_samples
+from offramp.artifacts.inputs import TOKENIZER, Input, read_samples
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
-from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.machine import processor_kind
@@ -212,6 +211,5 @@ def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None, threads: 
         release=f"torch {torch.__version__}",
         hardware=processor_kind() if target.type == "cpu" else torch.cuda.get_device_name(target),
     )
-    channels, height, width = architecture.shape
-    takes = Preprocessing(channels=channels, height=height, width=width)
-    return Predictor(about, takes, card.seed, run, card.data, card.record)
+    tokenizer = checkpoint.files.get(TOKENIZER)
+    return Predictor(about, card.takes, card.seed, run, card.data, card.record, tokenizer)

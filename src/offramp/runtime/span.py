@@ -35,8 +35,10 @@ class SpanSpec:
         made, manifest = np.random.default_rng(0), bundle.manifest
         if self.start == 0:
             return (encode_image(manifest.preprocessing.noise(made, size), self.takes),)
-        shapes = manifest.tensors(self.start).values()
-        return tuple(encode_image(made.random((size, *shape), np.float32), self.takes) for shape in shapes)
+        return tuple(
+            encode_image(made.random((size, *shape), np.float32), manifest.codec_of(self.start, name, self.takes))
+            for name, shape in manifest.tensors(self.start).items()
+        )
 
 
 class Span(Protocol):
