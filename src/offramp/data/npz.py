@@ -52,6 +52,8 @@ def read_npz(path: Path) -> dict[PartName | None, Labelled]:
 
 
 def _arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    if not zipfile.is_zipfile(path):  # numpy would take it for a pickle
+        raise DataError(f"{path}: not an .npz file, or cut short. Write it with numpy.savez.")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
