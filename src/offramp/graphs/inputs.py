@@ -93,7 +93,8 @@ def adapted(source: GraphSource, spec: InputSpec) -> GraphSource:
         case "images":
             ends = {_only(origin)[0]: _of_image(chain, origin, spec)}
         case "text":
-            ends = _of_text(chain, origin, spec)
+            assert isinstance(takes, Text)
+            ends = _of_text(chain, origin, spec, takes.vocabulary)
         case "values":
             name, info = _only(origin)
             ends = {name: _typed(chain, info)}
@@ -133,8 +134,10 @@ def _a_channel(values: Iterable[float]) -> Any:
     return np.array([*values], np.float32).reshape(-1, 1, 1)
 
 
-def _of_text(chain: _Chain, source: GraphSource, spec: InputSpec) -> dict[str, str]:
+def _of_text(chain: _Chain, source: GraphSource, spec: InputSpec, vocabulary: int) -> dict[str, str]:
     """What each of a text classifier's inputs is made of: the ids themselves, and all else of them."""
+    # An id that no table has would end the run of all samples that a cloud runs together.
+    chain.then("Clip", np.float32(0), np.float32(vocabulary - 1))
     chain.then("Cast", to=TensorProto.INT64)
     ids, made = chain.at, dict[str, str]()
     for name, info in source.inputs.items():
