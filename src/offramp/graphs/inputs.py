@@ -24,6 +24,7 @@ from offramp.graphs.spec import InputSpec
 from offramp.graphs.tensors import TensorInfo
 
 FLOAT32 = np.dtype(np.float32)
+OURS = "offramp_input:"  # how names of what is put before begin: TensorFlow's are like input:0
 FEW = (1, 3)  # channels that an image has
 # By a word in its name, what a text classifier's input is; what is none of these is the ids.
 ROLES = {"mask": "mask", "type": "types", "segment": "types", "position": "positions"}
@@ -40,9 +41,9 @@ class _Chain:
         """Append a node; what stands beside its first input are constants."""
         names = []
         for other in others:
-            names.append(f"input:{len(self.constants)}")
+            names.append(f"{OURS}{len(self.constants)}")
             self.constants.append(numpy_helper.from_array(np.asarray(other), names[-1]))
-        given = f"input:{op.lower()}:{len(self.nodes)}"
+        given = f"{OURS}{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, [self.at, *names], [given], **attributes))
         self.at = given
         return given
