@@ -120,7 +120,7 @@ PIXELS = np.random.default_rng(3).integers(0, 256, (5, 4, 6, 3), np.uint8)  # as
     ],
 )
 @pytest.mark.parametrize("shape", [(3, 4, 6), (4, 6, 3)])
-@pytest.mark.parametrize("name", ["pixels", "image", "answer_of"])
+@pytest.mark.parametrize("name", ["pixels", "image", "input:0"])
 def test_an_image_in_0_to_1_is_answered_as_its_own_pipeline_s(
     spec: InputSpec, prepare: Any, shape: tuple[int, int, int], name: str
 ) -> None:

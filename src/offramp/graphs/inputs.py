@@ -24,6 +24,7 @@ from offramp.graphs.spec import InputSpec
 from offramp.graphs.tensors import TensorInfo
 
 FLOAT32 = np.dtype(np.float32)
+OURS = "offramp_input:"  # how names of what is put before begin: TensorFlow's are like input:0
 FEW = (1, 3)  # channels that an image has
 # By a word in its name, what a text classifier's input is; what is none of these is the ids.
 ROLES = {"mask": "mask", "type": "types", "segment": "types", "position": "positions"}
@@ -40,9 +41,9 @@ class _Chain:
         """Append a node; what stands beside its first input are constants."""
         names = []
         for other in others:
-            names.append(f"input:{len(self.constants)}")
+            names.append(f"{OURS}{len(self.constants)}")
             self.constants.append(numpy_helper.from_array(np.asarray(other), names[-1]))
-        given = f"input:{op.lower()}:{len(self.nodes)}"
+        given = f"{OURS}{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, [self.at, *names], [given], **attributes))
         self.at = given
         return given
@@ -93,7 +94,8 @@ def adapted(source: GraphSource, spec: InputSpec) -> GraphSource:
         case "images":
             ends = {_only(origin)[0]: _of_image(chain, origin, spec)}
         case "text":
-            ends = _of_text(chain, origin, spec)
+            assert isinstance(takes, Text)
+            ends = _of_text(chain, origin, spec, takes.vocabulary)
         case "values":
             name, info = _only(origin)
             ends = {name: _typed(chain, info)}
@@ -133,8 +135,10 @@ def _a_channel(values: Iterable[float]) -> Any:
     return np.array([*values], np.float32).reshape(-1, 1, 1)
 
 
-def _of_text(chain: _Chain, source: GraphSource, spec: InputSpec) -> dict[str, str]:
+def _of_text(chain: _Chain, source: GraphSource, spec: InputSpec, vocabulary: int) -> dict[str, str]:
     """What each of a text classifier's inputs is made of: the ids themselves, and all else of them."""
+    # An id that no table has would end the run of all samples that a cloud runs together.
+    chain.then("Clip", np.float32(0), np.float32(vocabulary - 1))
     chain.then("Cast", to=TensorProto.INT64)
     ids, made = chain.at, dict[str, str]()
     for name, info in source.inputs.items():

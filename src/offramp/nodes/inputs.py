@@ -50,9 +50,7 @@ def as_samples(takes: Input, batch: object) -> npt.NDArray[Any]:
     if strings and len(several) and all(isinstance(one, STRING) for one in several):
         return objects([_in_utf8(one, row) for row, one in enumerate(several)])
     got = f"one {type(batch).__name__}" if isinstance(batch, STRING) else f"a {type(batch).__name__}"
-    instead = (
-        "Put one string into a list: [text]." if strings and isinstance(batch, STRING) else "Make one array of it."
-    )
+    instead = "Put it into a list: [text]." if strings and isinstance(batch, STRING) else "Make one array of it."
     also = " or a list of strings" if strings else ""
     of = ", ".join(map(str, takes.shape))
     raise InputError(f"{name}: expected a NumPy array, float32 (N, {of}){also}, got {got}. {instead}")
