@@ -10,8 +10,6 @@ from onnx import TensorProto, helper, numpy_helper
 from offramp.artifacts.bundle import (
     GRAPH,
     Bundle,
-    CodecResult,
-    CutSpec,
     HeadSpec,
     Manifest,
     Origin,
@@ -19,6 +17,7 @@ from offramp.artifacts.bundle import (
     StageSpec,
     digest,
 )
+from offramp.artifacts.cut import CodecResult, CutSpec
 from offramp.artifacts.preprocessing import Preprocessing
 
 CLASSES = ("cat", "dog", "owl")

@@ -14,13 +14,14 @@ from offramp.artifacts.bundle import (
     GRAPH,
     MANIFEST,
     Bundle,
-    CodecResult,
     FileDigest,
     Manifest,
     digest,
     features_name,
     logits_name,
 )
+from offramp.artifacts.codec import Codec
+from offramp.artifacts.cut import CodecResult
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.pretrained import pretrained
 from offramp.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ArtifactVersionError, InputError
@@ -202,11 +203,11 @@ def test_a_manifest_cannot_name_a_file_outside_its_folder(small_bundle: Bundle, 
 def test_an_unknown_version_is_refused(small_bundle: Bundle) -> None:
     """A bundle of a later program says so, and how to go on."""
     message = (
-        f"{small_bundle.path / MANIFEST}: offramp.bundle version 3, and this program reads version 2 and 1. Write "
-        "it again with this program, or read it with the one that wrote it."
+        f"{small_bundle.path / MANIFEST}: offramp.bundle version 4, and this program reads version 3 and 1 and 2. "
+        "Write it again with this program, or read it with the one that wrote it."
     )
     with pytest.raises(ArtifactVersionError, match=f"^{re.escape(message)}$"):
-        Bundle.open(rewritten(small_bundle, version=3))
+        Bundle.open(rewritten(small_bundle, version=4))
 
 
 def test_a_document_of_another_kind_is_refused(small_bundle: Bundle) -> None:
@@ -299,22 +300,24 @@ def test_a_cut_that_is_lacking_is_refused(manifest: Manifest, boundary: int) -> 
 
 
 @pytest.mark.parametrize(
-    ("shape", "found"), [((2, 4, 4), "go below 0"), ((2,), "have 2 dimensions"), ((2, 4), "have 3 dimensions")]
+    ("codec", "others", "found"),
+    [
+        ("uint8", ("fp32", "fp16"), "at cut 1 small was exported without it. Export it again"),
+        ("fp16", ("fp32", "uint8"), "at cut 1 the features of small go beyond 65504, which is the most that it holds"),
+    ],
 )
-def test_a_codec_that_a_cut_lacks_is_refused(manifest: Manifest, shape: tuple[int, ...], found: str) -> None:
+def test_a_codec_that_a_cut_lacks_is_refused(
+    manifest: Manifest, codec: Codec, others: tuple[Codec, ...], found: str
+) -> None:
     """The message says why, and which there are."""
     result = CodecResult(bytes_per_sample=4, accuracy=None)
-    cut = manifest.cuts[1].model_copy(update={"codecs": dict.fromkeys(("fp32", "fp16"), result), "scale": ()})
-    stage = manifest.stages[0].model_copy(update={"shape": shape})
-    signed = manifest.model_copy(update={"cuts": (manifest.cuts[0], cut), "stages": (stage, manifest.stages[1])})
+    cut = manifest.cuts[1].model_copy(update={"codecs": dict.fromkeys(others, result)})
+    lacking = manifest.model_copy(update={"cuts": (manifest.cuts[0], cut)})
     with pytest.raises(InputError) as caught:
-        Plan.of(1, 0.5, codec="uint8").check(signed)
-    assert str(caught.value) == (
-        f"codec uint8: at cut 1 the features of small {found}, and it is of 4, none of them below 0. "
-        "Choose fp32 or fp16."
-    )
-    assert Plan.of(1, 0.5, codec="fp16").check(signed).codec == "fp16"
-    assert (signed.lacks(1, "fp32"), manifest.lacks(1, "uint8")) == ("", "")
+        Plan.of(1, 0.5, codec=codec).check(lacking)
+    assert str(caught.value) == f"codec {codec}: {found}. Choose {' or '.join(others)}."
+    assert Plan.of(1, 0.5, codec=others[-1]).check(lacking).codec == others[-1]
+    assert (lacking.lacks(1, "fp32"), manifest.lacks(1, "uint8")) == ("", "")
 
 
 def test_the_cut_of_a_boundary_is_the_one_measured_there(manifest: Manifest) -> None:

@@ -16,6 +16,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+import signed
 from offramp.artifacts.bundle import (
     GRAPH,
     GRAPH_INT8,
@@ -30,7 +31,7 @@ from offramp.artifacts.bundle import (
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
-from offramp.errors import ArtifactDamagedError, ParityError
+from offramp.errors import ArtifactDamagedError, InputError, ParityError
 from offramp.exits.evaluation import accuracy_at, evaluate, route
 from offramp.export.quantize import check_loss, quantize
 from offramp.export.write import export
@@ -174,6 +175,16 @@ def test_quantizing_twice_gives_the_same_bytes(
     with caplog.at_level(logging.INFO):
         assert quantize(bundle.graph, image) == quantize(bundle.graph, image)
     assert not caplog.records
+
+
+def test_a_network_of_matrix_products_alone_is_refused() -> None:
+    """Its graph would stay as it is, and be called int8."""
+    with pytest.raises(InputError) as caught:
+        quantize(signed.graph((4, 2)), np.zeros((2, 1, 8, 1), np.float32))
+    assert str(caught.value) == (
+        "int8: the network has none of Conv, AveragePool, GlobalAveragePool, which are what is quantized: its graph "
+        "would stay as it is. Export without --int8."
+    )
 
 
 def hard_to_quantize(checkpoint: Checkpoint) -> Checkpoint:

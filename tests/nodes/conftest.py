@@ -10,8 +10,6 @@ from onnx import TensorProto, helper, numpy_helper
 from offramp.artifacts.bundle import (
     GRAPH,
     Bundle,
-    CodecResult,
-    CutSpec,
     HeadSpec,
     Manifest,
     Origin,
@@ -20,6 +18,7 @@ from offramp.artifacts.bundle import (
     digest,
 )
 from offramp.artifacts.codec import CODEC_BYTES
+from offramp.artifacts.cut import CodecResult, CutSpec
 from offramp.artifacts.preprocessing import Preprocessing
 
 CLASSES = ("cat", "dog", "owl")

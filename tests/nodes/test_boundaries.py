@@ -2,24 +2,29 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import signed
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.codec import CODECS, Codec
+from offramp.artifacts.codec import CODECS, DATATYPES, Codec, tail_name
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Tier
+from offramp.export.calibrate import cuts
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
 from offramp.nodes.edge import Edge
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.upstream import RemoteCloud, Upstream
+from offramp.plan.wire import request_bytes
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.protocol.server import Server
+from offramp.protocol.tensors import write_request
 from offramp.runtime.choice import Choice
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -124,3 +129,27 @@ def test_half_a_boundary_is_refused(
     with Peer(served) as peer, pytest.raises(InputError) as caught:
         peer.infer("tail-1", sent, timeout=WAIT)
     assert str(caught.value) == f"{served}: {message}"
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_mask_crosses_as_fp32_beside_features_in_any_codec(tmp_path: Path, codec: Codec) -> None:
+    """Over the wire, in as many bytes as are counted; features below 0 come back within half a step."""
+    shape = (5, 3)
+    graph, tensors = signed.graph(shape, masked=True), signed.tensors(shape, masked=True)
+    image = np.random.default_rng(1).random((20, 1, 15, 1), np.float32)
+    found = cuts(graph, {0: (1, 15, 1), 1: tensors}, image, plain={1: ("mask",)})
+    bundle = signed.bundle(tmp_path, graph, tensors, found)
+    sent = open_span(bundle, SpanSpec(0, 1, gives=codec), ONE_THREAD).run(image)
+    tail = tail_name(1, codec)
+    server = Server(tails(bundle, None, Choice(ONE_THREAD)), "127.0.0.1", 0, max_batch=64)
+    server.start()
+    try:
+        with Peer(server.address) as peer:
+            described = {name: datatype for name, (datatype, _) in peer.metadata(tail, WAIT).inputs.items()}
+            logits = peer.infer(tail, sent, timeout=WAIT).outputs["logits_2"]
+    finally:
+        server.stop(WAIT)
+    assert described == {"features_1": DATATYPES[codec], "mask": "FP32"}
+    assert request_bytes(bundle.manifest, 1, codec, 20) == write_request(tail, bundle.id, sent).ByteSize()
+    whole = open_span(bundle, SpanSpec(0, 2, (2,)), ONE_THREAD).run(image)["logits_2"]
+    np.testing.assert_allclose(logits, whole, rtol=0, atol={"fp32": 1e-6, "fp16": 1e-3, "uint8": 2e-2}[codec])

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from offramp.artifacts.bundle import Bundle, CutSpec, HeadSpec, Manifest
+from offramp.artifacts.bundle import Bundle, HeadSpec, Manifest
+from offramp.artifacts.cut import CutSpec
 from offramp.errors import InputError
 from offramp.paper.reproduction import Setup
 from offramp.paper.setups import DROPS, SECTIONS, Scope, Varied, setups

@@ -6,8 +6,6 @@ import numpy as np
 
 from offramp.artifacts.bundle import (
     GRAPH,
-    CodecResult,
-    CutSpec,
     HeadSpec,
     Manifest,
     Origin,
@@ -15,6 +13,7 @@ from offramp.artifacts.bundle import (
     StageSpec,
     digest,
 )
+from offramp.artifacts.cut import CodecResult, CutSpec
 from offramp.artifacts.plan import Part
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.artifacts.preprocessing import Preprocessing

@@ -9,19 +9,24 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from operator import not_
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.cut import CutSpec
 from offramp.artifacts.data_record import DataRecord, data_name
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
+from offramp.artifacts.inputs import TOKENIZER, Input, read_samples
 from offramp.artifacts.macs import macs_until
-from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.self_test import SelfTest
 from offramp.artifacts.signature import SIGNATURE, Trust
+from offramp.artifacts.text import Text
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
 MANIFEST = "manifest.json"
@@ -32,7 +37,6 @@ IMAGE = "image"
 LOGITS = "logits_"
 
 Shape = tuple[int, ...]
-Scale = tuple[float, ...]
 
 
 def features_name(boundary: int) -> str:
@@ -56,12 +60,14 @@ class StageSpec(Frozen):
     """Stage `index` of the network, and the features it leaves at its boundary (one sample, no batch axis).
 
     `shape` is of the one tensor there, `features_{index}`, or of several by name: what a skip past the boundary needs.
+    `name` is the user's own word for the boundary, a module's path for one.
     """
 
     index: int
     shape: Shape | dict[str, Shape]
     macs: int
     parameters: int
+    name: str = Field(default="", exclude_if=not_)
 
     @property
     def tensors(self) -> dict[str, Shape]:
@@ -80,30 +86,6 @@ class HeadSpec(Frozen):
     exit: int
     macs: int
     parameters: int
-
-
-class CodecResult(Frozen):
-    """What a codec costs and does at a cut: every sample forwarded there."""
-
-    bytes_per_sample: int
-    accuracy: float | None  # of the last exit on the calibration samples; None where they had no labels
-
-
-class CutSpec(Frozen):
-    """How features cross a boundary.
-
-    `scale` is of uint8: one step of each channel, or of all (the image); of several tensors, by name. Features that
-    uint8 cannot hold have none, and no uint8 among their codecs.
-    """
-
-    boundary: int
-    scale: Scale | dict[str, Scale]
-    codecs: dict[Codec, CodecResult]
-    samples: int  # calibration samples that the scale and the accuracies were taken from
-
-    def scale_of(self, name: str) -> Scale:
-        """The scale of one of the boundary's tensors."""
-        return self.scale[name] if isinstance(self.scale, dict) else self.scale
 
 
 class Parity(Frozen):
@@ -142,7 +124,8 @@ class Origin(Frozen):
     seed: int
     epochs: int
     commit: str
-    record: DataRecord | None = None  # of the data, without what was passed over; None: split by position
+    # Of the data, without what was passed over; None: split by position.
+    record: DataRecord | None = Field(default=None, exclude_if=not_)
 
     @property
     def told(self) -> str:
@@ -151,27 +134,23 @@ class Origin(Frozen):
         told = self.model_copy(update={"data": data_name(self.data), "record": record})
         return told.model_dump_json(include={"data", "seed", "record"})
 
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """What is not there is not written: a bundle of before there were records keeps its id."""
-        fields: dict[str, object] = handler(self)
-        return {name: value for name, value in fields.items() if name != "record" or value is not None}
-
 
 class Manifest(Document):
     """`manifest.json` of a bundle.
 
-    It is written as version 1 where each boundary is one tensor: the bundle's id is over what is written, so that such
-    a bundle keeps the one it had, and programs of before version 2 read it.
+    It is written as the oldest version that can hold it: the bundle's id is over what is written, so that a bundle
+    keeps the one it had, and older programs read what they can run. Version 2 has boundaries of several tensors,
+    version 3 features below 0, channels that are not the first axis, tensors that stay plain, names of boundaries, and
+    inputs that are no images.
     """
 
     FORMAT: ClassVar[str] = "offramp.bundle"
-    VERSION: ClassVar[int] = 2
-    READS: ClassVar[tuple[int, ...]] = (1,)
+    VERSION: ClassVar[int] = 3
+    READS: ClassVar[tuple[int, ...]] = (1, 2)
 
     model: str
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Input
     stages: tuple[StageSpec, ...]
     heads: tuple[HeadSpec, ...]
     cuts: tuple[CutSpec, ...]
@@ -190,14 +169,15 @@ class Manifest(Document):
         if [cut.boundary for cut in self.cuts] != [0, *exits[:-1]]:
             raise ValueError(f"cuts must be at 0 and at every exit but the last, got {[c.boundary for c in self.cuts]}")
         for cut in self.cuts:
-            scaled = set(cut.scale) if isinstance(cut.scale, dict) else {features_name(cut.boundary)}
-            if scaled != set(self.tensors(cut.boundary)):
-                names = ", ".join(self.tensors(cut.boundary))
-                raise ValueError(f"cut {cut.boundary}: a scale for each of {names} is needed, got {sorted(scaled)}")
+            cut.check(self.tensors(cut.boundary), features_name(cut.boundary))
         if not self.classes:
             raise ValueError("classes: at least one class is needed")
+        if foreign := set(self.cut(0).codecs) - set(self.preprocessing.codecs):
+            raise ValueError(f"cut 0: {self.preprocessing.name} does not cross in {', '.join(sorted(foreign))}")
         if GRAPH not in self.files:
             raise ValueError(f"files: {GRAPH} is not listed")
+        if (isinstance(self.preprocessing, Text) and self.preprocessing.tokenizer) != (TOKENIZER in self.files):
+            raise ValueError(f"preprocessing: a tokenizer is described without {TOKENIZER} in files, or the reverse")
         if (self.int8 is not None) != (GRAPH_INT8 in self.files):
             raise ValueError(f"int8: described without {GRAPH_INT8} in files, or the other way round")
         if outside := [name for name in self.files if Path(name).name != name or name in ("", "..")]:
@@ -206,8 +186,15 @@ class Manifest(Document):
 
     @model_serializer(mode="wrap")
     def _with_header(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        several = any(isinstance(stage.shape, dict) for stage in self.stages)
-        return {"format": self.FORMAT, "version": self.VERSION if several else 1, **handler(self)}
+        return {"format": self.FORMAT, "version": self._oldest, **handler(self)}
+
+    @property
+    def _oldest(self) -> int:
+        """The oldest version that can hold this manifest."""
+        new_cuts = any(cut.is_new(self.tensors(cut.boundary)) for cut in self.cuts)
+        if new_cuts or any(stage.name for stage in self.stages) or self.preprocessing.kind != "images":
+            return 3
+        return 2 if any(isinstance(stage.shape, dict) for stage in self.stages) else 1
 
     @property
     def exits(self) -> tuple[int, ...]:
@@ -255,9 +242,15 @@ class Manifest(Document):
         """Why features cannot cross a cut in a codec; nothing where they can."""
         if codec in self.cut(boundary).codecs:
             return ""
-        others = [len(shape) + 1 for shape in self.tensors(boundary).values() if len(shape) != 3]
-        found = f"have {others[0]} dimensions" if others else "go below 0"
-        return f"at cut {boundary} the features of {self.model} {found}, and it is of 4, none of them below 0"
+        if boundary == 0 and codec not in self.preprocessing.codecs:
+            return f"at cut 0 {self.model} takes {self.preprocessing.name}, which it cannot hold"
+        if codec == "fp16":
+            return f"at cut {boundary} the features of {self.model} go beyond 65504, which is the most that it holds"
+        return f"at cut {boundary} {self.model} was exported without it. Export it again"
+
+    def codec_of(self, boundary: int, name: str, codec: Codec) -> Codec:
+        """The form in which one tensor of a boundary crosses in a codec: one that stays plain is fp32 in each."""
+        return "fp32" if codec == "fp32" or name in self.cut(boundary).plain else codec
 
     def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
         """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""
@@ -275,6 +268,7 @@ class Bundle:
     graph: bytes
     graph_int8: bytes | None = None
     self_test: SelfTest | None = None  # None: written before there were any
+    tokenizer: bytes | None = None  # None: it takes no strings
 
     @cached_property
     def id(self) -> str:
@@ -303,7 +297,11 @@ class Bundle:
             self_test = SelfTest.parse(test, origin := str(path / SELF_TEST))
             precisions = {"fp32", "int8"} if GRAPH_INT8 in contents else {"fp32"}
             self_test.check(origin, precisions, manifest.exits, len(manifest.classes))
-        return cls(path, manifest, contents[GRAPH], contents.get(GRAPH_INT8), self_test)
+        return cls(path, manifest, contents[GRAPH], contents.get(GRAPH_INT8), self_test, contents.get(TOKENIZER))
+
+    def read(self, samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Samples as a data set holds them, as the network takes them: see `inputs.read_samples`."""
+        return read_samples(self.manifest.preprocessing, samples, self.tokenizer)
 
     def graph_for(self, precision: Precision) -> tuple[str, bytes]:
         """Name and content of the graph that is run in a precision; an InputError where there is none."""
@@ -322,19 +320,20 @@ class Bundle:
         graph: bytes,
         graph_int8: bytes | None = None,
         self_test: SelfTest | None = None,
+        tokenizer: bytes | None = None,
     ) -> "Bundle":
         """Write a bundle; the manifest comes last, so a folder with a manifest is a whole bundle."""
         for name in (MANIFEST, SIGNATURE):  # which would be another bundle's
             (path / name).unlink(missing_ok=True)
         write_bytes(path / GRAPH, graph)
         test = None if self_test is None else self_test.to_json().encode()
-        for name, content in ((GRAPH_INT8, graph_int8), (SELF_TEST, test)):
+        for name, content in ((GRAPH_INT8, graph_int8), (SELF_TEST, test), (TOKENIZER, tokenizer)):
             if content is None:
                 (path / name).unlink(missing_ok=True)
             else:
                 write_bytes(path / name, content)
         manifest.write(path / MANIFEST)
-        return Bundle(path, manifest, graph, graph_int8, self_test)
+        return Bundle(path, manifest, graph, graph_int8, self_test, tokenizer)
 
 
 def digest(content: bytes) -> FileDigest:

@@ -63,6 +63,8 @@ def export(
 
 def _say(bundle: "Bundle", notes: list[str]) -> None:
     """Print what came of an export."""
+    from offramp.artifacts.codec import CODECS
+
     parity = bundle.manifest.parity
     if notes:
         print("\n".join(notes), file=sys.stderr)
@@ -72,8 +74,9 @@ def _say(bundle: "Bundle", notes: list[str]) -> None:
         f"{parity.max_difference:.1e} of a value's scale (tolerance {parity.tolerance:.0e})"
     )
     for cut in bundle.manifest.cuts:
-        if why := bundle.manifest.lacks(cut.boundary, "uint8"):
-            print(f"no uint8: {why}")
+        for codec in CODECS:
+            if why := bundle.manifest.lacks(cut.boundary, codec):
+                print(f"no {codec}: {why}")
     if bundle.manifest.int8 is not None:
         from offramp.bench.table import int8_table
 

@@ -1,10 +1,15 @@
-"""How features cross each cut: the uint8 scale of each channel, and what each codec costs in accuracy."""
+"""How features cross each cut: uint8 scales and zero points by channel, and what each codec costs in accuracy."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE, Bundle, CodecResult, CutSpec, features_name, logits_name
+from offramp.artifacts.bundle import IMAGE, Bundle, Shape, features_name, logits_name
 from offramp.artifacts.codec import CODEC_BYTES, CODECS, Codec, encode_image
+from offramp.artifacts.cut import CodecResult, CutSpec, Scale, Zero
+from offramp.errors import InputError
 from offramp.runtime.onnx_span import OnnxSpan
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -12,42 +17,106 @@ from offramp.runtime.span import SpanSpec
 BATCH = 64
 SAMPLES = 1_000  # at most: a scale and an accuracy to a tenth of a point need no more
 LEVELS = 255
+LARGEST_FP16 = 65504.0
+
+Ranges = dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]  # each channel's, by tensor, with 0 in them
 
 
-def cuts(graph: bytes, shapes: dict[int, tuple[int, ...]], image: npt.NDArray[np.float32]) -> tuple[CutSpec, ...]:
-    """Describe the cuts at some boundaries, by their shapes; accuracies are not measured yet.
+def cuts(
+    graph: bytes,
+    shapes: Mapping[int, Shape | dict[str, Shape]],
+    image: npt.NDArray[np.float32],
+    *,
+    input_codecs: Sequence[Codec] = CODECS,
+    plain: Mapping[int, tuple[str, ...]] | None = None,
+    axes: Mapping[int, dict[str, int]] | None = None,
+) -> tuple[CutSpec, ...]:
+    """Describe the cuts at some boundaries, by the shapes of what crosses there; accuracies are not measured yet.
 
-    The scale of a channel is its largest value over the samples in steps of a uint8. Features out of a ReLU, or an
-    average of its values, start at 0 and so does the scale. What is not so, or not `(C, H, W)`, is not bent to fit: it
-    has no uint8. Boundary 0 is the image: one scale for all.
+    A channel's scale spreads the 256 steps of uint8 from its smallest to its largest value over the samples, with 0
+    among them: features out of a ReLU start there. `plain` names the tensors that stay fp32, `axes` the axis of a
+    sample that holds a tensor's channels, where its rank does not say so; each by boundary. Boundary 0 is the input, in
+    its own `input_codecs`: uint8 is of an image in [0, 1], one scale for all. Raises InputError where features are NaN
+    or infinite.
     """
-    largest = {boundary: np.zeros(shape[0]) for boundary, shape in shapes.items() if boundary and len(shape) == 3}
-    if largest:
-        names = {boundary: features_name(boundary) for boundary in largest}
-        span = OnnxSpan(graph, (IMAGE,), {name: name for name in names.values()})
-        for start in range(0, len(image), BATCH):
-            outputs = span.run(image[start : start + BATCH])
-            for boundary in tuple(largest):
-                features = outputs[names[boundary]]
-                largest[boundary] = np.maximum(largest[boundary], features.max(axis=(0, 2, 3)))
-                if features.min() < 0:
-                    del largest[boundary]
-    # A channel that is dead on every sample still needs a step above zero.
-    steps = {boundary: tuple(map(float, np.maximum(top, 1e-6) / LEVELS)) for boundary, top in largest.items()}
-    steps[0] = (1 / LEVELS,)
-    return tuple(
-        CutSpec(
-            boundary=boundary,
-            scale=steps.get(boundary, ()),
-            codecs={
-                codec: CodecResult(bytes_per_sample=int(np.prod(shape)) * CODEC_BYTES[codec], accuracy=None)
-                for codec in CODECS
-                if codec != "uint8" or boundary in steps
-            },
-            samples=len(image),
+    drafts = {
+        boundary: CutSpec(
+            boundary=boundary, scale=(), codecs={}, samples=len(image),
+            plain=(plain or {}).get(boundary, ()), axes=(axes or {}).get(boundary, {}),
         )
-        for boundary, shape in sorted(shapes.items())
+        for boundary in sorted(shapes)
+    }  # fmt: skip
+    tensors = {k: _named(k, shapes[k]) for k in drafts}
+    wanted = {
+        name: cut.axis_of(name, shape)
+        for boundary, cut in drafts.items()
+        for name, shape in tensors[boundary].items()
+        if boundary and name not in cut.plain
+    }
+    ranges = _ranges(graph, wanted, image) if wanted else {}
+    return tuple(
+        _cut(cut, tensors[boundary], ranges) if boundary else _input_cut(cut, shapes[0], input_codecs)
+        for boundary, cut in drafts.items()
     )
+
+
+def _input_cut(draft: CutSpec, shape: Shape | dict[str, Shape], codecs: Sequence[Codec]) -> CutSpec:
+    """Give the cut at the input its codecs; the scale of uint8 gives an 8-bit image back exactly."""
+    values = sum(map(prod, _named(0, shape).values()))
+    results = {codec: CodecResult(bytes_per_sample=values * CODEC_BYTES[codec], accuracy=None) for codec in codecs}
+    return draft.model_copy(update={"scale": (1 / LEVELS,) if "uint8" in codecs else (), "codecs": results})
+
+
+def _named(boundary: int, shape: Shape | dict[str, Shape]) -> dict[str, Shape]:
+    return shape if isinstance(shape, dict) else {features_name(boundary): shape}
+
+
+def _ranges(graph: bytes, axes: Mapping[str, int], image: npt.NDArray[np.float32]) -> Ranges:
+    """Smallest and largest value of each channel of some tensors over all samples, 0 among them."""
+    found: Ranges = {}
+    span = OnnxSpan(graph, (IMAGE,), {name: name for name in axes})
+    for start in range(0, len(image), BATCH):
+        outputs = span.run(image[start : start + BATCH])
+        for name, axis in axes.items():
+            values = outputs[name]
+            others = tuple(other for other in range(values.ndim) if other != axis + 1)
+            low, high = found.get(name, (np.zeros(values.shape[axis + 1]),) * 2)
+            found[name] = np.minimum(low, values.min(axis=others)), np.maximum(high, values.max(axis=others))
+    for name, (low, high) in found.items():
+        if not np.isfinite(low).all() or not np.isfinite(high).all():
+            raise InputError(
+                f"{name}: it is NaN or infinite on calibration samples, and no codec can hold that. Check the network, "
+                "or calibrate on other data (--data)."
+            )
+    return found
+
+
+def _cut(draft: CutSpec, tensors: dict[str, Shape], ranges: Ranges) -> CutSpec:
+    """Give a cut the scales, zero points and codecs that its tensors' ranges ask for."""
+    steps = {name: _steps(*ranges[name]) for name in tensors if name in ranges}
+    scale, zero = {name: one for name, (one, _) in steps.items()}, {name: at for name, (_, at) in steps.items() if at}
+    largest = max((max(-low.min(), high.max()) for low, high in (ranges[name] for name in steps)), default=0)
+    sizes = {
+        codec: sum(prod(shape) * CODEC_BYTES[codec if name in steps else "fp32"] for name, shape in tensors.items())
+        for codec in CODECS
+        if codec != "fp16" or largest <= LARGEST_FP16
+    }
+    alone = list(tensors) == [features_name(draft.boundary)]
+    return draft.model_copy(
+        update={
+            "scale": next(iter(scale.values()), ()) if alone else scale,
+            "zero": next(iter(zero.values()), ()) if alone else zero,
+            "codecs": {codec: CodecResult(bytes_per_sample=size, accuracy=None) for codec, size in sizes.items()},
+        }
+    )
+
+
+def _steps(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> tuple[Scale, Zero]:
+    """One step of each channel, and which of them is 0; no zero points where no channel goes below 0."""
+    # A channel that is dead on every sample still needs a step above zero.
+    scale = np.maximum(high - low, 1e-6) / LEVELS
+    zero = np.rint(-low / scale).astype(int)
+    return tuple(map(float, scale)), tuple(map(int, zero)) if zero.any() else ()
 
 
 def measured_cuts(bundle: Bundle, image: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> tuple[CutSpec, ...]:

@@ -23,7 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from offramp.artifacts.bundle import IMAGE, Bundle, Int8, Rethreshold, logits_name
 from offramp.artifacts.engine import Engine, Precision
-from offramp.errors import ParityError
+from offramp.errors import InputError, ParityError
 from offramp.exits.answers import Judged
 from offramp.exits.rethreshold import same_share
 from offramp.runtime.open import open_span
@@ -62,8 +62,16 @@ class _Samples(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime ship
 
 
 def quantize(graph: bytes, image: npt.NDArray[np.float32]) -> bytes:
-    """Give a bundle's graph with its convolutions in int8, every boundary and exit under its old name."""
+    """Give a bundle's graph with its convolutions in int8, every boundary and exit under its old name.
+
+    Matrix products stay fp32, those of attention among them; InputError where there is nothing else.
+    """
     model = onnx.load_model_from_string(graph)
+    if not {node.op_type for node in model.graph.node} & set(READERS):
+        raise InputError(
+            f"int8: the network has none of {', '.join(READERS)}, which are what is quantized: its graph would stay as "
+            "it is. Export without --int8."
+        )
     boundaries = list(model.graph.output)
     # An output would be quantized and its name given to the result: with one left, the boundaries lie inside.
     del model.graph.output[:-1]

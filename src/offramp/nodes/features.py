@@ -12,8 +12,11 @@ from offramp.protocol.served import Array, TensorSpec
 
 
 def boundary_specs(manifest: Manifest, boundary: int, codec: Codec) -> tuple[TensorSpec, ...]:
-    """The tensors of a boundary, encoded by a codec, batch first."""
-    return tuple(TensorSpec(name, DATATYPES[codec], (-1, *shape)) for name, shape in manifest.tensors(boundary).items())
+    """The tensors of a boundary, encoded by a codec, batch first; those that stay plain are FP32 in each."""
+    return tuple(
+        TensorSpec(name, DATATYPES[manifest.codec_of(boundary, name, codec)], (-1, *shape))
+        for name, shape in manifest.tensors(boundary).items()
+    )
 
 
 def check_features(specs: Sequence[TensorSpec], tensors: Sequence[Array]) -> None:

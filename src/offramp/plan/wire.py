@@ -15,8 +15,11 @@ TAG = 1  # byte that says which field follows, and how it is written
 
 def request_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> int:
     """Size of the message by which an edge leaves `rows` samples to a cloud: what it counts as bytes to the cloud."""
-    shapes, datatype = manifest.tensors(cut), DATATYPES[codec]
-    tensors = [(name, datatype, (rows, *shape), CODEC_BYTES[codec]) for name, shape in shapes.items()]
+    forms = {name: manifest.codec_of(cut, name, codec) for name in manifest.tensors(cut)}
+    tensors = [
+        (name, DATATYPES[forms[name]], (rows, *shape), CODEC_BYTES[forms[name]])
+        for name, shape in manifest.tensors(cut).items()
+    ]
     return _message(tail_name(cut, codec), manifest.id, tensors)
 
 

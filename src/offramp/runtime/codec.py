@@ -1,17 +1,44 @@
 """Codecs in the graph: how features are made small where they leave a node, and large again where they arrive.
 
-fp16 is a cast. uint8 is a division and a QuantizeLinear at the end of the sender's span and a DequantizeLinear at the
-start of the receiver's, one scale a channel, zero at zero: features come out of a ReLU. At boundary 0 the tensor is the
-image, whose one scale of 1/255 gives an 8-bit image back exactly.
+fp16 is a cast. uint8 is affine, one scale and one zero point a channel: a division, the zero point added, and a
+QuantizeLinear at the end of the sender's span, and a DequantizeLinear at the start of the receiver's. Features out of a
+ReLU have their zero points at 0, and nothing is added. At boundary 0 the tensor is the image, most often, whose one
+scale of 1/255 gives an 8-bit image back exactly. Knows nothing of what a scale was taken from.
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.cut import Scale, Zero
 
 TYPES: dict[Codec, int] = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How one tensor crosses a boundary. `scale` and `zero` are of uint8: one a channel, or one for all."""
+
+    codec: Codec
+    scale: Scale = ()
+    zero: Zero = ()
+    axis: int = 0  # of one sample, that holds the channels
+    rank: int = 3  # of one sample
+
+    @classmethod
+    def of(cls, manifest: Manifest, boundary: int, name: str, codec: Codec) -> "Form":
+        """The form of a tensor at a boundary of a bundle, where features cross in a codec."""
+        used = manifest.codec_of(boundary, name, codec)
+        if used != "uint8":
+            return cls(used)
+        cut, shape = manifest.cut(boundary), manifest.tensors(boundary)[name]
+        return cls(used, cut.scale_of(name), cut.zero_of(name), cut.axis_of(name, shape), len(shape))
 
 
 def encoded_name(name: str, codec: Codec) -> str:
@@ -19,40 +46,47 @@ def encoded_name(name: str, codec: Codec) -> str:
     return name if codec == "fp32" else f"{name}_{codec}"
 
 
-def append_encoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tuple[float, ...]) -> None:
+def append_encoder(model: onnx.ModelProto, name: str, form: Form) -> None:
     """Make the graph give its output `name` encoded, under `encoded_name`."""
-    if codec == "fp32":
+    if form.codec == "fp32":
         return
-    graph, target = model.graph, encoded_name(name, codec)
+    graph, target = model.graph, encoded_name(name, form.codec)
     output = next(value for value in graph.output if value.name == name)
     output.name = target
-    output.type.tensor_type.elem_type = TYPES[codec]
-    if codec == "fp16":
-        graph.node.append(helper.make_node("Cast", [name], [target], to=TYPES[codec]))
-    else:
-        # Divided first, then rounded in steps of 1: the same numbers. In steps of a vector, onnxruntime would fuse it
-        # into an int8 pooling before it, and refuse the result.
-        divisor, step, zero = f"{name}_codec_divisor", f"{name}_codec_one", f"{name}_codec_zero"
-        values = np.array(scale, np.float32)
-        shaped = values[0] if len(scale) == 1 else values.reshape(-1, *[1] * (_rank(output) - 2))
-        for key, constant in ((divisor, shaped), (step, np.float32(1)), (zero, np.uint8(0))):
-            graph.initializer.append(numpy_helper.from_array(np.asarray(constant), key))
-        graph.node.append(helper.make_node("Div", [name, divisor], [f"{name}_steps"]))
-        graph.node.append(helper.make_node("QuantizeLinear", [f"{name}_steps", step, zero], [target]))
-
-
-def prepend_decoder(model: onnx.ModelProto, name: str, codec: Codec, scale: tuple[float, ...]) -> None:
-    """Make the graph take its input `name` encoded, under `encoded_name`."""
-    if codec == "fp32":
+    output.type.tensor_type.elem_type = TYPES[form.codec]
+    if form.codec == "fp16":
+        graph.node.append(helper.make_node("Cast", [name], [target], to=TYPES[form.codec]))
         return
-    graph, source = model.graph, encoded_name(name, codec)
+    # Divided first, then rounded in steps of 1: the same numbers. In steps of a vector, onnxruntime would fuse it
+    # into an int8 pooling before it, and refuse the result. So the zero points are added, and are no QuantizeLinear's.
+    constants = {
+        f"{name}_codec_divisor": _beside(np.array(form.scale, np.float32), form),
+        f"{name}_codec_one": np.float32(1),
+        f"{name}_codec_zero": np.uint8(0),
+    }
+    divisor, step, none = constants
+    nodes = [helper.make_node("Div", [name, divisor], [steps := f"{name}_steps"])]
+    if any(form.zero):
+        constants[shift := f"{name}_codec_shift"] = _beside(np.array(form.zero, np.float32), form)
+        nodes.append(helper.make_node("Add", [steps, shift], [steps := f"{name}_shifted"]))
+    nodes.append(helper.make_node("QuantizeLinear", [steps, step, none], [target]))
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(values), key) for key, values in constants.items())
+    graph.node.extend(nodes)
+
+
+def prepend_decoder(model: onnx.ModelProto, name: str, form: Form) -> None:
+    """Make the graph take its input `name` encoded, under `encoded_name`."""
+    if form.codec == "fp32":
+        return
+    graph, source = model.graph, encoded_name(name, form.codec)
     entry = next(value for value in graph.input if value.name == name)
     entry.name = source
-    entry.type.tensor_type.elem_type = TYPES[codec]
-    if codec == "fp16":
+    entry.type.tensor_type.elem_type = TYPES[form.codec]
+    if form.codec == "fp16":
         node = helper.make_node("Cast", [source], [name], to=TensorProto.FLOAT)
     else:
-        node = helper.make_node("DequantizeLinear", [source, *_constants(model, name, scale)], [name], axis=1)
+        constants = _constants(model, name, form)
+        node = helper.make_node("DequantizeLinear", [source, *constants], [name], axis=form.axis + 1)
     graph.node.insert(0, node)
 
 
@@ -74,15 +108,16 @@ def name_input(graph: bytes, found: str, wanted: str) -> bytes:
     return renamed
 
 
-def _rank(value: onnx.ValueInfoProto) -> int:
-    return len(value.type.tensor_type.shape.dim)
+def _beside(values: npt.NDArray[np.float32], form: Form) -> npt.NDArray[np.float32]:
+    """One value, or one a channel in a shape that lies beside the features."""
+    return values[0] if len(values) == 1 else values.reshape(-1, *[1] * (form.rank - 1 - form.axis))
 
 
-def _constants(model: onnx.ModelProto, name: str, scale: tuple[float, ...]) -> tuple[str, str]:
+def _constants(model: onnx.ModelProto, name: str, form: Form) -> tuple[str, str]:
     """Put scale and zero point into the graph: a scalar for one scale, a vector for one a channel."""
-    steps = np.array(scale[0] if len(scale) == 1 else scale, np.float32)
     # Not `{name}_scale`: an int8 graph has constants of that name of its own.
     names = f"{name}_codec_scale", f"{name}_codec_zero"
-    for key, values in zip(names, (steps, np.zeros(steps.shape, np.uint8)), strict=True):
-        model.graph.initializer.append(numpy_helper.from_array(values, key))
+    for key, values in ((names[0], np.array(form.scale, np.float32)), (names[1], np.array(form.zero, np.uint8))):
+        one_or_each: npt.NDArray[Any] = values if len(values) > 1 else values.reshape(())
+        model.graph.initializer.append(numpy_helper.from_array(one_or_each, key))
     return names

@@ -9,7 +9,7 @@ from onnx.external_data_helper import uses_external_data
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.engine import Precision
 from offramp.errors import ArtifactDamagedError, InputError
-from offramp.runtime.codec import append_encoder, encoded_name, prepend_decoder
+from offramp.runtime.codec import Form, append_encoder, encoded_name, prepend_decoder
 from offramp.runtime.span import SpanSpec
 
 
@@ -30,16 +30,20 @@ def cut_out(
     name, graph = bundle.graph_for(precision)
     model = extract(graph, [*sources], wanted, str(bundle.path / name))
     outputs = {name: name for name in wanted}
+    inputs = {name: name for name in sources}
     if spec.takes != "fp32":
         manifest.check_cut(spec.start, spec.takes)
         for source in sources:
-            prepend_decoder(model, source, spec.takes, manifest.cut(spec.start).scale_of(source))
+            form = Form.of(manifest, spec.start, source, spec.takes)
+            prepend_decoder(model, source, form)
+            inputs[source] = encoded_name(source, form.codec)
     if spec.gives and spec.gives != "fp32":
         manifest.check_cut(spec.end, spec.gives)
         for target in targets:
-            append_encoder(model, target, spec.gives, manifest.cut(spec.end).scale_of(target))
-            outputs[target] = encoded_name(target, spec.gives)
-    return model.SerializeToString(), tuple(encoded_name(source, spec.takes) for source in sources), outputs
+            form = Form.of(manifest, spec.end, target, spec.gives)
+            append_encoder(model, target, form)
+            outputs[target] = encoded_name(target, form.codec)
+    return model.SerializeToString(), tuple(inputs.values()), outputs
 
 
 def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) -> onnx.ModelProto:
