@@ -36,8 +36,8 @@ class ChannelsFirst(nn.Module):
 class Summary(nn.Module):
     """Parts of a vector `(N, width)`: over all places the mean, the largest or the first, or the means of windows.
 
-    Windows are 2 x 2 on a map, and 2 on a sequence. Where places cannot be told apart, in a vector, it is the vector itself. The windows of a map of an odd side share
-    its middle row. `first` of tokens is the class token, where a network has one.
+    Windows are 2 x 2 on a map, and 2 on a sequence; those along an odd side share its middle. Where there are no
+    places, in a vector, the summary is the vector itself. `first` of tokens is the class token, where there is one.
     """
 
     def __init__(self, kind: Kind, shape: tuple[int, ...], parts: tuple[Part, ...]) -> None:

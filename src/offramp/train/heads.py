@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from offramp.artifacts.document import Frozen
-from offramp.errors import TrainingError
+from offramp.errors import InputError, TrainingError
 from offramp.models.exit_net import ExitNet
 from offramp.models.heads import GraphHead
 from offramp.train.observe import EpochRecord, Observer
@@ -45,6 +45,17 @@ class HeadRecipe(Frozen):
     temperature: float = Field(default=3.0, gt=0)  # of that divergence
     views: int = Field(default=1, ge=1, le=2)
     temperatures: bool = True
+
+
+def head_recipe(**changes: object) -> HeadRecipe:
+    """The recipe with some values changed, None changing nothing; an InputError says which does not fit."""
+    try:
+        return HeadRecipe.model_validate({name: value for name, value in changes.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(
+            f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}."
+        ) from error
 
 
 @dataclass(frozen=True)
