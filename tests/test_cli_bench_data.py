@@ -18,8 +18,9 @@ def served(bundle: Bundle) -> ServedEdge:
     """The digits' MEM, as an edge describes it."""
     manifest = bundle.manifest
     origin = TrainedOn.model_validate_json(manifest.origin.told)
-    shape = manifest.preprocessing.shape
-    return ServedEdge("mem", bundle.id, Plan.of(2, 0.3), shape, "onnxruntime", PORTABLE, manifest.classes, origin)
+    return ServedEdge(
+        "mem", bundle.id, Plan.of(2, 0.3), manifest.preprocessing, "onnxruntime", PORTABLE, manifest.classes, origin
+    )
 
 
 def test_the_networks_own_data_are_the_default(served: ServedEdge) -> None:

@@ -10,7 +10,7 @@ def test_public_names_are_these() -> None:
     """A name added or removed is a decision, and this list is changed with it."""
     assert offramp.__all__ == [
         "Answers", "Bundle", "Client", "Credentials", "Edge", "LocalCloud", "OfframpError", "Plan", "RemoteCloud",
-        "Tier", "__version__", "pretrained",
+        "Tier", "__version__", "attach", "pretrained",
     ]  # fmt: skip
 
 

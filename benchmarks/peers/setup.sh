@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Virtual environments of the peers that benchmarks/serving.py measures against, each with what it pins.
+# Virtual environments of the peers that benchmarks measure against, each with what it pins.
 # Usage: benchmarks/peers/setup.sh [FOLDER]   (default: benchmarks/peers/venvs)
 set -euo pipefail
 folder=${1:-$(dirname "$0")/venvs}
@@ -13,3 +13,6 @@ make() { # name, requirements
 make mlserver mlserver==1.7.1 onnxruntime==1.32.0
 make litserve litserve==0.2.19 onnxruntime==1.32.0
 make ray "ray[serve]==2.60.0" onnxruntime==1.32.0
+# earlyon asks for torchvision, which its ready-made networks are of; exits on other networks need none of it.
+make earlyon torch==2.13.0 numpy click fvcore safetensors
+"$folder/earlyon/bin/python" -m pip install --quiet --no-deps earlyon==0.3.0

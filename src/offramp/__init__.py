@@ -1,5 +1,6 @@
 """Networks with local exits, run over edge and cloud.
 
+checkpoint = offramp.attach("resnet.onnx", data="images", out="runs/resnet")
 edge = offramp.Edge("bundle", offramp.Plan.of(3, 0.3), cloud="10.0.0.5:8001")
 answers = edge.infer(images)
 """
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from offramp.artifacts.bundle import Bundle
     from offramp.artifacts.plan import Plan
     from offramp.artifacts.pretrained import pretrained
+    from offramp.attaching import attach
     from offramp.client.client import Client
     from offramp.errors import OfframpError
     from offramp.exits.answers import Answers, Tier
@@ -34,6 +36,7 @@ __all__ = [
     "RemoteCloud",
     "Tier",
     "__version__",
+    "attach",
     "pretrained",
 ]
 
@@ -53,6 +56,7 @@ _HOMES = {
     "Plan": "offramp.artifacts.plan",
     "RemoteCloud": "offramp.nodes.upstream",
     "Tier": "offramp.exits.answers",
+    "attach": "offramp.attaching",
     "pretrained": "offramp.artifacts.pretrained",
 }
 

@@ -165,7 +165,7 @@ def test_a_card_of_an_unknown_family_is_named(folder: Path) -> None:
     document = json.loads((folder / CARD).read_text())
     edit(folder, architecture=document["architecture"] | {"family": "resnet"})
     assert refusal(folder, ArtifactDamagedError) == (
-        f"{folder / CARD}: architecture: Value error, family 'resnet': unknown, expected one of standard-cnn. "
+        f"{folder / CARD}: architecture: Value error, family 'resnet': unknown, expected one of standard-cnn, graph. "
         "(offramp.checkpoint)."
     )
 

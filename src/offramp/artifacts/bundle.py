@@ -11,8 +11,10 @@ from functools import cached_property
 from math import prod
 from operator import not_
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from offramp.artifacts.codec import Codec
@@ -20,10 +22,11 @@ from offramp.artifacts.cut import CutSpec
 from offramp.artifacts.data_record import DataRecord, data_name
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
 from offramp.artifacts.engine import Precision
+from offramp.artifacts.inputs import TOKENIZER, Input, read_samples
 from offramp.artifacts.macs import macs_until
-from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.self_test import SelfTest
 from offramp.artifacts.signature import SIGNATURE, Trust
+from offramp.artifacts.text import Text
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
 MANIFEST = "manifest.json"
@@ -137,7 +140,8 @@ class Manifest(Document):
 
     It is written as the oldest version that can hold it: the bundle's id is over what is written, so that a bundle
     keeps the one it had, and older programs read what they can run. Version 2 has boundaries of several tensors,
-    version 3 features below 0, channels that are not the first axis, tensors that stay plain, and names of boundaries.
+    version 3 features below 0, channels that are not the first axis, tensors that stay plain, names of boundaries, and
+    inputs that are no images.
     """
 
     FORMAT: ClassVar[str] = "offramp.bundle"
@@ -146,7 +150,7 @@ class Manifest(Document):
 
     model: str
     classes: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Input
     stages: tuple[StageSpec, ...]
     heads: tuple[HeadSpec, ...]
     cuts: tuple[CutSpec, ...]
@@ -168,8 +172,12 @@ class Manifest(Document):
             cut.check(self.tensors(cut.boundary), features_name(cut.boundary))
         if not self.classes:
             raise ValueError("classes: at least one class is needed")
+        if foreign := set(self.cut(0).codecs) - set(self.preprocessing.codecs):
+            raise ValueError(f"cut 0: {self.preprocessing.name} does not cross in {', '.join(sorted(foreign))}")
         if GRAPH not in self.files:
             raise ValueError(f"files: {GRAPH} is not listed")
+        if (isinstance(self.preprocessing, Text) and self.preprocessing.tokenizer) != (TOKENIZER in self.files):
+            raise ValueError(f"preprocessing: a tokenizer is described without {TOKENIZER} in files, or the reverse")
         if (self.int8 is not None) != (GRAPH_INT8 in self.files):
             raise ValueError(f"int8: described without {GRAPH_INT8} in files, or the other way round")
         if outside := [name for name in self.files if Path(name).name != name or name in ("", "..")]:
@@ -183,7 +191,8 @@ class Manifest(Document):
     @property
     def _oldest(self) -> int:
         """The oldest version that can hold this manifest."""
-        if any(stage.name for stage in self.stages) or any(cut.is_new(self.tensors(cut.boundary)) for cut in self.cuts):
+        new_cuts = any(cut.is_new(self.tensors(cut.boundary)) for cut in self.cuts)
+        if new_cuts or any(stage.name for stage in self.stages) or self.preprocessing.kind != "images":
             return 3
         return 2 if any(isinstance(stage.shape, dict) for stage in self.stages) else 1
 
@@ -233,6 +242,8 @@ class Manifest(Document):
         """Why features cannot cross a cut in a codec; nothing where they can."""
         if codec in self.cut(boundary).codecs:
             return ""
+        if boundary == 0 and codec not in self.preprocessing.codecs:
+            return f"at cut 0 {self.model} takes {self.preprocessing.name}, which it cannot hold"
         if codec == "fp16":
             return f"at cut {boundary} the features of {self.model} go beyond 65504, which is the most that it holds"
         return f"at cut {boundary} {self.model} was exported without it. Export it again"
@@ -257,6 +268,7 @@ class Bundle:
     graph: bytes
     graph_int8: bytes | None = None
     self_test: SelfTest | None = None  # None: written before there were any
+    tokenizer: bytes | None = None  # None: it takes no strings
 
     @cached_property
     def id(self) -> str:
@@ -285,7 +297,11 @@ class Bundle:
             self_test = SelfTest.parse(test, origin := str(path / SELF_TEST))
             precisions = {"fp32", "int8"} if GRAPH_INT8 in contents else {"fp32"}
             self_test.check(origin, precisions, manifest.exits, len(manifest.classes))
-        return cls(path, manifest, contents[GRAPH], contents.get(GRAPH_INT8), self_test)
+        return cls(path, manifest, contents[GRAPH], contents.get(GRAPH_INT8), self_test, contents.get(TOKENIZER))
+
+    def read(self, samples: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Samples as a data set holds them, as the network takes them: see `inputs.read_samples`."""
+        return read_samples(self.manifest.preprocessing, samples, self.tokenizer)
 
     def graph_for(self, precision: Precision) -> tuple[str, bytes]:
         """Name and content of the graph that is run in a precision; an InputError where there is none."""
@@ -304,19 +320,20 @@ class Bundle:
         graph: bytes,
         graph_int8: bytes | None = None,
         self_test: SelfTest | None = None,
+        tokenizer: bytes | None = None,
     ) -> "Bundle":
         """Write a bundle; the manifest comes last, so a folder with a manifest is a whole bundle."""
         for name in (MANIFEST, SIGNATURE):  # which would be another bundle's
             (path / name).unlink(missing_ok=True)
         write_bytes(path / GRAPH, graph)
         test = None if self_test is None else self_test.to_json().encode()
-        for name, content in ((GRAPH_INT8, graph_int8), (SELF_TEST, test)):
+        for name, content in ((GRAPH_INT8, graph_int8), (SELF_TEST, test), (TOKENIZER, tokenizer)):
             if content is None:
                 (path / name).unlink(missing_ok=True)
             else:
                 write_bytes(path / name, content)
         manifest.write(path / MANIFEST)
-        return Bundle(path, manifest, graph, graph_int8, self_test)
+        return Bundle(path, manifest, graph, graph_int8, self_test, tokenizer)
 
 
 def digest(content: bytes) -> FileDigest:

@@ -73,6 +73,10 @@ class DataRecord(Frozen):
     rule: SplitRule
     mirrors: bool
     mirrors_because: str
+    holds: Literal["images", "samples", "texts"] = Field(
+        default="images",
+        exclude_if=lambda holds: holds == "images",  # a bundle of before keeps its id
+    )
     parts: dict[str, PartRecord]
     learnt: tuple[str, ...] = ()  # lowest digests of the images learnt from (bottom-k): all, where they are few
     repeated: int = 0  # images of validation and test that lie, byte for byte, in what is learnt from as well
@@ -110,11 +114,12 @@ class DataRecord(Frozen):
         """The summary, for people."""
         total = sum(part.images for part in self.parts.values())
         classes = self.parts["train"].classes
-        said = [f"{self.source.data}: {total} images of {len(classes)} classes, fingerprint {self.fingerprint}"]
+        said = [f"{self.source.data}: {total} {self.holds} of {len(classes)} classes, fingerprint {self.fingerprint}"]
         said += [f"  {name}: {part.images} from {part.origin}{part.lacking}" for name, part in self.parts.items()]
         counts = [f"{name} {sum(part.classes.get(name, 0) for part in self.parts.values())}" for name in classes]
         said.append(f"  classes: {', '.join(counts[:20])}{f' and {len(counts) - 20} more' if len(counts) > 20 else ''}")
-        said.append(f"  mirrored: {'yes' if self.mirrors else 'no'}, {self.mirrors_because}")
+        if self.holds == "images":
+            said.append(f"  mirrored: {'yes' if self.mirrors else 'no'}, {self.mirrors_because}")
         if self.source.fit == "crop":
             said.append("  cropped at the centre to the network's shape")
         if self.repeated:

@@ -1,15 +1,17 @@
 """How an 8-bit image becomes the tensor a network takes: written into every bundle, applied in one place.
 
 Normalization by mean and standard deviation is not here: it is the first step *inside* the network, so that no node
-can forget it or use another data set's numbers.
+can forget it or use another data set's numbers. What other networks take than images: `artifacts.inputs`.
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from offramp.artifacts.codec import CODECS, Codec
 from offramp.artifacts.document import Frozen
 from offramp.errors import InputError
 
@@ -18,12 +20,35 @@ from offramp.errors import InputError
 ReadAs = Literal["plain", "upright", "reduced"]
 # How one of another shape becomes the network's: stretched, or cut off where it is too long, alike at both ends.
 Fit = Literal["stretch", "crop"]
+# How pixels between pixels are found; all of Pillow's, and all but `nearest` look at every pixel they make smaller.
+Filter = Literal["bilinear", "bicubic", "lanczos", "nearest"]
+Side = Annotated[int, Field(gt=0)]
 RANGE_SLACK = 1e-3  # a resized or re-scaled image may overshoot its range by rounding; 0..255 may not
 
 
-class Preprocessing(Frozen):
-    """From uint8 `(N, H, W, C)` to float32 `(N, C, H, W)` with values in [0, 1]."""
+@dataclass(frozen=True)
+class Resampling:
+    """How an image is brought to a size: `side` and `filter` of `Preprocessing`."""
 
+    side: int | None = None
+    filter: Filter = "bilinear"
+
+
+BILINEAR = Resampling()
+
+
+class Preprocessing(Frozen):
+    """From uint8 `(N, H, W, C)` to float32 `(N, C, H, W)` with values in [0, 1].
+
+    With a `side`, an image is brought to that first, its shorter side (`crop`) or both (`stretch`), and what is shown
+    to the network is cut out of its centre: 256 and then 224 x 224, for one.
+    """
+
+    name: ClassVar[str] = "image"  # on the wire
+    noun: ClassVar[str] = "image"  # in messages
+    codecs: ClassVar[tuple[Codec, ...]] = CODECS  # in which it crosses from one node to another
+
+    kind: Literal["images"] = Field(default="images", exclude=True)  # which the document of an image does not say
     channels: int
     height: int
     width: int
@@ -34,11 +59,38 @@ class Preprocessing(Frozen):
     # What was before there were these fields is not written, so that a bundle of before keeps its id.
     reading: ReadAs = Field(default="plain", exclude_if=lambda reading: reading == "plain")
     fit: Fit = Field(default="stretch", exclude_if=lambda fit: fit == "stretch")
+    side: Side | None = Field(default=None, exclude_if=lambda side: side is None)
+    filter: Filter = Field(default="bilinear", exclude_if=lambda filter_: filter_ == "bilinear")
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if self.side is not None and self.side < max(self.height, self.width):
+            raise ValueError(
+                f"side {self.side}: {self.height} x {self.width} cannot be cut out of it. Expected "
+                f"{max(self.height, self.width)} or more."
+            )
+        if self.side is not None and self.fit == "stretch" and self.height != self.width:
+            raise ValueError(f"side {self.side}: of an image that is stretched it is both, and the network's differ.")
+        return self
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """`(C, H, W)`: one sample of the network's input."""
         return self.channels, self.height, self.width
+
+    @property
+    def resampling(self) -> Resampling:
+        """How an image is brought to its size."""
+        return Resampling(self.side, self.filter)
+
+    @property
+    def forms(self) -> dict[str, str]:
+        """The datatypes in which an edge takes a batch, and what each is."""
+        return {"FP32": f"N,C,H,W in [{self.low:g}, {self.high:g}]", "UINT8": "N,H,W,C", "BYTES": "N encoded images"}
+
+    def noise(self, drawn: np.random.Generator, size: int) -> npt.NDArray[np.float32]:
+        """A batch that the network takes, of values as good as any."""
+        return drawn.random((size, *self.shape), np.float32)
 
     def from_uint8(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Bring 8-bit images `(N, H, W, C)` into the network's layout and range."""

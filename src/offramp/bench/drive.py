@@ -16,7 +16,7 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load, Scenario
 from offramp.bench.load import Ask, Calls, Completed, load
 from offramp.bench.scenario import Query, Rows, percentile_ms, queries, scenario
-from offramp.client.client import Images
+from offramp.client.client import Batch
 from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
 from offramp.client.describe import read_answers
 from offramp.data.image_set import ImageSet
@@ -73,21 +73,23 @@ class Drive:
 
 def drive(
     client: Peer,
-    images: Images,
+    images: Batch,
     *,
     batch_size: int = 32,
     by: Scenario | None = None,
     options: Parameters | None = None,
     version: str = "",
+    name: str = IMAGE,
     warm_up: int = 2,
     direct: Peer | None = None,
     watch: Watch = unwatched,
 ) -> Drive:
-    """Send images to an edge by a scenario and wait for every answer.
+    """Send samples to an edge by a scenario and wait for every answer.
 
     Without one, as the paper's test node: one client, the set once, a batch of `batch_size` after another. Images are
     float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `options` are parameters of every
-    request: another plan than the edge's own. `version` (a bundle's id) names one of several networks of it.
+    request: another plan than the edge's own. `version` (a bundle's id) names one of several networks of it. Of another
+    `name` than an image's, the samples are an array as the edge takes them: see `nodes.inputs.as_samples`.
 
     The first `warm_up` queries of each client go twice; their first answers are thrown away. Clients that wait have a
     stream each, all but the first on a connection of its own; else each query is a call. With `direct`, a client of the
@@ -97,7 +99,7 @@ def drive(
     by = by or scenario("clients", len(images), batch_size=batch_size)
     if not len(images):
         raise InputError("images: there is nothing to send.")
-    batch = as_batch(images)
+    batch = as_batch(images) if name == IMAGE else np.asarray(images)
 
     def send(ask: Ask[T]) -> list[Completed[T]]:
         early = (Query(query.rows, None) for query in queries(by, len(batch)))
@@ -108,7 +110,7 @@ def drive(
         return load(schedule, ask, clients=by.clients, duration=by.duration, count=by.count, watch=watch)
 
     def begin(_client: int, _query: int, rows: Rows) -> Future[Result]:
-        return client.begin(write_request(CLASSIFIER, version, {IMAGE: batch[rows]}, options), BATCH_TIMEOUT)
+        return client.begin(write_request(CLASSIFIER, version, {name: batch[rows]}, options), BATCH_TIMEOUT)
 
     if not by.clients:
         return Drive.of([(one.rows, one.start, [_part(one.answer, one.end)]) for one in send(Calls(begin))])
@@ -120,7 +122,7 @@ def drive(
         def talk(number: int, _query: int, rows: Rows) -> tuple[float, list[Arrival]]:
             some = batch[rows]
             start = time.perf_counter()
-            return start, list(talks[number].ask(some, options or {}))
+            return start, list(talks[number].ask(some, options or {}, name=name))
 
         return Drive.of([(one.rows, *one.answer) for one in send(Calls(lambda *query: pool.submit(talk, *query)))])
 

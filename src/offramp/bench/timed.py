@@ -3,12 +3,12 @@
 Takes clients of an edge and a cloud. Knows neither how nodes are started nor what becomes of the times.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec, tail_name
 from offramp.artifacts.profile import Way
 from offramp.bench.http_call import HttpCall
@@ -99,8 +99,8 @@ def request_blocks(bundle: Bundle, edge: Peer, cloud: Peer, web: HttpCall, lengt
     `web` asks what the edge answers at its own exit, the bundle's first.
     """
     manifest = bundle.manifest
-    (image,) = SpanSpec(0, manifest.last, (manifest.last,)).noise(bundle, 1)
-    ask = partial(asking, edge, image)
+    (noise,) = SpanSpec(0, manifest.last, (manifest.last,)).noise(bundle, 1)
+    ask = partial(asking, edge, {manifest.preprocessing.name: noise})
 
     def timed(run: Callable[[], object]) -> Block:
         return partial(block, run, runs=length.requests, seconds=length.seconds, lead=length.lead)
@@ -121,11 +121,11 @@ def request_blocks(bundle: Bundle, edge: Peer, cloud: Peer, web: HttpCall, lengt
     return blocks
 
 
-def asking(edge: Peer, image: Array, named: Parameters, exit_: int, tier: str) -> Callable[[], object]:
-    """A request of one image, once it was seen to be answered where it should be; LinkError where it was not."""
+def asking(edge: Peer, sample: Mapping[str, Array], named: Parameters, exit_: int, tier: str) -> Callable[[], object]:
+    """A request of one sample, once it was seen to be answered where it should be; LinkError where it was not."""
 
     def ask() -> Any:
-        return edge.infer(CLASSIFIER, {IMAGE: image}, timeout=TIMEOUT, parameters=named)
+        return edge.infer(CLASSIFIER, dict(sample), timeout=TIMEOUT, parameters=named)
 
     outputs = ask().outputs
     found = int(outputs["exit"][0]), bytes(outputs["tier"][0]).decode()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.profile import LinkProfile, Profile, Spread
@@ -95,14 +95,14 @@ def verify(
         _edges(bundle, plans, shape, choice, threads, wanted.share) as (edges, link),
     ):
         blocks = needed(every, bundle, plans)
-        pixels = bundle.manifest.preprocessing.from_uint8(images.images[:each])
+        sent = {bundle.manifest.preprocessing.name: bundle.read(images.images[:each])}
         times: dict[Timed, list[float]] = {key: [] for key in blocks}
         measured: list[list[Driven]] = [[] for _ in plans]
         for number in range(wanted.rounds):
             for key, block in blocks.items():
                 times[key].append(block())
             for edge, answers, found in zip(edges, expected, measured, strict=True):
-                found.append(_drive(edge, pixels, answers.rows(slice(each))))
+                found.append(_drive(edge, sent, answers.rows(slice(each))))
             watch("rounds", number + 1, wanted.rounds)
     spreads = {key: Spread.of(some) for key, some in times.items()}
     profile = document(bundle, choice, threads, wanted, spreads, held)
@@ -158,14 +158,15 @@ def _expected(bundle: Bundle, plan: Plan, images: ImageSet, choice: Choice) -> A
     return route(of_plan(bundle, plan, choice.engine).predict(images, "test"), plan)
 
 
-def _drive(edge: Peer, images: npt.NDArray[np.float32], expected: Answers) -> Driven:
-    """Send images one after another, and hold the answers against those expected."""
-    for image in images[-LEAD:]:
-        edge.infer(CLASSIFIER, {IMAGE: image[None]}, timeout=TIMEOUT)
+def _drive(edge: Peer, batch: Mapping[str, npt.NDArray[np.float32]], expected: Answers) -> Driven:
+    """Send the samples of a batch one after another, and hold the answers against those expected."""
+    ((name, samples),) = batch.items()
+    for sample in samples[-LEAD:]:
+        edge.infer(CLASSIFIER, {name: sample[None]}, timeout=TIMEOUT)
     start = perf_counter()
-    answers = [edge.infer(CLASSIFIER, {IMAGE: image[None]}, timeout=TIMEOUT) for image in images]
-    passed = 1000 * (perf_counter() - start) / len(images)
-    sent = sum(int(answer.parameters[BYTES_TO_CLOUD]) for answer in answers) / len(images)
+    answers = [edge.infer(CLASSIFIER, {name: sample[None]}, timeout=TIMEOUT) for sample in samples]
+    passed = 1000 * (perf_counter() - start) / len(samples)
+    sent = sum(int(answer.parameters[BYTES_TO_CLOUD]) for answer in answers) / len(samples)
     label, exit_ = (np.array([answer.outputs[name][0] for answer in answers]) for name in ("label", "exit"))
     tiers = [bytes(answer.outputs["tier"][0]).decode() for answer in answers]
     same = (label == expected.label).all() and (exit_ == expected.exit).all()

@@ -10,6 +10,8 @@ from offramp.errors import OfframpError
 # isort: off
 # In the order of the pipeline, which is the help's: a verb is known once its module is imported.
 from offramp.cli import networks
+from offramp.cli import boundaries
+from offramp.cli import attach
 from offramp.cli import bundles
 from offramp.cli import measures
 from offramp.cli import profiles
@@ -18,7 +20,19 @@ from offramp.cli import reproduce
 from offramp.cli import nodes
 # isort: on
 
-__all__ = ["app", "bundles", "main", "measures", "networks", "nodes", "planning", "profiles", "reproduce"]
+__all__ = [
+    "app",
+    "attach",
+    "boundaries",
+    "bundles",
+    "main",
+    "measures",
+    "networks",
+    "nodes",
+    "planning",
+    "profiles",
+    "reproduce",
+]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

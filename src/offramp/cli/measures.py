@@ -74,7 +74,7 @@ def predict(
     predictor = open_predictor(source, cut or 0, codec_of(codec or "fp32"), runtime, precision, by, threads)
     with waiting() as watching:
         splits, notes = load_as_trained(
-            data, predictor.data, predictor.record, predictor.shape, seed=predictor.seed, split=split,
+            data, predictor.data, predictor.record, predictor.takes, seed=predictor.seed, split=split,
             watch=watching.at,
         )  # fmt: skip
         predictions = predictor.predict(splits.part(split), split, watching.at)
@@ -227,7 +227,7 @@ def _images(
             f"--seed {seed} --split {split}: {served.model} was trained with seed {of.seed}, and by another its "
             f"{split} samples are not those of its training. Leave --seed out, or ask for --split test."
         )
-    splits, notes = load_as_trained(data, of.data, of.record, served.shape, seed=of.seed, split=split, watch=watch)
+    splits, notes = load_as_trained(data, of.data, of.record, served.takes, seed=of.seed, split=split, watch=watch)
     images = splits.part(split)
     if served.classes and images.classes != served.classes:
         raise DataError(
@@ -242,12 +242,14 @@ def _images(
 def _driven(client: "Client", images: "ImageSet", by: "Scenario", options: dict[str, Any], watch: Watch) -> "Drive":
     from offramp.artifacts.preprocessing import Preprocessing
     from offramp.bench.drive import drive
+    from offramp.nodes.inputs import as_samples
 
-    channels, height, width = client.served.shape
-    pixels = Preprocessing(channels=channels, height=height, width=width).from_uint8(images.images)
+    takes, samples = client.served.takes, images.images
+    sent = takes.from_uint8(samples) if isinstance(takes, Preprocessing) else as_samples(takes, samples)
     return drive(
-        client.edge, pixels, by=by, options=options, version=client.served.bundle, direct=client.cloud, watch=watch
-    )
+        client.edge, sent, by=by, options=options, version=client.served.bundle, name=takes.name, direct=client.cloud,
+        watch=watch,
+    )  # fmt: skip
 
 
 def _says_passed(document: "Measurement") -> bool:

@@ -136,7 +136,7 @@ def show(
             architecture = sizes.architecture(exits, classes, head, _bottlenecks(bottleneck))
             net, name = build(architecture), f"{architecture.name}, preset {preset}, 10 classes"
         counted, head_costs = count(net, architecture.shape)
-        stages = {i: (cost.macs, cost.parameters, [cost.shape]) for i, cost in counted.items()}
+        stages = {i: (cost.macs, cost.parameters, [*cost.shapes]) for i, cost in counted.items()}
         heads = {i: (cost.macs, cost.parameters) for i, cost in head_costs.items()}
     table = Table(title=name)
     for column in ("stage", "features", "bytes fp32", "MACs", "weights", "head MACs", "head weights"):

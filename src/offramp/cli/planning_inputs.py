@@ -110,7 +110,7 @@ def _jpeg(source: "Crossings | None", chosen: "Chosen", link: "LinkProfile | Non
     """What JPEG would come to, where there are images to try it on."""
     from offramp.plan.baselines import Jpeg
 
-    if source is None or link is None:
+    if source is None or link is None or source.bundle.manifest.preprocessing.kind != "images":
         return None
     found = source.compressed(chosen.samples.split)
     seconds = 0.0 if link.up is None else 8 / link.up

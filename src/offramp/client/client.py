@@ -1,4 +1,4 @@
-"""A user's client of a running edge: images in, answers out; whole, in parts, or straight from the cloud.
+"""A user's client of a running edge: samples in, answers out; whole, in parts, or straight from the cloud.
 
 with offramp.Client("10.0.0.7:8001") as client:
     answers = client.infer(images, threshold=0.3)
@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
@@ -19,14 +20,15 @@ from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_a
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge
 from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, DEGRADED, PLAN
-from offramp.nodes.images import as_batch
+from offramp.nodes.images import ENCODED, as_batch
+from offramp.nodes.inputs import as_samples
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 from offramp.protocol.trace_context import TRACEPARENT
 
-Images = npt.NDArray[Any] | Sequence[bytes]
+Batch = npt.NDArray[Any] | Sequence[bytes] | Sequence[str]
 OPTIONS = PLAN | {CLOUD_VERSION, DEGRADED, TRACEPARENT}
 
 
@@ -37,7 +39,8 @@ class Client:
     name or a bundle's id, is one of several networks of the edge; without it, its first answers. `credentials` make
     the connections TLS, and show a token and a certificate to nodes that ask for them: the same to both.
 
-    Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes). `timeout`, in seconds, bounds
+    Images are float32 `(N, C, H, W)` in [0, 1], uint8 `(N, H, W, C)`, or encoded (bytes); of a network of text, a batch
+    is a list of strings, or float32 token ids `(N, L)`; of values, float32 `(N, …)`. `timeout`, in seconds, bounds
     a call until its last row is answered (10 s for what the edge serves). A call's `plan` are parts of another plan
     than the edge's own: exit, threshold, cut, codec, drop_threshold, and cloud_version; `degraded=False` asks for an
     error where the cloud fails, in place of an answer of the edge; `traceparent` is the context of a trace that the
@@ -75,7 +78,7 @@ class Client:
 
     @cached_property
     def served(self) -> ServedEdge:
-        """What the edge serves: network, bundle, plan, shape of an image, runtime. Asked for once, when needed."""
+        """What the edge serves: network, bundle, plan, what it takes, runtime. Asked for once, when needed."""
         find = describe_edge if self.model is None else partial(find_edge, name=self.model)
         return find(self.edge)
 
@@ -84,21 +87,21 @@ class Client:
         """By which the edge knows the network that is meant: its bundle's id; empty for the first."""
         return "" if self.model is None else self.served.bundle
 
-    def infer(self, images: Images, timeout: float | None = None, **plan: float | str) -> Answers:
+    def infer(self, images: Batch, timeout: float | None = None, **plan: float | str) -> Answers:
         """Answer a batch whole: a row an image, in its order."""
         with asking(plan) as said:
             return self._infer(images, timeout, said)
 
-    def _infer(self, images: Images, timeout: float | None, plan: Parameters) -> Answers:
+    def _infer(self, images: Batch, timeout: float | None, plan: Parameters) -> Answers:
         if self.cloud is not None:
             parts = list(self._stream(images, timeout, plan))
             return merge([(part.rows, part.answers) for part in parts], len(images))
         seconds, options = self._asked(timeout, plan)
-        inputs = {IMAGE: as_batch(images)}
+        inputs = dict([self._batch(images)])
         result = self.edge.infer(CLASSIFIER, inputs, timeout=seconds, version=self.version, parameters=options)
         return read_answers(result.outputs)
 
-    def stream(self, images: Images, timeout: float | None = None, **plan: float | str) -> Iterator[Arrival]:
+    def stream(self, images: Batch, timeout: float | None = None, **plan: float | str) -> Iterator[Arrival]:
         """Answer a batch in parts, each as soon as it is known: who leaves at the edge does not wait for the cloud.
 
         The answers of all parts together are one a row. Nothing is sent before the first part is asked for.
@@ -106,12 +109,14 @@ class Client:
         with asking(plan) as said:
             yield from self._stream(images, timeout, said)
 
-    def _stream(self, images: Images, timeout: float | None, plan: Parameters) -> Iterator[Arrival]:
+    def _stream(self, images: Batch, timeout: float | None, plan: Parameters) -> Iterator[Arrival]:
         seconds, options = self._asked(timeout, plan)
         end = time.monotonic() + seconds
+        name, batch = self._batch(images)
         conversation, done = self._conversation(seconds), False
         try:
-            yield from filter(len, conversation.ask(as_batch(images), options, timeout=end - time.monotonic()))
+            parts = conversation.ask(batch, options, timeout=end - time.monotonic(), name=name)
+            yield from filter(len, parts)
             done = True
         finally:
             self.second_answers += conversation.second
@@ -120,6 +125,14 @@ class Client:
                 self.idle.append(conversation)
             else:  # given up on the way, by an error or by who asked: the rest may still come
                 conversation.close()
+
+    def _batch(self, images: Batch) -> tuple[str, npt.NDArray[Any]]:
+        """The name of the edge's input, and what to send to it: of all but files and pixels, the edge says its kind."""
+        some = images[0] if isinstance(images, list | tuple) and images else None
+        if isinstance(some, ENCODED) or (isinstance(images, np.ndarray) and images.dtype == np.uint8):
+            return IMAGE, as_batch(images)
+        takes = self.served.takes
+        return takes.name, as_samples(takes, images)
 
     def _asked(self, timeout: float | None, plan: Parameters) -> tuple[float, Parameters]:
         """Seconds to wait, and the request's parameters."""

@@ -138,20 +138,24 @@ class Conversation:
             return False
         return time.monotonic() + seconds < self.end
 
-    def ask(self, batch: npt.NDArray[Any], options: Parameters, timeout: float = BATCH_TIMEOUT) -> Iterator[Arrival]:
+    def ask(
+        self, batch: npt.NDArray[Any], options: Parameters, timeout: float = BATCH_TIMEOUT, name: str = IMAGE
+    ) -> Iterator[Arrival]:
         """Send a batch, in a form that the classifier takes, and give what comes back, until every row is answered.
+
+        `name` is that of the classifier's input.
 
         Raises DeadlineError where that is not so after `timeout` seconds, and, where `options` refuse degraded answers,
         what happened to the cloud.
         """
         left, end = np.ones(len(batch), np.bool_), time.monotonic() + timeout
-        yield from self._asked(batch, options, end, left)
+        yield from self._asked({name: batch}, options, end, left)
         if len(rows := np.flatnonzero(left)):  # the cloud has taken them on, and is gone
-            for arrival in self._asked(batch[rows], options, end, np.ones(len(rows), np.bool_)):
+            for arrival in self._asked({name: batch[rows]}, options, end, np.ones(len(rows), np.bool_)):
                 yield replace(arrival, rows=rows[arrival.rows])
 
     def _asked(
-        self, batch: npt.NDArray[Any], options: Parameters, end: float, left: npt.NDArray[np.bool_]
+        self, batch: dict[str, npt.NDArray[Any]], options: Parameters, end: float, left: npt.NDArray[np.bool_]
     ) -> Iterator[Arrival]:
         """Ask once; True remains in `left` of the rows that a cloud should have answered directly and did not."""
         strict = self.strict or options.get(DEGRADED) is False
@@ -161,7 +165,7 @@ class Conversation:
         name, edge_is_done = str(self.asked), False
         direct = self.cloud is not None and self.gone is None
         to: Parameters = {REPLY_TO: self.token, REPLY_AS: name} if direct else {}
-        self.requests.put(({IMAGE: batch}, {**_until(end, options), **to}))
+        self.requests.put((batch, {**_until(end, options), **to}))
         while not (edge_is_done and (not left.any() or self.gone is not None)):
             arrived, from_edge, result = self._next(end - time.monotonic())
             rows, answers = NOBODY.label, NOBODY

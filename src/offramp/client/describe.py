@@ -10,11 +10,13 @@ from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Frozen
 from offramp.artifacts.engine import Engine, Place
+from offramp.artifacts.inputs import Input
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.exits.answers import Answers
 from offramp.nodes.contract import CLASSIFIER, CLOUD, TIERS, place_of
-from offramp.protocol.peer import Peer
+from offramp.protocol.peer import ModelMetadata, Peer
 from offramp.protocol.served import Array
 
 
@@ -43,12 +45,25 @@ class ServedEdge:
     model: str
     bundle: str
     plan: Plan
-    shape: tuple[int, int, int]  # of one image (C, H, W)
+    takes: Input
     runtime: str  # and its version
     engine: Engine
     classes: tuple[str, ...] = ()
     trained_on: TrainedOn | None = None  # None: an edge of before it said so
     places: tuple[Place | None, Place | None] = (None, None)  # where the edge computes, and its cloud, if they say so
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample of the network's input: (C, H, W) of an image."""
+        return self.takes.shape
+
+
+def _takes(metadata: ModelMetadata, config: dict[str, str]) -> Input:
+    """What an edge takes; one of before it said so takes images."""
+    if "takes" in config:
+        return TypeAdapter[Input](Input).validate_json(config["takes"])
+    _, channels, height, width = metadata.inputs[IMAGE][1]
+    return Preprocessing(channels=channels, height=height, width=width)
 
 
 def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> ServedEdge:
@@ -60,12 +75,11 @@ def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> Ser
     metadata = client.metadata(CLASSIFIER, timeout, version)
     config = client.config(CLASSIFIER, timeout, version)
     try:
-        _, channels, height, width = metadata.inputs[IMAGE][1]
         return ServedEdge(
             config["model"],
             config["bundle"],
             Plan.parse(config["plan"], client.address),
-            (channels, height, width),
+            _takes(metadata, config),
             config["runtime"],
             TypeAdapter(Engine).validate_python(
                 {"runtime": config["runtime"].split()[0], "precision": config["precision"]}

@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from offramp.artifacts.preprocessing import Fit, ReadAs
+from offramp.artifacts.preprocessing import BILINEAR, Fit, ReadAs, Resampling
 from offramp.data.resize import brought_to, pillow
 from offramp.errors import DataError
 
@@ -26,13 +26,14 @@ def decode(
     read_as: ReadAs = "plain",
     size: tuple[int, int] | None = None,
     fit: Fit = "stretch",
+    by: Resampling = BILINEAR,
 ) -> "Image":
     """Decode an image from a file or from its bytes; `name` is what messages call it.
 
     Plainly, it is given as it lies in the file, and transparent pixels have whatever colour lies there. `upright` is as
     a person sees it: turned and mirrored as its EXIF orientation says, and what is transparent shows white behind it.
-    With a `size` (width, height) it is brought to that, whole or cropped as `fit` says. `reduced` is upright, and a
-    JPEG of at least six times that size is decoded at 1/2, 1/4 or 1/8 first, by libjpeg: faster, and close.
+    With a `size` (width, height) it is brought to that, whole or cropped as `fit` and `by` say. `reduced` is upright,
+    and a JPEG of at least six times that size is decoded at 1/2, 1/4 or 1/8 first, by libjpeg: faster, and close.
     """
     image = pillow()
     try:
@@ -47,9 +48,9 @@ def decode(
                     f"{name}: more than 8 bits a channel (Pillow's mode {opened.mode}), and what is black and what is "
                     "white is not said. Scale it to 8 bits first."
                 )
-            decoded = _reduced(opened, mode, size, fit) if size and read_as == "reduced" else None
+            decoded = _reduced(opened, mode, size, fit, by) if size and read_as == "reduced" else None
             decoded = decoded or (opened.convert(mode) if read_as == "plain" else _as_seen(opened, mode))
-            return brought_to(decoded, size, fit) if size else decoded
+            return brought_to(decoded, size, fit, by=by) if size else decoded
     # Pillow says SyntaxError of a PNG whose chunks are damaged; its bomb error is no OSError.
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:
         unknown = isinstance(error, image.UnidentifiedImageError) and not isinstance(source, Path)
@@ -57,17 +58,17 @@ def decode(
         raise DataError(f"{name}: not an image that Pillow can read ({why}). Mend or remove it.") from error
 
 
-def _reduced(image: "Image", mode: str, size: tuple[int, int], fit: Fit) -> "Image | None":
+def _reduced(image: "Image", mode: str, size: tuple[int, int], fit: Fit, by: Resampling) -> "Image | None":
     """A large JPEG of `size`, as it is seen; None where nothing is gained, or the format knows no reduced size."""
     from PIL import ImageOps
 
     lying = size[::-1] if image.getexif().get(ORIENTATION) in ON_ITS_SIDE else size
-    whole = image.size
-    drafted = image.draft(None, (FINER * lying[0], FINER * lying[1]))
+    whole, wanted = image.size, lying if by.side is None else (by.side, by.side)
+    drafted = image.draft(None, (FINER * wanted[0], FINER * wanted[1]))
     if drafted is None or image.size == whole:
         return None
     _, (_, _, *extent) = drafted  # within the last pixel, where the reduction does not divide the size
-    return ImageOps.exif_transpose(brought_to(image.convert(mode), lying, fit, (extent[0], extent[1])))
+    return ImageOps.exif_transpose(brought_to(image.convert(mode), lying, fit, (extent[0], extent[1]), by))
 
 
 def _as_seen(image: "Image", mode: str) -> "Image":

@@ -1,8 +1,8 @@
-"""An image set in memory, and its splits."""
+"""A set of labelled samples in memory, images most often, and its splits."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,18 @@ SplitName = Literal["train", "validation", "calibration", "test"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 
+Noun = Literal["images", "samples", "texts"]
+NOUNS: dict[np.dtype[Any], Noun] = {
+    np.dtype(np.uint8): "images", np.dtype(np.float32): "samples", np.dtype(np.object_): "texts",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images, 8 bits a channel."""
+    """Labelled samples: images of 8 bits a channel; or values, or texts, for networks that take those."""
 
     name: str
-    images: npt.NDArray[np.uint8]  # (N, H, W, C)
+    images: npt.NDArray[Any]  # uint8 (N, H, W, C); or float32 (N, …), or strings (N,) as objects
     labels: npt.NDArray[np.int64]  # (N,)
     classes: tuple[str, ...]
     index: npt.NDArray[np.int64]  # position of each sample in its source: names a sample across files and processes
@@ -28,14 +34,16 @@ class ImageSet:
     digests: npt.NDArray[np.uint64] | None = None  # (N,) of each image as it was read; None: taken of its pixels
 
     def __post_init__(self) -> None:
-        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+        rank = self.images.ndim
+        fits = {"images": rank == 4, "samples": rank > 1, "texts": rank == 1}
+        if self.images.dtype not in NOUNS or not fits[self.noun]:
             raise DataError(
                 f"{self.name}: expected uint8 images (N, H, W, C), got {self.images.dtype} {self.images.shape}."
             )
         if not len(self.images) == len(self.labels) == len(self.index):
             raise DataError(
-                f"{self.name}: {len(self.images)} images, {len(self.labels)} labels and {len(self.index)} indices; "
-                "expected as many of each."
+                f"{self.name}: {len(self.images)} {self.noun}, {len(self.labels)} labels and {len(self.index)} "
+                "indices; expected as many of each."
             )
         if len(self.labels) and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
             bad = int(np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[0])
@@ -43,6 +51,11 @@ class ImageSet:
                 f"{self.name}: sample {self.index[bad]} has label {self.labels[bad]}, and there are "
                 f"{len(self.classes)} classes, 0 to {len(self.classes) - 1}. Mend the label or name the class."
             )
+
+    @property
+    def noun(self) -> Noun:
+        """What its samples are, in words."""
+        return NOUNS[self.images.dtype]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,10 +68,11 @@ class ImageSet:
         )
 
     def content(self) -> npt.NDArray[np.uint64]:
-        """64 bits of each image's content `(N,)`: of the encoded image, of its pixels where it never was encoded."""
+        """64 bits of each sample's content `(N,)`: of the encoded image, of its pixels where it never was encoded."""
         if self.digests is not None:
             return self.digests
-        found = [int.from_bytes(hashlib.sha256(image.tobytes()).digest()[:8], "big") for image in self.images]
+        contents = (one.encode() if isinstance(one, str) else one.tobytes() for one in self.images)
+        found = [int.from_bytes(hashlib.sha256(content).digest()[:8], "big") for content in contents]
         return np.array(found, np.uint64)
 
 
@@ -130,6 +144,6 @@ def split(pool: ImageSet, test: ImageSet | None, seed: int, validation: ImageSet
 def too_few(pool: ImageSet, test: ImageSet) -> DataError:
     """The error where a part would be empty."""
     return DataError(
-        f"{pool.name}: {len(pool) + len(test)} images are too few to split into train, validation, calibration and "
-        "test. At least 5 are needed, and some hundreds make sense."
+        f"{pool.name}: {len(pool) + len(test)} {pool.noun} are too few to split into train, validation, calibration "
+        "and test. At least 5 are needed, and some hundreds make sense."
     )

@@ -113,7 +113,7 @@ def _read(
             tables.append(parquet.read_table(path))
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{path}: not a parquet file, or cut short ({error}). Copy it again.") from error
-    return _image_set(tables, str(folder), size, start, _hub_names(tables[0].schema.metadata), pool, part, how)
+    return _image_set(tables, str(folder), size, start, hub_names(tables[0].schema.metadata), pool, part, how)
 
 
 def _image_set(
@@ -195,7 +195,7 @@ def _decode(
     return np.stack(frames), kept, reader
 
 
-def _hub_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+def hub_names(metadata: dict[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
     """Class names by column, as `datasets` writes them into a parquet file's metadata."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]

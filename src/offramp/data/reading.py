@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from offramp.artifacts.preprocessing import Fit, ReadAs
+from offramp.artifacts.preprocessing import BILINEAR, Fit, ReadAs, Resampling
 from offramp.data.decode import decode
 from offramp.errors import DataError
 from offramp.progress import Watch, unwatched
@@ -24,6 +24,7 @@ class Reading:
     fit: Fit = "stretch"
     skip_bad: bool = False
     watch: Watch = unwatched  # is told how many images of a part are read
+    by: Resampling = BILINEAR
 
 
 READING = Reading()
@@ -43,7 +44,8 @@ class Reader:
         """Decode a file or its bytes; None where it cannot be. Messages call it `shown`, the summary `name`."""
         self.count += 1
         try:
-            image = decode(source, self.mode, shown, read_as=self.how.read_as, size=self.size, fit=self.how.fit)
+            how = self.how
+            image = decode(source, self.mode, shown, read_as=how.read_as, size=self.size, fit=how.fit, by=how.by)
             content = source.read_bytes() if isinstance(source, Path) else source
         except (DataError, OSError) as error:
             self.bad[name] = str(error)

@@ -25,7 +25,7 @@ def record(
 ) -> DataRecord:
     """Say what splits hold and where they come from."""
     pool = origins.get("train", ".")
-    cut = {"position": "position", "content": "the images' content"}[rule.by]
+    cut = {"position": "position", "content": f"the {splits.train.noun}' content"}[rule.by]
     parts = {}
     for name in SPLITS:
         own = origins.get(name) if name in ("validation", "test") else None
@@ -44,6 +44,7 @@ def record(
         rule=rule,
         reading=read_as,
         mirrors=splits.train.mirrors,
+        holds=splits.train.noun,
         mirrors_because=because,
         parts=parts,
         learnt=tuple(f"{digest:016x}" for digest in np.unique(splits.train.content())[:SKETCH]),

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from offramp.artifacts.data_record import HUB, POSITION, DataRecord, DataSource
+from offramp.artifacts.inputs import Input
+from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet, Splits
 from offramp.data.load import load
 from offramp.errors import DataError
@@ -15,7 +17,7 @@ def load_as_trained(
     data: str | None,
     trained_on: str,
     record: DataRecord | None,
-    shape: tuple[int, int, int],
+    takes: tuple[int, int, int] | Input,
     *,
     seed: int,
     split: str = "calibration",
@@ -29,12 +31,13 @@ def load_as_trained(
     source = record.source if record else DataSource(data=trained_on)
     if data is not None and data != source.data:
         source = source.model_copy(update={"data": data, "validation": None, "test": None})
-    if source.data != "digits" and not source.data.startswith(HUB) and not Path(source.data).is_dir():
+    if source.data != "digits" and not source.data.startswith(HUB) and not Path(source.data).exists():
         here = "" if source.data == trained_on else f" The network was trained on {trained_on}."
-        raise DataError(f"{source.data}: no such folder.{here} Say where the data lie: --data FOLDER")
+        what = "folder" if isinstance(takes, tuple | Preprocessing) else "folder or file"
+        raise DataError(f"{source.data}: no such {what}.{here} Say where the data lie: --data FOLDER")
     rule = record.rule if record else None if source.data == "digits" else POSITION
     read_as = record.read_as if record else "plain"
-    splits = load(source, shape, seed=seed, rule=rule, read_as=read_as, watch=watch)
+    splits = load(source, takes, seed=seed, rule=rule, read_as=read_as, watch=watch)
     now = splits.record
     if now is None:
         return splits, []
@@ -51,8 +54,8 @@ def _check_unlearnt(record: DataRecord, now: DataRecord, images: ImageSet, split
     known = int(np.isin(images.content(), learnt).sum())
     if known > record.repeated:
         raise DataError(
-            f"{now.source.data}: of its {len(images)} {split} images at least {known} are those that the network was "
-            f"trained on ({record.source.data}). Ask for --split train, or give other data."
+            f"{now.source.data}: of its {len(images)} {split} {images.noun} at least {known} are those that the "
+            f"network was trained on ({record.source.data}). Ask for --split train, or give other data."
         )
 
 
@@ -64,5 +67,5 @@ def _changes(record: DataRecord | None, now: DataRecord) -> list[str]:
     for name, part in now.parts.items():
         was = record.parts[name]
         if was.fingerprint != part.fingerprint:
-            said.append(f"    {name}: {part.images} images, {part.images - was.images:+d}; other content")
+            said.append(f"    {name}: {part.images} {now.holds}, {part.images - was.images:+d}; other content")
     return said

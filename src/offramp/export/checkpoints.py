@@ -26,7 +26,7 @@ def export_checkpoints(
     for folder, out in places:
         checkpoint = Checkpoint.open(folder)
         card, notes = checkpoint.card, list[str]()
-        wanted = (card.data, card.record, card.architecture.shape, card.seed)
+        wanted = (card.data, card.record, card.takes, card.seed)
         if calibration is None or wanted != read:
             with waiting() as watching:
                 splits, notes = load_as_trained(data, *wanted[:3], seed=card.seed, watch=watching.at)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from offramp.artifacts.bundle import IMAGE, features_name, logits_name
+from offramp.artifacts.bundle import IMAGE, logits_name
 from offramp.models.exit_net import ExitNet
 
 OPSET = 18
@@ -28,10 +28,11 @@ class _Boundaries(nn.Module):
 
 def output_names(net: ExitNet) -> list[str]:
     """Names of the graph's outputs, in order."""
-    return [*(features_name(i) for i in range(1, net.last + 1)), *map(logits_name, net.exits)]
+    boundaries = [name for boundary in range(1, net.last + 1) for name in net.names(boundary)]
+    return [*boundaries, *map(logits_name, net.exits)]
 
 
-def to_onnx(net: ExitNet, shape: tuple[int, int, int], exporter: Exporter = "torchscript") -> bytes:
+def to_onnx(net: ExitNet, shape: tuple[int, ...], exporter: Exporter = "torchscript") -> bytes:
     """Write a network in evaluation mode as an ONNX graph with a free batch size.
 
     The older exporter is the default: 0.25 s where the newer takes 4.8 s on the nine-block network, with the same

@@ -5,6 +5,7 @@ Takes a module in evaluation mode and an example, or the name of a function that
 """
 
 import importlib
+import inspect
 import logging
 import sys
 import warnings
@@ -76,13 +77,16 @@ def module_graph(model: nn.Module, example: Example) -> bytes:
         wrapped = _wrapped(model, args, kwargs)
         free = {0: torch.export.Dim.DYNAMIC}
         shapes: Any = dict.fromkeys(kwargs, free) if kwargs else (free,) * len(args)
+        if wrapped is not model:  # its arguments are the wrapper's `args` and `kwargs`
+            shapes = {"kwargs": shapes} if kwargs else (shapes,)
         try:
             program = torch.export.export(wrapped, args, kwargs, dynamic_shapes=shapes)
             # In-place operations become plain ones: what is tapped before one would hold the value from after it.
             program = program.run_decompositions({})
             exported = torch.onnx.export(
-                program, output_names=[LOGITS], opset_version=OPSET, dynamo=True, verbose=False, external_data=False
-            )
+                program, input_names=[*kwargs] or _names(model, len(args)), output_names=[LOGITS], opset_version=OPSET,
+                dynamo=True, verbose=False, external_data=False,
+            )  # fmt: skip
             assert exported is not None
             graph: onnx.ModelProto = exported.model_proto
         except Exception as error:  # torch's own, unlisted
@@ -155,6 +159,11 @@ def _of_two(tensor: object) -> Tensor:
     if not isinstance(tensor, Tensor) or tensor.ndim < 1 or not len(tensor):
         raise InputError("example: expected one sample's shape, or tensors with the batch as their first axis.")
     return torch.cat([tensor, tensor])[:BATCH].contiguous()
+
+
+def _names(model: nn.Module, count: int) -> list[str]:
+    """What `forward` calls its first arguments."""
+    return [*inspect.signature(model.forward).parameters][:count]
 
 
 @contextmanager

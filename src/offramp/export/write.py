@@ -1,38 +1,35 @@
 """Export: from a checkpoint to a bundle, refused where the two differ."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from offramp.artifacts.bundle import (
-    GRAPH,
     GRAPH_INT8,
     IMAGE,
     MANIFEST,
     SELF_TEST,
     Bundle,
-    HeadSpec,
     Manifest,
-    Origin,
     Parity,
-    StageSpec,
     digest,
-    features_name,
     logits_name,
 )
-from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.inputs import TOKENIZER, read_samples
 from offramp.artifacts.self_test import SelfTest, self_test_images
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
-from offramp.export.calibrate import SAMPLES, cuts, measured_cuts
+from offramp.export.calibrate import SAMPLES, measured_cuts
 from offramp.export.graph import Exporter, output_names, to_onnx
+from offramp.export.head_graph import with_heads
+from offramp.export.manifest import manifest_of
 from offramp.export.quantize import check_loss, measured, quantize
 from offramp.models.checkpoint import Checkpoint
-from offramp.models.count import count
 from offramp.models.exit_net import ExitNet
+from offramp.models.graph_network import BACKBONE
 from offramp.runtime.onnx_span import OnnxSpan
 
 # Largest difference between the graph's outputs and torch's, as a share of each output's largest value. Both compute
@@ -64,18 +61,18 @@ def export(
         raise ArtifactError(f"{out}: is a file, and a bundle is a folder. Choose an empty or a new one.")
     if out.exists() and any(out.iterdir()) and not (out / MANIFEST).exists():
         raise ArtifactError(f"{out}: holds other files than a bundle. Choose an empty or a new folder.")
-    net, shape = checkpoint.net, checkpoint.card.architecture.shape
-    channels, height, width = shape
-    record = checkpoint.card.record
-    asked: dict[str, Any] = {"reading": record.read_as, "fit": record.source.fit} if record else {}
-    preprocessing = Preprocessing(channels=channels, height=height, width=width, **asked)
+    net, architecture = checkpoint.net, checkpoint.card.architecture
+    takes, tokenizer = checkpoint.card.takes, checkpoint.files.get(TOKENIZER)
     if not len(calibration):
         raise InputError("calibration: the parity gate needs at least one image to compare on.")
     calibration = calibration.rows(slice(SAMPLES))
-    image = preprocessing.from_uint8(calibration.images)
-    graph = to_onnx(net, shape, exporter)
+    image = read_samples(takes, calibration.images, tokenizer)
+    if (backbone := checkpoint.files.get(BACKBONE)) is None:
+        graph = to_onnx(net, architecture.shape, exporter)
+    else:
+        graph = with_heads(backbone, net, len(architecture.classes))
     parity = check_parity(net, graph, image[:PARITY_SAMPLES], tolerance)
-    manifest = _manifest(checkpoint, preprocessing, graph, parity, image)
+    manifest = manifest_of(checkpoint, graph, parity, image)
     cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
     manifest = manifest.model_copy(update={"cuts": cuts_measured})
     files, graph_int8, effect = manifest.files, None, None
@@ -88,7 +85,7 @@ def export(
     self_test = _self_test(manifest, {"fp32": graph} if graph_int8 is None else {"fp32": graph, "int8": graph_int8})
     files = files | {SELF_TEST: digest(self_test.to_json().encode())}
     manifest = manifest.model_copy(update={"files": files, "int8": effect})
-    return Bundle.write(out, manifest, graph, graph_int8, self_test)
+    return Bundle.write(out, manifest, graph, graph_int8, self_test, tokenizer)
 
 
 def _self_test(manifest: Manifest, graphs: dict[Literal["fp32", "int8"], bytes]) -> SelfTest:
@@ -108,45 +105,18 @@ def _seven_digits(logits: Array) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(f"{value:.7g}") for value in row) for row in logits.tolist())
 
 
-def _manifest(
-    checkpoint: Checkpoint, preprocessing: Preprocessing, graph: bytes, parity: Parity, image: Array
-) -> Manifest:
-    """Describe a network and its graph; what the codecs cost is not measured yet."""
-    card, net = checkpoint.card, checkpoint.net
-    architecture = card.architecture
-    stages, heads = count(net, architecture.shape)
-    return Manifest(
-        model=architecture.name,
-        classes=architecture.classes,
-        preprocessing=preprocessing,
-        stages=tuple(
-            StageSpec(index=index, shape=cost.shape, macs=cost.macs, parameters=cost.parameters)
-            for index, cost in stages.items()
-        ),
-        heads=tuple(HeadSpec(exit=exit_, macs=cost.macs, parameters=cost.parameters) for exit_, cost in heads.items()),
-        cuts=cuts(graph, {0: architecture.shape} | {k: stages[k].shape for k in net.exits[:-1]}, image),
-        parity=parity,
-        origin=Origin(
-            checkpoint_sha256=card.weights_sha256,
-            data=card.data,
-            recipe=str(card.recipe["name"]),
-            seed=card.seed,
-            epochs=card.epochs,
-            commit=card.commit,
-            record=card.record and card.record.model_copy(update={"passed": {}, "examples": {}}),
-        ),
-        files={GRAPH: digest(graph)},
-    )
-
-
 def check_parity(net: ExitNet, graph: bytes, image: Array, tolerance: float) -> Parity:
     """Compare the graph with the network at every boundary and exit; raise ParityError beyond the tolerance."""
     names = output_names(net)
     found = OnnxSpan(graph, (IMAGE,), {name: name for name in names}).run(image)
     with torch.inference_mode():
         batch = torch.from_numpy(image)
-        expected = {features_name(i): tensor for i, tensor in enumerate(net.features(batch), start=1)}
-        expected |= {logits_name(exit_): logits for exit_, logits in net(batch).items()}
+        features = net.features(batch)
+        expected: dict[str, torch.Tensor] = {}
+        for boundary, found_there in enumerate(features, start=1):
+            tensors = found_there if isinstance(found_there, tuple) else (found_there,)
+            expected |= dict(zip(net.names(boundary), tensors, strict=True))
+        expected |= {logits_name(exit_): net.head(exit_)(features[exit_ - 1]) for exit_ in net.exits}
     worst = 0.0
     for name in names:
         truth = expected[name].numpy()

@@ -14,7 +14,7 @@ from offramp.graphs.flow import Flow, Made
 from offramp.graphs.layout import Kind, channel_axes
 from offramp.graphs.liveness import Moment, moments, plain_needed, views_of
 from offramp.graphs.look import look_at
-from offramp.graphs.names import Modules, ends_without_paths, is_end, name_of
+from offramp.graphs.names import Modules, ends_without_paths, is_end, names_of
 from offramp.graphs.refusals import Refused, grouped, unfit
 from offramp.graphs.source import GraphSource
 
@@ -37,11 +37,11 @@ def find_boundaries(source: GraphSource, *, check: bool = True) -> Boundaries:
     for moment in moments(flow, Made.LEARNED, [source.output]):
         if moment.place < 0 or source.output in moment.given:
             continue
-        name = name_of(flow, modules, moment.place, moment.given[0])
+        names = names_of(flow, modules, moment.place, moment.given[0])
         if len(moment.alive) > 1:
-            beside.append((moment, name))
+            beside.append((moment, names[0]))
         else:
-            alone.append(Candidate.of(flow, look, moment, name, needed, axes, macs))
+            alone.append(Candidate.of(flow, look, moment, names, needed, axes, macs))
     chosen = [_of_views(flow, modules, run) for run in _views(flow, alone)]
     refused = [*grouped(flow, modules, beside), *unfit(chosen)]
     found = _numbered(flow, modules, [one for one in chosen if not one.why])
@@ -71,15 +71,23 @@ def _of_views(flow: Flow, modules: Modules, run: Sequence[Candidate]) -> Candida
 def _numbered(flow: Flow, modules: Modules, found: Sequence[Candidate]) -> tuple[Boundary, ...]:
     by_paths = bool(modules.last)
     ends = frozenset[str]() if by_paths else ends_without_paths(flow, [one.tensor for one in found])
-    boundaries, names = [], [one.name for one in found]
+    boundaries: list[Boundary] = []
+    names = [one.name for one in found]
     for index, one in enumerate(found):
         assert one.kind is not None
         end = is_end(flow, modules, one.place, one.tensor) if by_paths else one.tensor in ends
         times = names[: index + 1].count(one.name)
-        name = one.name if times == 1 else f"{one.name}#{times}"
         boundaries.append(
             Boundary(
-                index + 1, name, one.tensors, one.kind, one.macs_before, one.macs_after, "end" if end else "inside", 0.0
+                number=index + 1,
+                name=one.name if times == 1 else f"{one.name}#{times}",
+                tensors=one.tensors,
+                kind=one.kind,
+                macs_before=one.macs_before,
+                macs_after=one.macs_after,
+                at="end" if end else "inside",
+                tolerance=0.0,
+                also=one.names[1:],
             )
         )
     return tuple(boundaries)

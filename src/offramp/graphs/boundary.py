@@ -26,6 +26,7 @@ class Boundary:
     macs_after: int
     at: Literal["end", "inside"]  # of a block
     tolerance: float
+    also: tuple[str, ...] = ()  # other modules that end there, by their paths
 
     @property
     def main(self) -> str:

@@ -1,6 +1,6 @@
 """A tensor that is alone among the features, and whether a boundary can be there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from offramp.graphs.carried import carried
@@ -18,17 +18,22 @@ class Candidate:
 
     place: int
     tensor: str
-    name: str
+    names: tuple[str, ...]
     why: str
     tensors: dict[str, Shape]
     kind: Kind | None
     macs_before: int
     macs_after: int
 
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+        return self.names[0]
+
     @classmethod
     def of(
-        cls, flow: Flow, look: Look, moment: Moment, name: str, needed: dict[str, int], axes: dict[str, int],
-        macs: Sequence[int],
+        cls, flow: Flow, look: Look, moment: Moment, names: tuple[str, ...], needed: Mapping[str, int],
+        axes: Mapping[str, int], macs: Sequence[int],
     ) -> "Candidate":  # fmt: skip
         """Look at the tensor that is left at a moment."""
         (tensor,) = moment.alive
@@ -53,7 +58,7 @@ class Candidate:
             why = "nothing is multiplied after it: a cut there would save nothing"
         elif lacking:
             why = lacking
-        return cls(moment.place, tensor, name, why, {tensor: shape or ()} | more, kind, before, after)
+        return cls(moment.place, tensor, names, why, {tensor: shape or ()} | more, kind, before, after)
 
 
 def _told(axis: tuple[int, int]) -> str:

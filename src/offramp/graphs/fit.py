@@ -99,7 +99,8 @@ def sizes(value: onnx.ValueInfoProto) -> list[int | str] | None:
     """The axes of a value as its file states them, a free one by its name; None where it states none."""
     if not value.type.tensor_type.HasField("shape"):
         return None
-    return [axis.dim_value or axis.dim_param or "?" for axis in value.type.tensor_type.shape.dim]
+    axes = value.type.tensor_type.shape.dim
+    return [axis.dim_value if axis.dim_value > 0 else axis.dim_param or "?" for axis in axes]  # Paddle writes -1
 
 
 def check_batch(inputs: Iterable[onnx.ValueInfoProto], output: onnx.ValueInfoProto, origin: str) -> None:

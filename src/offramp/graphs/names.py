@@ -100,30 +100,41 @@ class Modules:
         return tuple(path for path in self.paths[place] if self.last[path] == place)
 
 
-def name_of(flow: Flow, modules: Modules, place: int, tensor: str) -> str:
-    """What a user calls a tensor: the module that it ends, or the one that it lies in and the op that gave it."""
-    if ending := modules.ending(place):
-        return ending[0]
-    if inside := modules.paths[place]:
-        return f"{inside[-1]}/{flow.graph.node[place].op_type}"
-    return tensor
+def names_of(flow: Flow, modules: Modules, place: int, tensor: str) -> tuple[str, ...]:
+    """What a user calls a tensor, the best name first: the modules that it ends, the innermost block before others.
+
+    Of what ends none, the module that it lies in and the op that gave it.
+    """
+    ending = modules.ending(place)
+    if blocks := [path for path in ending if path in modules.blocks]:
+        return blocks[-1], *(path for path in ending if path != blocks[-1])
+    if ending:
+        return ending
+    inside = modules.paths[place]
+    return (f"{inside[-1]}/{flow.graph.node[place].op_type}" if inside else tensor,)
 
 
 def is_end(flow: Flow, modules: Modules, place: int, tensor: str) -> bool:
     """Whether a block of the network ends with a tensor, by the modules' paths."""
     users = flow.data_users(tensor)
     follower = users[0] if len(users) == 1 else None
-    belonging = ""
-    if follower is not None and flow.graph.node[follower].op_type in ACTIVATIONS | NORMALIZATIONS:
-        belonging = next(iter(modules.paths[follower][-1:]), "")
-    return any(
-        path in modules.blocks and not (belonging and _parent(path) == _parent(belonging))
-        for path in modules.ending(place)
-    )
+    if follower is not None and _belongs(flow, modules, place, follower):
+        return False
+    if any(path in modules.blocks for path in modules.ending(place)):
+        return True
+    before = next((flow.giver[name] for name in flow.data_inputs(flow.graph.node[place]) if name in flow.giver), None)
+    return before is not None and _belongs(flow, modules, before, place)
 
 
-def _parent(path: str) -> str:
-    return path.rpartition(".")[0]
+def _belongs(flow: Flow, modules: Modules, place: int, follower: int) -> bool:
+    """Whether a node is the activation or normalization of the block that ends before it, in the same module."""
+    if flow.graph.node[follower].op_type not in ACTIVATIONS | NORMALIZATIONS:
+        return False
+    inner = next(iter(modules.paths[follower][-1:]), "")
+    outermost = next((path for path in modules.ending(place) if path in modules.blocks), None)
+    innermost = next((path for path in reversed(modules.ending(place)) if path in modules.blocks), None)
+    around = {inner, inner.rpartition(".")[0]}
+    return innermost is not None and outermost == innermost and innermost.rpartition(".")[0] in around
 
 
 def ends_without_paths(flow: Flow, tensors: Sequence[str]) -> frozenset[str]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Protocol
 
 from offramp.graphs.flow import Flow
 from offramp.graphs.liveness import Moment
 from offramp.graphs.names import Modules
 
-SAID = 3  # tensors named in a reason
+SAID = 2  # tensors named in a reason
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def unfit(candidates: Sequence[Unfit]) -> list[Placed]:
 
 
 def grouped(flow: Flow, modules: Modules, beside: Sequence[tuple[Moment, str]]) -> list[Placed]:
-    """Stretches of the network where more than one tensor is needed past each."""
+    """Stretches of the network where more than one tensor is needed past each, those of one module together."""
     stretches: list[list[tuple[Moment, str]]] = []
     for moment, name in beside:
         before = stretches[-1][-1][0] if stretches else None
@@ -58,37 +58,42 @@ def grouped(flow: Flow, modules: Modules, beside: Sequence[tuple[Moment, str]]) 
             stretches[-1].append((moment, name))
         else:
             stretches.append([(moment, name)])
-    return [(stretch[0][0].place, _told(flow, modules, stretch)) for stretch in stretches]
+    found: list[Placed] = []
+    for module, group in groupby(stretches, key=lambda stretch: _common(modules, stretch)):
+        own = list(group)
+        joined = [list(chain.from_iterable(own))] if module else own
+        found.extend((stretch[0][0].place, _told(flow, modules, stretch, module)) for stretch in joined)
+    return found
 
 
-def _told(flow: Flow, modules: Modules, stretch: Sequence[tuple[Moment, str]]) -> Refused:
+def _told(flow: Flow, modules: Modules, stretch: Sequence[tuple[Moment, str]], module: str) -> Refused:
+    """Why nothing in a stretch can be cut at: what else is needed past it, the longest needed first."""
     count, most = sum(len(moment.given) for moment, _ in stretch), max(len(moment.alive) for moment, _ in stretch)
     others: dict[str, int] = {}
     for moment, _ in stretch:
         for name in set(moment.alive) - set(moment.given):
             others[name] = others.get(name, 0) + 1
-    longest = sorted(others, key=lambda name: -others[name])
-    named = ", ".join(_called(flow, modules, name) for name in longest[:SAID])
-    more = f" and {len(longest) - SAID} more" if len(longest) > SAID else ""
-    common = _common(modules, [moment.place for moment, _ in stretch])
-    name = common or _and_more(stretch[0][1], count - 1)
-    at_once = "" if most == 2 else f", up to {most} at once"
+    longest = sorted(others, key=lambda name: (-others[name], flow.giver[name]))
+    name = module or _and_more(stretch[0][1], count - 1)
     if not longest:
-        return Refused(name, f"{count} tensors: a list of {most} that belong together (Split)")
-    return Refused(name, f"{count} tensors: past each, others are needed too{at_once} ({named}{more})")
+        return Refused(name, f"{count} tensors of one list (a split), which belong together")
+    named = " and ".join(_called(flow, modules, name) for name in longest[:SAID])
+    more = f", and up to {most - 1} at once" if most > SAID + 1 else ""
+    inside = "1 tensor inside is" if count == 1 else f"{count} tensors inside are"
+    return Refused(name, f"{inside} not alone: {named} {'is' if len(longest) == 1 else 'are'} needed past it{more}")
 
 
 def _called(flow: Flow, modules: Modules, tensor: str) -> str:
-    """A tensor with who needs it last."""
+    """A tensor in the user's words, and what needs it last."""
     ending = modules.ending(flow.giver[tensor])
     users = flow.data_users(tensor)
-    until = flow.graph.node[max(users)] if users else None
-    return f"{ending[0] if ending else tensor}{f' until {until.op_type}' if until is not None else ''}"
+    until = f" (until {flow.graph.node[max(users)].op_type})" if users else ""
+    return f"{ending[0] if ending else tensor}{until}"
 
 
-def _common(modules: Modules, places: Sequence[int]) -> str:
-    """The innermost module that holds them all."""
-    shared = set.intersection(*(set(modules.paths[place]) for place in places))
+def _common(modules: Modules, stretch: Sequence[tuple[Moment, str]]) -> str:
+    """The innermost module that holds a whole stretch; nothing where none does."""
+    shared = set.intersection(*(set(modules.paths[moment.place]) for moment, _ in stretch))
     return max(shared, key=len, default="")
 
 

@@ -12,7 +12,7 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.predictions import Predictions
-from offramp.data.image_set import ImageSet, Splits
+from offramp.data.image_set import Splits
 from offramp.data.jpeg import through_jpeg, to_jpeg
 from offramp.data.recorded import load_as_trained
 from offramp.measure.predict import of_bundle
@@ -42,7 +42,7 @@ class Crossings:
         manifest = self.bundle.manifest
         origin = manifest.origin
         splits, _ = load_as_trained(
-            self.data, origin.data, origin.record, manifest.preprocessing.shape, seed=origin.seed, split="validation",
+            self.data, origin.data, origin.record, manifest.preprocessing, seed=origin.seed, split="validation",
             watch=self.watch,
         )  # fmt: skip
         return splits
@@ -54,7 +54,7 @@ class Crossings:
 
     def compressed(self, split: str) -> Compressed:
         """The same images through JPEG, at the network's size."""
-        images: ImageSet = self.splits.part(split)
+        images = self.splits.part(split)
         sizes = [len(to_jpeg(image)) for image in images.images]
         shown = replace(images, images=np.stack([through_jpeg(image) for image in images.images]))
         predictions = of_bundle(self.bundle, engine=self.engine).predict(shown, split, self.watch)

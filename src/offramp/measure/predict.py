@@ -12,9 +12,9 @@ from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.engine import PORTABLE, Engine
+from offramp.artifacts.inputs import TOKENIZER, Input, read_samples
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
-from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.machine import processor_kind
@@ -37,26 +37,25 @@ class Predictor:
     """A checkpoint or a bundle, ready to classify batches at every exit."""
 
     about: PredictionsHeader  # of what it will measure, but for the data and the split
-    shape: tuple[int, int, int]  # of one image (C, H, W)
+    takes: Input
     seed: int  # of the training, and so of its splits
     run: Pass
     data: str = "digits"  # that it was trained on
     record: DataRecord | None = None  # of that data; None: nothing was recorded, and it was split by position
+    tokenizer: bytes | None = None  # its file, of a network that takes strings
 
     def predict(self, images: ImageSet, split: str, watch: Watch = unwatched) -> Predictions:
-        """Classify every image at every exit; `watch` is told how many are."""
+        """Classify every sample at every exit; `watch` is told how many are."""
         classes, exits = self.about.classes, self.about.exits
         if images.classes != classes:
             raise DataError(
                 f"{images.name}: its classes are {', '.join(images.classes[:5])}… ({len(images.classes)}), the model's "
                 f"{', '.join(classes[:5])}… ({len(classes)}). It was trained on {self.data}: give that by --data."
             )
-        channels, height, width = self.shape
-        preprocessing = Preprocessing(channels=channels, height=height, width=width)
         parts = []
         for start in range(0, len(images), BATCH):
-            watch(f"classifying {split} images", start, len(images))
-            parts.append(self.run(preprocessing.from_uint8(images.images[start : start + BATCH])))
+            watch(f"classifying {split} {images.noun}", start, len(images))
+            parts.append(self.run(read_samples(self.takes, images.images[start : start + BATCH], self.tokenizer)))
         header = self.about.model_copy(update={"data": images.name, "split": split})
         logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in exits}
         return Predictions(header, images.index, images.labels, logits)
@@ -179,7 +178,8 @@ def _of(bundle: Bundle, engine: Engine, run: Pass, **route: Any) -> Predictor:
         **route,
     )
     origin = manifest.origin
-    return Predictor(about, manifest.preprocessing.shape, origin.seed, run, origin.data, origin.record)
+    takes = manifest.preprocessing
+    return Predictor(about, takes, origin.seed, run, origin.data, origin.record, bundle.tokenizer)
 
 
 def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None, threads: int | None = None) -> Predictor:
@@ -211,4 +211,5 @@ def of_checkpoint(checkpoint: "Checkpoint", device: str | None = None, threads: 
         release=f"torch {torch.__version__}",
         hardware=processor_kind() if target.type == "cpu" else torch.cuda.get_device_name(target),
     )
-    return Predictor(about, architecture.shape, card.seed, run, card.data, card.record)
+    tokenizer = checkpoint.files.get(TOKENIZER)
+    return Predictor(about, card.takes, card.seed, run, card.data, card.record, tokenizer)

@@ -1,23 +1,26 @@
 """What a network is, as a small typed document: enough to build it again, nothing of its weights."""
 
+from collections.abc import Mapping
 from typing import Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.inputs import Input
 from offramp.artifacts.names import name_of
+from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import InputError
 
 Head = Literal["linear", "conv"]
 
 
 class Architecture(Frozen):
-    """What networks of every family have in common. `exits` names the boundaries that have a head, the last always."""
+    """What networks of every family have in common. `exits` names the boundaries that have a head, the last always.
+
+    A family says what one takes (`takes`).
+    """
 
     family: str
-    channels: int
-    height: int
-    width: int
     classes: tuple[str, ...]
     exits: tuple[int, ...]
 
@@ -36,9 +39,19 @@ class Architecture(Frozen):
         return max(self.exits, default=0)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """The input `(C, H, W)`."""
-        return self.channels, self.height, self.width
+    def takes(self) -> Input:
+        """What comes in, and how it is made ready."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One sample of the input: of an image `(C, H, W)`."""
+        return self.takes.shape
+
+    @property
+    def beside(self) -> Mapping[str, str]:
+        """Files that a checkpoint holds beside its weights, by name, with their sha256; most families have none."""
+        return {}
 
     @property
     def name(self) -> str:
@@ -55,6 +68,9 @@ class StandardCnn(Architecture):
     """
 
     family: Literal["standard-cnn"] = "standard-cnn"
+    channels: int
+    height: int
+    width: int
     widths: tuple[int, ...]
     pool_after: tuple[int, ...]
     head: Head = "linear"
@@ -79,6 +95,11 @@ class StandardCnn(Architecture):
     def last(self) -> int:
         """The last exit, and the number of blocks."""
         return len(self.widths)
+
+    @property
+    def takes(self) -> Preprocessing:
+        """Images of its size."""
+        return Preprocessing(channels=self.channels, height=self.height, width=self.width)
 
 
 class Preset(Frozen):

@@ -12,21 +12,26 @@ from offramp.errors import InputError
 from offramp.models.architecture import Architecture, StandardCnn
 from offramp.models.cnn import standard_cnn
 from offramp.models.exit_net import ExitNet, Statistics
+from offramp.models.graph_network import GraphNetwork, graph_network
 
 
 @dataclass(frozen=True)
 class NetworkFamily:
     """Networks of one kind: the document that describes one, and what builds it.
 
-    The builder takes the document, the training images' statistics or None, and the seed of the weights it draws.
+    The builder takes the document, the training images' statistics or None, and the seed of the weights it draws; as
+    `files` also what stands beside the weights, by name, where the document says that something does.
     """
 
     document: type[Architecture]
-    builder: Callable[[Any, Statistics | None, int], ExitNet]
+    builder: Callable[..., ExitNet]
 
 
 Families = Mapping[str, NetworkFamily]  # by what their documents call them
-FAMILIES: Families = {"standard-cnn": NetworkFamily(StandardCnn, standard_cnn)}
+FAMILIES: Families = {
+    "standard-cnn": NetworkFamily(StandardCnn, standard_cnn),
+    "graph": NetworkFamily(GraphNetwork, graph_network),
+}
 
 
 def describe(fields: Mapping[str, Any], families: Families = FAMILIES) -> Architecture:
@@ -35,13 +40,19 @@ def describe(fields: Mapping[str, Any], families: Families = FAMILIES) -> Archit
 
 
 def build(
-    architecture: Architecture, statistics: Statistics | None = None, seed: int = 0, families: Families = FAMILIES
+    architecture: Architecture,
+    statistics: Statistics | None = None,
+    seed: int = 0,
+    families: Families = FAMILIES,
+    files: Mapping[str, bytes] | None = None,
 ) -> ExitNet:
     """Make the network with freshly drawn weights; an InputError where its family is none of these.
 
-    `statistics` are the mean and standard deviation of the training images per channel, in [0, 1].
+    `statistics` are the mean and standard deviation of the training images per channel, in [0, 1]. `files` are those
+    that the document names (`beside`).
     """
-    return _family(architecture.family, families).builder(architecture, statistics, seed)
+    more = {"files": files} if architecture.beside else {}
+    return _family(architecture.family, families).builder(architecture, statistics, seed, **more)
 
 
 def _family(name: str, families: Families) -> NetworkFamily:

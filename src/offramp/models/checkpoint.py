@@ -1,7 +1,12 @@
-"""The checkpoint: `model.safetensors` and `model.json`, a network as it was trained, with all that led to it."""
+"""The checkpoint: `model.safetensors` and `model.json`, a network as it was trained, with all that led to it.
+
+What the weights stand on lies beside them where a family needs it: the graph of a network from elsewhere. Nothing in a
+checkpoint is code.
+"""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -11,6 +16,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo
 
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Document, read_bytes, write_bytes
+from offramp.artifacts.inputs import Input
+from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError
 from offramp.models.architecture import Architecture
 from offramp.models.build import FAMILIES, Families, build, describe
@@ -46,6 +53,14 @@ class ModelCard(Document):
     # What each exit's logits were divided by, in the weights already; empty: the recipe did not ask for it.
     temperatures: dict[int, float] = Field(default_factory=dict, exclude_if=lambda by_exit: not by_exit)
 
+    @property
+    def takes(self) -> Input:
+        """What the network takes, images read as those were that it learnt from."""
+        takes, record = self.architecture.takes, self.record
+        if record is None or not isinstance(takes, Preprocessing):
+            return takes
+        return takes.model_copy(update={"reading": record.read_as, "fit": record.source.fit})
+
     @classmethod
     def upgrade(cls, fields: dict[str, Any]) -> dict[str, Any]:
         """Version 1 knew one family."""
@@ -59,6 +74,7 @@ class Checkpoint:
     path: Path
     card: ModelCard
     net: ExitNet
+    files: Mapping[str, bytes] = field(default_factory=dict)  # beside the weights, by name
 
     @classmethod
     def open(cls, path: Path | str, families: Families = FAMILIES) -> Self:
@@ -72,23 +88,31 @@ class Checkpoint:
                 f"{path}: not a checkpoint, it has no {CARD}. Write one with: offramp train MODEL --out {path}"
             )
         card = ModelCard.read(path / CARD, families)
-        content = read_bytes(path / WEIGHTS)
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != card.weights_sha256:
-            raise ArtifactDamagedError(
-                f"{path / WEIGHTS}: expected sha256 {card.weights_sha256[:16]}…, found {digest[:16]}… "
-                f"({len(content)} bytes). The file was changed or cut short: copy it again or train again."
-            )
-        net = build(card.architecture, families=families)
+        content = _read_checked(path / WEIGHTS, card.weights_sha256)
+        files = {name: _read_checked(path / name, digest) for name, digest in card.architecture.beside.items()}
+        net = build(card.architecture, families=families, files=files)
         _load_weights(net, content, path / WEIGHTS)
-        return cls(path, card, net.eval())
+        return cls(path, card, net.eval(), files)
 
 
-def write_checkpoint(path: Path, card: ModelCard, weights: bytes) -> None:
+def write_checkpoint(path: Path, card: ModelCard, weights: bytes, files: Mapping[str, bytes] | None = None) -> None:
     """Write a checkpoint; the card comes last, so a folder with a card is a whole checkpoint."""
     (path / CARD).unlink(missing_ok=True)
+    for name, content in (files or {}).items():
+        write_bytes(path / name, content)
     write_bytes(path / WEIGHTS, weights)
     card.write(path / CARD)
+
+
+def _read_checked(path: Path, expected: str) -> bytes:
+    content = read_bytes(path)
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected:
+        raise ArtifactDamagedError(
+            f"{path}: expected sha256 {expected[:16]}…, found {digest[:16]}… "
+            f"({len(content)} bytes). The file was changed or cut short: copy it again or train again."
+        )
+    return content
 
 
 def _load_weights(net: ExitNet, content: bytes, origin: Path) -> None:

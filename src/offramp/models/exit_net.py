@@ -1,10 +1,12 @@
 """ExitNet: a network is stages + heads. Training, export, prediction and serving know nothing else about it."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from offramp.artifacts.bundle import features_name
 from offramp.errors import InputError
 
 Statistics = tuple[Tensor, Tensor]  # mean and standard deviation of images per channel
@@ -40,8 +42,12 @@ class ExitNet(nn.Module):
         """The head at a boundary."""
         return self.heads[str(exit_)]
 
-    def features(self, image: Tensor) -> list[Tensor]:
-        """Features at every boundary, 1 to n."""
+    def names(self, boundary: int) -> tuple[str, ...]:
+        """What a graph of it calls the tensors at a boundary; of a stage that gives several, several."""
+        return (features_name(boundary),)
+
+    def features(self, image: Tensor) -> list[Any]:
+        """Features at every boundary, 1 to n: a tensor, or of several at a boundary a tuple."""
         features = []
         for stage in self.stages:
             image = stage(image)

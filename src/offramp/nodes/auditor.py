@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.artifacts.codec import encode_image
+from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.plan import Plan
 from offramp.errors import LinkError, OfframpError
 from offramp.exits.audit import Audit
@@ -27,7 +27,6 @@ from offramp.runtime.span import Array, Tensors
 
 WAITING = 32  # drawn samples that may wait to be asked; what comes on top is left out
 PATIENCE = 10.0  # seconds for an answer
-IMAGE_WHOLE = Plan.checked(active=(), cut=0, codec="uint8")  # to the cloud, for its last exit to answer
 
 log = logging.getLogger("offramp")
 
@@ -37,7 +36,7 @@ class Drawn:
     """A sample that was drawn, and what it was answered by whom."""
 
     course: Course
-    image: Array  # (1, C, H, W)
+    image: Array  # (1, C, H, W), or another sample of the network's input
     label: int
 
 
@@ -61,7 +60,9 @@ class Auditor:
         self.edge, self.cloud, self.share, self.most, self.alarm = edge, cloud, share, most, alarm
         self.drawn = random.Random(seed)
         self.waiting: queue.Queue[Drawn | None] = queue.Queue(WAITING)
-        self.course = edge.course_of(IMAGE_WHOLE)
+        # Whole to the cloud, for its last exit to answer: an image as small as the 8 bits that it was made from.
+        self.codec: Codec = "uint8" if "uint8" in edge.bundle.manifest.cut(0).codecs else "fp32"
+        self.course = edge.course_of(Plan.checked(active=(), cut=0, codec=self.codec))
         self.audits: dict[Course, Audit | None] = {}
         self.changing, self.closed = threading.Lock(), False
         self.agreed = self.disagreed = self.left_out = 0
@@ -141,7 +142,7 @@ class Auditor:
 
     def _last_label(self, image: Array) -> int:
         """What the network's last exit says."""
-        flight = Flight(self.course, np.arange(1), {IMAGE: encode_image(image, "uint8")}, 1)
+        flight = Flight(self.course, np.arange(1), {IMAGE: encode_image(image, self.codec)}, 1)
         answers = self.cloud.finish(flight, PATIENCE).result(2 * PATIENCE).answers
         assert answers is not None  # nobody else was named
         return int(answers.label[0])

@@ -27,7 +27,7 @@ from offramp.nodes.failover import clouds_at
 from offramp.nodes.fallback import Fallback
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Answered, Flight, Rows, parts
-from offramp.nodes.images import read_images
+from offramp.nodes.inputs import read_batch
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, Step, part_of
 from offramp.nodes.sameness import check_steps
@@ -78,8 +78,8 @@ class Edge:
     those of several with commas between them, or None where the plan answers everything here. Nothing is sent before a
     sample needs it: `check` asks the cloud now. `threads` of 0 uses every core; `runtime` and `precision` may be
     `auto`, which chooses once for this machine and bundle, for batches of up to `largest`, or a `choice` that was made
-    already stands in for the four. `tier` is whose part of the plan it runs: the first of the plan gets images, a later
-    one the features at the cut of the one before.
+    already stands in for the four. `tier` is whose part of the plan it runs: the first of the plan gets what the
+    network takes, a later one the features at the cut of the one before.
 
     What the cloud cannot answer in time is answered here, at the deepest exit that can still be reached, and marked
     `degraded`; an error in its place where `degraded` is False. `cloud_timeout` seconds are waited for the cloud at
@@ -197,7 +197,7 @@ class Edge:
         cloud_version: str | None = None,
         degraded: bool | None = None,
     ) -> Answers:
-        """Answer a batch, every row in its place: float32 `(N, C, H, W)` in [0, 1], or as `nodes.images` says.
+        """Answer a batch, every row in its place: float32 `(N, C, H, W)` in [0, 1], or as `nodes.inputs` says.
 
         `plan` stands in for the edge's own for this call; `timeout` in seconds bounds it. Raises InputError for a batch
         that the network does not take, LinkError where the cloud was needed and failed and no degraded answer was to be
@@ -296,11 +296,13 @@ class Edge:
     def _read(self, course: Course, batch: Images | Tensors) -> Tensors:
         """A batch as the course takes it, checked."""
         if course.takes is None and not isinstance(batch, dict):
-            return {IMAGE: read_images(self.preprocessing, batch)}
+            return {IMAGE: read_batch(self.preprocessing, batch, self.bundle.tokenizer)}
+        if course.takes is None:
+            assert isinstance(batch, dict)
+            (samples,) = Call(batch).tensors(self.preprocessing.name)
+            return {IMAGE: read_batch(self.preprocessing, samples, self.bundle.tokenizer)}
         names = list(self.bundle.manifest.tensors(course.start))
         tensors = Call(batch if isinstance(batch, dict) else {names[0]: batch}).tensors(*names)
-        if course.takes is None:
-            return {IMAGE: read_images(self.preprocessing, *tensors)}
         check_features(boundary_specs(self.bundle.manifest, course.start, course.takes), tensors)
         return dict(zip(names, tensors, strict=True))
 

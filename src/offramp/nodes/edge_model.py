@@ -1,4 +1,4 @@
-"""The edge as a model on a server: `classifier`, an image in, answers out."""
+"""The edge as a model on a server: `classifier`, images in, or text, or values; answers out."""
 
 import json
 from collections import Counter
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
@@ -31,7 +30,6 @@ from offramp.nodes.contract import (
 )
 from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.flight import Answered, Flight
-from offramp.nodes.images import FORMS
 from offramp.nodes.sent import Sent
 from offramp.protocol.record import Decided, Judgement, Kind, Record
 from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
@@ -45,8 +43,10 @@ class EdgeModel:
 
     def __init__(self, edge: Edge) -> None:
         manifest = edge.bundle.manifest
+        self.takes = takes = manifest.preprocessing
         self.edge, self.name, self.version = edge, CLASSIFIER, edge.bundle.id
-        self.inputs = (TensorSpec(IMAGE, "FP32", (-1, *manifest.preprocessing.shape), FORMS),)
+        forms = tuple(form for form in takes.forms if form != "FP32")
+        self.inputs = (TensorSpec(takes.name, "FP32", (-1, *takes.shape), forms),)
         self.outputs = (
             TensorSpec("probabilities", "FP32", (-1, len(manifest.classes)), labels=manifest.classes),
             TensorSpec("label", "INT64", (-1,)),
@@ -70,7 +70,8 @@ class EdgeModel:
             "plan": self.edge.plan.to_json(),
             "classes": json.dumps(manifest.classes),
             "trained_on": manifest.origin.told,
-            "image_forms": json.dumps({"FP32": "N,C,H,W in [0, 1]", "UINT8": "N,H,W,C", "BYTES": "N encoded images"}),
+            "takes": self.takes.model_dump_json(),
+            f"{self.takes.name}_forms": json.dumps(self.takes.forms),
             **self.edge.choice.config,
             **said_of(self.edge.beyond, CLOUD),
         }
@@ -93,12 +94,12 @@ class EdgeModel:
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
-        (image,), version = call.tensors(IMAGE), call.text(CLOUD_VERSION)
+        (batch,), version = call.tensors(self.takes.name), call.text(CLOUD_VERSION)
         end, names = deadline(call.timeout), self.class_names if CLASS_NAME in call.asked else None
         degraded = self.edge.degrading(call.flag(DEGRADED))
         record = call.record
         plan = self._plan(call) or (None if version else self.edge.within(call.timeout))
-        for part in _timed(self.edge.parts(image, plan=plan, cloud_version=version), record):
+        for part in _timed(self.edge.parts(batch, plan=plan, cloud_version=version), record):
             if isinstance(part, Flight):
                 start = perf_counter()
                 flight = replace(part, trace=record.onward()) if record.trace else part

@@ -59,17 +59,18 @@ def serve_edge(settings: EdgeSettings) -> None:
 
 
 def _more_than_the_image(edge: Edge) -> str | None:
-    """What to say of a cut at which a sample's features are larger than its image; None where they are not."""
+    """What to say of a cut at which a sample's features are larger than what came; None where they are not."""
     part, manifest = edge.course.part, edge.bundle.manifest
     if not part.hands_on(edge.last):
         return None
     sent = manifest.cut(part.cut).codecs[part.codec].bytes_per_sample
-    image = manifest.cut(0).codecs["uint8"].bytes_per_sample
-    if sent <= image:
+    came, codec = min((result.bytes_per_sample, codec) for codec, result in manifest.cut(0).codecs.items())
+    if sent <= came:
         return None
+    called = f"image is {came:,} in 8 bits" if codec == "uint8" else f"{edge.preprocessing.noun} itself {came:,}"
     return (
-        f"{manifest.model}: what goes on at cut {part.cut} in {part.codec} is {sent:,} bytes a sample, and the image "
-        f"is {image:,} in 8 bits. Over a thin link, --cut 0 --codec uint8 sends less."
+        f"{manifest.model}: what goes on at cut {part.cut} in {part.codec} is {sent:,} bytes a sample, and the "
+        f"{called}. Over a thin link, --cut 0 --codec {codec} sends less."
     )
 
 

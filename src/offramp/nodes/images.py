@@ -16,7 +16,6 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.decode import decode
 from offramp.errors import DataError, InputError
 
-FORMS = ("UINT8", "BYTES")  # beside FP32
 ENCODED = bytes | bytearray | memoryview
 READ_FIRST = "Read files first: pathlib.Path(name).read_bytes()."
 
@@ -92,7 +91,9 @@ def read_images(preprocessing: Preprocessing, images: object) -> npt.NDArray[np.
 def _decoded(preprocessing: Preprocessing, batch: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     channels, height, width = preprocessing.shape
     mode: Literal["L", "RGB"] = "L" if channels == 1 else "RGB"
-    how: dict[str, Any] = {"read_as": preprocessing.reading, "fit": preprocessing.fit}
+    how: dict[str, Any] = {
+        "read_as": preprocessing.reading, "fit": preprocessing.fit, "by": preprocessing.resampling,
+    }  # fmt: skip
     frames = np.empty((len(batch), height, width, channels), np.uint8)
     for row, content in enumerate(batch):
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 from offramp.artifacts.bundle import MANIFEST, Bundle
 from offramp.artifacts.data_record import POSITION
 from offramp.artifacts.predictions import Predictions
+from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.suite import BUNDLE, SUITE, Suite, SuiteRun, to_export
 from offramp.data.image_set import ImageSet, Splits
 from offramp.data.load import load
@@ -55,11 +56,13 @@ def networks(folder: Path, suite: Suite, *, seed: int | None = None, data: str |
 def splits_of(suite: Suite, data: str | None, network: Network) -> Splits:
     """The data that a suite was trained on, `data` standing in for where it lay."""
     origin = network.bundle.manifest
-    shape, read_as = origin.preprocessing.shape, origin.preprocessing.reading
+    takes = origin.preprocessing
+    assert isinstance(takes, Preprocessing)  # the paper's networks take images
     rule = origin.origin.record.rule if origin.origin.record else POSITION
     splits = load(
-        data or suite.settings.source or suite.settings.data, shape, seed=origin.origin.seed, rule=rule, read_as=read_as
-    )
+        data or suite.settings.source or suite.settings.data, takes, seed=origin.origin.seed, rule=rule,
+        read_as=takes.reading,
+    )  # fmt: skip
     if (splits.test.classes, len(splits.test)) != (suite.classes, suite.test_samples):
         raise InputError(
             f"{data or suite.settings.data}: {len(splits.test)} test samples of {len(splits.test.classes)} classes, "

@@ -39,9 +39,9 @@ class Trials:
         self, networks: Mapping[str, Network], test: ImageSet, predictions: Mapping[str, Predictions], batch_size: int
     ) -> None:
         self.networks, self.test, self.predictions, self.batch_size = networks, test, predictions, batch_size
-        preprocessing = next(iter(networks.values())).bundle.manifest.preprocessing
+        bundle = next(iter(networks.values())).bundle
         self.images: dict[Form, npt.NDArray[Any]] = {
-            "fp32": preprocessing.from_uint8(test.images),
+            "fp32": bundle.read(test.images),
             "uint8": test.images,
             "jpeg": np.array([to_jpeg(image) for image in test.images], np.object_),
         }

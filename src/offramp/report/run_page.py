@@ -105,8 +105,7 @@ def run_conditions(card: ModelCard | None, records: Sequence[EpochRecord]) -> di
     temperatures = {"Temperatures": said} if said else {}
     return {
         "Data": Path(card.data).name,
-        "Network": f"{shape.name}, {shape.family}, {shape.channels}x{shape.height}x{shape.width}, "
-        f"{len(shape.classes)} classes",
+        "Network": f"{shape.name}, {shape.family}, {'x'.join(map(str, shape.shape))}, {len(shape.classes)} classes",
         "Recipe": f"{card.recipe.get('name', NONE)}, seed {card.seed}",
         **temperatures,
         **took,

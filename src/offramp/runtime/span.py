@@ -33,6 +33,8 @@ class SpanSpec:
     def noise(self, bundle: Bundle, size: int) -> tuple[Array, ...]:
         """A batch that the span takes, of values as good as any: to warm it up, or to time it."""
         made, manifest = np.random.default_rng(0), bundle.manifest
+        if self.start == 0:
+            return (encode_image(manifest.preprocessing.noise(made, size), self.takes),)
         return tuple(
             encode_image(made.random((size, *shape), np.float32), manifest.codec_of(self.start, name, self.takes))
             for name, shape in manifest.tensors(self.start).items()

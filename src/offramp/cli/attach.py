@@ -1,0 +1,139 @@
+"""The verb attach: exits on a classifier that is there already, and what each of them is worth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from offramp.artifacts.document import check_output
+from offramp.cli import completion, input_options
+from offramp.cli.frame import app, console, needs_torch
+from offramp.cli.models import InputShape, Model, graph_source, read_shape
+from offramp.cli.options import Data, Fit, Mirror, Seed, SkipBad, Test, TrainThreads, Validation
+from offramp.errors import InputError
+from offramp.progress import waiting
+
+if TYPE_CHECKING:
+    from offramp.models.checkpoint import Checkpoint
+
+Exits = Annotated[
+    str,
+    typer.Option(
+        help="auto, how many like 4 (the network's own among them), or boundaries by name or number like layer1,layer2."
+    ),
+]
+AttachedHead = Annotated[
+    str,
+    typer.Option(
+        help="Of local exits: mlp, linear, or conv (of maps).",
+        autocompletion=completion.one_of("mlp", "linear", "conv"),
+    ),
+]
+
+
+@app.command()
+def attach(
+    model: Model,
+    data: Data,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/ and the model's name")
+    ] = None,
+    exits: Exits = "auto",
+    head: AttachedHead = "mlp",
+    classes: Annotated[
+        str | None, typer.Option(help="What its outputs are called, in their order: held against the data's.")
+    ] = None,
+    shape: InputShape = None,
+    config: input_options.Config = None,
+    kind: input_options.Kind = None,
+    range_: input_options.Range = None,
+    mean: input_options.Mean = None,
+    std: input_options.Std = None,
+    bgr: input_options.Bgr = False,
+    grey: input_options.Grey = False,
+    validation: Validation = None,
+    test: Test = None,
+    mirror: Mirror = None,
+    fit: Fit | None = None,
+    skip_bad: SkipBad = False,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    views: Annotated[
+        int, typer.Option(min=1, max=2, help="2: heads see each image mirrored too, where that keeps its class.")
+    ] = 1,
+    cache_most: Annotated[
+        str, typer.Option(help="Features kept on the disk meanwhile; past it they are computed in every epoch.")
+    ] = "2GB",
+    seed: Seed = 0,
+    threads: TrainThreads = 0,
+) -> None:
+    """Give a classifier exits: heads on its features, trained in minutes, while it stays as it is."""
+    needs_torch("attach")
+    from offramp.artifacts.data_record import DataSource
+    from offramp.attaching import Prepared, attach_at, named
+    from offramp.graphs.pick import pick
+    from offramp.train.attached import check_free
+    from offramp.train.heads import head_recipe
+    from offramp.train.observe import ProgressBar
+
+    recipe = head_recipe(head=head, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, views=views)
+    most, name = read_bytes(cache_most), named(model)
+    folder = out or Path("runs") / name
+    check_output(folder, folder=True)
+    check_free(folder)
+    spec = input_options.input_spec(config, kind, range_, mean, std, bgr, grey, fit)
+    with waiting() as watching:
+        prepared = Prepared.of(graph_source(model, read_shape(shape)), spec, watching.at)
+    chosen = pick(prepared.found, exits)
+    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=spec.fit, skip_bad=skip_bad)
+    with waiting() as watching, ProgressBar(name) as bar:
+        checkpoint = attach_at(
+            prepared, chosen, data=source, out=folder, name=name, recipe=recipe, seed=seed, threads=threads or None,
+            classes=None if classes is None else classes.split(","), most=most, observers=[bar], watch=watching.at,
+        )  # fmt: skip
+    if checkpoint.card.record is not None:
+        print("\n".join(checkpoint.card.record.lines()))
+    _say(folder, checkpoint)
+    print(f"Next: offramp export {folder}")
+
+
+def read_bytes(text: str) -> int:
+    """Read an amount like 2GB or 500MB, in bytes.
+
+    >>> read_bytes("2GB"), read_bytes("0")
+    (2000000000, 0)
+    """
+    number, unit = text.rstrip("GMKB"), text[len(text.rstrip("GMKB")) :]
+    sizes = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+    if unit not in sizes or not number.replace(".", "", 1).isdigit():
+        raise InputError(f"cache-most {text!r}: expected an amount like 2GB or 500MB.")
+    return int(float(number) * sizes[unit])
+
+
+def _say(folder: Path, checkpoint: "Checkpoint") -> None:
+    """Print each exit with its cost and its accuracy."""
+    from rich.table import Table
+
+    from offramp.artifacts.macs import macs_until
+    from offramp.models.count import count
+
+    card, architecture = checkpoint.card, checkpoint.card.architecture
+    stages, heads = count(checkpoint.net, architecture.shape)
+    of_stages, of_heads = ({k: cost.macs for k, cost in one.items()} for one in (stages, heads))
+    whole = sum(of_stages.values())
+    table = Table(
+        title=f"{folder}: {architecture.name}, {whole:,} MACs",
+        caption="Every sample of the validation set at each exit. The last is the network as it came.",
+    )
+    for column in ("exit", "boundary", "MACs until there", "of the network", "head MACs", "right"):
+        table.add_column(column, justify="left" if column == "boundary" else "right", no_wrap=column != "boundary")
+    names = {number: stage.name for number, stage in enumerate(getattr(architecture, "stages", ()), start=1)}
+    for exit_ in architecture.exits:
+        macs = macs_until(exit_, of_stages, of_heads)
+        right = card.validation_accuracy[exit_]
+        table.add_row(
+            str(exit_), names.get(exit_) or "(its own)", f"{macs:,}", f"{macs / whole:.1%}", f"{of_heads[exit_]:,}",
+            f"{right:.2%}",
+        )  # fmt: skip
+    console.print(table)
