@@ -179,8 +179,8 @@ def test_the_input_crosses_in_its_own_codecs(
         Edge(bundle, plan, LocalCloud(bundle), threads=1)
     name = bundle.manifest.preprocessing.name
     assert str(caught.value) == (
-        f"codec {codec}: at cut 0 of-{bundle.manifest.preprocessing.kind} takes {name}, which it cannot hold. Choose "
-        f"{' or '.join(bundle.manifest.cut(0).codecs)}."
+        f"codec {codec}: at cut 0 of-{bundle.manifest.preprocessing.kind} takes {name}, which {codec} cannot hold. "
+        f"Choose {' or '.join(bundle.manifest.cut(0).codecs)}."
     )
 
 
