@@ -1,4 +1,4 @@
-"""earlyon's exits on a backbone, as `benchmarks/earlyon.py` asks for them: a JSON object a line in, one out.
+"""earlyon's exits on a backbone, as `benchmarks/attach.py` asks for them: a JSON object a line in, one out.
 
 Runs in earlyon's own environment (`setup.sh`). What is trained, and on what, comes in a file of arrays. Its own heads,
 its own trainer with its own defaults but for the epochs, its own routing by entropy.

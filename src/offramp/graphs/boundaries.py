@@ -46,7 +46,7 @@ def find_boundaries(source: GraphSource, *, check: bool = True) -> Boundaries:
     refused = [*grouped(flow, modules, beside), *unfit(chosen)]
     found = _numbered(flow, modules, [one for one in chosen if not one.why])
     result = Boundaries(found, tuple(one for _, one in sorted(refused, key=lambda each: each[0])), sum(macs))
-    return checked(source, result) if check else result
+    return checked(source, result, look.tensors) if check else result
 
 
 def _views(flow: Flow, alone: Sequence[Candidate]) -> list[list[Candidate]]:

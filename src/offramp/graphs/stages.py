@@ -40,7 +40,8 @@ def staged(source: GraphSource, chosen: Sequence[Boundary]) -> bytes:
             f"{source.origin}: {len(source.inputs)} inputs ({', '.join(source.inputs)}), and a network has one here. "
             "Derive the others from it (a mask from the ids)."
         )
-    content: bytes = chain(source, chosen).SerializeToString()
+    seen = look_at(source.model, source.inputs, source.output, source.origin).tensors
+    content: bytes = chain(source, chosen, seen).SerializeToString()
     return content
 
 
@@ -49,12 +50,12 @@ def input_names(source: GraphSource) -> dict[str, str]:
     return {name: IMAGE if not place else f"{IMAGE}_{place}" for place, name in enumerate(source.inputs)}
 
 
-def chain(source: GraphSource, chosen: Sequence[Boundary]) -> onnx.ModelProto:
-    """The same for a network of several inputs too, as a model."""
+def chain(source: GraphSource, chosen: Sequence[Boundary], seen: Mapping[str, Seen]) -> onnx.ModelProto:
+    """The same for a network of several inputs too, as a model; `seen` are its tensors, as a look showed them."""
     places = [boundary.macs_before for boundary in chosen]
     if places != sorted(places) or len({boundary.main for boundary in chosen}) < len(chosen):
         raise InputError(f"boundaries {', '.join(one.name for one in chosen)}: they must rise along the network.")
-    build = _Build(source)
+    build = _Build(source, seen)
     starts = {name: (known, source.inputs[name].shape) for name, known in input_names(source).items()}
     build.taken |= {IMAGE, *(known for stage, one in enumerate(chosen, start=1) for known in one.crossing(stage))}
     for known, shape in starts.values():
@@ -75,6 +76,7 @@ class _Build:
     """The graph so far."""
 
     source: GraphSource
+    seen: Mapping[str, Seen]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
@@ -84,8 +86,6 @@ class _Build:
     def __post_init__(self) -> None:
         graph = self.source.model.graph
         self.flow = Flow.of(graph)
-        look = look_at(self.source.model, self.source.inputs, self.source.output, self.source.origin)
-        self.seen: Mapping[str, Seen] = look.tensors
         self.constants_given = {tensor.name for tensor in graph.initializer}
         self.taken |= self.constants_given
 
