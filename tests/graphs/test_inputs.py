@@ -162,6 +162,10 @@ def test_an_adapted_network_is_cut_as_any(text: bool) -> None:
         (reader(mask="one", types="two"), InputSpec(kind="text"), "net: of its inputs input_ids, one, two, one should "
          "be the token ids, and the others be called after what they are: a mask, types or positions. Export it with "
          "such names."),
+        (reader(), InputSpec(kind="text", pad=WORDS), "net: what it is given is not possible: pad 11: "
+         "not below the vocabulary's 11."),
+        (convolution(), InputSpec(side=4), "net: what it is given is not possible: side 4: 4 x 6 cannot "
+         "be cut out of it. Expected 6 or more."),
         (convolution(), InputSpec(kind="text"), "net: its input 'pixels' is (N, 3, 4, 6); token ids are (N, L)."),
         (convolution(), InputSpec(size=(8, 6)), "net: takes images of 4 x 6, and its configuration says 8 x 6. Give "
          "the one that belongs to it."),
@@ -180,3 +184,13 @@ def test_a_mean_for_each_of_other_channels_is_refused() -> None:
     for bad in ({"std": (0.0,)}, {"scale": 0.0}, {"mean": (1, 2)}):
         with pytest.raises(InputError, match="xpected"):
             InputSpec(**bad)
+
+
+def test_a_text_s_length_may_be_free() -> None:
+    """One shape fixes it for the ids and for what stands beside them."""
+    free = onnx.load_model_from_string(reader())
+    for value in free.graph.input:
+        value.type.tensor_type.shape.dim[1].dim_param = "words"
+    found = parse_graph(free.SerializeToString(), "net", (LONG,))
+    assert {info.shape for info in found.inputs.values()} == {(LONG,)}
+    assert list(adapted(found, InputSpec(kind="text")).inputs) == [IMAGE]
