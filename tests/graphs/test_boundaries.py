@@ -183,12 +183,13 @@ def test_exits_need_room(found: Boundaries) -> None:
         choose_exits(found, 1)
 
 
-def test_auto_takes_what_carries_nothing_where_there_is_enough() -> None:
-    """Of ends with and without a mask beside them."""
+def test_auto_takes_what_carries_little_where_there_is_enough() -> None:
+    """A mask is little beside its features, the input beside few of them is not."""
 
-    def boundary(number: int, *tensors: str) -> Boundary:
-        return Boundary(number, f"b{number}", dict.fromkeys(tensors, (4,)), "vector", 10 * number, 0, "end", 0.0)
+    def boundary(number: int, beside: int = 0) -> Boundary:
+        tensors = {"features": (4,), "beside": (beside,)} if beside else {"features": (4,)}
+        return Boundary(number, f"b{number}", tensors, "vector", 10 * number, 0, "end", 0.0)
 
-    found = Boundaries((boundary(1, "a"), boundary(2, "b", "mask"), boundary(4, "c")), (), 60)
+    found = Boundaries((boundary(1, 2), boundary(2, 5), boundary(4)), (), 60)
     assert [one.number for one in choose_exits(found, 3)] == [1, 4]
     assert [one.number for one in choose_exits(found, 4)] == [1, 2, 4]

@@ -15,21 +15,18 @@ from offramp.graphs.look import Noise, run, session
 from offramp.graphs.refusals import Refused
 from offramp.graphs.source import GraphSource
 from offramp.graphs.stages import chain, input_names
-from offramp.graphs.tensors import Array, Seen
+from offramp.graphs.tensors import Array
 from offramp.runtime.cut import pieces
 
 TOLERANCE = 1e-4  # of the largest value
 BATCHES = (1, 5)
 
 
-def checked(source: GraphSource, found: Boundaries, seen: Mapping[str, Seen]) -> Boundaries:
-    """The same, each boundary with the difference that it was found to make; without those that make too much.
-
-    `seen` are the network's tensors, as a look at it showed them.
-    """
+def checked(source: GraphSource, found: Boundaries) -> Boundaries:
+    """The same, each boundary with the difference that it was found to make; without those that make too much."""
     if not found.offered:
         return found
-    whole = _Whole(source, seen)
+    whole = _Whole(source)
     at_once, _ = _tried(whole, found.offered)
     if at_once <= TOLERANCE:
         offered = tuple(replace(one, tolerance=at_once) for one in found.offered)
@@ -49,8 +46,8 @@ def checked(source: GraphSource, found: Boundaries, seen: Mapping[str, Seen]) ->
 class _Whole:
     """The whole network's answers to the batches that the halves get."""
 
-    def __init__(self, source: GraphSource, seen: Mapping[str, Seen]) -> None:
-        self.source, self.seen = source, seen
+    def __init__(self, source: GraphSource) -> None:
+        self.source = source
         noise = Noise.for_(source.model.graph, source.inputs)
         self.fed = [noise.batch(size, seed=size) for size in BATCHES]
         ready = session(source.model.SerializeToString(), source.origin)
@@ -64,7 +61,7 @@ def _tried(whole: _Whole, chosen: Sequence[Boundary]) -> tuple[float, str]:
     ends.append((f"features_{len(chosen) + 1}",))
     starts = [tuple(names.values()), *ends[:-1]]
     try:
-        graph = chain(source, chosen, whole.seen).SerializeToString()
+        graph = chain(source, chosen).SerializeToString()
         now: list[Mapping[str, Array]] = [
             {names[name]: array.astype(np.float32) for name, array in fed.items()} for fed in whole.fed
         ]

@@ -61,35 +61,34 @@ def first_line(error: Exception) -> str:
 
 def look_at(model: onnx.ModelProto, inputs: Mapping[str, TensorInfo], output: str, origin: str) -> Look:
     """Run a graph on noise in batches of 2 and of 3; the first two samples are the same in both."""
-    types = _types(model, origin)
-    names = list(types)
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
+    types = _types(asked, origin)
     del asked.graph.output[:]
-    for name in names:
+    for name in types:
         asked.graph.node.append(helper.make_node("Shape", [name], [PREFIX + name]))
         asked.graph.output.append(helper.make_tensor_value_info(PREFIX + name, TensorProto.INT64, None))
     asked.graph.output.append(onnx.ValueInfoProto(name=output))
-    ready = session(asked.SerializeToString(), origin, plain=True)
-    noise = Noise.for_(model.graph, inputs)
-    large = noise.batch(BATCHES[1])
+    content = asked.SerializeToString()
+    del asked  # of large networks every copy counts
+    ready = session(content, origin, plain=True)
+    del content
+    large = Noise.for_(model.graph, inputs).batch(BATCHES[1])
     small = {name: array[: BATCHES[0]] for name, array in large.items()}
-    wanted = [*(PREFIX + name for name in names), output]
+    wanted = [*(PREFIX + name for name in types), output]
     (*at_two, answer), (*at_three, other) = (run(ready, wanted, fed, origin) for fed in (small, large))
     seen = {}
-    for name, two, three in zip(names, at_two, at_three, strict=True):
+    for name, two, three in zip(types, at_two, at_three, strict=True):
         if len(two) == len(three):  # else its rank depends on the batch: no such tensor is cut at
             axes = tuple(map(Extent.through, two.tolist(), three.tolist()))
             seen[name] = Seen(types[name], axes)
     return Look(seen, (answer, other))
 
 
-def _types(model: onnx.ModelProto, origin: str) -> dict[str, str]:
-    """The type of each tensor that nodes give and of each input, as onnxruntime infers it."""
-    asked = onnx.ModelProto()
-    asked.CopyFrom(model)
+def _types(asked: onnx.ModelProto, origin: str) -> dict[str, str]:
+    """The type of each tensor that nodes give and of each input, as onnxruntime infers it; changes the outputs."""
     del asked.graph.output[:]
-    given = [name for node in model.graph.node for name in node.output if name]
+    given = [name for node in asked.graph.node for name in node.output if name]
     asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in given)
     ready = session(asked.SerializeToString(), origin, plain=True)
     found = {value.name: value.type for value in (*ready.get_inputs(), *ready.get_outputs())}

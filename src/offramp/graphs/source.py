@@ -4,7 +4,9 @@ Takes any ONNX file and gives its graph in one plain form, or says what is unfit
 boundaries, heads or bundles.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from offramp.errors import ArtifactDamagedError, InputError
 from offramp.graphs import fit, tidy
 from offramp.graphs.external import check_size, load_external
 from offramp.graphs.look import first_line, look_at, numpy_type
-from offramp.graphs.tensors import Extent, Shape, TensorInfo
+from offramp.graphs.tensors import Extent, Seen, Shape, TensorInfo
 
 APART = 1e-3  # largest difference that a sample's answer may have by what else is in its batch
 
@@ -34,6 +36,11 @@ class GraphSource:
     output: str
     classes: int
     origin: str
+
+    @cached_property
+    def seen(self) -> Mapping[str, Seen]:
+        """Every tensor's type and shape, as two runs showed them: of batches of 2 and of 3."""
+        return look_at(self.model, self.inputs, self.output, self.origin).tensors
 
 
 def read_graph(path: Path, shape: Shape | None = None) -> GraphSource:
@@ -78,7 +85,7 @@ def _fit(model: onnx.ModelProto, origin: str, shape: Shape | None) -> GraphSourc
     tidy.without_softmax(model.graph)
     tidy.without_dead(model.graph)
     output = model.graph.output[0].name
-    return _answering(GraphSource(model, inputs, output, 0, origin))
+    return _answering(model, inputs, output, origin)
 
 
 def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str, TensorInfo]:
@@ -112,12 +119,11 @@ def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str
     return found
 
 
-def _answering(source: GraphSource) -> GraphSource:
+def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], name: str, origin: str) -> GraphSource:
     """Run it, and say how many classes it has; its output becomes `(N, classes)` fp32 where it was nearly so."""
-    origin = source.origin
-    seen = look_at(source.model, source.inputs, source.output, origin)
-    output = seen.tensors.get(source.output)
-    two, three = seen.answers
+    look = look_at(model, inputs, name, origin)
+    output = look.tensors.get(name)
+    two, three = look.answers
     if output is None or output.axes[:1] != (Extent(1, 0),) or output.sample is None:
         raise InputError(
             f"{origin}: of batches of 2 and 3 the answers are {two.shape} and {three.shape}, and a classifier's are "
@@ -125,7 +131,7 @@ def _answering(source: GraphSource) -> GraphSource:
         )
     if output.dtype not in ("float", "float16", "double"):
         raise InputError(
-            f"{origin}: its output {source.output!r} is of type {output.dtype}, and logits are floats. Export it again "
+            f"{origin}: its output {name!r} is of type {output.dtype}, and logits are floats. Export it again "
             "with its scores, not with the class that they make."
         )
     classes = int(np.prod(output.sample))
@@ -142,8 +148,11 @@ def _answering(source: GraphSource) -> GraphSource:
             f"{origin}: a sample's answer depends on what else is in its batch (by {apart:.0e} of the largest value). "
             "Export it again in evaluation mode (model.eval())."
         )
-    name = _as_logits(source.model.graph, source.output, output.dtype, len(output.sample) > 1)
-    return GraphSource(source.model, source.inputs, name, classes, origin)
+    logits = _as_logits(model.graph, name, output.dtype, len(output.sample) > 1)
+    source = GraphSource(model, inputs, logits, classes, origin)
+    if logits == name:
+        vars(source)["seen"] = look.tensors  # the property's own place: a second look would show the same
+    return source
 
 
 def _as_logits(graph: onnx.GraphProto, name: str, dtype: str, deep: bool) -> str:

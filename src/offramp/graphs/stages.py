@@ -15,9 +15,8 @@ from offramp.artifacts.bundle import IMAGE, features_name
 from offramp.errors import InputError
 from offramp.graphs.boundary import Boundary
 from offramp.graphs.flow import SHAPES, Flow, Made
-from offramp.graphs.look import look_at
 from offramp.graphs.source import GraphSource
-from offramp.graphs.tensors import Seen, Shape
+from offramp.graphs.tensors import Shape
 
 TYPES = {
     "float": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "double": TensorProto.DOUBLE, "bool": TensorProto.BOOL,
@@ -40,8 +39,7 @@ def staged(source: GraphSource, chosen: Sequence[Boundary]) -> bytes:
             f"{source.origin}: {len(source.inputs)} inputs ({', '.join(source.inputs)}), and a network has one here. "
             "Derive the others from it (a mask from the ids)."
         )
-    seen = look_at(source.model, source.inputs, source.output, source.origin).tensors
-    content: bytes = chain(source, chosen, seen).SerializeToString()
+    content: bytes = chain(source, chosen).SerializeToString()
     return content
 
 
@@ -50,12 +48,12 @@ def input_names(source: GraphSource) -> dict[str, str]:
     return {name: IMAGE if not place else f"{IMAGE}_{place}" for place, name in enumerate(source.inputs)}
 
 
-def chain(source: GraphSource, chosen: Sequence[Boundary], seen: Mapping[str, Seen]) -> onnx.ModelProto:
-    """The same for a network of several inputs too, as a model; `seen` are its tensors, as a look showed them."""
+def chain(source: GraphSource, chosen: Sequence[Boundary]) -> onnx.ModelProto:
+    """The same for a network of several inputs too, as a model."""
     places = [boundary.macs_before for boundary in chosen]
     if places != sorted(places) or len({boundary.main for boundary in chosen}) < len(chosen):
         raise InputError(f"boundaries {', '.join(one.name for one in chosen)}: they must rise along the network.")
-    build = _Build(source, seen)
+    build = _Build(source)
     starts = {name: (known, source.inputs[name].shape) for name, known in input_names(source).items()}
     build.taken |= {IMAGE, *(known for stage, one in enumerate(chosen, start=1) for known in one.crossing(stage))}
     for known, shape in starts.values():
@@ -76,7 +74,6 @@ class _Build:
     """The graph so far."""
 
     source: GraphSource
-    seen: Mapping[str, Seen]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
@@ -84,7 +81,7 @@ class _Build:
     taken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        graph = self.source.model.graph
+        graph, self.seen = self.source.model.graph, self.source.seen
         self.flow = Flow.of(graph)
         self.constants_given = {tensor.name for tensor in graph.initializer}
         self.taken |= self.constants_given
