@@ -15,6 +15,7 @@ import resource
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -93,10 +94,11 @@ class Peer:
         """Wait for its answer."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(json.dumps(asked), file=self.process.stdin, flush=True)
+        with suppress(BrokenPipeError):  # it has ended, and says below with what
+            print(json.dumps(asked), file=self.process.stdin, flush=True)
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"earlyon ended with status {self.process.wait(timeout=60)}.")
+            raise SystemExit(f"earlyon ended with status {self.process.wait(timeout=60)}. Set it up: peers/setup.sh")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -219,6 +221,7 @@ def main() -> None:
 
 def compared(asked: argparse.Namespace, splits: Splits, folder: Path, peer: Peer) -> dict[str, Any]:
     """Train both, hold them against each other, and time them."""
+    peer.ask(do="start")  # before minutes are spent
     once = bare(asked, splits)
     bundle, seconds = ours(asked, splits, folder)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
