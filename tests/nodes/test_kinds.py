@@ -179,8 +179,8 @@ def test_the_input_crosses_in_its_own_codecs(
         Edge(bundle, plan, LocalCloud(bundle), threads=1)
     name = bundle.manifest.preprocessing.name
     assert str(caught.value) == (
-        f"codec {codec}: at cut 0 of-{bundle.manifest.preprocessing.kind} takes {name}, which it cannot hold. Choose "
-        f"{' or '.join(bundle.manifest.cut(0).codecs)}."
+        f"codec {codec}: at cut 0 of-{bundle.manifest.preprocessing.kind} takes {name}, which {codec} cannot hold. "
+        f"Choose {' or '.join(bundle.manifest.cut(0).codecs)}."
     )
 
 
@@ -241,3 +241,11 @@ def test_token_ids_need_no_tokenizer(tmp_path_factory: pytest.TempPathFactory) -
     assert EdgeModel(edge).inputs[0].forms == ()
     with pytest.raises(InputError, match=r"^text: expected a NumPy array, float32 \(N, 5\), got a list"):
         edge.infer(["a string"])  # type: ignore[arg-type]
+
+
+def test_another_network_s_tokenizer_is_another(bundle: Bundle, plan: Plan, samples: np.ndarray) -> None:
+    """Ids of one would be words of no sense to the other; values are what they are."""
+    edge = Edge(bundle, Plan.checked(active=(), cut=0, codec="fp32"), LocalCloud(bundle), threads=1)
+    expected = "another network has another tokenizer" if samples.dtype == np.object_ else "in the same process"
+    with pytest.raises(InputError, match=expected):
+        edge.infer(samples, cloud_version="b" * 32)

@@ -1,7 +1,7 @@
 """The verb attach: exits on a classifier that is there already, and what each of them is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -56,7 +56,14 @@ def attach(
     mirror: Mirror = None,
     fit: Fit | None = None,
     skip_bad: SkipBad = False,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            help="Train a torch module together with its exits, by a regime like joint or separate: docs/training.md.",
+            autocompletion=completion.one_of(*completion.REGIMES),
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of the heads, or with --tune of the tuning.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
     views: Annotated[
@@ -71,27 +78,37 @@ def attach(
     """Give a classifier exits: heads on its features, trained in minutes, while it stays as it is."""
     needs_torch("attach")
     from offramp.artifacts.data_record import DataSource
-    from offramp.attaching import Prepared, attach_at, named
+    from offramp.attaching import Prepared, attach_at, named, source_of
     from offramp.graphs.pick import pick
     from offramp.train.attached import check_free
     from offramp.train.heads import head_recipe
     from offramp.train.observe import ProgressBar
+    from offramp.tuning import tune as run_tuning
+    from offramp.tuning import tuning_of
 
-    recipe = head_recipe(head=head, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, views=views)
+    asked: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    recipe = head_recipe(head=head, views=views, **({} if tune else asked))
     most, name = read_bytes(cache_most), named(model)
     folder = out or Path("runs") / name
     check_output(folder, folder=True)
     check_free(folder)
     spec = input_options.input_spec(config, kind, range_, mean, std, bgr, grey, fit)
+    tuned = None if tune is None else tuning_of(model, read_shape(shape)).but(regime=tune, **asked)
     with waiting() as watching:
-        prepared = Prepared.of(graph_source(model, read_shape(shape)), spec, watching.at)
+        graph = graph_source(model, read_shape(shape)) if tuned is None else source_of(tuned.model, tuned.example)
+        prepared = Prepared.of(graph, spec, watching.at)
     chosen = pick(prepared.found, exits)
     source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=spec.fit, skip_bad=skip_bad)
+    how: dict[str, Any] = {
+        "data": source, "out": folder, "name": name, "seed": seed, "threads": threads or None,
+        "classes": None if classes is None else classes.split(","), "most": most,
+    }  # fmt: skip
     with waiting() as watching, ProgressBar(name) as bar:
-        checkpoint = attach_at(
-            prepared, chosen, data=source, out=folder, name=name, recipe=recipe, seed=seed, threads=threads or None,
-            classes=None if classes is None else classes.split(","), most=most, observers=[bar], watch=watching.at,
-        )  # fmt: skip
+        shown: dict[str, Any] = {"observers": [bar], "watch": watching.at}
+        if tuned is None:
+            checkpoint = attach_at(prepared, chosen, recipe=recipe, **how, **shown)
+        else:
+            checkpoint = run_tuning(tuned, prepared, chosen, heads=recipe, **how, **shown)
     if checkpoint.card.record is not None:
         print("\n".join(checkpoint.card.record.lines()))
     _say(folder, checkpoint)

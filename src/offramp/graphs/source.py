@@ -95,7 +95,8 @@ def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str
     for value in graph.input:
         batch, *axes = fit.sizes(value) or ["?"]
         free = [axis for axis in axes if isinstance(axis, str)]
-        wanted = shape if shape is not None and len(graph.input) == 1 else None
+        # Of several inputs, a mask beside ids for one, those of as many axes are of the same shape.
+        wanted = shape if shape is not None and (len(graph.input) == 1 or len(shape) == len(axes)) else None
         stated = f"({', '.join(map(str, ['N', *axes]))})"
         if wanted is not None and (
             len(wanted) != len(axes) or any(axis not in (size, *free) for axis, size in zip(axes, wanted, strict=True))
