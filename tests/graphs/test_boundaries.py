@@ -108,6 +108,18 @@ def test_what_is_smallest_crosses() -> None:
     assert list(found.offered[0].tensors.values()) == [(4, 4, 4), (1, 1, 1)]
 
 
+def test_more_inputs_than_may_travel_beside_are_why_not() -> None:
+    making = Making()
+    features = making.conv(making.input(("N", 2, 4, 4)), 2, 4)
+    for name in ("one", "two", "three"):
+        features = making.op("Mul", making.conv(features, 4, 4), making.input(("N", 1, 1, 1), name))
+    found = find_boundaries(making.source(making.head(features, 4)))
+    assert [len(one.tensors) for one in found.offered] == [3, 3, 2, 2, 1, 1]
+    assert [(one.name, one.why) for one in found.refused] == [
+        ("v0 and 1 more", "3 inputs are needed past it (one, two, three), and 2 may travel beside")
+    ]
+
+
 def test_parts_of_a_split_are_alive_together() -> None:
     making = Making()
     maps = making.conv(making.input(("N", 2, 4, 4)), 2, 4)
