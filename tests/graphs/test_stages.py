@@ -164,6 +164,7 @@ PARTS = {
 def test_halves_equal_the_whole_at_every_boundary_in_any_batch(source: GraphSource, size: int) -> None:
     found = find_boundaries(source)
     assert found.offered
+    assert not [one for one in found.refused if "halves" in one.why]
     for boundary in found.offered:
         cut, truth = halves(source, boundary, size)
         scale = float(np.abs(truth).max())

@@ -38,7 +38,10 @@ class Candidate:
         (tensor,) = moment.alive
         seen = tensors.get(tensor)
         shape = None if seen is None else seen.sample
-        kind = None if shape is None else kind_of(shape, axes.get(tensor))
+        axis = axes.get(tensor)
+        if seen is not None and shape is not None and axis is not None:
+            axis = seen.batch_first().index(axis)
+        kind = None if shape is None else kind_of(shape, axis)
         before = sum(macs[: moment.place + 1])
         after = sum(macs[moment.place + 1 :])
         still = [one for one, place in needed.items() if place > moment.place]
@@ -46,7 +49,7 @@ class Candidate:
         why = ""
         if seen is None or shape is None:
             axes_told = "" if seen is None else f": its axes are ({', '.join(_told(axis) for axis in seen.axes)})"
-            why = f"it has no row for each sample{axes_told}"
+            why = f"it has no entry for each sample{axes_told}"
         elif seen.dtype not in ("float", "float16", "double"):
             why = f"it holds {seen.dtype}, and features are floats"
         elif kind is None:

@@ -17,7 +17,7 @@ from offramp.artifacts.document import read_bytes
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.graphs import fit, tidy
 from offramp.graphs.external import check_size, load_external
-from offramp.graphs.look import first_line, look_at, numpy_type
+from offramp.graphs.look import Noise, are_numbers, first_line, look_at, numpy_type, run, session
 from offramp.graphs.tensors import Extent, Seen, Shape, TensorInfo
 
 APART = 1e-3  # largest difference that a sample's answer may have by what else is in its batch
@@ -80,8 +80,7 @@ def _fit(model: onnx.ModelProto, origin: str, shape: Shape | None) -> GraphSourc
     fit.check_weights(model.graph, origin)
     fit.check_batch(model.graph.input, model.graph.output[0], origin)
     inputs = _fixed(model.graph, shape, origin)
-    model = tidy.at_opset(model, origin)
-    tidy.with_constants_apart(model.graph)  # the converter makes new ones
+    model = _converted(model, inputs, origin)
     tidy.without_softmax(model.graph)
     tidy.without_dead(model.graph)
     output = model.graph.output[0].name
@@ -119,6 +118,23 @@ def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str
     return found
 
 
+def _converted(model: onnx.ModelProto, inputs: dict[str, TensorInfo], origin: str) -> onnx.ModelProto:
+    """The same in a later opset, if it is of an early one; its answers must be the same."""
+    found = tidy.at_opset(model, origin)
+    if found is model:
+        return model
+    tidy.with_constants_apart(found.graph)  # the converter makes new ones
+    fed, wanted = Noise.for_(model.graph, inputs).batch(2, unit=True), [model.graph.output[0].name]
+    (before,), (after,) = (
+        run(session(one.SerializeToString(), origin, plain=True), wanted, fed, origin) for one in (model, found)
+    )
+    if before.shape != after.shape or not np.allclose(before, after, rtol=1e-4, atol=1e-5, equal_nan=True):
+        raise InputError(
+            f"{origin}: converted to opset {tidy.OPSET}, it answers otherwise. Export it again with opset {tidy.OPSET}."
+        )
+    return found
+
+
 def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], name: str, origin: str) -> GraphSource:
     """Run it, and say how many classes it has; its output becomes `(N, classes)` fp32 where it was nearly so."""
     look = look_at(model, inputs, name, origin)
@@ -140,7 +156,7 @@ def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], name: str,
             f"{origin}: its output is (N, {', '.join(map(str, output.sample))}), and a classifier's is (N, classes) "
             "with 2 classes or more. A network with one score needs a second: stack 0 and the score."
         )
-    if not (np.isfinite(two).all() and np.isfinite(three).all()):
+    if not are_numbers(two, three):
         raise InputError(f"{origin}: its answers to noise are not all numbers. Check its weights and how it was made.")
     scale = max(1.0, float(np.abs(three).max()))
     if (apart := float(np.abs(two - three[:2]).max()) / scale) > APART:
