@@ -30,3 +30,11 @@ def test_names_are_written_where_there_is_room_for_them() -> None:
     written = [text.get_text() for text in panel.texts if text.get_text()]
     assert {"layer2", "layer3"} <= set(written)
     assert len(written) == 3
+
+
+def test_names_are_written_without_what_all_begin_with() -> None:
+    """And beside the right edge to the left, where they may be over none either."""
+    deep = [Place(30.0 * k, 4000, f"net.encoder.layers.{k}", True, False) for k in (1, 2, 3)]
+    late = Place(100.0, 4000, "net.encoder.layers.9", True, False)
+    (panel,) = cuts(["here"], "title", [*deep, late], ("the input", 100), "uint8").axes
+    assert [text.get_text() for text in panel.texts if text.get_text()] == ["layers.1", "layers.2", "layers.3"]

@@ -108,6 +108,18 @@ def test_what_is_smallest_crosses() -> None:
     assert list(found.offered[0].tensors.values()) == [(4, 4, 4), (1, 1, 1)]
 
 
+def test_more_inputs_than_may_travel_beside_are_why_not() -> None:
+    making = Making()
+    features = making.conv(making.input(("N", 2, 4, 4)), 2, 4)
+    for name in ("one", "two", "three"):
+        features = making.op("Mul", making.conv(features, 4, 4), making.input(("N", 1, 1, 1), name))
+    found = find_boundaries(making.source(making.head(features, 4)))
+    assert [len(one.tensors) for one in found.offered] == [3, 3, 2, 2, 1, 1]
+    assert [(one.name, one.why) for one in found.refused] == [
+        ("v0 and 1 more", "3 inputs are needed past it (one, two, three), and 2 may travel beside")
+    ]
+
+
 def test_parts_of_a_split_are_alive_together() -> None:
     making = Making()
     maps = making.conv(making.input(("N", 2, 4, 4)), 2, 4)
@@ -132,8 +144,22 @@ def test_a_tensor_without_a_row_for_each_sample_is_refused() -> None:
     found = find_boundaries(making.source(making.linear(pooled, 6, CLASSES)))
     assert [one.main for one in found.offered] == [maps, back, pooled]
     assert [one.why for one in found.refused] == [
-        "it has no row for each sample: its axes are (4N, 4, 6)",
+        "it has no entry for each sample: its axes are (4N, 4, 6)",
     ]
+
+
+def test_the_batch_may_be_another_axis_than_the_first() -> None:
+    """As in torch's own transformer layers, by default: what crosses has it in front."""
+    making = Making()
+    rows = making.op("Transpose", making.input(("N", 5, 3)), perm=[1, 0, 2])
+    first = making.op("Relu", making.linear(rows, 3, 4))
+    mixed = making.op("Transpose", making.linear(first, 4, 4), perm=[1, 0, 2])
+    pooled = making.op("ReduceMean", mixed, making.constant([1], np.int64), keepdims=0)
+    source = making.source(making.linear(pooled, 4, CLASSES))
+    found = find_boundaries(source)
+    assert [(one.kind, one.tensors[one.main]) for one in found.offered[:3]] == [("tokens", (5, 4))] * 3
+    assert source.seen[found.offered[1].main].batch == 1
+    assert all(one.tolerance < 1e-6 for one in found.offered)
 
 
 def test_integers_are_no_features() -> None:
@@ -183,12 +209,13 @@ def test_exits_need_room(found: Boundaries) -> None:
         choose_exits(found, 1)
 
 
-def test_auto_takes_what_carries_nothing_where_there_is_enough() -> None:
-    """Of ends with and without a mask beside them."""
+def test_auto_takes_what_carries_little_where_there_is_enough() -> None:
+    """A mask is little beside its features, the input beside few of them is not."""
 
-    def boundary(number: int, *tensors: str) -> Boundary:
-        return Boundary(number, f"b{number}", dict.fromkeys(tensors, (4,)), "vector", 10 * number, 0, "end", 0.0)
+    def boundary(number: int, beside: int = 0) -> Boundary:
+        tensors = {"features": (4,), "beside": (beside,)} if beside else {"features": (4,)}
+        return Boundary(number, f"b{number}", tensors, "vector", 10 * number, 0, "end", 0.0)
 
-    found = Boundaries((boundary(1, "a"), boundary(2, "b", "mask"), boundary(4, "c")), (), 60)
+    found = Boundaries((boundary(1, 2), boundary(2, 5), boundary(4)), (), 60)
     assert [one.number for one in choose_exits(found, 3)] == [1, 4]
     assert [one.number for one in choose_exits(found, 4)] == [1, 2, 4]

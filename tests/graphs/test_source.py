@@ -13,6 +13,7 @@ from onnx.external_data_helper import convert_model_to_external_data
 from made_graphs import CLASSES, Making, small
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError, OfframpError
 from offramp.graphs import external
+from offramp.graphs.boundaries import find_boundaries
 from offramp.graphs.source import GraphSource, parse_graph, read_graph
 
 
@@ -269,6 +270,14 @@ def test_minus_infinity_in_a_mask_is_no_fault() -> None:
     never = making.constant(np.array([0, -np.inf, -np.inf], np.float32))
     model = making.model(making.op("Max", scores, never))
     assert parsed(model).classes == CLASSES
+
+
+def test_a_network_that_takes_logarithms_is_tried_on_what_it_takes() -> None:
+    """Noise goes below zero, and what it answers there is no fault of its own."""
+    making = Making()
+    loud = making.op("Log", making.op("Add", making.input(("N", 1, 6, 6)), making.constant(0.01)))
+    source = parsed(making.model(making.head(making.conv(loud, 1, 4), 4)))
+    assert find_boundaries(source).offered
 
 
 def test_a_list_as_output_is_refused() -> None:

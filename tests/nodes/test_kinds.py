@@ -241,3 +241,11 @@ def test_token_ids_need_no_tokenizer(tmp_path_factory: pytest.TempPathFactory) -
     assert EdgeModel(edge).inputs[0].forms == ()
     with pytest.raises(InputError, match=r"^text: expected a NumPy array, float32 \(N, 5\), got a list"):
         edge.infer(["a string"])  # type: ignore[arg-type]
+
+
+def test_another_network_s_tokenizer_is_another(bundle: Bundle, plan: Plan, samples: np.ndarray) -> None:
+    """Ids of one would be words of no sense to the other; values are what they are."""
+    edge = Edge(bundle, Plan.checked(active=(), cut=0, codec="fp32"), LocalCloud(bundle), threads=1)
+    expected = "another network has another tokenizer" if samples.dtype == np.object_ else "in the same process"
+    with pytest.raises(InputError, match=expected):
+        edge.infer(samples, cloud_version="b" * 32)

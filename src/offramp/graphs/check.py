@@ -11,25 +11,22 @@ import numpy as np
 
 from offramp.errors import OfframpError
 from offramp.graphs.boundary import Boundaries, Boundary
-from offramp.graphs.look import Noise, run, session
+from offramp.graphs.look import Noise, are_numbers, run, session
 from offramp.graphs.refusals import Refused
 from offramp.graphs.source import GraphSource
 from offramp.graphs.stages import chain, input_names
-from offramp.graphs.tensors import Array, Seen
+from offramp.graphs.tensors import Array
 from offramp.runtime.cut import pieces
 
 TOLERANCE = 1e-4  # of the largest value
 BATCHES = (1, 5)
 
 
-def checked(source: GraphSource, found: Boundaries, seen: Mapping[str, Seen]) -> Boundaries:
-    """The same, each boundary with the difference that it was found to make; without those that make too much.
-
-    `seen` are the network's tensors, as a look at it showed them.
-    """
+def checked(source: GraphSource, found: Boundaries) -> Boundaries:
+    """The same, each boundary with the difference that it was found to make; without those that make too much."""
     if not found.offered:
         return found
-    whole = _Whole(source, seen)
+    whole = _Whole(source)
     at_once, _ = _tried(whole, found.offered)
     if at_once <= TOLERANCE:
         offered = tuple(replace(one, tolerance=at_once) for one in found.offered)
@@ -49,12 +46,15 @@ def checked(source: GraphSource, found: Boundaries, seen: Mapping[str, Seen]) ->
 class _Whole:
     """The whole network's answers to the batches that the halves get."""
 
-    def __init__(self, source: GraphSource, seen: Mapping[str, Seen]) -> None:
-        self.source, self.seen = source, seen
+    def __init__(self, source: GraphSource) -> None:
+        self.source = source
         noise = Noise.for_(source.model.graph, source.inputs)
-        self.fed = [noise.batch(size, seed=size) for size in BATCHES]
         ready = session(source.model.SerializeToString(), source.origin)
-        self.answers = [run(ready, [source.output], fed, source.origin)[0] for fed in self.fed]
+        for unit in (False, True):
+            self.fed = [noise.batch(size, seed=size, unit=unit) for size in BATCHES]
+            self.answers = [run(ready, [source.output], fed, source.origin)[0] for fed in self.fed]
+            if are_numbers(*self.answers):
+                break
 
 
 def _tried(whole: _Whole, chosen: Sequence[Boundary]) -> tuple[float, str]:
@@ -64,7 +64,7 @@ def _tried(whole: _Whole, chosen: Sequence[Boundary]) -> tuple[float, str]:
     ends.append((f"features_{len(chosen) + 1}",))
     starts = [tuple(names.values()), *ends[:-1]]
     try:
-        graph = chain(source, chosen, whole.seen).SerializeToString()
+        graph = chain(source, chosen).SerializeToString()
         now: list[Mapping[str, Array]] = [
             {names[name]: array.astype(np.float32) for name, array in fed.items()} for fed in whole.fed
         ]

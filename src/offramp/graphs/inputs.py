@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from pydantic import ValidationError
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.inputs import Input
@@ -57,6 +58,14 @@ class _Chain:
 
 def takes_of(source: GraphSource, spec: InputSpec) -> Input:
     """The document of what comes in, for the bundle; InputError where the graph cannot be given that."""
+    try:
+        return _takes_of(source, spec)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip(".")
+        raise InputError(f"{source.origin}: what it is given is not possible: {why}.") from error
+
+
+def _takes_of(source: GraphSource, spec: InputSpec) -> Input:
     if spec.kind == "values":
         _, info = _only(source)
         return Values(shape=info.shape)

@@ -15,9 +15,8 @@ from offramp.artifacts.bundle import IMAGE, features_name
 from offramp.errors import InputError
 from offramp.graphs.boundary import Boundary
 from offramp.graphs.flow import SHAPES, Flow, Made
-from offramp.graphs.look import look_at
 from offramp.graphs.source import GraphSource
-from offramp.graphs.tensors import Seen, Shape
+from offramp.graphs.tensors import Shape
 
 TYPES = {
     "float": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "double": TensorProto.DOUBLE, "bool": TensorProto.BOOL,
@@ -40,8 +39,7 @@ def staged(source: GraphSource, chosen: Sequence[Boundary]) -> bytes:
             f"{source.origin}: {len(source.inputs)} inputs ({', '.join(source.inputs)}), and a network has one here. "
             "Derive the others from it (a mask from the ids)."
         )
-    seen = look_at(source.model, source.inputs, source.output, source.origin).tensors
-    content: bytes = chain(source, chosen, seen).SerializeToString()
+    content: bytes = chain(source, chosen).SerializeToString()
     return content
 
 
@@ -50,12 +48,12 @@ def input_names(source: GraphSource) -> dict[str, str]:
     return {name: IMAGE if not place else f"{IMAGE}_{place}" for place, name in enumerate(source.inputs)}
 
 
-def chain(source: GraphSource, chosen: Sequence[Boundary], seen: Mapping[str, Seen]) -> onnx.ModelProto:
-    """The same for a network of several inputs too, as a model; `seen` are its tensors, as a look showed them."""
+def chain(source: GraphSource, chosen: Sequence[Boundary]) -> onnx.ModelProto:
+    """The same for a network of several inputs too, as a model."""
     places = [boundary.macs_before for boundary in chosen]
     if places != sorted(places) or len({boundary.main for boundary in chosen}) < len(chosen):
         raise InputError(f"boundaries {', '.join(one.name for one in chosen)}: they must rise along the network.")
-    build = _Build(source, seen)
+    build = _Build(source)
     starts = {name: (known, source.inputs[name].shape) for name, known in input_names(source).items()}
     build.taken |= {IMAGE, *(known for stage, one in enumerate(chosen, start=1) for known in one.crossing(stage))}
     for known, shape in starts.values():
@@ -76,7 +74,6 @@ class _Build:
     """The graph so far."""
 
     source: GraphSource
-    seen: Mapping[str, Seen]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
@@ -84,7 +81,7 @@ class _Build:
     taken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        graph = self.source.model.graph
+        graph, self.seen = self.source.model.graph, self.source.seen
         self.flow = Flow.of(graph)
         self.constants_given = {tensor.name for tensor in graph.initializer}
         self.taken |= self.constants_given
@@ -100,7 +97,7 @@ class _Build:
             else:
                 self._copied(node, names, number)
         for name, (known, shape) in ends.items():
-            self._left(names[name], known, self.seen[name].dtype)
+            self._left(name, names[name], known, number)
             self.declare(self.outputs, known, shape)
 
     def _needed(self, ends: Iterable[str], starts: Crossing) -> list[int]:
@@ -170,18 +167,27 @@ class _Build:
         return name
 
     def _entered(self, name: str, known: str, number: int) -> str:
-        """A start's tensor in the type that the network has it in."""
-        dtype = self.seen[name].dtype
-        if dtype == "float":
-            return known
-        inner = self._fresh(f"{known}:{dtype}", number)
-        self.nodes.append(helper.make_node("Cast", [known], [inner], to=TYPES[dtype]))
-        return inner
+        """A start's tensor in the type and the order of axes that the network has it in."""
+        seen, inner = self.seen[name], known
+        if seen.batch:
+            order = seen.batch_first()
+            inner = self._then("Transpose", inner, number, perm=[order.index(axis) for axis in range(len(order))])
+        return inner if seen.dtype == "float" else self._then("Cast", inner, number, to=TYPES[seen.dtype])
 
-    def _left(self, name: str, known: str, dtype: str) -> None:
-        """An end's tensor as it crosses: fp32, by the boundary's name."""
-        cast = helper.make_node("Cast", [name], [known], to=TensorProto.FLOAT)
-        self.nodes.append(helper.make_node("Identity", [name], [known]) if dtype == "float" else cast)
+    def _left(self, name: str, inner: str, known: str, number: int) -> None:
+        """An end's tensor as it crosses, by the boundary's name: fp32, the batch first."""
+        seen = self.seen[name]
+        if seen.dtype != "float":
+            inner = self._then("Cast", inner, number, to=TensorProto.FLOAT)
+        if seen.batch:
+            inner = self._then("Transpose", inner, number, perm=seen.batch_first())
+        self.nodes.append(helper.make_node("Identity", [inner], [known]))
+
+    def _then(self, op: str, source: str, number: int, **attributes: int | list[int]) -> str:
+        """One more node behind a tensor."""
+        output = self._fresh(f"{source}:{op.lower()}", number)
+        self.nodes.append(helper.make_node(op, [source], [output], **attributes))
+        return output
 
     def declare(self, where: list[onnx.ValueInfoProto], name: str, shape: Shape) -> None:
         """State a tensor that comes in or goes out."""

@@ -45,6 +45,11 @@ class Predictor:
     record: DataRecord | None = None  # of that data; None: nothing was recorded, and it was split by position
     tokenizer: bytes | None = None  # its file, of a network that takes strings
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One sample of the network's input: of an image `(C, H, W)`."""
+        return self.takes.shape
+
     def predict(self, images: ImageSet, split: str, watch: Watch = unwatched) -> Predictions:
         """Classify every sample at every exit; `watch` is told how many are."""
         classes, exits = self.about.classes, self.about.exits
