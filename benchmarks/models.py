@@ -147,8 +147,8 @@ def measured(place: int, python: Path, folder: Path) -> dict[str, Any]:
 
 
 COLUMNS = (
-    "network", "offered (ends)", "refused", "exits", "at (share of MACs)", "difference", "export, s", "find, s", "MACs, M",
-    "ONNX, MB",
+    "network", "offered (ends)", "refused", "exits", "at (share of MACs)", "difference", "export, s", "find, s",
+    "MACs, M", "ONNX, MB",
 )  # fmt: skip
 
 
@@ -172,12 +172,20 @@ def row(found: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def write(figures: dict[str, Any], rows: list[tuple[str, ...]], conditions: Conditions) -> None:
+def told(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What came of it all."""
+    good = sum(one["usable"] >= EXITS for one in found)
+    share = good / len(found)
+    return {"networks": len(found), "three_or_more_exits": good, "share": share, "passes": share >= ENOUGH}
+
+
+def write(found: list[dict[str, Any]], conditions: Conditions) -> None:
     """Put the table on its page, and everything into a file beside the other results."""
+    figures = told(found)
     lines = [
         "| " + " | ".join(COLUMNS) + " |",
         "|" + " --- |" + " ---: |" * 3 + " --- |" + " ---: |" * 5,
-        *("| " + " | ".join(cells) + " |" for cells in rows),
+        *("| " + " | ".join(cells) + " |" for cells in map(row, found)),
         "",
         f"{figures['three_or_more_exits']} of {figures['networks']} have three usable exits or more before their own: "
         f"{figures['share']:.0%}. Commit {conditions.commit}, {conditions.hardware}, {conditions.cores} cores, "
@@ -187,7 +195,7 @@ def write(figures: dict[str, Any], rows: list[tuple[str, ...]], conditions: Cond
     before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
     PAGE.write_text(before + "\n".join((MARKS[0], *lines, MARKS[1])) + after, encoding="utf-8")
     RECORD.parent.mkdir(parents=True, exist_ok=True)
-    record = {**figures, "conditions": conditions.model_dump(mode="json"), "requirements": REQUIREMENTS}
+    record = {**figures, "each": found, "conditions": conditions.model_dump(mode="json"), "requirements": REQUIREMENTS}
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -207,6 +215,7 @@ def main() -> None:
         return
     only = options.only or (["resnet18", "mobilenet_v3_small"] if options.quick else [""])
     places = [place for place, one in enumerate(ALL) if any(part in one.title for part in only)]
+    conditions = Conditions(**here(), batch_size=5, link="none", runtime=RUNTIME, dtype="fp32")
     with tempfile.TemporaryDirectory() as folder:
         python = environment(options.environment or Path(folder) / "environment")
         found = []
@@ -214,16 +223,11 @@ def main() -> None:
             for one in pool.map(partial(measured, python=python, folder=Path(folder)), places):
                 found.append(one)
                 print(" | ".join(row(one)), flush=True)
-    good = sum(one["usable"] >= EXITS for one in found)
-    share = good / len(found)
-    figures = {"networks": len(found), "three_or_more_exits": good, "share": share, "passes": share >= ENOUGH}
-    rows = [row(one) for one in found]
-    show(f"{len(found)} networks, {EXITS} exits asked for before each one's own", COLUMNS, rows)
-    known = here()
-    conditions = Conditions(**known, batch_size=5, link="none", runtime=RUNTIME, dtype="fp32")
-    if options.write:
-        write({**figures, "each": found}, rows, conditions)
-    last_line("models", figures, conditions, exits=EXITS, requirements=REQUIREMENTS)
+                if options.write:
+                    write(found, conditions)
+    show(f"{len(found)} networks, {EXITS} exits asked for before each one's own", COLUMNS, list(map(row, found)))
+    last_line("models", told(found), conditions, exits=EXITS, requirements=REQUIREMENTS)
+    sys.exit(not told(found)["passes"])
 
 
 if __name__ == "__main__":

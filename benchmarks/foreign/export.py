@@ -19,6 +19,7 @@ from torch import nn
 from offramp.export.module import Example, module_graph
 
 CLASSES = 1000
+ASLEEP = 1e-3  # largest value of such weights
 
 
 def make(network: Network) -> nn.Module:
@@ -33,6 +34,19 @@ def make(network: Network) -> nn.Module:
         config = getattr(package, f"{network.name}Config")(num_labels=CLASSES if kind[0] == "I" else 2)
         made = getattr(package, f"{network.name}For{kind}")(config)
     return made.eval()
+
+
+def awake(model: nn.Module) -> nn.Module:
+    """Draw what training would have to wake up: heads of 0 and scales of 1e-6, behind which no wrong cut is seen."""
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.abs().max() > ASLEEP or name.endswith("bias"):
+                continue
+            if weight.numel() == max(weight.shape, default=1):  # a scale for each channel
+                weight.uniform_(0.1, 1.0)
+            else:
+                weight.normal_(0.0, 0.02)
+    return model
 
 
 def example(network: Network) -> Example:
@@ -51,7 +65,7 @@ def main() -> None:
     """Make, export, write."""
     network, out = ALL[int(sys.argv[1])], Path(sys.argv[2])
     torch.manual_seed(0)
-    model = make(network)
+    model = awake(make(network))
     start = time.process_time()
     content = module_graph(model, example(network))
     seconds = time.process_time() - start

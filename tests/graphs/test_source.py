@@ -170,6 +170,17 @@ def with_opset(version: int) -> onnx.ModelProto:
     return model
 
 
+def in_training() -> onnx.ModelProto:
+    """With dropout that drops."""
+    model = small()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), "share"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "training"))
+    logits = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("Dropout", [logits, "share", "training"], ["out"], name="drop"))
+    model.graph.output[0].name = "out"
+    return model
+
+
 def of_one_score() -> onnx.ModelProto:
     making = Making()
     return making.model(making.head(making.conv(making.input(("N", 1, 6, 6)), 1, 4), 4, 1), dims=("N", 1))
@@ -219,6 +230,11 @@ UNFIT: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "random": (
         lambda: with_node("RandomNormalLike"),
         "it.onnx: node 'last' is RandomNormalLike: its answers are of chance. Export it again in evaluation mode.",
+    ),
+    "training": (
+        in_training,
+        "it.onnx: node 'drop' is Dropout as in training: an answer would depend on chance, or on what else is "
+        "in its batch. Export it again in evaluation mode (model.eval()).",
     ),
     "foreign op": (
         lambda: with_node("Magic", domain="example.org"),

@@ -25,7 +25,7 @@ PARTS: dict[tuple[GraphHead, Kind], tuple[Part, ...]] = {
 HIDDEN = 256  # at most
 # The most windows along a side by which the vector stays below so many numbers. Windows say where an edge is, which an
 # average forgets: what they gained is in docs/networks.md.
-WINDOWS, LONGEST = (4, 2, 1), 4_096
+WINDOWS, LONGEST = (4, 2, 1), 2_048
 
 
 def pooled_linear(width: int, classes: int) -> list[nn.Module]:
