@@ -9,6 +9,7 @@ from made_graphs import CLASSES, Making, residual, tokens
 from offramp.errors import InputError
 from offramp.graphs.boundaries import Boundaries, Boundary, find_boundaries
 from offramp.graphs.choose import choose_exits
+from offramp.graphs.pick import pick
 
 
 def words(found: Boundaries) -> list[tuple[str, str]]:
@@ -219,3 +220,8 @@ def test_auto_takes_what_carries_little_where_there_is_enough() -> None:
     found = Boundaries((boundary(1, 2), boundary(2, 5), boundary(4)), (), 60)
     assert [one.number for one in choose_exits(found, 3)] == [1, 4]
     assert [one.number for one in choose_exits(found, 4)] == [1, 2, 4]
+
+
+def test_a_boundary_is_found_by_each_module_that_ends_there(found: Boundaries) -> None:
+    """`layers` ends where its last block does."""
+    assert [one.name for one in pick(found, ["act", "layers"])] == ["act", "layers.2"]
