@@ -91,7 +91,7 @@ class ViT(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         patches = self.stem(image).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_token.expand(len(image), -1, -1), patches], dim=1) + self.pos_embed
+        x = torch.cat([self.cls_token.expand(image.shape[0], -1, -1), patches], dim=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
         logits: Tensor = self.head(self.norm(x)[:, 0])

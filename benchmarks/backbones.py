@@ -4,7 +4,7 @@
 
 Plain torch: a module, a loop, an ONNX file. Nothing of offramp but its reader of image sets and its augmentation. The
 networks want normalized images, as most do: `preprocessor_config.json` says how, in Hugging Face's words. An
-interrupted run goes on with the epoch that it was in. `benchmarks/own_network.py` gives them exits.
+interrupted run goes on with the epoch that it was in. `benchmarks/attach.py` gives them exits.
 """
 
 import argparse

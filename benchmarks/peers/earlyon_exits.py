@@ -1,4 +1,4 @@
-"""earlyon's exits on a backbone, as `benchmarks/earlyon.py` asks for them: a JSON object a line in, one out.
+"""earlyon's exits on a backbone, as `benchmarks/attach.py` asks for them: a JSON object a line in, one out.
 
 Runs in earlyon's own environment (`setup.sh`). What is trained, and on what, comes in a file of arrays. Its own heads,
 its own trainer with its own defaults but for the epochs, its own routing by entropy.
@@ -61,7 +61,9 @@ def main() -> None:
     images: dict[str, torch.Tensor] = {}
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked["do"] == "train":
+        if asked["do"] == "start":
+            answer: dict[str, Any] = {}
+        elif asked["do"] == "train":
             torch.set_num_threads(asked["threads"])
             torch.manual_seed(asked["seed"])
             arrays = np.load(asked["arrays"])
@@ -78,7 +80,7 @@ def main() -> None:
             stage2_train_exits(model, loader, epochs=asked["epochs"], on_epoch_end=lambda log: None)
             seconds = time.perf_counter() - start
             np.save(asked["out"], logits(model, images["test"]))
-            answer: dict[str, Any] = {"seconds": seconds}
+            answer = {"seconds": seconds}
         elif asked["do"] == "time":
             model.config.entropy_thresholds = asked["thresholds"]  # in nats, an exit with less leaves
             answer = timed(model, images["test"][asked["first"] : asked["first"] + asked["images"]], asked["batch"])

@@ -24,6 +24,7 @@ from offramp.graphs.stages import staged
 from offramp.models.attached import attached_network
 from offramp.models.checkpoint import Checkpoint
 from offramp.models.graph_network import BACKBONE, GraphNetwork
+from offramp.models.heads import GraphHead
 from offramp.progress import Watch, unwatched
 from offramp.train.attached import AttachedRun, train_attached
 from offramp.train.heads import HeadRecipe
@@ -43,7 +44,8 @@ class Prepared:
     source: GraphSource
     takes: Input
     found: Boundaries
-    tokenizer: bytes | None = None
+    spec: InputSpec
+    own_shape: tuple[int, ...]  # of one sample of its first input, before it was made to take `image`
 
     @classmethod
     def of(cls, source: GraphSource, spec: InputSpec, watch: Watch = unwatched) -> "Prepared":
@@ -51,16 +53,17 @@ class Prepared:
         takes = takes_of(source, spec)
         ready = adapted(source, spec)
         watch("finding boundaries", 0, 1)
-        return cls(ready, takes, find_boundaries(ready), spec.tokenizer)
+        own = next(iter(source.inputs.values())).shape
+        return cls(ready, takes, find_boundaries(ready), spec, own)
 
     def network(
-        self, chosen: Sequence[Boundary], classes: tuple[str, ...], model: str, recipe: HeadRecipe, takes: Input
+        self, chosen: Sequence[Boundary], classes: tuple[str, ...], model: str, head: GraphHead, takes: Input
     ) -> tuple[GraphNetwork, dict[str, bytes]]:
         """The document of a network with exits at some boundaries, and the files that it stands on."""
         backbone = staged(self.source, chosen)
-        files = {BACKBONE: backbone} | ({} if self.tokenizer is None else {TOKENIZER: self.tokenizer})
+        files = {BACKBONE: backbone} | ({} if self.spec.tokenizer is None else {TOKENIZER: self.spec.tokenizer})
         network = attached_network(
-            chosen, files, macs=self.found.macs, model=model, classes=classes, takes=takes, head=recipe.head
+            chosen, files, macs=self.found.macs, model=model, classes=classes, takes=takes, head=head
         )
         return network, files
 
@@ -119,12 +122,25 @@ def attach_at(
     watch: Watch = unwatched,
 ) -> Checkpoint:
     """The same, with the boundaries found and chosen."""
-    splits = data if isinstance(data, Splits) else load(data, prepared.takes, seed=seed, watch=watch)
-    check_classes(splits, prepared.source, classes)
+    splits = read_data(data, prepared, classes, seed=seed, watch=watch)
     takes = as_read(prepared.takes, splits)
-    network, files = prepared.network(chosen, splits.train.classes, name, recipe, takes)
+    network, files = prepared.network(chosen, splits.train.classes, name, recipe.head, takes)
     run = AttachedRun(network, files, recipe, _called(data, splits), seed)
     return train_attached(run, splits, out, threads=threads, most=most, observers=observers, watch=watch)
+
+
+def read_data(
+    data: str | DataSource | Splits,
+    prepared: Prepared,
+    classes: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    watch: Watch = unwatched,
+) -> Splits:
+    """Load data as a network takes them; DataError where they are not of its classes."""
+    splits = data if isinstance(data, Splits) else load(data, prepared.takes, seed=seed, watch=watch)
+    check_classes(splits, prepared.source, classes)
+    return splits
 
 
 def source_of(model: "str | Path | bytes | nn.Module", example: "Example | None" = None) -> GraphSource:

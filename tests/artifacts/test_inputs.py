@@ -135,6 +135,7 @@ def test_strings_become_ids_of_the_network_s_length() -> None:
     [
         (b"caf\xe9", "text: sample 1: not UTF-8 (unexpected end of data at byte 3). Decode it by its own encoding, and "
          "send it as UTF-8."),
+        ("good " * 300_000, "text: sample 1: 1500000 long, and at most 1048576 is read. Send the beginning of it."),
         (None, "text: sample 1: expected a string, got NoneType. Leave it out."),
         ("  ", "text: sample 1 of the batch holds no token, only padding. Leave it out."),
     ],

@@ -1,14 +1,18 @@
 """Resizing images."""
 
+import io
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
-from offramp.artifacts.preprocessing import Fit
-from offramp.data.resize import pillow, resize
+from offramp.artifacts.preprocessing import Fit, Resampling
+from offramp.data.decode import decode
+from offramp.data.resize import brought_to, pillow, resize
 
 IMAGES = hnp.arrays(
     np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.sampled_from((1, 3)))
@@ -70,3 +74,41 @@ def test_what_is_too_long_is_cut_off() -> None:
 def test_pillow_is_pillows_image_module() -> None:
     """What the other readers take it for."""
     assert pillow().__name__ == "PIL.Image"
+
+
+@pytest.mark.parametrize(("height", "width"), [(41, 60), (60, 41), (33, 33), (24, 24), (21, 100)])
+@pytest.mark.parametrize("name", ["bilinear", "bicubic", "lanczos", "nearest"])
+def test_a_centre_is_cut_out_of_a_side_as_others_do_it(height: int, width: int, name: str) -> None:
+    """The shorter side resized, the longer rounded down, and then the middle: torchvision's, timm's, to the pixel."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    frame, side, filter_ = Image.fromarray(pixels), 30, Image.Resampling[name.upper()]
+    by = Resampling(side, name)  # type: ignore[arg-type]
+    long = int(side * max(height, width) / min(height, width))
+    between = (long, side) if width > height else (side, long)
+    left, top = (round((extent - 24) / 2) for extent in between)
+    expected = frame.resize(between, filter_).crop((left, top, left + 24, top + 24))
+    np.testing.assert_array_equal(np.asarray(brought_to(frame, (24, 24), "crop", by=by)), np.asarray(expected))
+    squashed = frame.resize((side, side), filter_).crop((3, 3, 27, 27))
+    np.testing.assert_array_equal(np.asarray(brought_to(frame, (24, 24), "stretch", by=by)), np.asarray(squashed))
+
+
+def test_pixels_of_the_network_s_size_are_not_cut_again() -> None:
+    """In an array they are what the network takes; in a file a picture as any."""
+    pixels, by = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3), np.uint8), Resampling(30)
+    assert resize(pixels, 24, 24, "crop", by) is pixels
+    assert not np.array_equal(np.asarray(brought_to(Image.fromarray(pixels[0]), (24, 24), "crop", by=by)), pixels[0])
+
+
+def test_a_reduced_jpeg_is_large_enough_for_the_side() -> None:
+    """Of one that is shown 32 pixels of 64, so many are decoded as 64 ask for."""
+    rows, columns = np.mgrid[:600, :800]
+    waves = np.stack([127 + 120 * np.sin(rows / 9), 127 + 120 * np.cos(columns / 7), (rows + columns) / 6], axis=2)
+    content = io.BytesIO()
+    Image.fromarray(waves.astype(np.uint8)).save(content, "JPEG", quality=90)
+    for fit in ("crop", "stretch"):
+        whole, reduced = (
+            np.asarray(decode(content.getvalue(), "RGB", "one", read_as=how, size=(32, 32), fit=fit, by=Resampling(64)),
+                       np.int16)  # type: ignore[call-overload]
+            for how in ("upright", "reduced")
+        )  # fmt: skip
+        assert np.abs(whole - reduced).mean() <= 1

@@ -31,6 +31,7 @@ def test_windows_of_an_odd_map_share_its_middle() -> None:
     summary = Summary("nchw", (1, 5, 1), ("grid",))
     found = summary(features)
     assert summary.width == 2
+    assert Summary("nchw", (1, 9, 3), ("grid",), 4).width == 12
     line = features.flatten()
     torch.testing.assert_close(found[0], torch.stack([line[:3].mean(), line[2:].mean()]))
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,10 @@ from offramp.nodes.contract import CONSUMED
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.edge_process import _more_than_the_image
+from offramp.nodes.inputs import by_form
 from offramp.nodes.local_cloud import LocalCloud
+from offramp.protocol.credentials import Credentials
+from offramp.protocol.door import Access, Door
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import objects
 from until import until
@@ -179,8 +183,8 @@ def test_the_input_crosses_in_its_own_codecs(
         Edge(bundle, plan, LocalCloud(bundle), threads=1)
     name = bundle.manifest.preprocessing.name
     assert str(caught.value) == (
-        f"codec {codec}: at cut 0 of-{bundle.manifest.preprocessing.kind} takes {name}, which it cannot hold. Choose "
-        f"{' or '.join(bundle.manifest.cut(0).codecs)}."
+        f"codec {codec}: at cut 0 of-{bundle.manifest.preprocessing.kind} takes {name}, which {codec} cannot hold. "
+        f"Choose {' or '.join(bundle.manifest.cut(0).codecs)}."
     )
 
 
@@ -241,3 +245,40 @@ def test_token_ids_need_no_tokenizer(tmp_path_factory: pytest.TempPathFactory) -
     assert EdgeModel(edge).inputs[0].forms == ()
     with pytest.raises(InputError, match=r"^text: expected a NumPy array, float32 \(N, 5\), got a list"):
         edge.infer(["a string"])  # type: ignore[arg-type]
+
+
+def test_another_network_s_tokenizer_is_another(bundle: Bundle, plan: Plan, samples: np.ndarray) -> None:
+    """Ids of one would be words of no sense to the other; values are what they are."""
+    edge = Edge(bundle, Plan.checked(active=(), cut=0, codec="fp32"), LocalCloud(bundle), threads=1)
+    expected = "another network has another tokenizer" if samples.dtype == np.object_ else "in the same process"
+    with pytest.raises(InputError, match=expected):
+        edge.infer(samples, cloud_version="b" * 32)
+
+
+def test_a_token_that_may_not_read_is_answered(
+    bundle: Bundle, plan: Plan, samples: np.ndarray, expected: Answers, tmp_path: Path
+) -> None:
+    """The client asks once what the edge takes, is refused, and goes by what it has."""
+    token = "asker-token-of-this-test-0123456789abcdef"
+    for name, content in (("tokens", f"asker infer {token}\n"), ("token", token)):
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o600)
+    model = EdgeModel(Edge(bundle, plan, LocalCloud(bundle), threads=1))
+    door = Door(Access(tokens=str(tmp_path / "tokens")), "127.0.0.1")
+    with ExitStack() as stack:
+        server = _started(stack, Server([model], "127.0.0.1", 0, max_batch=64, consumed=CONSUMED, door=door))
+        client = offramp.Client(server.address, credentials=Credentials(token_file=str(tmp_path / "token")))
+        with client:
+            batch = samples.tolist() if samples.dtype == np.object_ else samples
+            same(client.infer(batch), expected)
+            assert not client.may_read
+            assert sum(len(part.rows) for part in client.stream(batch)) == len(samples)
+
+
+def test_a_batch_says_what_it_is_for() -> None:
+    """As far as it can: an image has four dimensions."""
+    assert by_form(np.zeros((1, 3, 4, 4), np.float32))[0] == "image"
+    assert by_form(np.zeros((1, 8), np.float32))[0] == "values"
+    assert by_form(["a", "b"])[0] == "text"
+    with pytest.raises(InputError, match="Stack arrays"):
+        by_form([np.zeros(3)])

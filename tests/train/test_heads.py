@@ -37,7 +37,7 @@ def learnt(
     network, graph = residual_network(recipe.head)
     net = graph_network(network, seed=seed, files={BACKBONE: graph})
     backbone = Backbone(graph, net, network.shape, net.exits, network.takes.from_uint8, threads=1)
-    with standing(backbone, *sets, folder / "features", views=recipe.views, most=most) as (train, validation):
+    with standing(backbone, backbone, *sets, folder / "features", views=recipe.views, most=most) as (train, validation):
         found = train_heads(net, train, validation, recipe, seed)
     return net.eval(), found
 
@@ -82,11 +82,11 @@ def test_a_second_view_is_the_mirrored_image(three: tuple[ImageSet, ImageSet], t
     backbone = Backbone(graph, net, network.shape, net.exits, network.takes.from_uint8, threads=1)
     images = three[0].rows(slice(0, 5))
     mirrored = replace(images, images=np.ascontiguousarray(images.images[:, :, ::-1]))
-    with standing(backbone, images, images, tmp_path / "f", views=2) as (train, _):
+    with standing(backbone, backbone, images, images, tmp_path / "f", views=2) as (train, _):
         second = train.read(np.arange(5, 10))
         assert np.array_equal(train.labels, np.tile(images.labels, 2))
         assert (tmp_path / "f" / "training-features-1.npy").exists()
-    with standing(backbone, mirrored, images, tmp_path / "f") as (train, _):
+    with standing(backbone, backbone, mirrored, images, tmp_path / "f") as (train, _):
         for exit_, found in train.read(np.arange(5)).items():
             assert torch.equal(found, second[exit_])
 
@@ -109,7 +109,7 @@ def test_each_epoch_is_told_with_the_last_exits_own_accuracy(three: tuple[ImageS
     network, graph = residual_network("linear")
     net = graph_network(network, files={BACKBONE: graph})
     backbone = Backbone(graph, net, network.shape, net.exits, network.takes.from_uint8, threads=1)
-    with standing(backbone, *three, tmp_path / "f") as (train, validation):
+    with standing(backbone, backbone, *three, tmp_path / "f") as (train, validation):
         found = train_heads(net, train, validation, QUICK, 0, [told])
     assert told.steps[-1] == (40, 40)
     assert [record.epoch for record in told.epochs] == [1, 2, 3, 4]
@@ -126,7 +126,10 @@ def test_features_that_are_no_numbers_end_the_training(three: tuple[ImageSet, Im
         return np.full((len(images), 1, 8, 8), np.nan, np.float32)
 
     backbone = Backbone(graph, net, network.shape, net.exits, broken, threads=1)
-    with standing(backbone, *three, tmp_path / "f") as (train, validation), pytest.raises(TrainingError) as caught:
+    with (
+        standing(backbone, backbone, *three, tmp_path / "f") as (train, validation),
+        pytest.raises(TrainingError) as caught,
+    ):
         train_heads(net, train, validation, QUICK, 0)
     assert str(caught.value) == (
         "exit 1: the backbone's features there are not numbers on some of the 300 training samples. "

@@ -243,7 +243,7 @@ class Manifest(Document):
         if codec in self.cut(boundary).codecs:
             return ""
         if boundary == 0 and codec not in self.preprocessing.codecs:
-            return f"at cut 0 {self.model} takes {self.preprocessing.name}, which it cannot hold"
+            return f"at cut 0 {self.model} takes {self.preprocessing.name}, which {codec} cannot hold"
         if codec == "fp16":
             return f"at cut {boundary} the features of {self.model} go beyond 65504, which is the most that it holds"
         return f"at cut {boundary} {self.model} was exported without it. Export it again"

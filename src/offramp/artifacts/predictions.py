@@ -41,7 +41,7 @@ class PredictionsHeader(Document):
     active: tuple[int, ...] | None = None  # local exits where a span of the route ends; None: the graph in one piece
     cut: int = 0  # where the features of the last exit's logits crossed from one node to another
     codec: Codec = "fp32"  # and how; fp32 changes nothing, wherever the cut, where numbers are fp32's
-    image: str = "UINT8"  # the form that images came in: 8-bit pixels of the network's size
+    image: str = "UINT8"  # the form that samples came in; of images, 8-bit pixels of the network's size
     runtime: str = "onnxruntime"  # that measured them: onnxruntime, openvino or torch
     precision: Precision = "fp32"  # that it multiplied in
     release: str = ""  # the runtime with its version; empty: not known

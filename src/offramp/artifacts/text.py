@@ -18,6 +18,7 @@ from offramp.artifacts.values import checked_batch
 from offramp.errors import InputError, MissingExtraError
 
 LARGEST_ID = 1 << 24  # fp32 holds every whole number up to this
+LONGEST = 1 << 20  # characters, or bytes, of a text: all of it is read before it is cut off
 
 
 class Text(Frozen):
@@ -93,10 +94,14 @@ class Text(Frozen):
 
 
 def _string(one: object, row: int) -> str:
+    if not isinstance(one, str | bytes | bytearray | memoryview):
+        raise InputError(f"text: sample {row}: expected a string, got {type(one).__name__}. Leave it out.")
+    if len(one) > LONGEST:
+        raise InputError(
+            f"text: sample {row}: {len(one)} long, and at most {LONGEST} is read. Send the beginning of it."
+        )
     if isinstance(one, str):
         return one
-    if not isinstance(one, bytes | bytearray | memoryview):
-        raise InputError(f"text: sample {row}: expected a string, got {type(one).__name__}. Leave it out.")
     try:
         return bytes(one).decode()
     except UnicodeDecodeError as error:

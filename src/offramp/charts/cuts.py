@@ -72,22 +72,38 @@ def _bytes(value: float) -> str:
 
 def _write_names(panel: Any, places: Sequence[Place]) -> None:
     """Name what there is room for: ends of blocks; all where there are few of them."""
-    written: list[tuple[float, float, float]] = []
+    written: list[tuple[float, float, float]] = []  # where a name begins and ends, and its height
     low, high = panel.get_ylim()
     ends = [place for place in places if place.end]
-    for place in ends if len(ends) >= FEW else sorted(places, key=lambda one: not one.end):
-        along = place.along / 100
+    named = ends if len(ends) >= FEW else sorted(places, key=lambda one: not one.end)
+    shared = _shared([place.name for place in named])
+    for place in named:
+        name = place.name.removeprefix(shared)
+        along, width = place.along / 100, APART[0] / 2 + LETTER * len(name)
         up = panel.yaxis.get_transform().transform([low, place.size, high])
         height = (up[1] - up[0]) / (up[2] - up[0])
-        width = APART[0] / 2 + LETTER * len(place.name)
-        if all(
-            abs(height - other) > APART[1] or along > start + wide or start > along + width
-            for start, other, wide in written
-        ):
-            written.append((along, height, width))
-            at_right = along + width > 1
-            panel.annotate(
-                place.name, (place.along, place.size), xytext=(-6 if at_right else 5, 5), textcoords="offset points",
-                fontsize=8, ha="right" if at_right else "left", color=light("ink" if place.end else "muted"),
-                in_layout=False,
-            )  # fmt: skip
+        at_right = along + width > 1
+        begin, end = (along - width, along) if at_right else (along, along + width)
+        if any(abs(height - other) <= APART[1] and begin < last and first < end for first, last, other in written):
+            continue
+        written.append((begin, end, height))
+        panel.annotate(
+            name, (place.along, place.size), xytext=(-6 if at_right else 5, 5), textcoords="offset points",
+            fontsize=8, ha="right" if at_right else "left", color=light("ink" if place.end else "muted"),
+            in_layout=False,
+        )  # fmt: skip
+
+
+def _shared(names: Sequence[str]) -> str:
+    """What all paths among the names begin with, and nobody needs to read; a number keeps the name before it.
+
+    >>> _shared(["bert.encoder.layer.0", "bert.encoder.layer.1", "relu"])
+    'bert.encoder.'
+    """
+    paths = [name.split(".") for name in names if "." in name]
+    if len(paths) < 2:
+        return ""
+    count = min(map(len, paths)) - 1
+    while count and (len({tuple(path[:count]) for path in paths}) > 1 or any(p[count].isdigit() for p in paths)):
+        count -= 1
+    return "".join(f"{part}." for part in paths[0][:count])

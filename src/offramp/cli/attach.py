@@ -1,7 +1,7 @@
 """The verb attach: exits on a classifier that is there already, and what each of them is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from offramp.errors import InputError
 from offramp.progress import waiting
 
 if TYPE_CHECKING:
+    from offramp.graphs.spec import InputSpec
     from offramp.models.checkpoint import Checkpoint
 
 Exits = Annotated[
@@ -29,20 +30,35 @@ AttachedHead = Annotated[
         autocompletion=completion.one_of("mlp", "linear", "conv"),
     ),
 ]
+RunFolder = Annotated[Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/ and the model's name")]
+Classes = Annotated[
+    str | None, typer.Option(help="What its outputs are called, in their order: held against the data's.")
+]
+Tune = Annotated[
+    str | None,
+    typer.Option(
+        help="Train a torch module together with its exits, by a regime like joint or separate: docs/training.md.",
+        autocompletion=completion.one_of(*completion.REGIMES),
+    ),
+]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Of the heads, or with --tune of the tuning.")]
+BatchSize = Annotated[int | None, typer.Option(min=1)]
+Views = Annotated[
+    int, typer.Option(min=1, max=2, help="2: heads see each image mirrored too, where that keeps its class.")
+]
+CacheMost = Annotated[
+    str, typer.Option(help="Features kept on the disk meanwhile; past it they are computed in every epoch.")
+]
 
 
 @app.command()
 def attach(
     model: Model,
     data: Data,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the checkpoint. Default: runs/ and the model's name")
-    ] = None,
+    out: RunFolder = None,
     exits: Exits = "auto",
     head: AttachedHead = "mlp",
-    classes: Annotated[
-        str | None, typer.Option(help="What its outputs are called, in their order: held against the data's.")
-    ] = None,
+    classes: Classes = None,
     shape: InputShape = None,
     config: input_options.Config = None,
     kind: input_options.Kind = None,
@@ -56,46 +72,67 @@ def attach(
     mirror: Mirror = None,
     fit: Fit | None = None,
     skip_bad: SkipBad = False,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    tune: Tune = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
-    views: Annotated[
-        int, typer.Option(min=1, max=2, help="2: heads see each image mirrored too, where that keeps its class.")
-    ] = 1,
-    cache_most: Annotated[
-        str, typer.Option(help="Features kept on the disk meanwhile; past it they are computed in every epoch.")
-    ] = "2GB",
+    views: Views = 1,
+    cache_most: CacheMost = "2GB",
     seed: Seed = 0,
     threads: TrainThreads = 0,
 ) -> None:
     """Give a classifier exits: heads on its features, trained in minutes, while it stays as it is."""
     needs_torch("attach")
     from offramp.artifacts.data_record import DataSource
-    from offramp.attaching import Prepared, attach_at, named
+    from offramp.attaching import named
+
+    name, spec = named(model), input_options.input_spec(config, kind, range_, mean, std, bgr, grey, fit)
+    asked = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+    how: dict[str, Any] = {
+        "data": DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=spec.fit, skip_bad=skip_bad),
+        "out": out or Path("runs") / name,
+        "name": name,
+        "classes": None if classes is None else classes.split(","),
+        "seed": seed,
+        "threads": threads or None,
+        "most": read_bytes(cache_most),
+    }
+    heads = {"head": head, "views": views}
+    checkpoint = _attached(model, read_shape(shape), exits, spec, tune, asked, heads, how)
+    _say(how["out"], checkpoint)
+    print(f"Next: offramp export {how['out']}")
+
+
+def _attached(
+    model: str, shape: tuple[int, ...] | None, exits: str, spec: "InputSpec", tune: str | None,
+    asked: dict[str, Any], heads: dict[str, Any], how: dict[str, Any],
+) -> "Checkpoint":  # fmt: skip
+    """Find the boundaries, and train heads at some, or the whole: what is wrong with an option is said first."""
+    from offramp.attaching import Prepared, attach_at, source_of
     from offramp.graphs.pick import pick
     from offramp.train.attached import check_free
     from offramp.train.heads import head_recipe
     from offramp.train.observe import ProgressBar
+    from offramp.tuning import tune as run_tuning
+    from offramp.tuning import tuning_of
 
-    recipe = head_recipe(head=head, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, views=views)
-    most, name = read_bytes(cache_most), named(model)
-    folder = out or Path("runs") / name
-    check_output(folder, folder=True)
-    check_free(folder)
-    spec = input_options.input_spec(config, kind, range_, mean, std, bgr, grey, fit)
+    check_output(how["out"], folder=True)
+    check_free(how["out"])
+    recipe = head_recipe(**heads, **({} if tune else asked))
+    tuned = None if tune is None else tuning_of(model, shape).but(regime=tune, **asked)
     with waiting() as watching:
-        prepared = Prepared.of(graph_source(model, read_shape(shape)), spec, watching.at)
+        source = graph_source(model, shape) if tuned is None else source_of(tuned.model, tuned.example)
+        prepared = Prepared.of(source, spec, watching.at)
     chosen = pick(prepared.found, exits)
-    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=spec.fit, skip_bad=skip_bad)
-    with waiting() as watching, ProgressBar(name) as bar:
-        checkpoint = attach_at(
-            prepared, chosen, data=source, out=folder, name=name, recipe=recipe, seed=seed, threads=threads or None,
-            classes=None if classes is None else classes.split(","), most=most, observers=[bar], watch=watching.at,
-        )  # fmt: skip
+    with waiting() as watching, ProgressBar(how["name"]) as bar:
+        shown: dict[str, Any] = {"observers": [bar], "watch": watching.at}
+        if tuned is None:
+            checkpoint = attach_at(prepared, chosen, recipe=recipe, **how, **shown)
+        else:
+            checkpoint = run_tuning(tuned, prepared, chosen, heads=recipe, **how, **shown)
     if checkpoint.card.record is not None:
         print("\n".join(checkpoint.card.record.lines()))
-    _say(folder, checkpoint)
-    print(f"Next: offramp export {folder}")
+    return checkpoint
 
 
 def read_bytes(text: str) -> int:

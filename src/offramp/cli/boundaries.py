@@ -73,8 +73,11 @@ def _table(source: "GraphSource", found: "Boundaries") -> "Table":
     worst = max((one.tolerance for one in found.offered), default=0.0)
     said = f"Halves against the whole, in batches of 1 and 5: {worst:.0e} of the largest value at most. " * bool(worst)
     table = Table(
-        title=f"{source.origin}: {source.classes} classes, {found.macs:,} MACs, {len(found.offered)} boundaries",
-        caption=f"{said}B: bytes of a sample that cross. MACs: of the network's, before and after.",
+        title=source.origin,
+        caption=(
+            f"{source.classes} classes, {found.macs:,} MACs a sample, {len(found.offered)} boundaries. {said}"
+            "B: bytes of a sample that cross. MACs: of the network's, before and after."
+        ),
     )
     for name in ("", "boundary", "block", "tensors that cross"):
         table.add_column(name, justify="left" if name else "right", overflow="fold")
@@ -105,6 +108,7 @@ def _as_json(source: "GraphSource", found: "Boundaries") -> dict[str, Any]:
             {
                 "number": one.number,
                 "name": one.name,
+                "also": one.also,
                 "at": one.at,
                 "kind": one.kind,
                 "tensors": one.tensors,

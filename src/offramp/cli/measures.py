@@ -85,7 +85,7 @@ def predict(
         f"{out}: {len(predictions)} samples of {about.data} ({split}) at exits {', '.join(map(str, about.exits))}, "
         f"{about.runtime} {about.precision}"
     )
-    print(f"route: {about.route}, of {about.image} images, on {about.release} {about.precision}")
+    print(f"route: {about.route}, of {about.image} {splits.part(split).noun}, on {about.release} {about.precision}")
 
 
 app.command()(evaluate)  # in the order of the pipeline, which is the help's

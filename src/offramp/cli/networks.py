@@ -154,7 +154,7 @@ def show(
 
 @app.command()
 def suite(
-    source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images by class, or hub:NAME.")],
+    source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images, an .npz file, or hub:NAME.")],
     out: Out = Path("suite-results"),
     validation: Validation = None,
     test: Test = None,

@@ -7,7 +7,12 @@ import typer
 
 from offramp.cli import completion
 
-Data = Annotated[str, typer.Option(help="digits, a folder of parquet or of images by class, or hub:NAME.")]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="digits, a folder of parquet or of images by class, an .npz file, hub:NAME; of texts, a table or a folder."
+    ),
+]
 RecordedData = Annotated[
     str | None, typer.Option("--data", help="As of train. Default: what the network was trained on.")
 ]

@@ -104,6 +104,11 @@ def _other(given: Given, samples: "Samples", link: "LinkProfile") -> tuple[dict[
             "--cascade-predictions, --cascade-profile"
         )
     manifest = Bundle.open(given.cascade).manifest
+    if manifest.preprocessing.kind != "images":
+        raise InputError(
+            f"cascade {given.cascade}: takes {manifest.preprocessing.kind}, and images alone are handed to another "
+            "network. Leave it out."
+        )
     (theirs,) = sort_out(read_all((given.cascade_predictions,)), manifest).values()
     if not (np.array_equal(theirs.plain.index, samples.plain.index) and theirs.split == samples.split):
         raise InputError(

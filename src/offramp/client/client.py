@@ -17,11 +17,11 @@ from offramp.artifacts.bundle import IMAGE
 from offramp.client.asking import asking
 from offramp.client.conversation import BATCH_TIMEOUT, OPENING, TELLING, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
-from offramp.errors import InputError
+from offramp.errors import ForbiddenError, InputError
 from offramp.exits.answers import Answers, merge
 from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, DEGRADED, PLAN
 from offramp.nodes.images import ENCODED, as_batch
-from offramp.nodes.inputs import as_samples
+from offramp.nodes.inputs import as_samples, by_form
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
@@ -61,6 +61,7 @@ class Client:
         self.model, self.timeout, self.closed = model, timeout, False
         # To rows that had one, and dropped: the cloud's, after the edge has stood in for it.
         self.second_answers = 0
+        self.may_read = True  # what the edge serves, as far as is known
         self.idle: list[Conversation] = []  # each holds a thread of the edge, and with a cloud one of the cloud's
 
     def __enter__(self) -> Self:
@@ -127,12 +128,20 @@ class Client:
                 conversation.close()
 
     def _batch(self, images: Batch) -> tuple[str, npt.NDArray[Any]]:
-        """The name of the edge's input, and what to send to it: of all but files and pixels, the edge says its kind."""
+        """The name of the edge's input, and what to send to it: of all but files and pixels, the edge says its kind.
+
+        A token that may ask models may not ask what they are: then the batch itself says it.
+        """
         some = images[0] if isinstance(images, list | tuple) and images else None
         if isinstance(some, ENCODED) or (isinstance(images, np.ndarray) and images.dtype == np.uint8):
             return IMAGE, as_batch(images)
-        takes = self.served.takes
-        return takes.name, as_samples(takes, images)
+        if self.may_read:
+            try:
+                takes = self.served.takes
+                return takes.name, as_samples(takes, images)
+            except ForbiddenError:
+                self.may_read = False
+        return by_form(images)
 
     def _asked(self, timeout: float | None, plan: Parameters) -> tuple[float, Parameters]:
         """Seconds to wait, and the request's parameters."""

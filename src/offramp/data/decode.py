@@ -48,8 +48,9 @@ def decode(
                     f"{name}: more than 8 bits a channel (Pillow's mode {opened.mode}), and what is black and what is "
                     "white is not said. Scale it to 8 bits first."
                 )
-            decoded = _reduced(opened, mode, size, fit, by) if size and read_as == "reduced" else None
-            decoded = decoded or (opened.convert(mode) if read_as == "plain" else _as_seen(opened, mode))
+            if size and read_as == "reduced" and (reduced := _reduced(opened, mode, size, fit, by)):
+                return reduced
+            decoded = opened.convert(mode) if read_as == "plain" else _as_seen(opened, mode)
             return brought_to(decoded, size, fit, by=by) if size else decoded
     # Pillow says SyntaxError of a PNG whose chunks are damaged; its bomb error is no OSError.
     except (OSError, ValueError, SyntaxError, image.DecompressionBombError) as error:

@@ -57,7 +57,8 @@ def load(
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
     by_position = rule.by == "position" if rule else asked.data == "digits"
     how = Reading(read_as, asked.fit, asked.skip_bad, watch)
-    if isinstance(takes, Preprocessing):
+    if isinstance(takes, Preprocessing):  # the network's word on how a picture is cut is the record's
+        asked = asked.model_copy(update={"fit": takes.fit})
         how = replace(how, fit=takes.fit, by=takes.resampling)
     found = _read(asked.data, takes, without, how=how)
     _several(found, asked.data)

@@ -33,12 +33,15 @@ def brought_to(
     extent: tuple[float, float] | None = None,
     by: Resampling = BILINEAR,
 ) -> "Image":
-    """Bring one image to a size (width, height); it ends at `extent`, where its last pixels stand for less than one."""
+    """Bring one image to a size (width, height); it ends at `extent`, where its last pixels stand for less than one.
+
+    Of one that has this size already, the margins are cut off all the same where there is a side.
+    """
     whole = extent or frame.size
-    if frame.size == size and whole == size:
-        return frame
     if by.side is not None:
         return _cut_out(frame, size, fit, whole, by.side, by.filter)
+    if frame.size == size and whole == size:
+        return frame
     seen = whole
     if fit == "crop":
         scale = min(whole[0] / size[0], whole[1] / size[1])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.data_record import HUB
 from offramp.artifacts.inputs import Input
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.text import Text
@@ -70,9 +71,11 @@ def _files(source: Path, takes: Input, without: tuple[Path, ...]) -> _Files:
     known = TABLES | {NPZ} if isinstance(takes, Text) else {NPZ}
     if source.is_file() and source.suffix.lower() in known:
         return _Files({"train": [source]}, {"train": source.name}, {})
-    expected = f"{', '.join(sorted(known))}"
+    expected = ", ".join(sorted(known))
     if not source.is_dir():
         what = f"{source.suffix or 'no suffix'} is not read" if source.exists() else "no such file or folder"
+        if str(source).startswith(HUB):
+            what = "images alone are read from the Hub; download its parquet files"
         raise DataError(
             f"{source}: {what}. A network of {takes.kind} is given a file ({expected}), or a folder of them."
         )

@@ -75,25 +75,26 @@ def module_graph(model: nn.Module, example: Example) -> bytes:
     args, kwargs = _example(example)
     with torch.no_grad(), _quiet():
         wrapped = _wrapped(model, args, kwargs)
+        names = [*kwargs] or [*inspect.signature(model.forward).parameters][: len(args)]
         free = {0: torch.export.Dim.DYNAMIC}
         shapes: Any = dict.fromkeys(kwargs, free) if kwargs else (free,) * len(args)
-        if wrapped is not model:  # its arguments are the wrapper's `args` and `kwargs`
-            shapes = {"kwargs": shapes} if kwargs else (shapes,)
+        if wrapped is not model:
+            args, kwargs, shapes = (*args, *kwargs.values()), {}, ((free,) * len(names),)
         try:
             program = torch.export.export(wrapped, args, kwargs, dynamic_shapes=shapes)
             # In-place operations become plain ones: what is tapped before one would hold the value from after it.
             program = program.run_decompositions({})
             exported = torch.onnx.export(
-                program, input_names=[*kwargs] or _names(model, len(args)), output_names=[LOGITS], opset_version=OPSET,
-                dynamo=True, verbose=False, external_data=False,
+                program, input_names=names, output_names=[LOGITS], opset_version=OPSET, dynamo=True, verbose=False,
+                external_data=False,
             )  # fmt: skip
             assert exported is not None
             graph: onnx.ModelProto = exported.model_proto
         except Exception as error:  # torch's own, unlisted
             raise InputError(
                 f"{_called(model)}: torch {torch.__version__} cannot export it ({_cause(error)}). Try an example of "
-                "another size, take out what depends on values (if, .item(), print), or export it to ONNX yourself and "
-                "give the file."
+                "another size; take out what depends on values (if, .item()), and what makes a number of the batch "
+                "(len(x): write x.shape[0]); or export it to ONNX yourself and give the file."
             ) from error
     if wrapped is not model:
         _unwrap(graph)
@@ -102,15 +103,16 @@ def module_graph(model: nn.Module, example: Example) -> bytes:
 
 
 class _Logits(nn.Module):
-    """A module whose answer holds the logits, as one that gives them alone."""
+    """A module whose answer holds the logits, as one that gives them alone; its arguments in order, some by name."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.names = network, tuple(names)
 
-    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """Give the logits."""
-        logits: Tensor = _logits(self.network(*args, **kwargs))
+        named = dict(zip(self.names, inputs, strict=True)) if self.names else {}
+        logits: Tensor = _logits(self.network(**named) if named else self.network(*inputs))
         return logits
 
 
@@ -139,7 +141,7 @@ def _wrapped(model: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tenso
             f"{_called(model)}: gives a {type(answer).__name__}, and no logits by that name in it. Give a module that "
             "answers with the logits alone."
         )
-    return _Logits(model).eval()
+    return _Logits(model, [*kwargs]).eval()
 
 
 def _example(example: Example) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
@@ -159,11 +161,6 @@ def _of_two(tensor: object) -> Tensor:
     if not isinstance(tensor, Tensor) or tensor.ndim < 1 or not len(tensor):
         raise InputError("example: expected one sample's shape, or tensors with the batch as their first axis.")
     return torch.cat([tensor, tensor])[:BATCH].contiguous()
-
-
-def _names(model: nn.Module, count: int) -> list[str]:
-    """What `forward` calls its first arguments."""
-    return [*inspect.signature(model.forward).parameters][:count]
 
 
 @contextmanager
@@ -191,10 +188,11 @@ def _unwrap(graph: onnx.ModelProto) -> None:
 
 
 def _cause(error: BaseException) -> str:
-    """The first line of what went wrong first."""
+    """What went wrong first, in a line: of a constraint, what broke it and not that one was broken."""
     while error.__cause__ is not None:
         error = error.__cause__
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    line = lines[1].removeprefix("- ") if lines[0].startswith("Constraints violated") and len(lines) > 1 else lines[0]
     return line if len(line) <= 300 else line[:299] + "…"
 
 

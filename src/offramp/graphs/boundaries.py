@@ -13,7 +13,6 @@ from offramp.graphs.check import checked
 from offramp.graphs.flow import Flow, Made
 from offramp.graphs.layout import Kind, channel_axes
 from offramp.graphs.liveness import Moment, moments, plain_needed, views_of
-from offramp.graphs.look import look_at
 from offramp.graphs.names import Modules, ends_without_paths, is_end, names_of
 from offramp.graphs.refusals import Refused, grouped, unfit
 from offramp.graphs.source import GraphSource
@@ -27,13 +26,12 @@ def find_boundaries(source: GraphSource, *, check: bool = True) -> Boundaries:
     What differs by more than 1e-4 of the largest value is refused by name, with the number.
     """
     flow = Flow.of(source.model.graph)
-    look = look_at(source.model, source.inputs, source.output, source.origin)
-    macs = node_macs(flow, look)
+    macs = node_macs(flow, source.seen)
     modules = Modules.of(flow, macs)
     alone: list[Candidate] = []
     beside: list[tuple[Moment, str]] = []
     needed = plain_needed(flow)
-    axes = channel_axes(flow, look.tensors)
+    axes = channel_axes(flow, source.seen)
     for moment in moments(flow, Made.LEARNED, [source.output]):
         if moment.place < 0 or source.output in moment.given:
             continue
@@ -41,7 +39,7 @@ def find_boundaries(source: GraphSource, *, check: bool = True) -> Boundaries:
         if len(moment.alive) > 1:
             beside.append((moment, names[0]))
         else:
-            alone.append(Candidate.of(flow, look, moment, names, needed, axes, macs))
+            alone.append(Candidate.of(flow, source.seen, moment, names, needed, axes, macs))
     chosen = [_of_views(flow, modules, run) for run in _views(flow, alone)]
     refused = [*grouped(flow, modules, beside), *unfit(chosen)]
     found = _numbered(flow, modules, [one for one in chosen if not one.why])

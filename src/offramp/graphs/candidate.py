@@ -7,9 +7,8 @@ from offramp.graphs.carried import carried
 from offramp.graphs.flow import Flow
 from offramp.graphs.layout import Kind, kind_of
 from offramp.graphs.liveness import Moment
-from offramp.graphs.look import Look
 from offramp.graphs.macs import macs_of
-from offramp.graphs.tensors import Shape
+from offramp.graphs.tensors import Seen, Shape
 
 
 @dataclass(frozen=True)
@@ -32,22 +31,25 @@ class Candidate:
 
     @classmethod
     def of(
-        cls, flow: Flow, look: Look, moment: Moment, names: tuple[str, ...], needed: Mapping[str, int],
+        cls, flow: Flow, tensors: Mapping[str, Seen], moment: Moment, names: tuple[str, ...], needed: Mapping[str, int],
         axes: Mapping[str, int], macs: Sequence[int],
     ) -> "Candidate":  # fmt: skip
         """Look at the tensor that is left at a moment."""
         (tensor,) = moment.alive
-        seen = look.tensors.get(tensor)
+        seen = tensors.get(tensor)
         shape = None if seen is None else seen.sample
-        kind = None if shape is None else kind_of(shape, axes.get(tensor))
+        axis = axes.get(tensor)
+        if seen is not None and shape is not None and axis is not None:
+            axis = seen.batch_first().index(axis)
+        kind = None if shape is None else kind_of(shape, axis)
         before = sum(macs[: moment.place + 1])
         after = sum(macs[moment.place + 1 :])
         still = [one for one, place in needed.items() if place > moment.place]
-        more, lacking = carried(flow, look.tensors, still)
+        more, lacking = carried(flow, tensors, still)
         why = ""
         if seen is None or shape is None:
             axes_told = "" if seen is None else f": its axes are ({', '.join(_told(axis) for axis in seen.axes)})"
-            why = f"it has no row for each sample{axes_told}"
+            why = f"it has no entry for each sample{axes_told}"
         elif seen.dtype not in ("float", "float16", "double"):
             why = f"it holds {seen.dtype}, and features are floats"
         elif kind is None:
@@ -67,10 +69,10 @@ def _told(axis: tuple[int, int]) -> str:
     return f"{grown}{'+' if each and fixed > 0 else ''}{fixed or ''}" or "0"
 
 
-def node_macs(flow: Flow, look: Look) -> list[int]:
+def node_macs(flow: Flow, tensors: Mapping[str, Seen]) -> list[int]:
     """Multiply-adds of one sample in each node; of those that depend on the input alone."""
     sizes = {tensor.name: tuple(tensor.dims) for tensor in flow.graph.initializer}
-    sizes |= {name: seen.at(1) for name, seen in look.tensors.items()}
+    sizes |= {name: seen.at(1) for name, seen in tensors.items()}
     return [
         macs_of(node, [sizes.get(name, ()) for name in node.input], [sizes.get(name, ()) for name in node.output])
         if flow.learned_outputs(node)

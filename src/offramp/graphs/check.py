@@ -11,7 +11,7 @@ import numpy as np
 
 from offramp.errors import OfframpError
 from offramp.graphs.boundary import Boundaries, Boundary
-from offramp.graphs.look import Noise, run, session
+from offramp.graphs.look import Noise, are_numbers, run, session
 from offramp.graphs.refusals import Refused
 from offramp.graphs.source import GraphSource
 from offramp.graphs.stages import chain, input_names
@@ -49,9 +49,12 @@ class _Whole:
     def __init__(self, source: GraphSource) -> None:
         self.source = source
         noise = Noise.for_(source.model.graph, source.inputs)
-        self.fed = [noise.batch(size, seed=size) for size in BATCHES]
         ready = session(source.model.SerializeToString(), source.origin)
-        self.answers = [run(ready, [source.output], fed, source.origin)[0] for fed in self.fed]
+        for unit in (False, True):
+            self.fed = [noise.batch(size, seed=size, unit=unit) for size in BATCHES]
+            self.answers = [run(ready, [source.output], fed, source.origin)[0] for fed in self.fed]
+            if are_numbers(*self.answers):
+                break
 
 
 def _tried(whole: _Whole, chosen: Sequence[Boundary]) -> tuple[float, str]:

@@ -1,5 +1,7 @@
 """`auto`: exits spread by multiply-adds over the ends of blocks."""
 
+from math import prod
+
 from offramp.errors import InputError
 from offramp.graphs.boundaries import Boundaries, Boundary
 
@@ -8,7 +10,7 @@ def choose_exits(found: Boundaries, count: int = 3) -> tuple[Boundary, ...]:
     """Choose the boundaries of `count` exits, the last of which is the network's own: `count - 1` of them.
 
     Exit k of n wants k/n of the multiply-adds before it, and takes the boundary nearest to that: of ends of blocks
-    first, of all where there are too few, and of those with nothing carried beside the features where there are enough.
+    where less is carried beside the features than the features are, if there are enough; else of all ends, or of all.
     """
     if count < 2:
         raise InputError(f"exits {count}: expected 2 or more, the network's own among them.")
@@ -18,7 +20,7 @@ def choose_exits(found: Boundaries, count: int = 3) -> tuple[Boundary, ...]:
             "See them with: offramp boundaries MODEL"
         )
     ends = [one for one in found.offered if one.at == "end"]
-    slim = [one for one in ends if len(one.tensors) == 1]
+    slim = [one for one in ends if carried(one) <= prod(one.tensors[one.main])]
     pool = next(group for group in (slim, ends, list(found.offered)) if len(group) >= count - 1)
     chosen: list[Boundary] = []
     for exit_ in range(1, count):
@@ -27,3 +29,8 @@ def choose_exits(found: Boundaries, count: int = 3) -> tuple[Boundary, ...]:
         wanted = found.macs * exit_ / count
         chosen.append(min(room, key=lambda one: (abs(one.macs_before - wanted), one.number)))
     return tuple(chosen)
+
+
+def carried(boundary: Boundary) -> int:
+    """Values of a sample that cross beside the features."""
+    return sum(prod(shape) for name, shape in boundary.tensors.items() if name != boundary.main)

@@ -51,12 +51,21 @@ def check_nodes(graph: onnx.GraphProto, origin: str) -> None:
                 f"{named} is {node.op_type} of the domain {node.domain!r}, which onnxruntime does not have. {AGAIN} "
                 "with ops of ONNX alone."
             )
-        trains = next((attribute.i for attribute in node.attribute if attribute.name == "training_mode"), 0)
-        if node.op_type == "BatchNormalization" and trains:
+        if _trains(node, graph):
             raise InputError(
-                f"{named} normalizes by the batch at hand: it was exported in training mode. {AGAIN} "
-                "in evaluation mode (model.eval())."
+                f"{named} is {node.op_type} as in training: an answer would depend on chance, or on what else "
+                f"is in its batch. {AGAIN} in evaluation mode (model.eval())."
             )
+
+
+def _trains(node: onnx.NodeProto, graph: onnx.GraphProto) -> bool:
+    """Whether a node behaves as in training: batch normalization by the batch at hand, dropout that drops."""
+    if node.op_type == "BatchNormalization":
+        return any(attribute.name == "training_mode" and attribute.i for attribute in node.attribute)
+    if node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]:
+        mode = next((tensor for tensor in graph.initializer if tensor.name == node.input[2]), None)
+        return mode is None or bool(numpy_helper.to_array(mode).any())
+    return False
 
 
 def check_weights(graph: onnx.GraphProto, origin: str) -> None:

@@ -14,20 +14,17 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.artifacts.inputs import Input
-from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.text import Text
-from offramp.artifacts.values import Values
 from offramp.errors import InputError
 from offramp.graphs.source import GraphSource
 from offramp.graphs.spec import InputSpec
+from offramp.graphs.takes import image_of, only_input, role_of, takes_of
 from offramp.graphs.tensors import TensorInfo
+
+__all__ = ["adapted", "takes_of"]
 
 FLOAT32 = np.dtype(np.float32)
 OURS = "offramp_input:"  # how names of what is put before begin: TensorFlow's are like input:0
-FEW = (1, 3)  # channels that an image has
-# By a word in its name, what a text classifier's input is; what is none of these is the ids.
-ROLES = {"mask": "mask", "type": "types", "segment": "types", "position": "positions"}
 
 
 class _Chain:
@@ -55,32 +52,6 @@ class _Chain:
                 used[:] = [name if one == given else one for one in used]
 
 
-def takes_of(source: GraphSource, spec: InputSpec) -> Input:
-    """The document of what comes in, for the bundle; InputError where the graph cannot be given that."""
-    if spec.kind == "values":
-        _, info = _only(source)
-        return Values(shape=info.shape)
-    if spec.kind == "text":
-        name, info = _ids(source)
-        if len(info.shape) != 1:
-            raise InputError(f"{source.origin}: its input {name!r} is (N, {_said(info.shape)}); token ids are (N, L).")
-        return Text(
-            length=info.shape[0],
-            vocabulary=spec.vocabulary or _table(source.model.graph, name, source.origin),
-            pad=spec.pad,
-            pad_left=spec.pad_left,
-            tokenizer=spec.tokenizer is not None,
-        )
-    channels, height, width = _image(source, spec)[1]
-    if spec.size is not None and spec.size != (height, width):
-        raise InputError(
-            f"{source.origin}: takes images of {height} x {width}, and its configuration says {spec.size[0]} x "
-            f"{spec.size[1]}. Give the one that belongs to it."
-        )
-    framed = {"fit": spec.fit, "side": spec.side, "filter": spec.filter}
-    return Preprocessing(channels=1 if spec.grey else channels, height=height, width=width, **framed)
-
-
 def adapted(source: GraphSource, spec: InputSpec) -> GraphSource:
     """The same classifier, taking `image`; InputError where a spec does not fit its inputs."""
     takes = takes_of(source, spec)
@@ -92,12 +63,12 @@ def adapted(source: GraphSource, spec: InputSpec) -> GraphSource:
     chain = _Chain(IMAGE)
     match spec.kind:
         case "images":
-            ends = {_only(origin)[0]: _of_image(chain, origin, spec)}
+            ends = {only_input(origin)[0]: _of_image(chain, origin, spec)}
         case "text":
             assert isinstance(takes, Text)
             ends = _of_text(chain, origin, spec, takes.vocabulary)
         case "values":
-            name, info = _only(origin)
+            name, info = only_input(origin)
             ends = {name: _typed(chain, info)}
     for name, end in ends.items():
         if end == IMAGE:  # nothing is done to it
@@ -110,7 +81,7 @@ def adapted(source: GraphSource, spec: InputSpec) -> GraphSource:
 
 
 def _of_image(chain: _Chain, source: GraphSource, spec: InputSpec) -> str:
-    (_, info), (last, (channels, _, _)) = _only(source), _image(source, spec)
+    (_, info), (last, (channels, _, _)) = only_input(source), image_of(source, spec)
     for name, values in (("mean", spec.mean), ("std", spec.std)):
         if len(values) not in (0, 1, channels):
             raise InputError(f"{name}: {len(values)} numbers, and the network has {channels} channels.")
@@ -143,7 +114,7 @@ def _of_text(chain: _Chain, source: GraphSource, spec: InputSpec, vocabulary: in
     ids, made = chain.at, dict[str, str]()
     for name, info in source.inputs.items():
         chain.at = ids
-        match _role(name, source):
+        match role_of(name, source):
             case "mask":
                 chain.then("Equal", np.int64(spec.pad))
                 chain.then("Not")
@@ -157,77 +128,10 @@ def _of_text(chain: _Chain, source: GraphSource, spec: InputSpec, vocabulary: in
     return made
 
 
-def _role(name: str, source: GraphSource) -> str:
-    if len(source.inputs) == 1:
-        return "ids"
-    return next((role for word, role in ROLES.items() if word in name.lower()), "ids")
-
-
-def _ids(source: GraphSource) -> tuple[str, TensorInfo]:
-    found = [name for name in source.inputs if _role(name, source) == "ids"]
-    if len(found) != 1:
-        names = ", ".join(source.inputs)
-        raise InputError(
-            f"{source.origin}: of its inputs {names}, one should be the token ids, and the others be called after what "
-            "they are: a mask, types or positions. Export it with such names."
-        )
-    return found[0], source.inputs[found[0]]
-
-
-def _table(graph: onnx.GraphProto, ids: str, origin: str) -> int:
-    """Rows of the table that ids are looked up in: so many there are."""
-    tables = {tensor.name: tensor.dims for tensor in graph.initializer}
-    reached, rows = {ids}, list[int]()
-    for node in graph.node:
-        if node.op_type in ("Cast", "Identity", "Reshape", "Unsqueeze", "Squeeze") and node.input[0] in reached:
-            reached |= {*node.output}
-        if node.op_type == "Gather" and node.input[0] in tables and node.input[1] in reached:
-            rows.append(tables[node.input[0]][0])
-    if not rows:
-        raise InputError(
-            f"{origin}: {ids!r} is looked up in no table, so that how many ids there are is not known. Say it: "
-            "vocabulary."
-        )
-    return min(rows)
-
-
-def _image(source: GraphSource, spec: InputSpec) -> tuple[bool, tuple[int, int, int]]:
-    """Whether channels come last in the network's input, and its (channels, height, width)."""
-    name, info = _only(source)
-    if len(info.shape) != 3:
-        raise InputError(
-            f"{source.origin}: its input {name!r} is (N, {_said(info.shape)}); an image's is (N, C, H, W) or (N, H, W, "
-            "C). If it takes no images, say so: values or text."
-        )
-    first, _, third = info.shape
-    last = spec.channels_last if spec.channels_last is not None else third in FEW and first not in FEW
-    channels, height, width = (third, *info.shape[:2]) if last else info.shape
-    if channels not in FEW:
-        raise InputError(
-            f"{source.origin}: its input {name!r} is (N, {_said(info.shape)}), of {channels} channels; an image has 1 "
-            "or 3. If it takes no images, say so: values."
-        )
-    return last, (channels, height, width)
-
-
-def _only(source: GraphSource) -> tuple[str, TensorInfo]:
-    if len(source.inputs) != 1:
-        raise InputError(
-            f"{source.origin}: has the inputs {', '.join(source.inputs)}, and a network of images or values has one. "
-            "If it takes text, say so."
-        )
-    ((name, info),) = source.inputs.items()
-    return name, info
-
-
 def _typed(chain: _Chain, info: TensorInfo) -> str:
     if info.dtype == FLOAT32:
         return chain.at
     return chain.then("Cast", to=helper.np_dtype_to_tensor_dtype(info.dtype))
-
-
-def _said(shape: Iterable[int]) -> str:
-    return ", ".join(map(str, shape))
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

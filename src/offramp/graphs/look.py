@@ -61,35 +61,42 @@ def first_line(error: Exception) -> str:
 
 def look_at(model: onnx.ModelProto, inputs: Mapping[str, TensorInfo], output: str, origin: str) -> Look:
     """Run a graph on noise in batches of 2 and of 3; the first two samples are the same in both."""
-    types = _types(model, origin)
-    names = list(types)
     asked = onnx.ModelProto()
     asked.CopyFrom(model)
+    types = _types(asked, origin)
     del asked.graph.output[:]
-    for name in names:
+    for name in types:
         asked.graph.node.append(helper.make_node("Shape", [name], [PREFIX + name]))
         asked.graph.output.append(helper.make_tensor_value_info(PREFIX + name, TensorProto.INT64, None))
     asked.graph.output.append(onnx.ValueInfoProto(name=output))
-    ready = session(asked.SerializeToString(), origin, plain=True)
-    noise = Noise.for_(model.graph, inputs)
-    large = noise.batch(BATCHES[1])
-    small = {name: array[: BATCHES[0]] for name, array in large.items()}
-    wanted = [*(PREFIX + name for name in names), output]
-    (*at_two, answer), (*at_three, other) = (run(ready, wanted, fed, origin) for fed in (small, large))
+    content = asked.SerializeToString()
+    del asked  # of large networks every copy counts
+    ready = session(content, origin, plain=True)
+    del content
+    noise, wanted = Noise.for_(model.graph, inputs), [*(PREFIX + name for name in types), output]
+    for unit in (False, True):
+        large = noise.batch(BATCHES[1], unit=unit)
+        small = {name: array[: BATCHES[0]] for name, array in large.items()}
+        (*at_two, answer), (*at_three, other) = (run(ready, wanted, fed, origin) for fed in (small, large))
+        if are_numbers(answer, other):
+            break
     seen = {}
-    for name, two, three in zip(names, at_two, at_three, strict=True):
+    for name, two, three in zip(types, at_two, at_three, strict=True):
         if len(two) == len(three):  # else its rank depends on the batch: no such tensor is cut at
             axes = tuple(map(Extent.through, two.tolist(), three.tolist()))
             seen[name] = Seen(types[name], axes)
     return Look(seen, (answer, other))
 
 
-def _types(model: onnx.ModelProto, origin: str) -> dict[str, str]:
-    """The type of each tensor that nodes give and of each input, as onnxruntime infers it."""
-    asked = onnx.ModelProto()
-    asked.CopyFrom(model)
+def are_numbers(*answers: Array) -> bool:
+    """Whether every value is finite, of what has floats."""
+    return all(bool(np.isfinite(answer).all()) for answer in answers if answer.dtype.kind == "f")
+
+
+def _types(asked: onnx.ModelProto, origin: str) -> dict[str, str]:
+    """The type of each tensor that nodes give and of each input, as onnxruntime infers it; changes the outputs."""
     del asked.graph.output[:]
-    given = [name for node in model.graph.node for name in node.output if name]
+    given = [name for node in asked.graph.node for name in node.output if name]
     asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in given)
     ready = session(asked.SerializeToString(), origin, plain=True)
     found = {value.name: value.type for value in (*ready.get_inputs(), *ready.get_outputs())}
@@ -114,19 +121,21 @@ class Noise:
         """What a graph's inputs may be: an input that tables are looked up by holds ids of the smallest table."""
         return cls(inputs, {name: rows for name in inputs if (rows := _rows(graph, name))})
 
-    def batch(self, size: int, seed: int = 0) -> dict[str, Array]:
-        """A batch of noise, by the inputs' names."""
+    def batch(self, size: int, seed: int = 0, *, unit: bool = False) -> dict[str, Array]:
+        """A batch of noise, by the inputs' names; `unit`: in [0, 1), for a network that takes logarithms or roots."""
         made = np.random.default_rng(seed)
-        return {name: self._one(made, name, info, (size, *info.shape)) for name, info in self.inputs.items()}
+        return {name: self._one(made, name, info, (size, *info.shape), unit) for name, info in self.inputs.items()}
 
-    def _one(self, made: np.random.Generator, name: str, info: TensorInfo, shape: tuple[int, ...]) -> Array:
+    def _one(self, made: np.random.Generator, name: str, info: TensorInfo, shape: tuple[int, ...], unit: bool) -> Array:
         if name in self.most:
             return made.integers(0, self.most[name], shape).astype(info.dtype)
+        if info.dtype == np.uint8:
+            return made.integers(0, 256, shape, np.uint8)
         if info.dtype.kind in "iub":  # a mask: its first place is always open
             mask = made.integers(0, 2, shape).astype(info.dtype)
             mask[..., 0] = 1
             return mask
-        return made.standard_normal(shape).astype(info.dtype)
+        return (made.random(shape) if unit else made.standard_normal(shape)).astype(info.dtype)
 
 
 def _rows(graph: onnx.GraphProto, name: str) -> int:

@@ -6,8 +6,9 @@ names. Where there are none, a place is called by its tensor's name.
 The rule of ends, in one place:
 
 - A module is *opened*, and its children are blocks, if it is the whole network, holds more than half of its
-  multiply-adds, or has two children or more with two counted nodes or more. A boundary ends a block if it is the last
-  tensor of an opened module's child, and what follows is no activation or normalization beside it in the same module.
+  multiply-adds, or has two children or more in a row (their names end in a digit) with two counted nodes or more. A
+  boundary ends a block if it is the last tensor of an opened module's child, and what follows is no activation or
+  normalization beside it in the same module.
 - Without modules' paths a block ends where its sum, with the activation behind it, ends; where nothing is added, before
   a pooling or a strided convolution; and where there is none of these either, everywhere.
 """
@@ -71,6 +72,7 @@ class Modules:
     paths: tuple[tuple[str, ...], ...]  # of each node
     last: dict[str, int]  # the last node of each
     blocks: frozenset[str]
+    composite: frozenset[str]  # of more than one counted node
 
     @classmethod
     def of(cls, flow: Flow, macs: Sequence[int]) -> "Modules":
@@ -90,10 +92,11 @@ class Modules:
                     last[path] = place
         blocks = set()
         for parent, inside in children.items():
-            composite = sum(counted.get(path, 0) >= COMPOSITE for path in inside)
-            if not parent or composite > 1 or 2 * cost[parent] > cost[""]:
+            in_a_row = sum(path[-1].isdigit() and counted.get(path, 0) >= COMPOSITE for path in inside)
+            if not parent or in_a_row > 1 or 2 * cost[parent] > cost[""]:
                 blocks |= set(inside)
-        return cls(paths, last, frozenset(blocks))
+        composite = frozenset(path for path, count in counted.items() if count >= COMPOSITE)
+        return cls(paths, last, frozenset(blocks), composite)
 
     def ending(self, place: int) -> tuple[str, ...]:
         """The modules whose last node this is, the outermost first."""
@@ -101,13 +104,15 @@ class Modules:
 
 
 def names_of(flow: Flow, modules: Modules, place: int, tensor: str) -> tuple[str, ...]:
-    """What a user calls a tensor, the best name first: the modules that it ends, the innermost block before others.
+    """What a user calls a tensor, the best name first: the modules that it ends, the innermost block of several layers
+    before others.
 
     Of what ends none, the module that it lies in and the op that gave it.
     """
     ending = modules.ending(place)
     if blocks := [path for path in ending if path in modules.blocks]:
-        return blocks[-1], *(path for path in ending if path != blocks[-1])
+        best = next((path for path in reversed(blocks) if path in modules.composite), blocks[0])
+        return best, *(path for path in ending if path != best)
     if ending:
         return ending
     inside = modules.paths[place]

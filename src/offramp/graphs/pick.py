@@ -37,7 +37,8 @@ def pick(found: Boundaries, wanted: Wanted = AUTO) -> tuple[Boundary, ...]:
 
 
 def _one(found: Boundaries, wanted: str | int) -> Boundary:
-    by_name = {boundary.name: boundary for boundary in found.offered}
+    by_name = {also: boundary for boundary in found.offered for also in boundary.also}
+    by_name |= {boundary.name: boundary for boundary in found.offered}
     if isinstance(wanted, str) and wanted in by_name:
         return by_name[wanted]
     if str(wanted).isdigit():

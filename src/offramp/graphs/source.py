@@ -4,7 +4,9 @@ Takes any ONNX file and gives its graph in one plain form, or says what is unfit
 boundaries, heads or bundles.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,8 @@ from offramp.artifacts.document import read_bytes
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.graphs import fit, tidy
 from offramp.graphs.external import check_size, load_external
-from offramp.graphs.look import first_line, look_at, numpy_type
-from offramp.graphs.tensors import Extent, Shape, TensorInfo
+from offramp.graphs.look import Noise, are_numbers, first_line, look_at, numpy_type, run, session
+from offramp.graphs.tensors import Extent, Seen, Shape, TensorInfo
 
 APART = 1e-3  # largest difference that a sample's answer may have by what else is in its batch
 
@@ -34,6 +36,11 @@ class GraphSource:
     output: str
     classes: int
     origin: str
+
+    @cached_property
+    def seen(self) -> Mapping[str, Seen]:
+        """Every tensor's type and shape, as two runs showed them: of batches of 2 and of 3."""
+        return look_at(self.model, self.inputs, self.output, self.origin).tensors
 
 
 def read_graph(path: Path, shape: Shape | None = None) -> GraphSource:
@@ -67,18 +74,17 @@ def _fit(model: onnx.ModelProto, origin: str, shape: Shape | None) -> GraphSourc
     fit.check_versions(model, origin)
     fit.check_outputs(model.graph, origin)
     model = tidy.inlined(model)
-    fit.check_nodes(model.graph, origin)
     tidy.with_constants_apart(model.graph)
     tidy.without_dead(model.graph)
+    fit.check_nodes(model.graph, origin)
     fit.check_weights(model.graph, origin)
     fit.check_batch(model.graph.input, model.graph.output[0], origin)
     inputs = _fixed(model.graph, shape, origin)
-    model = tidy.at_opset(model, origin)
-    tidy.with_constants_apart(model.graph)  # the converter makes new ones
+    model = _converted(model, inputs, origin)
     tidy.without_softmax(model.graph)
     tidy.without_dead(model.graph)
     output = model.graph.output[0].name
-    return _answering(GraphSource(model, inputs, output, 0, origin))
+    return _answering(model, inputs, output, origin)
 
 
 def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str, TensorInfo]:
@@ -89,7 +95,8 @@ def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str
     for value in graph.input:
         batch, *axes = fit.sizes(value) or ["?"]
         free = [axis for axis in axes if isinstance(axis, str)]
-        wanted = shape if shape is not None and len(graph.input) == 1 else None
+        # Of several inputs, a mask beside ids for one, those of as many axes are of the same shape.
+        wanted = shape if shape is not None and (len(graph.input) == 1 or len(shape) == len(axes)) else None
         stated = f"({', '.join(map(str, ['N', *axes]))})"
         if wanted is not None and (
             len(wanted) != len(axes) or any(axis not in (size, *free) for axis, size in zip(axes, wanted, strict=True))
@@ -111,12 +118,28 @@ def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str
     return found
 
 
-def _answering(source: GraphSource) -> GraphSource:
+def _converted(model: onnx.ModelProto, inputs: dict[str, TensorInfo], origin: str) -> onnx.ModelProto:
+    """The same in a later opset, if it is of an early one; its answers must be the same."""
+    found = tidy.at_opset(model, origin)
+    if found is model:
+        return model
+    tidy.with_constants_apart(found.graph)  # the converter makes new ones
+    fed, wanted = Noise.for_(model.graph, inputs).batch(2, unit=True), [model.graph.output[0].name]
+    (before,), (after,) = (
+        run(session(one.SerializeToString(), origin, plain=True), wanted, fed, origin) for one in (model, found)
+    )
+    if before.shape != after.shape or not np.allclose(before, after, rtol=1e-4, atol=1e-5, equal_nan=True):
+        raise InputError(
+            f"{origin}: converted to opset {tidy.OPSET}, it answers otherwise. Export it again with opset {tidy.OPSET}."
+        )
+    return found
+
+
+def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], name: str, origin: str) -> GraphSource:
     """Run it, and say how many classes it has; its output becomes `(N, classes)` fp32 where it was nearly so."""
-    origin = source.origin
-    seen = look_at(source.model, source.inputs, source.output, origin)
-    output = seen.tensors.get(source.output)
-    two, three = seen.answers
+    look = look_at(model, inputs, name, origin)
+    output = look.tensors.get(name)
+    two, three = look.answers
     if output is None or output.axes[:1] != (Extent(1, 0),) or output.sample is None:
         raise InputError(
             f"{origin}: of batches of 2 and 3 the answers are {two.shape} and {three.shape}, and a classifier's are "
@@ -124,7 +147,7 @@ def _answering(source: GraphSource) -> GraphSource:
         )
     if output.dtype not in ("float", "float16", "double"):
         raise InputError(
-            f"{origin}: its output {source.output!r} is of type {output.dtype}, and logits are floats. Export it again "
+            f"{origin}: its output {name!r} is of type {output.dtype}, and logits are floats. Export it again "
             "with its scores, not with the class that they make."
         )
     classes = int(np.prod(output.sample))
@@ -133,7 +156,7 @@ def _answering(source: GraphSource) -> GraphSource:
             f"{origin}: its output is (N, {', '.join(map(str, output.sample))}), and a classifier's is (N, classes) "
             "with 2 classes or more. A network with one score needs a second: stack 0 and the score."
         )
-    if not (np.isfinite(two).all() and np.isfinite(three).all()):
+    if not are_numbers(two, three):
         raise InputError(f"{origin}: its answers to noise are not all numbers. Check its weights and how it was made.")
     scale = max(1.0, float(np.abs(three).max()))
     if (apart := float(np.abs(two - three[:2]).max()) / scale) > APART:
@@ -141,8 +164,11 @@ def _answering(source: GraphSource) -> GraphSource:
             f"{origin}: a sample's answer depends on what else is in its batch (by {apart:.0e} of the largest value). "
             "Export it again in evaluation mode (model.eval())."
         )
-    name = _as_logits(source.model.graph, source.output, output.dtype, len(output.sample) > 1)
-    return GraphSource(source.model, source.inputs, name, classes, origin)
+    logits = _as_logits(model.graph, name, output.dtype, len(output.sample) > 1)
+    source = GraphSource(model, inputs, logits, classes, origin)
+    if logits == name:
+        vars(source)["seen"] = look.tensors  # the property's own place: a second look would show the same
+    return source
 
 
 def _as_logits(graph: onnx.GraphProto, name: str, dtype: str, deep: bool) -> str:

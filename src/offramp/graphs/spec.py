@@ -43,7 +43,6 @@ class InputSpec:
     pad: int = 0
     pad_left: bool = False
     vocabulary: int | None = None
-    length: int | None = None
     tokenizer: bytes | None = None
 
     def __post_init__(self) -> None:

@@ -15,9 +15,8 @@ from offramp.artifacts.bundle import IMAGE, features_name
 from offramp.errors import InputError
 from offramp.graphs.boundary import Boundary
 from offramp.graphs.flow import SHAPES, Flow, Made
-from offramp.graphs.look import look_at
 from offramp.graphs.source import GraphSource
-from offramp.graphs.tensors import Seen, Shape
+from offramp.graphs.tensors import Shape
 
 TYPES = {
     "float": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "double": TensorProto.DOUBLE, "bool": TensorProto.BOOL,
@@ -82,10 +81,8 @@ class _Build:
     taken: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        graph = self.source.model.graph
+        graph, self.seen = self.source.model.graph, self.source.seen
         self.flow = Flow.of(graph)
-        look = look_at(self.source.model, self.source.inputs, self.source.output, self.source.origin)
-        self.seen: Mapping[str, Seen] = look.tensors
         self.constants_given = {tensor.name for tensor in graph.initializer}
         self.taken |= self.constants_given
 
@@ -100,7 +97,7 @@ class _Build:
             else:
                 self._copied(node, names, number)
         for name, (known, shape) in ends.items():
-            self._left(names[name], known, self.seen[name].dtype)
+            self._left(name, names[name], known, number)
             self.declare(self.outputs, known, shape)
 
     def _needed(self, ends: Iterable[str], starts: Crossing) -> list[int]:
@@ -170,18 +167,27 @@ class _Build:
         return name
 
     def _entered(self, name: str, known: str, number: int) -> str:
-        """A start's tensor in the type that the network has it in."""
-        dtype = self.seen[name].dtype
-        if dtype == "float":
-            return known
-        inner = self._fresh(f"{known}:{dtype}", number)
-        self.nodes.append(helper.make_node("Cast", [known], [inner], to=TYPES[dtype]))
-        return inner
+        """A start's tensor in the type and the order of axes that the network has it in."""
+        seen, inner = self.seen[name], known
+        if seen.batch:
+            order = seen.batch_first()
+            inner = self._then("Transpose", inner, number, perm=[order.index(axis) for axis in range(len(order))])
+        return inner if seen.dtype == "float" else self._then("Cast", inner, number, to=TYPES[seen.dtype])
 
-    def _left(self, name: str, known: str, dtype: str) -> None:
-        """An end's tensor as it crosses: fp32, by the boundary's name."""
-        cast = helper.make_node("Cast", [name], [known], to=TensorProto.FLOAT)
-        self.nodes.append(helper.make_node("Identity", [name], [known]) if dtype == "float" else cast)
+    def _left(self, name: str, inner: str, known: str, number: int) -> None:
+        """An end's tensor as it crosses, by the boundary's name: fp32, the batch first."""
+        seen = self.seen[name]
+        if seen.dtype != "float":
+            inner = self._then("Cast", inner, number, to=TensorProto.FLOAT)
+        if seen.batch:
+            inner = self._then("Transpose", inner, number, perm=seen.batch_first())
+        self.nodes.append(helper.make_node("Identity", [inner], [known]))
+
+    def _then(self, op: str, source: str, number: int, **attributes: int | list[int]) -> str:
+        """One more node behind a tensor."""
+        output = self._fresh(f"{source}:{op.lower()}", number)
+        self.nodes.append(helper.make_node(op, [source], [output], **attributes))
+        return output
 
     def declare(self, where: list[onnx.ValueInfoProto], name: str, shape: Shape) -> None:
         """State a tensor that comes in or goes out."""

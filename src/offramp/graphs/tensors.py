@@ -42,11 +42,22 @@ class Seen:
     axes: tuple[Extent, ...]
 
     @property
+    def batch(self) -> int | None:
+        """The axis that has an entry for each sample, most often the first; None where none has, or several grow."""
+        grown = [place for place, axis in enumerate(self.axes) if axis.each]
+        return grown[0] if len(grown) == 1 and self.axes[grown[0]] == Extent(1, 0) else None
+
+    @property
     def sample(self) -> Shape | None:
-        """One sample's shape, where there is a row for each sample and the batch is nowhere else; None otherwise."""
-        if not self.axes or self.axes[0] != Extent(1, 0) or any(axis.each for axis in self.axes[1:]):
+        """One sample's shape, without the batch's axis; None where there is no such axis."""
+        if self.batch is None:
             return None
-        return tuple(axis.fixed for axis in self.axes[1:])
+        return tuple(axis.fixed for axis in self.axes if not axis.each)
+
+    def batch_first(self) -> list[int]:
+        """The order of the axes that puts the batch's in front."""
+        assert self.batch is not None
+        return [self.batch, *(place for place in range(len(self.axes)) if place != self.batch)]
 
     def at(self, batch: int) -> Shape:
         """Give its shape in a batch."""

@@ -1,6 +1,7 @@
 """A graph as it was read, made plain: one file, one level, no dead part, one opset, logits at its end."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,7 +25,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     return flat
 
 
-def keep(field: "onnx.GraphProto", kept: list[onnx.ModelProto]) -> None:
+def keep(field: Any, kept: list[Any]) -> None:
     """Give a repeated field only these of its messages, in their order."""
     copies = [type(message).FromString(message.SerializeToString()) for message in kept]
     del field[:]

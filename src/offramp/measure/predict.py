@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from offramp.models.checkpoint import Checkpoint
 
 BATCH = 256
+FORMS = {"images": "UINT8", "samples": "FP32", "texts": "BYTES"}  # in which an edge takes what a data set holds
 
 Pass = Callable[[npt.NDArray[np.float32]], dict[int, npt.NDArray[np.float32]]]
 
@@ -44,6 +45,11 @@ class Predictor:
     record: DataRecord | None = None  # of that data; None: nothing was recorded, and it was split by position
     tokenizer: bytes | None = None  # its file, of a network that takes strings
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """One sample of the network's input: of an image `(C, H, W)`."""
+        return self.takes.shape
+
     def predict(self, images: ImageSet, split: str, watch: Watch = unwatched) -> Predictions:
         """Classify every sample at every exit; `watch` is told how many are."""
         classes, exits = self.about.classes, self.about.exits
@@ -56,7 +62,7 @@ class Predictor:
         for start in range(0, len(images), BATCH):
             watch(f"classifying {split} {images.noun}", start, len(images))
             parts.append(self.run(read_samples(self.takes, images.images[start : start + BATCH], self.tokenizer)))
-        header = self.about.model_copy(update={"data": images.name, "split": split})
+        header = self.about.model_copy(update={"data": images.name, "split": split, "image": FORMS[images.noun]})
         logits = {exit_: np.concatenate([part[exit_] for part in parts]) for exit_ in exits}
         return Predictions(header, images.index, images.labels, logits)
 

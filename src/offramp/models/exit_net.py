@@ -1,6 +1,6 @@
 """ExitNet: a network is stages + heads. Training, export, prediction and serving know nothing else about it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from offramp.artifacts.bundle import features_name
 from offramp.errors import InputError
 
+Passed = Callable[[int, Any], Any]  # a boundary and its features; those that go on
 Statistics = tuple[Tensor, Tensor]  # mean and standard deviation of images per channel
 
 
@@ -53,6 +54,17 @@ class ExitNet(nn.Module):
             image = stage(image)
             features.append(image)
         return features
+
+    def walk(self, image: Tensor, passed: Passed, *, frozen: bool = False) -> None:
+        """Go through the stages. At each boundary `passed` is given the features, and gives those that go on.
+
+        `frozen`: no gradient reaches the stages.
+        """
+        features: Any = image
+        for boundary, stage in enumerate(self.stages, start=1):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+                features = stage(features)
+            features = passed(boundary, features)
 
     def forward(self, image: Tensor) -> dict[int, Tensor]:
         """Classify every sample at every exit; nobody leaves (the paper's training phase, section 3.2)."""

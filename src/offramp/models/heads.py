@@ -23,6 +23,9 @@ PARTS: dict[tuple[GraphHead, Kind], tuple[Part, ...]] = {
     ("mlp", "vector"): ("mean",),
 }
 HIDDEN = 256  # at most
+# The most windows along a side by which the vector stays below so many numbers. Windows say where an edge is, which an
+# average forgets: what they gained is in docs/networks.md.
+WINDOWS, LONGEST = (4, 2, 1), 2_048
 
 
 def pooled_linear(width: int, classes: int) -> list[nn.Module]:
@@ -56,7 +59,8 @@ def standing_on(kind: Kind, shape: tuple[int, ...], classes: int, head: GraphHea
             raise InputError(f"head conv: of maps alone, and the features are {kind} {shape}. Choose linear or mlp.")
         channels = shape[0] if kind == "nchw" else shape[-1]
         return nn.Sequential(ChannelsFirst(kind), *convolutional(channels, classes))
-    summary = Summary(kind, shape, PARTS[head, kind])
+    finest = (Summary(kind, shape, PARTS[head, kind], windows) for windows in WINDOWS)
+    summary = next((one for one in finest if one.width <= LONGEST), None) or Summary(kind, shape, ("mean",))
     layers: list[nn.Module] = [summary, nn.BatchNorm1d(summary.width, affine=False)]
     width = summary.width
     if head == "mlp":

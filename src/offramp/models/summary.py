@@ -1,5 +1,6 @@
 """Summary: features of a boundary, whatever their shape, as one vector a sample; what a head stands on."""
 
+from math import prod
 from typing import Literal
 
 import torch
@@ -11,7 +12,6 @@ from offramp.graphs.layout import Kind
 
 Part = Literal["mean", "max", "first", "grid"]
 Features = Tensor | tuple[Tensor, ...]  # of several tensors at a boundary, a head stands on the first
-GRID = 2  # windows along each side of a map
 
 
 class ChannelsFirst(nn.Module):
@@ -36,30 +36,27 @@ class ChannelsFirst(nn.Module):
 class Summary(nn.Module):
     """Parts of a vector `(N, width)`: over all places the mean, the largest or the first, or the means of windows.
 
-    Windows are 2 x 2 on a map, and 2 on a sequence; those along an odd side share its middle. Where there are no
-    places, in a vector, the summary is the vector itself. `first` of tokens is the class token, where there is one.
+    There are `windows` along each side, of one size: along a side that they do not divide they overlap. Where there are
+    no places, in a vector, the summary is the vector itself. `first` of tokens is the class token, where there is one.
     """
 
-    def __init__(self, kind: Kind, shape: tuple[int, ...], parts: tuple[Part, ...]) -> None:
+    def __init__(self, kind: Kind, shape: tuple[int, ...], parts: tuple[Part, ...], windows: int = 2) -> None:
         super().__init__()
         self.kind, self.ordered = kind, ChannelsFirst(kind)
         self.channels, self.sides = _axes(kind, shape)
         self.parts: tuple[Part, ...] = parts if self.sides else ("mean",)
         if "grid" in self.parts and kind == "tokens":
             raise InputError(f"head: windows are of maps and sequences, and features are {kind} {shape}.")
-        # One wide or high, a map has no windows along that side.
-        self.strides = tuple(max(1, side // GRID) for side in self.sides)
-        self.windows = tuple(
-            side - (min(side, GRID) - 1) * stride for side, stride in zip(self.sides, self.strides, strict=True)
-        )
+        # A short side has as many windows as it has places. The last ones end where the side does.
+        self.counts = tuple(min(side, windows) for side in self.sides)
+        self.strides = tuple(side // count for side, count in zip(self.sides, self.counts, strict=True))
+        spans = zip(self.sides, self.counts, self.strides, strict=True)
+        self.windows = tuple(side - (count - 1) * stride for side, count, stride in spans)
 
     @property
     def width(self) -> int:
         """How long the vector is."""
-        windows = 1
-        for side in self.sides:
-            windows *= min(side, GRID)
-        return self.channels * sum(windows if part == "grid" else 1 for part in self.parts)
+        return self.channels * sum(prod(self.counts) if part == "grid" else 1 for part in self.parts)
 
     def forward(self, features: Features) -> Tensor:
         """Take the tensors of a boundary, and give the vectors."""

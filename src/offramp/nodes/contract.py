@@ -13,7 +13,7 @@ from offramp.artifacts.engine import Place
 from offramp.exits.answers import Tier
 from offramp.protocol.served import Call
 
-CLASSIFIER = "classifier"  # the edge's model: an image in, answers out
+CLASSIFIER = "classifier"  # the edge's model: samples in, answers out
 REPLIES = "replies"  # the cloud's: what it answers clients directly
 
 CLASS_NAME = "class_name"  # an output of the classifier that comes only where it is asked for by name

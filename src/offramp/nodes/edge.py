@@ -227,7 +227,7 @@ class Edge:
         """
         course = self.course if plan is None else plan if isinstance(plan, Course) else self.course_of(plan)
         if cloud_version is not None:
-            _check_cascade(cloud_version, course)
+            _check_cascade(cloud_version, course, self.preprocessing.kind)
         came = self._read(course, image)
         found = parts(course, came)
         if self.auditor is None or course.takes is not None or not (plan is None or plan is course):
@@ -328,10 +328,15 @@ def deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _check_cascade(cloud_version: str, course: Course) -> None:
-    """Raise InputError unless what goes on are images: all that two networks have in common."""
+def _check_cascade(cloud_version: str, course: Course, kind: str) -> None:
+    """Raise InputError unless what goes on are images, or values: all that two networks have in common."""
     if not cloud_version:
         raise InputError("cloud_version '': expected the id of a bundle that the cloud serves.")
+    if kind == "text":
+        raise InputError(
+            f"cloud_version {cloud_version!r}: another network has another tokenizer, and what would go on are ids of "
+            "this one's. Leave it out."
+        )
     if course.part.cut != 0:
         raise InputError(
             f"cloud_version {cloud_version!r}: another network takes images and no features, and this request is cut "

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from offramp.artifacts.inputs import Input
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.text import Text
+from offramp.artifacts.values import Values
 from offramp.errors import InputError
 from offramp.nodes.images import as_batch, read_images
 from offramp.protocol.tensors import objects
@@ -54,6 +55,18 @@ def as_samples(takes: Input, batch: object) -> npt.NDArray[Any]:
     also = " or a list of strings" if strings else ""
     of = ", ".join(map(str, takes.shape))
     raise InputError(f"{name}: expected a NumPy array, float32 (N, {of}){also}, got {got}. {instead}")
+
+
+def by_form(batch: object) -> tuple[str, npt.NDArray[Any]]:
+    """The name of the input that a batch is for, by what it is, and the batch as an array that can be sent.
+
+    Strings are text, arrays of any shape but an image's values. For who cannot know better: token ids pass for values.
+    """
+    if isinstance(batch, list | tuple) and batch and all(isinstance(one, str) for one in batch):
+        return Text.name, objects([_in_utf8(one, row) for row, one in enumerate(batch)])
+    if isinstance(batch, np.ndarray) and batch.dtype.kind in "fiub" and batch.ndim != 4:
+        return Values.name, batch
+    return Preprocessing.name, as_batch(batch)
 
 
 def _in_utf8(one: Any, row: int) -> bytes:

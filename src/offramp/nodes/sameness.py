@@ -42,10 +42,12 @@ def difference(
     precision: Precision | None,
     name: str,
     codec: Codec = "fp32",
+    noun: str = "image",
 ) -> str | None:
     """How logits `(N, classes)` differ by more than a precision does, and most where, in words; None: they do not.
 
-    `codec` is one that features have crossed a cut in, and that what is expected knows nothing of.
+    `codec` is one that features have crossed a cut in, and that what is expected knows nothing of; `noun` is what the
+    network takes, in words.
     """
     apart, tolerance = np.abs(found - expected), TOLERANCE[precision] + CODEC_TOLERANCE[codec]
     share = float(apart.max() / max(np.abs(expected).max(), np.finfo(np.float32).tiny))
@@ -53,7 +55,7 @@ def difference(
         return None
     sample, worst = np.unravel_index(apart.argmax(), apart.shape)  # a NaN, where there is one
     return (
-        f"{name} of {len(expected)} images are off by {share:.2g} of the largest (tolerance {tolerance:g}), most in "
+        f"{name} of {len(expected)} {noun}s are off by {share:.2g} of the largest (tolerance {tolerance:g}), most in "
         f"class {classes[worst]!r}: {found[sample, worst]:.4g} in place of {expected[sample, worst]:.4g}"
     )
 
@@ -94,7 +96,8 @@ def check_steps(bundle: Bundle, steps: Sequence[Step], engine: Engine) -> None:
         for exit_ in step.spec.exits:
             right = np.array(expected[exit_], np.float32)
             classes = bundle.manifest.classes
-            if wrong := difference(outputs[step.logits], right, classes, engine.precision, step.logits, codec):
+            noun = bundle.manifest.preprocessing.noun
+            if wrong := difference(outputs[step.logits], right, classes, engine.precision, step.logits, codec, noun):
                 raise ParityError(
                     f"{bundle.path}: {engine.release} {engine.precision} does not compute this network here: {wrong}, "
                     "as it was at export. Choose another runtime or precision (--runtime, --precision)."

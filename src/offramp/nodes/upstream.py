@@ -243,7 +243,8 @@ class RemoteCloud:
         result = self._result(self.client.begin(request, timeout), None, False)
         peer = f"cloud {self.client.address}"
         logits = check_logits(peer, target, result.outputs.get(target), *probe.logits.shape)
-        if wrong := difference(logits, probe.logits, manifest.classes, precision, target):
+        noun = manifest.preprocessing.noun
+        if wrong := difference(logits, probe.logits, manifest.classes, precision, target, noun=noun):
             raise BundleMismatchError(
                 f"{peer} computes another network: {wrong}. Serve the edge's bundle there: {self.bundle.path}"
             )

@@ -44,7 +44,9 @@ def baselines(table: Table, prices: Prices, goal: Goal, grid: Floats, jpeg: Jpeg
     others = [way for way in table.ends if way.other]
     rows = [_row("everything at the edge", Candidate.of(prices, table, (), (), at_edge))]
     pixels = [way for way in table.ends if way.cut == 0 and not way.other]  # none where there is no link
-    rows += [_row("everything in the cloud, pixels", Candidate.of(prices, table, (), (), way)) for way in pixels]
+    for way in pixels:
+        what = "everything in the cloud" + (", pixels" if way.input == "image" else "")
+        rows.append(_row(what, Candidate.of(prices, table, (), (), way)))
     if jpeg is not None:
         rows.append(_jpeg(rows[-1].figures, prices, jpeg))
     rows.append(_row("Neurosurgeon: partition by latency", neurosurgeon(table, prices)))

@@ -44,14 +44,14 @@ class Candidate:
         else:
             active = "".join(f"{k}:{t:g} " for k, t in zip(self.exits, self.thresholds, strict=True))
         cut, codec, other = self.crossing
-        rest = f"cut {cut} {codec}" if cut else f"image {codec}" + (f" to {other[:8]}" if other else "")
+        rest = f"cut {cut} {codec}" if cut else f"{self.crossing.input} {codec}" + (f" to {other[:8]}" if other else "")
         return f"{active}→ {rest if self.figures.onward else 'end at the edge'}"
 
     def __str__(self) -> str:
         pairs = zip(self.exits, self.thresholds, strict=True)
         active = ", ".join(f"exit {exit_} at T = {threshold:g}" for exit_, threshold in pairs) or "no local exit"
         cut, codec, other = self.crossing
-        rest = f"cut at {cut} in {codec}" if cut else f"as the image in {codec}"
+        rest = f"cut at {cut} in {codec}" if cut else f"as the {self.crossing.input} in {codec}"
         if other:
             rest = f"as the image in {codec} to the network {other[:8]}"
         if not self.figures.onward:

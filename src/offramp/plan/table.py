@@ -33,6 +33,11 @@ class Crossing(NamedTuple):
     codec: Codec
     other: str = ""
 
+    @property
+    def input(self) -> str:
+        """What crosses at cut 0, in a word: images do so as the 8 bits that they are, and nothing else does."""
+        return "image" if self.codec == "uint8" else "input"
+
 
 @dataclass(frozen=True)
 class Table:

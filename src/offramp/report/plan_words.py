@@ -117,7 +117,7 @@ def answer(found: Outcome) -> list[str]:
     elif mine.crossing.cut:
         said = f"No local exit pays: cut the network and send everything on. {_capital(str(mine))}; {comes}."
     else:
-        said = f"No local exit pays, and no cut: send the image. {_capital(str(mine))}; {comes}."
+        said = f"No local exit pays, and no cut: send the {mine.crossing.input}. {_capital(str(mine))}; {comes}."
     return [said, *_jpeg(found), *_promised(found.promise, found.chosen.goal)]
 
 

@@ -59,7 +59,11 @@ def train_attached(
     net = build(run.network, None, run.seed, files=run.files)
     assert isinstance(net, GraphNet)
     read = partial(read_samples, run.network.takes, tokenizer=run.files.get(TOKENIZER))
-    backbone = Backbone(run.files[BACKBONE], net, run.network.shape, net.exits, read, threads or 0)
+    # What heads learn on needs the rest of the network only where they learn from its answers.
+    local, whole = (
+        Backbone(run.files[BACKBONE], net, run.network.shape, exits, read, threads or 0)
+        for exits in (net.exits if run.recipe.distill else net.exits[:-1], net.exits)
+    )
     views = run.recipe.views if splits.train.mirrors else 1
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -67,7 +71,7 @@ def train_attached(
     with (
         torch_threads(threads),
         standing(
-            backbone, splits.train, splits.validation, out / FEATURES, views=views, most=most, watch=watch
+            local, whole, splits.train, splits.validation, out / FEATURES, views=views, most=most, watch=watch
         ) as (train, validation),
     ):  # fmt: skip
         learnt = train_heads(net, train, validation, run.recipe, run.seed, [*observers, _Log(log)])

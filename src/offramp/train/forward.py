@@ -46,19 +46,19 @@ def forward(
     """
     wanted = net.exits if exits is None else exits
     found: dict[int, Tensor] = {}
+
     # Heads between stages, not after all of them as in ExitNet.forward: on the way back, a boundary's gradient is then
     # begun by the next stage and keeps its channels last. A head's is NCHW, and every kernel after it would be slow.
-    for boundary, stage in enumerate(net.stages, start=1):
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
-            image = stage(image)
+    def passed(boundary: int, features: Any) -> Any:
         if boundary not in wanted:
-            continue
+            return features
         left = len(wanted) - len(found)
         if rescaled:
-            image = rescale(image, 1 / left)
-        found[boundary] = net.head(boundary)(image)
-        if rescaled and left > 1:
-            image = rescale(image, left - 1)
+            features = rescale(features, 1 / left)
+        found[boundary] = net.head(boundary)(features)
+        return rescale(features, left - 1) if rescaled and left > 1 else features
+
+    net.walk(image, passed, frozen=frozen)
     return found
 
 

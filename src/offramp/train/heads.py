@@ -1,7 +1,8 @@
 """Train heads alone, on a backbone that stays as it is: all of them at once, on features that were computed before.
 
 The heads know nothing of each other: the sum of their losses has each head's own gradient. After every epoch they are
-looked at on the validation set, and each head keeps the weights that were best there.
+looked at on the validation set, and each head keeps the weights by
+which that was likeliest, once its temperature was set: heads grow too sure before they grow worse.
 """
 
 import math
@@ -25,6 +26,8 @@ from offramp.train.stand import Rows, Stand
 from offramp.train.temperature import temperature
 
 AT_ONCE = 1_024  # samples that are looked at together
+SMALLEST, LARGEST, STEPS = 16, 256, 40  # of a batch; and steps of an epoch, at least, where it can be had
+SURE_ENOUGH = 2_000  # samples that tell which epoch's weights are best
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
 
@@ -37,14 +40,18 @@ class HeadRecipe(Frozen):
 
     name: str = "heads"
     head: GraphHead = "mlp"
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=256, ge=1)
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)  # None: by the size of the set
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     distill: float = Field(default=0.0, ge=0, le=1)
     temperature: float = Field(default=3.0, gt=0)  # of that divergence
     views: int = Field(default=1, ge=1, le=2)
     temperatures: bool = True
+
+    def batch(self, samples: int) -> int:
+        """Samples a step: so that an epoch of a small set has as many steps as learning needs."""
+        return self.batch_size or max(SMALLEST, min(LARGEST, samples // STEPS))
 
 
 def head_recipe(**changes: object) -> HeadRecipe:
@@ -107,7 +114,8 @@ class _Trainer:
             [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
             lr=recipe.learning_rate,
         )
-        self.steps = math.ceil(len(train.labels) / recipe.batch_size)
+        self.batch = recipe.batch(len(train.labels))
+        self.steps = math.ceil(len(train.labels) / self.batch)
         self.best: dict[int, tuple[float, dict[str, Tensor]]] = {}
 
     def epoch(self, number: int, observers: Sequence[Observer]) -> EpochRecord:
@@ -117,7 +125,7 @@ class _Trainer:
         start, total, total_steps, rate = time.perf_counter(), 0.0, self.recipe.epochs * self.steps, 0.0
         for step in range(self.steps):
             rate = self._set_rate((number * self.steps + step) / total_steps)
-            rows = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+            rows = order[step * self.batch : (step + 1) * self.batch]
             total += (loss := self._step(rows))
             if not math.isfinite(loss):
                 raise TrainingError(
@@ -183,9 +191,11 @@ class _Trainer:
         return rate
 
     def _remember(self, logits: dict[int, Tensor]) -> None:
-        labels = torch.from_numpy(self.validation.labels)
+        labels = self.validation.labels[:SURE_ENOUGH]
         for exit_, rest in self.rests.items():
-            loss = float(F.cross_entropy(logits[exit_], labels))
+            found = logits[exit_][:SURE_ENOUGH]
+            divisor = temperature(found.numpy(), labels) if self.recipe.temperatures else 1.0
+            loss = float(F.cross_entropy(found / divisor, torch.from_numpy(labels)))
             if exit_ not in self.best or loss < self.best[exit_][0]:
                 self.best[exit_] = loss, {name: tensor.clone() for name, tensor in rest.state_dict().items()}
 

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.document import writing
 from offramp.data.image_set import ImageSet
-from offramp.models.graph_network import GraphNet
+from offramp.models.graph_network import BACKBONE, GraphNet
 from offramp.progress import Watch, unwatched
+from offramp.runtime.cut import extract
 from offramp.runtime.onnx_span import OnnxSpan
 
 Rows = npt.NDArray[np.intp]
@@ -43,14 +44,16 @@ class Stand(Protocol):
 
 
 class Backbone:
-    """A graph that gives all boundaries of a batch, and what the first layer of each head makes of them."""
+    """A graph up to the last of some exits, and what the first layer of each one's head makes of a batch there."""
 
     def __init__(
         self, graph: bytes, net: GraphNet, shape: tuple[int, ...], exits: tuple[int, ...], read: Read, threads: int = 0
     ) -> None:
         self.outputs = {exit_: net.names(exit_)[0] for exit_ in exits}
         self.first: dict[int, nn.Module] = {exit_: _first(net.head(exit_)) for exit_ in exits}
-        self.span = OnnxSpan(graph, (IMAGE,), {name: name for name in self.outputs.values()}, threads)
+        wanted = [*self.outputs.values()]
+        part = extract(graph, [IMAGE], wanted, BACKBONE).SerializeToString()
+        self.span = OnnxSpan(part, (IMAGE,), {name: name for name in wanted}, threads)
         self.read = read
         shapes = [net.tensors_at(exit_)[name] for exit_, name in self.outputs.items()]
         self.batch = max(1, min(LARGEST, AT_ONCE // (4 * (prod(shape) + sum(map(prod, shapes))))))
@@ -106,14 +109,15 @@ class Kept:
 
 @contextmanager
 def standing(
-    backbone: Backbone, train: ImageSet, validation: ImageSet, folder: Path, *,
+    backbone: Backbone, whole: Backbone, train: ImageSet, validation: ImageSet, folder: Path, *,
     views: int = 1, most: int = MOST, watch: Watch = unwatched,
 ) -> Iterator[tuple[Stand, Stand]]:  # fmt: skip
     """What heads learn on and are looked at by: kept in `folder`, which is gone afterwards, if that is `most` bytes.
 
-    Otherwise it is computed in every epoch again.
+    Otherwise it is computed in every epoch again. Heads learn on what `backbone` gives, and are looked at beside what
+    `whole` gives: the last exit's own answers too.
     """
-    learnt, seen = Computed(backbone, train, views), Computed(backbone, validation)
+    learnt, seen = Computed(backbone, train, views), Computed(whole, validation)
     one = sum(found[0].numel() for found in seen.read(np.arange(1)).values())
     if 4 * one * (len(learnt.labels) + len(seen.labels)) > most:
         yield learnt, seen
