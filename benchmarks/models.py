@@ -160,7 +160,8 @@ def row(found: dict[str, Any]) -> tuple[str, ...]:
     """Its row of the table."""
     name = f"{found['package']} {found['network']}" + (f" ({found['of']})" if found["of"] else "")
     if "failed" in found:
-        return (name, "", "", "0", found["failed"], "", f"{found.get('export_s', '')}", "", "", "")
+        why = found["failed"].removeprefix("offramp.errors.").replace("|", "\\|")
+        return (name, "", "", "0", why, "", f"{found.get('export_s', '')}", "", "", "")
     exits = ", ".join(f"{one['name']} {one['share']:.0%}" for one in found["exits"])
     return (
         name,
