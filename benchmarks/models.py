@@ -36,8 +36,10 @@ from foreign.networks import ALL, FIELD, Network
 from offramp.artifacts.measurement import Conditions
 from offramp.graphs.boundaries import find_boundaries
 from offramp.graphs.choose import choose_exits
+from offramp.graphs.inputs import adapted
 from offramp.graphs.look import Noise
 from offramp.graphs.source import GraphSource, read_graph
+from offramp.graphs.spec import InputSpec
 from offramp.graphs.stages import input_names, staged
 from offramp.machine import here
 from offramp.runtime.onnx_span import RUNTIME, OnnxSpan
@@ -91,6 +93,8 @@ def inspect(file: Path, network: Network) -> dict[str, Any]:
     """What can be done with an exported network."""
     start = time.process_time()
     source = read_graph(file)
+    if len(network.shape) == 1:  # the mask is made of the ids, as a node makes it
+        source = adapted(source, InputSpec(kind="text"))
     found = find_boundaries(source)
     seconds = time.process_time() - start
     count = min(EXITS, len(found.offered))
@@ -156,7 +160,8 @@ def row(found: dict[str, Any]) -> tuple[str, ...]:
     """Its row of the table."""
     name = f"{found['package']} {found['network']}" + (f" ({found['of']})" if found["of"] else "")
     if "failed" in found:
-        return (name, "", "", "0", found["failed"], "", f"{found.get('export_s', '')}", "", "", "")
+        why = found["failed"].removeprefix("offramp.errors.").replace("|", "\\|")
+        return (name, "", "", "0", why, "", f"{found.get('export_s', '')}", "", "", "")
     exits = ", ".join(f"{one['name']} {one['share']:.0%}" for one in found["exits"])
     return (
         name,

@@ -1,4 +1,10 @@
-"""How features cross each cut: uint8 scales and zero points by channel, and what each codec costs in accuracy."""
+"""How features cross each cut: uint8 scales and zero points by channel, and what each codec costs in accuracy.
+
+Ranges go from the smallest to the largest value. Tried against percentiles on the tokens of a small ViT (six blocks,
+the digits, seven cuts; squared error of the logits on other samples): without the outer 0.01 % at each end it was 0.8
+to 1.2 times as large, without 0.1 % 1.3 to 8 times, without 1 % 29 to 270 times; by one scale for all channels 2.8 to
+5.7 times.
+"""
 
 from collections.abc import Mapping, Sequence
 from math import prod
