@@ -5,9 +5,11 @@ import torch
 
 from offramp.artifacts.names import parse_exits
 from offramp.errors import InputError
+from offramp.graphs.layout import Kind
 from offramp.models.architecture import preset
 from offramp.models.cnn import standard_cnn
 from offramp.models.count import count
+from offramp.models.heads import standing_on
 
 TEN = tuple("0123456789")
 
@@ -48,3 +50,20 @@ def test_an_unknown_head_is_refused_with_the_choices() -> None:
     with pytest.raises(InputError) as caught:
         preset("tiny").architecture((9,), TEN, "attention")
     assert str(caught.value) == "head 'attention': unknown. Choose one of linear, conv."
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "width"),
+    [
+        ("nchw", (64, 8, 8), 64 * 17),
+        ("nchw", (256, 8, 8), 256 * 5),
+        ("nhwc", (7, 7, 2048), 4096),
+        ("tokens", (65, 768), 2304),
+    ],
+)
+def test_a_head_lays_as_many_windows_as_its_vector_may_have(kind: Kind, shape: tuple[int, ...], width: int) -> None:
+    """4 x 4, 2 x 2 or one; of tokens the mean, the largest and the first, however wide."""
+    head = standing_on(kind, shape, 10, "mlp")
+    assert head[0].width == width
+    features = torch.rand(2, *shape)
+    assert head.eval()(features).shape == (2, 10)

@@ -42,6 +42,16 @@ def learnt(
     return net.eval(), found
 
 
+@pytest.mark.parametrize(
+    ("samples", "batch", "epochs"),
+    [(100, 16, 20), (1_000, 25, 20), (10_000, 250, 20), (45_000, 256, 11), (10**6, 256, 8)],
+)
+def test_batches_and_epochs_go_by_the_size_of_the_set(samples: int, batch: int, epochs: int) -> None:
+    """Unless they are said."""
+    assert (HeadRecipe().batch(samples), HeadRecipe().rounds(samples)) == (batch, epochs)
+    assert (QUICK.batch(samples), QUICK.rounds(samples)) == (32, 4)
+
+
 @pytest.mark.parametrize("head", ["linear", "mlp", "conv"])
 def test_heads_learn_what_the_features_tell(three: tuple[ImageSet, ImageSet], tmp_path: Path, head: GraphHead) -> None:
     """Even of a graph whose weights are random; and the accuracies are those of the network as it answers."""

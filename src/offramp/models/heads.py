@@ -59,8 +59,8 @@ def standing_on(kind: Kind, shape: tuple[int, ...], classes: int, head: GraphHea
             raise InputError(f"head conv: of maps alone, and the features are {kind} {shape}. Choose linear or mlp.")
         channels = shape[0] if kind == "nchw" else shape[-1]
         return nn.Sequential(ChannelsFirst(kind), *convolutional(channels, classes))
-    finest = (Summary(kind, shape, PARTS[head, kind], windows) for windows in WINDOWS)
-    summary = next((one for one in finest if one.width <= LONGEST), None) or Summary(kind, shape, ("mean",))
+    summaries = [Summary(kind, shape, PARTS[head, kind], windows) for windows in WINDOWS]
+    summary = next((one for one in summaries if one.width <= LONGEST), summaries[-1])
     layers: list[nn.Module] = [summary, nn.BatchNorm1d(summary.width, affine=False)]
     width = summary.width
     if head == "mlp":

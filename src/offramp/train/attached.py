@@ -84,7 +84,7 @@ def train_attached(
         seed=run.seed,
         commit=commit(),
         hardware=processor(),
-        epochs=run.recipe.epochs,
+        epochs=run.recipe.rounds(views * len(splits.train)),
         seconds=round(time.perf_counter() - began, 3),
         validation_accuracy=learnt.accuracy,
         weights_sha256=hashlib.sha256(weights).hexdigest(),

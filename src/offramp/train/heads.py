@@ -27,6 +27,7 @@ from offramp.train.temperature import temperature
 
 AT_ONCE = 1_024  # samples that are looked at together
 SMALLEST, LARGEST, STEPS = 16, 256, 40  # of a batch; and steps of an epoch, at least, where it can be had
+ENOUGH, FEWEST, MOST_EPOCHS = 2_000, 8, 20  # steps in all, and epochs
 SURE_ENOUGH = 2_000  # samples that tell which epoch's weights are best
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
@@ -40,7 +41,7 @@ class HeadRecipe(Frozen):
 
     name: str = "heads"
     head: GraphHead = "mlp"
-    epochs: int = Field(default=20, ge=1)
+    epochs: int | None = Field(default=None, ge=1)  # None: by the size of the set
     batch_size: int | None = Field(default=None, ge=1)  # None: by the size of the set
     learning_rate: float = Field(default=2e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
@@ -52,6 +53,11 @@ class HeadRecipe(Frozen):
     def batch(self, samples: int) -> int:
         """Samples a step: so that an epoch of a small set has as many steps as learning needs."""
         return self.batch_size or max(SMALLEST, min(LARGEST, samples // STEPS))
+
+    def rounds(self, samples: int) -> int:
+        """Epochs: of a large set fewer, since heads have learnt what they can before."""
+        most = ENOUGH * self.batch(samples) // samples
+        return self.epochs or max(FEWEST, min(MOST_EPOCHS, most))
 
 
 def head_recipe(**changes: object) -> HeadRecipe:
@@ -89,7 +95,7 @@ def train_heads(
     began = time.perf_counter()
     _standardize(rests, train)
     trainer = _Trainer(rests, train, validation, recipe, seed)
-    for number in range(recipe.epochs):
+    for number in range(trainer.epochs):
         record = trainer.epoch(number, observers)
         for observer in observers:
             observer.epoch(record)
@@ -115,6 +121,7 @@ class _Trainer:
             lr=recipe.learning_rate,
         )
         self.batch = recipe.batch(len(train.labels))
+        self.epochs = recipe.rounds(len(train.labels))
         self.steps = math.ceil(len(train.labels) / self.batch)
         self.best: dict[int, tuple[float, dict[str, Tensor]]] = {}
 
@@ -122,7 +129,7 @@ class _Trainer:
         """Once over the training samples, and a look."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         order = torch.randperm(len(self.train.labels), generator=generator).numpy()
-        start, total, total_steps, rate = time.perf_counter(), 0.0, self.recipe.epochs * self.steps, 0.0
+        start, total, total_steps, rate = time.perf_counter(), 0.0, self.epochs * self.steps, 0.0
         for step in range(self.steps):
             rate = self._set_rate((number * self.steps + step) / total_steps)
             rows = order[step * self.batch : (step + 1) * self.batch]
@@ -139,7 +146,7 @@ class _Trainer:
         self._remember(logits)
         return EpochRecord(
             epoch=number + 1,
-            of=self.recipe.epochs,
+            of=self.epochs,
             loss=total / self.steps,
             learning_rate=rate,
             validation_accuracy=self.accuracies(logits),
