@@ -225,3 +225,14 @@ def test_auto_takes_what_carries_little_where_there_is_enough() -> None:
 def test_a_boundary_is_found_by_each_module_that_ends_there(found: Boundaries) -> None:
     """`layers` ends where its last block does."""
     assert [one.name for one in pick(found, ["act", "layers"])] == ["act", "layers.2"]
+
+
+def test_halves_of_a_network_whose_last_layer_is_zero_prove_nothing() -> None:
+    """0 agrees with 0 wherever it is cut; unchecked it is looked at all the same."""
+    making = Making()
+    features = making.op("Relu", making.conv(making.input(("N", 2, 8, 8)), 2, 4))
+    pooled = making.op("Flatten", making.op("GlobalAveragePool", features))
+    source = making.source(making.op("MatMul", pooled, making.constant(np.zeros((4, CLASSES)))))
+    with pytest.raises(InputError, match=r"made.onnx: answers every input alike \(0, 0, 0…\): its last layer is not"):
+        find_boundaries(source)
+    assert find_boundaries(source, check=False).offered

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from offramp.errors import OfframpError
+from offramp.errors import InputError, OfframpError
 from offramp.graphs.boundary import Boundaries, Boundary
 from offramp.graphs.look import Noise, are_numbers, run, session
 from offramp.graphs.refusals import Refused
@@ -55,6 +55,13 @@ class _Whole:
             self.answers = [run(ready, [source.output], fed, source.origin)[0] for fed in self.fed]
             if are_numbers(*self.answers):
                 break
+        every = np.concatenate(self.answers)
+        if np.ptp(every, axis=0).max() == 0:  # halves of anything would agree with it
+            raise InputError(
+                f"{source.origin}: answers every input alike ({', '.join(f'{value:g}' for value in every[0, :3])}…): "
+                "its last layer is not trained, its weights are 0. Give the trained network, or look without cutting "
+                "(--no-check)."
+            )
 
 
 def _tried(whole: _Whole, chosen: Sequence[Boundary]) -> tuple[float, str]:
