@@ -203,7 +203,7 @@ def test_a_manifest_cannot_name_a_file_outside_its_folder(small_bundle: Bundle, 
 def test_an_unknown_version_is_refused(small_bundle: Bundle) -> None:
     """A bundle of a later program says so, and how to go on."""
     message = (
-        f"{small_bundle.path / MANIFEST}: offramp.bundle version 4, and this program reads version 3 and 1 and 2. "
+        f"{small_bundle.path / MANIFEST}: offramp.bundle version 4, and this program reads version 3, 2 and 1. "
         "Write it again with this program, or read it with the one that wrote it."
     )
     with pytest.raises(ArtifactVersionError, match=f"^{re.escape(message)}$"):

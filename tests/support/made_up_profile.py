@@ -20,12 +20,13 @@ def made_up_profile(of: Bundle, **but: object) -> Profile:
     """Its profile, with fields of another value."""
     manifest = of.manifest
     alone = {k: span_ms(SpanSpec(0, k, (k,))) for k in manifest.exits}
+    first = min(alone)
     answers = [AnswerTime(exit=k, way="grpc", ms=_steady(NODE + ms)) for k, ms in alone.items()]
     fields = {
         "bundle": of.id, "model": manifest.model, "runtime": "onnxruntime 1", "precision": "fp32", "threads": 1,
         "hardware": "made up", "cores": 1, "commit": "", "date": "", "bound": 0.3,
         "spans": tuple(_span(spec) for spec in spans_of(manifest)),
-        "answers": (*answers, AnswerTime(exit=1, way="library", ms=_steady(LIBRARY + alone[1]))),
+        "answers": (*answers, AnswerTime(exit=first, way="library", ms=_steady(LIBRARY + alone[first]))),
         "crossings": tuple(_crossing(cut.boundary, codec) for cut in manifest.cuts for codec in cut.codecs),
         "another_exit_ms": EXIT,
     }  # fmt: skip

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from certificates import Authority, secret, token
 from command_line import running
+from made_up_profile import made_up_profile
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import bundles_in
@@ -19,10 +20,11 @@ from offramp.cli.reproduce import measure_digits
 from offramp.errors import InputError, OfframpError
 from offramp.exits.answers import Tier
 from offramp.exits.evaluation import route
+from offramp.paper import planned
 from offramp.paper.reproduction import REPRODUCTION, Reproduction, Row
 from offramp.paper.run import PREDICTIONS, Settings, reproduce
 from offramp.paper.setups import SECTIONS, Varied
-from offramp.paper.stage import Nodes, Stage, processes
+from offramp.paper.stage import Nodes, Own, Stage, processes
 from offramp.protocol.credentials import Credentials
 from offramp.suite.budget import Clock
 from offramp.suite.run import run_suite, suite_settings
@@ -59,7 +61,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(suite: Path, folder: Path) -> Reproduction:
     """Every section, each over as few links and shares of a core as it can do with."""
     few = Varied(baseline_links=(), reply_links=(), rates=(100,), cores=(0.5,))
-    return reproduce(settings(suite, folder, varied=few), QUIET)
+    with pytest.MonkeyPatch.context() as patch:  # profiling has tests of its own, and takes a minute
+        patch.setattr(planned, "profile_device", lambda bundle, *_: made_up_profile(bundle))
+        return reproduce(settings(suite, folder, varied=few), QUIET)
 
 
 def outcomes(document: Reproduction) -> list[tuple[object, ...]]:
@@ -79,7 +83,9 @@ def test_every_section_is_measured_on_running_nodes(whole: Reproduction) -> None
     assert {row.setup.section for row in whole.rows} == set(SECTIONS)
     assert whole.left == ()
     assert whole.agreement.differing == 0
-    fp32 = [row for row in whole.rows if row.setup.plan.codec == "fp32" and row.setup.contender == "local exit"]
+    assert {one.link for one in whole.planned} == {row.setup.link for row in of(whole, "planned")} == {"1000mbit,1ms"}
+    exits = ("local exit", "planned")
+    fp32 = [row for row in whole.rows if row.setup.plan.codec == "fp32" and row.setup.contender in exits]
     held = sum(row.setup.samples for row in [*fp32, *of(whole, "all at the edge")])
     assert whole.agreement.compared + whole.agreement.ties == 2 * held >= 2 * 359 * 4
     for row in whole.rows:
@@ -150,9 +156,9 @@ class Pressed:
     stage: Stage
 
     @contextmanager
-    def nodes(self, link_text: str, cores: float | None) -> Iterator[Nodes]:
-        with self.stage.nodes(link_text, cores) as nodes:
-            yield Interrupted(nodes.edge, nodes.cloud, nodes.front, nodes.counts)
+    def nodes(self, link_text: str, cores: float | None, own: Own | None = None) -> Iterator[Nodes]:
+        with self.stage.nodes(link_text, cores, own) as nodes:
+            yield Interrupted(nodes.edge, nodes.cloud, nodes.front, nodes.planned, nodes.counts)
 
 
 def test_an_interrupted_run_goes_on(suite: Path, tmp_path: Path, whole: Reproduction) -> None:

@@ -84,10 +84,11 @@ class Document(Frozen):
             found = raw.get("format") if isinstance(raw, dict) else type(raw).__name__
             raise ArtifactDamagedError(f"{origin}: expected a document of format {cls.FORMAT!r}, found {found!r}.")
         if raw.get("version") not in (readable := (cls.VERSION, *cls.READS)):
+            *newer, oldest = sorted(readable, reverse=True)
+            known = f"{', '.join(map(str, newer))} and {oldest}" if newer else f"{oldest}"
             raise ArtifactVersionError(
-                f"{origin}: {cls.FORMAT} version {raw.get('version')!r}, and this program reads version "
-                f"{' and '.join(map(str, readable))}. Write it again with this program, or read it with the one that "
-                "wrote it."
+                f"{origin}: {cls.FORMAT} version {raw.get('version')!r}, and this program reads version {known}. Write "
+                "it again with this program, or read it with the one that wrote it."
             )
         try:
             return cls.model_validate(raw, context=context)

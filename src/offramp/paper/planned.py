@@ -25,7 +25,8 @@ from offramp.plan.table import Crossing
 from offramp.progress import Watch, unwatched
 
 KEPT, PROFILE = "planned.json", "profile.json"
-ROUNDS = 10  # of the profile: its bars are wider than a plan's choice is narrow
+ROUNDS = 10  # of the profile
+BOUND = 10.0  # of how much its times vary: what is measured beside it is measured on the same machine, busy or not
 MAX_LOSS = 0.01  # of accuracy
 ENGINE = Engine()
 
@@ -62,7 +63,7 @@ def _profile(network: Network, file: Path, watch: Watch) -> Profile:
     """Of this machine, measured once a run."""
     if file.exists() and (kept := Profile.read(file)).bundle == network.bundle.id:
         return kept
-    how = Profiled(ENGINE.runtime, ENGINE.precision, rounds=ROUNDS, batches=(1,))
+    how = Profiled(ENGINE.runtime, ENGINE.precision, rounds=ROUNDS, batches=(1,), bound=BOUND)
     found = profile_device(network.bundle, how, watch)
     found.write(file)
     return found
