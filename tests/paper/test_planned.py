@@ -15,6 +15,7 @@ from offramp.paper.answers import planner
 from offramp.paper.networks import Network
 from offramp.paper.planned import KEPT, PROFILE, most_exits, planned
 from offramp.paper.reproduction import Planned, Reproduction, Setup
+from offramp.paper.reproduced import name
 from offramp.paper.reproduction_tables import choices
 from offramp.paper.setups import SINGLY, Scope, setups
 from reproductions import row
@@ -85,5 +86,8 @@ def test_what_was_predicted_and_what_it_came_to_stand_in_one_row(reproduce: Call
     assert (shown.link, shown.predicted, shown.measured) == ("wifi", "4.00 ms", f"{took:.2f} ms")
     assert shown.off == f"{100 * (4.0 / took - 1):+.0f} %"
     (said,) = planner(whole)
+    best = min(rows[1:], key=lambda one: one.repeats[1].latency_ms["overall"].mean)
+    assert shown.paper.startswith(f"{name(best.setup)}: ")
+    assert f"the fastest of the paper's, {name(best.setup)} (" in said
     assert said.startswith(f"wifi: the choice, {CHOICE.said}, took {took:.2f} ms")
     assert choices(whole.model_copy(update={"rows": rows[1:]})) == []

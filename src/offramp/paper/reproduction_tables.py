@@ -6,7 +6,7 @@ from offramp.artifacts.outcome import Over
 from offramp.paper import stated as paper
 from offramp.paper.contest import at_rates
 from offramp.paper.families import Family
-from offramp.paper.reproduced import TIERS, bytes_a_sample, cloud_ms, fastest_first, mean_ms, name, percent
+from offramp.paper.reproduced import TIERS, bytes_a_sample, cloud_ms, mean_ms, name, percent
 from offramp.paper.reproduction import Reproduction, Row, Section
 from offramp.paper.view import Point, View
 
@@ -167,7 +167,7 @@ def choices(reproduction: Reproduction) -> list[Choice]:
         mine = next((row for row in rows if row.setup.contender == "planned"), None)
         if mine is None:
             continue
-        theirs = fastest_first(row for row in rows if row.setup.contender == "local exit")
+        theirs = [row for row in rows if row.setup.contender == "local exit" and mean_ms(row) is not None]
         measured = mean_ms(mine)
         found.append(
             Choice(
@@ -176,7 +176,7 @@ def choices(reproduction: Reproduction) -> list[Choice]:
                 predicted=f"{one.latency_ms:.2f} ms",
                 measured=NONE if measured is None else f"{measured:.2f} ms",
                 off=NONE if measured is None else f"{100 * (one.latency_ms / measured - 1):+.0f} %",
-                paper=_told(theirs[0]) if theirs else NONE,
+                paper=_told(min(theirs, key=lambda row: mean_ms(row) or 0.0)) if theirs else NONE,
                 accuracy=f"{100 * one.accuracy:.1f} %, {_number(percent(mine.outcome.overall))} %",
             )
         )
