@@ -14,8 +14,8 @@ from offramp.paper import planned as module
 from offramp.paper.answers import planner
 from offramp.paper.networks import Network
 from offramp.paper.planned import KEPT, PROFILE, most_exits, planned
-from offramp.paper.reproduction import Planned, Reproduction, Setup
 from offramp.paper.reproduced import name
+from offramp.paper.reproduction import Planned, Reproduction, Setup
 from offramp.paper.reproduction_tables import choices
 from offramp.paper.setups import SINGLY, Scope, setups
 from reproductions import row
