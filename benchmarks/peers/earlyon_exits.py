@@ -73,7 +73,7 @@ def main() -> None:
             backbone = NETWORKS[asked["network"]]()
             backbone.load_state_dict(load_file(asked["weights"]))
             model = wrapped(
-                backbone.eval(), asked["layers"], images["train"].shape[1:], asked["classes"], asked["pool"]
+                backbone.eval(), asked["layers"], images["train"].shape[1:], int(labels.max()) + 1, asked["pool"]
             )
             loader = DataLoader(TensorDataset(images["train"], labels), batch_size=BATCH, shuffle=True)
             start = time.perf_counter()
