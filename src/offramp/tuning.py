@@ -20,7 +20,7 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.attaching import Prepared, attach_at, read_data
 from offramp.data.image_set import Splits
 from offramp.errors import InputError
-from offramp.export.module import Example, load_factory, module_graph
+from offramp.export.module import Example, load_with_example, module_graph
 from offramp.graphs.boundary import Boundary
 from offramp.graphs.pick import pick
 from offramp.graphs.source import parse_graph
@@ -67,14 +67,7 @@ def tuning_of(model: str, shape: tuple[int, ...] | None = None) -> Tuning:
             f"model {model!r}: a graph is not tuned. Give package.module:function, which gives a torch module, or "
             "attach without --tune."
         )
-    module, example = load_factory(model)
-    wanted = shape if shape is not None else example
-    if wanted is None:
-        raise InputError(
-            f"model {model!r}: gives no example of its input. Say the shape of one sample (--shape 3x224x224), or have "
-            "the function give (module, example)."
-        )
-    return Tuning(module, wanted)
+    return Tuning(*load_with_example(model, shape))
 
 
 def tune(

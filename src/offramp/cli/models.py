@@ -49,13 +49,6 @@ def graph_source(model: str, shape: tuple[int, ...] | None) -> "GraphSource":
     from offramp.cli.frame import needs_torch
 
     needs_torch("boundaries")
-    from offramp.export.module import load_factory, module_graph
+    from offramp.export.module import load_with_example, module_graph
 
-    module, example = load_factory(model)
-    wanted = shape if shape is not None else example
-    if wanted is None:
-        raise InputError(
-            f"model {model!r}: gives no example of its input. Say the shape of one sample (--shape 3x224x224), or have "
-            "the function give (module, example)."
-        )
-    return parse_graph(module_graph(module, wanted), model)
+    return parse_graph(module_graph(*load_with_example(model, shape)), model)

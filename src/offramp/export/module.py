@@ -61,6 +61,18 @@ def load_factory(name: str) -> tuple[nn.Module, Example | None]:
     return model, example
 
 
+def load_with_example(name: str, shape: tuple[int, ...] | None) -> tuple[nn.Module, Example]:
+    """The same with an example of its input, a `shape` that was said or its own; InputError where there is none."""
+    model, own = load_factory(name)
+    example = own if shape is None else shape
+    if example is None:
+        raise InputError(
+            f"model {name!r}: gives no example of its input. Say the shape of one sample (--shape 3x224x224), or have "
+            "the function give (module, example)."
+        )
+    return model, example
+
+
 def module_graph(model: nn.Module, example: Example) -> bytes:
     """Export a module in evaluation mode as an ONNX graph with a free batch, its weights inside.
 
