@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -27,7 +26,7 @@ from offramp.paper.networks import Network, networks, predictions_of, splits_of
 from offramp.paper.planned import most_exits, planned
 from offramp.paper.progress import RunProgress
 from offramp.paper.reproduction import REPRODUCTION, Agreed, Planned, Reproduction, Setup, Topology, Trained
-from offramp.paper.setups import SECTIONS, STANDARD, Scope, Varied, planner_links, setups
+from offramp.paper.setups import SECTIONS, STANDARD, Scope, Varied, check_sections, planner_links, setups
 from offramp.paper.stage import Elsewhere, Nodes, Own, Stage, processes
 from offramp.paper.trial import Trials
 from offramp.progress import waiting
@@ -70,13 +69,10 @@ def reproduce(settings: Settings, console: Console, stage: Stage | None = None) 
     """
     start = time.perf_counter()
     LinkShape.parse(settings.link)  # an unknown one before anything is exported
+    check_sections(settings.sections)
     suite = open_suite(settings.suite)
     ready = networks(settings.suite, suite, seed=settings.seed, data=settings.data)
     splits = splits_of(suite, settings.data, next(iter(ready.values())))
-    manifests = {name: network.bundle.manifest for name, network in ready.items()}
-    scope = Scope(len(splits.test), settings.batch_size, settings.samples, varied=settings.varied)
-    where: dict[str, Any] = {"link": settings.link, "fixed": settings.topology == "containers"}
-    setups(manifests, scope, sections=settings.sections, **where)  # an unknown section, before anything is measured
     head = Head(
         bundles={name: network.bundle.id for name, network in ready.items()},
         batch_size=settings.batch_size,
@@ -85,7 +81,14 @@ def reproduce(settings: Settings, console: Console, stage: Stage | None = None) 
     )
     journal = Journal.open(settings.out, head, resume=settings.resume)
     choices = _choices(settings, ready)
-    every = setups(manifests, scope, sections=settings.sections, planned=choices, **where)
+    every = setups(
+        {name: network.bundle.manifest for name, network in ready.items()},
+        Scope(len(splits.test), settings.batch_size, settings.samples, varied=settings.varied),
+        sections=settings.sections,
+        link=settings.link,
+        fixed=settings.topology == "containers",
+        planned=choices,
+    )
     predictions = {
         name: predictions_of(network, splits.test, settings.out / PREDICTIONS / f"{name}.parquet")
         for name, network in ready.items()

@@ -58,9 +58,7 @@ def setups(
     `fixed`: nodes, link and cores are somebody else's, so what would change them is left out. `planned` is what the
     section of the planner is about.
     """
-    wanted, varied = list(dict.fromkeys(sections)), scope.varied
-    if unknown := [name for name in wanted if name not in SECTIONS]:
-        raise InputError(f"section {unknown[0]!r}: unknown. Choose from {', '.join(SECTIONS)}.")
+    wanted, varied = check_sections(sections), scope.varied
     made: dict[Section, Iterable[Setup]] = {
         "paper": _paper(manifests, link),
         "baselines": _contenders(manifests, planner_links(link, varied)),
@@ -78,6 +76,14 @@ def setups(
         if not here.unshaped:  # the edge's way to the cloud is; a direct answer's way is not
             every = [s for s in every if s.reply == "edge"]
     return [_bounded(setup, manifests, scope) for setup in every]
+
+
+def check_sections(sections: Iterable[str]) -> list[str]:
+    """Give sections back, each once; InputError for one that there is not."""
+    wanted = list(dict.fromkeys(sections))
+    if unknown := [name for name in wanted if name not in SECTIONS]:
+        raise InputError(f"section {unknown[0]!r}: unknown. Choose from {', '.join(SECTIONS)}.")
+    return wanted
 
 
 def planner_links(link: str, varied: Varied) -> tuple[str, ...]:
