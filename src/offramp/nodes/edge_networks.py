@@ -252,8 +252,9 @@ class EdgeNetworks:
                 return
             part = course.part
             strict = Plan.checked(active=(), cut=part.cut, codec=part.codec, score=course.plan.score)
-            edge.follow(strict)
+            course = edge.ready(strict)
             log.error("audit: %s. Until the next reload every sample is answered by the last exit.", said)
+            edge.follow(course)
 
     def _gone(self) -> str | None:
         """Why none of the clouds can be used now; None where one can."""

@@ -255,9 +255,9 @@ class Follower:
 
     def _switch(self, switch: Switch) -> None:
         before, to = (self.ready.plans[i].plan for i in (switch.before, switch.to))
-        self.edge.follow(self.ready.courses[switch.to])
-        self.switches += 1
+        self.switches += 1  # counted and said first: who sees the course in force finds why it is
         log.info("course: %s → %s: %s", said_of(before), said_of(to), switch.why)
+        self.edge.follow(self.ready.courses[switch.to])
 
     def _longest(self) -> list[float]:
         """Seconds that a sample takes by each plan where it goes on, or where it ends at the edge if none does."""
