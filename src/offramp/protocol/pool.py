@@ -79,15 +79,24 @@ class Pool(ThreadPoolExecutor):
     def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
         """Run a function as soon as a thread is free. RuntimeError after `shutdown`, as with any executor."""
         future: Future[T] = Future()
-        came = perf_counter()
 
-        def work() -> None:
-            getcurrent().waited = perf_counter() - came
+        def run() -> None:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*arguments, **named))
                 except BaseException as error:
                     future.set_exception(error)
+
+        self.begin(run)
+        return future
+
+    def begin(self, function: Callable[[], object]) -> None:
+        """The same of what nobody waits for, and what raises nothing."""
+        came = perf_counter()
+
+        def work() -> None:
+            getcurrent().waited = perf_counter() - came
+            function()
 
         with self.changing:
             if self.closed:
@@ -101,7 +110,6 @@ class Pool(ThreadPoolExecutor):
                     self.left = came
                 self.backlog.append(work)
                 self.told(len(self.backlog))
-        return future
 
     def crowded(self, seconds: float = math.inf) -> OverloadedError | None:
         """Why to refuse what comes now: as much waits as may, or it has no more than these seconds and needs more.
