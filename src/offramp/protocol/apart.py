@@ -120,7 +120,7 @@ class Entrance(ThreadPoolExecutor):
 
 
 class _Unfollowed:
-    """In a future's place, without the locks of one: grpc counts by futures what runs, and that is bounded elsewhere."""
+    """In a future's place, without its locks: grpc counts by futures what runs, and that is bounded elsewhere."""
 
     def add_done_callback(self, told: Callable[[Any], object]) -> None:
         """It is counted as over at once."""

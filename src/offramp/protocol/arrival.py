@@ -36,7 +36,7 @@ def set_aside(state: Any, message: Callable[[], Any], then: Callable[[Any], obje
 
 
 class _Arrival(threading.Condition):
-    """Who asks for the message waits here on its own stack. It may be woken for nothing: grpc looks then, and waits on."""
+    """Who asks for the message waits here on its own stack. Woken for nothing, grpc looks, and waits again."""
 
     asks: greenlet | None = None
 
