@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache, partial
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
