@@ -1,5 +1,6 @@
 """From 8-bit images to what a network takes, and every batch that is refused."""
 
+import math
 import re
 
 import numpy as np
@@ -126,3 +127,25 @@ def test_the_range_is_the_networks_own() -> None:
     signed.check(batch(fill=-1))
     with pytest.raises(InputError, match=re.escape("expected values in [-1, 1], got -2 to -2.")):
         signed.check(batch(fill=-2))
+
+
+@settings(deadline=None)
+@given(
+    values=hnp.arrays(np.float32, (2, 1, 2, 3), elements=st.floats(-1.5, 1.5, width=32) | st.just(np.float32(-0.0))),
+    bright=st.booleans(),
+    odd=st.sampled_from([0.5, math.nan, math.inf, -math.inf]),
+    limits=st.sampled_from([(0.0, 1.0), (-1.0, 1.0), (0.25, 0.75), (-1.0, -0.5)]),
+)
+def test_what_is_taken_lies_within_the_range(
+    values: npt.NDArray[np.float32], bright: bool, odd: float, limits: tuple[float, float]
+) -> None:
+    """Of every range, whatever values there are: the least and the largest say whether a batch is taken."""
+    low, high = limits
+    values = np.clip(values, 0, 0.7, dtype=np.float32) if bright else values
+    takes, values[1, 0, 1, 1] = Preprocessing(channels=1, height=2, width=3, low=low, high=high), odd
+    least, most = values.min() >= low - RANGE_SLACK, values.max() <= high + RANGE_SLACK
+    if least and most:
+        assert takes.check(values) is values
+    else:
+        with pytest.raises(InputError, match="image: "):
+            takes.check(values)

@@ -88,6 +88,18 @@ def test_every_row_has_one_fate(scores: list[float], threshold: float, data: st.
 
 
 @settings(deadline=None)
+@given(scores=st.lists(UNIT | st.just(math.nan), min_size=2, max_size=9), data=st.data())
+def test_a_sample_alone_has_the_fate_it_has_in_a_batch(scores: list[float], data: st.DataObject) -> None:
+    """Of thresholds that are scores of the batch too: one equal to its threshold, or to the drop threshold, goes on."""
+    among = UNIT | st.sampled_from([score for score in scores if not math.isnan(score)] or [0.5])
+    threshold, drop = sorted(data.draw(st.tuples(among, among)))
+    plan = Plan.of(1, threshold, drop_threshold=data.draw(st.sampled_from([None, drop])))
+    alone = [decided([score], plan) for score in scores]
+    for fate, rows in enumerate(decided(scores, plan)):
+        assert rows == [row for row, found in enumerate(alone) if found[fate]]
+
+
+@settings(deadline=None)
 @given(scores=st.lists(UNIT, max_size=20), thresholds=st.tuples(UNIT, UNIT))
 def test_a_higher_threshold_never_keeps_a_sample_back(scores: list[float], thresholds: tuple[float, float]) -> None:
     """Whoever leaves at a threshold leaves at every higher one."""

@@ -107,10 +107,10 @@ def test_no_score_depends_on_the_order_of_classes(name: str, logits: Floats, dat
 @settings(deadline=None)
 @given(logits=LOGITS)
 def test_a_samples_score_does_not_depend_on_its_batch(name: str, logits: Floats) -> None:
-    """A row judged alone has the score, to 1e-12, that it has among others."""
-    together = score(softmax(logits), name)
-    alone = [score(softmax(row[None]), name)[0] for row in logits]
-    np.testing.assert_allclose(together, alone, atol=1e-12)
+    """A row judged alone has the probabilities and the score, to the last bit, that it has among others."""
+    together, alone = softmax(logits), [softmax(row[None]) for row in logits]
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+    np.testing.assert_array_equal(score(together, name), [score(row, name)[0] for row in alone])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,7 @@ The running nodes and the offline evaluation both give `Answers`, so "the same" 
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from functools import lru_cache
-from typing import Any, Literal, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +42,7 @@ class Answers:
         return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(NamedTuple):
     """What an exit says of a batch, in double precision, before anybody decides."""
 
     probabilities: Floats
@@ -68,31 +67,33 @@ class Judged:
         self,
         exit_: int,
         tier: Tier,
-        rows: npt.NDArray[np.intp] | slice = slice(None),
+        rows: npt.NDArray[np.intp] | None = None,
         *,
         dropped: bool = False,
         degraded: bool = False,
     ) -> Answers:
-        """Answer for some of the rows at this exit."""
-        probabilities = self.probabilities[rows]
-        count = len(probabilities)
+        """Answer for these of the rows at this exit, or for all."""
+        probabilities, scores = self if rows is None else self.at(rows)
+        exits, tiers, all_degraded, all_dropped = _alike(exit_, tier, degraded, dropped, len(scores))
         return Answers(
             probabilities.astype(np.float32),
             probabilities.argmax(axis=1),
-            _same(exit_, "q", count),
-            self.scores[rows].astype(np.float32),
-            _same(int(tier), "b", count),
-            _same(degraded, "?", count),
-            _same(dropped, "?", count),
+            exits,
+            scores.astype(np.float32),
+            tiers,
+            all_degraded,
+            all_dropped,
         )
 
 
 @lru_cache(maxsize=1024)
-def _same(value: int, dtype: Literal["q", "b", "?"], count: int) -> npt.NDArray[Any]:
-    """So many of one value, not to be written to: the answers to most batches share theirs."""
-    array = np.full(count, value, dtype)
-    array.setflags(write=False)
-    return array
+def _alike(exit_: int, tier: Tier, degraded: bool, dropped: bool, count: int) -> tuple[npt.NDArray[Any], ...]:
+    """What is the same in every row, not to be written to: the answers to most batches share theirs."""
+    values = (exit_, np.int64), (tier, np.int8), (degraded, np.bool_), (dropped, np.bool_)
+    arrays = tuple(np.full(count, value, dtype) for value, dtype in values)
+    for array in arrays:
+        array.setflags(write=False)
+    return arrays
 
 
 def merge(parts: list[tuple[npt.NDArray[np.intp], Answers]], count: int) -> Answers:

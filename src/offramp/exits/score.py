@@ -26,9 +26,12 @@ def softmax(logits: npt.ArrayLike) -> Floats:
     values = np.asarray(logits)
     if values.ndim != 2 or values.shape[1] == 0:
         raise InputError(f"logits: expected shape (N, classes) with at least one class, got {values.shape}.")
+    shifted: Floats = values.astype(np.float64)
     # The ufuncs' own reductions: an array's methods are the same behind two more calls of Python's, at each answer.
-    highest = np.maximum.reduce(values, axis=1, keepdims=True)
-    shifted: Floats = np.subtract(values, highest, dtype=np.float64)  # each made a double, then subtracted
+    if len(shifted) == 1:  # the usual request's one sample: no second array is made
+        shifted -= shifted.item(shifted.argmax())
+    else:
+        shifted -= np.maximum.reduce(shifted, axis=1, keepdims=True)
     np.exp(shifted, out=shifted)
     shifted /= np.add.reduce(shifted, axis=1, keepdims=True)
     return shifted
@@ -47,9 +50,14 @@ def normalized_entropy(probabilities: Floats) -> Floats:
     information = np.maximum(probabilities, TINY)
     np.log(information, out=information)
     information *= probabilities
-    entropy: Floats = np.abs(np.add.reduce(information, axis=1))  # no term is above 0, and of a certain answer -0.0
+    entropy: Floats = np.add.reduce(information, axis=1)
+    # No term is above 0, and of a certain answer -0.0; rounding can leave 1 + 2e-16 for a uniform answer.
+    if len(entropy) == 1:  # the usual request's one sample: the same operations, without arrays
+        entropy[0] = min(abs(entropy.item()) / math.log(classes), 1.0)
+        return entropy
+    np.abs(entropy, out=entropy)
     entropy /= math.log(classes)
-    return np.minimum(entropy, 1.0)  # rounding can leave 1 + 2e-16 for a uniform answer
+    return np.minimum(entropy, 1.0)
 
 
 def max_probability(probabilities: Floats) -> Floats:

@@ -6,7 +6,8 @@ neither the protocol nor who takes the flight.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Self
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,13 @@ from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.codec import encode_image
 from offramp.exits.answers import Answers, Judged
 from offramp.exits.decision import Decision
-from offramp.nodes.route import Course, Step
+from offramp.nodes.route import Course
 from offramp.runtime.span import Tensors
 
 Rows = npt.NDArray[np.intp]
 
 
-@dataclass(frozen=True)
-class Answered:
+class Answered(NamedTuple):
     """Some rows of a batch, answered; `last` where no further part follows."""
 
     rows: Rows
@@ -44,14 +44,6 @@ class Flight:
     exit: int | None = None  # which that was
     trace: str = ""  # the context of a trace that it is part of
 
-    def onward(self, step: Step, outputs: Tensors, judged: Judged, forward: Rows) -> Self:
-        """What goes on behind an exit: some of the rows, with what the exit said of them and what features it gave."""
-        features, rows = step.given(outputs), self.rows
-        if len(forward) < len(rows):
-            features = {name: tensor[forward] for name, tensor in features.items()}
-            rows, judged = rows[forward], judged.at(forward)
-        return type(self)(self.course, rows, features, self.of, judged, step.exit)
-
 
 def parts(course: Course, came: Tensors) -> Iterator[Answered | Flight]:
     """Answer a batch by a course: what leaves at each active exit as soon as it is known, then what goes on, if any.
@@ -59,26 +51,35 @@ def parts(course: Course, came: Tensors) -> Iterator[Answered | Flight]:
     `came` is the batch where the course starts: checked, its tensors in the order of their boundary.
     """
     count = len(next(iter(came.values())))
-    flight = Flight(course, np.arange(count), came, count)
-    score, tier, route = course.plan.score, course.tier, course.route
-    for position, step in enumerate(route.exits):
-        outputs = step.span.run(*flight.features.values())
-        judged = Judged.of(outputs[step.logits], score, flight.judged)
+    rows, features, judged, exit_ = _every(count), came, None, None
+    score, tier = course.plan.score, course.tier
+    for position, step in enumerate(course.route.exits):
+        exit_, outputs = step.exit, step.span.run(*features.values())
+        judged = Judged.of(outputs[step.logits], score, judged)
         if step.ends:  # every sample is answered, whatever its score
-            yield Answered(flight.rows, judged.answers(step.exit, tier), last=True)
+            yield Answered(rows, judged.answers(exit_, tier), last=True)
             return
-        decision = Decision.at(judged.scores, course.part, position)
-        if len(decision.exit):
-            done = not len(decision.forward) and not len(decision.drop)
-            answers = judged.answers(step.exit, tier, slice(None) if done else decision.exit)
-            yield Answered(flight.rows[decision.exit], answers, last=done)
-        if len(decision.drop):
-            answers = judged.answers(step.exit, tier, decision.drop, dropped=True)
-            yield Answered(flight.rows[decision.drop], answers, last=not len(decision.forward))
-        if not len(decision.forward):
+        leave, drop, forward = Decision.at(judged.scores, course.part, position)
+        if len(leave):
+            done = len(leave) == len(rows)
+            yield Answered(rows[leave], judged.answers(exit_, tier, None if done else leave), last=done)
+        if len(drop):
+            yield Answered(rows[drop], judged.answers(exit_, tier, drop, dropped=True), last=not len(forward))
+        if not len(forward):
             return
-        flight = flight.onward(step, outputs, judged, decision.forward)
-    yield _rest(flight, came)
+        features = step.given(outputs)
+        if len(forward) < len(rows):
+            rows, judged = rows[forward], judged.at(forward)
+            features = {name: tensor[forward] for name, tensor in features.items()}
+    yield _rest(Flight(course, rows, features, count, judged, exit_), came)
+
+
+@lru_cache(maxsize=128)
+def _every(count: int) -> Rows:
+    """All rows of a batch, not to be written to."""
+    rows = np.arange(count)
+    rows.setflags(write=False)
+    return rows
 
 
 def _rest(flight: Flight, came: Tensors) -> Answered | Flight:
