@@ -14,6 +14,7 @@ thread takes up to `TOGETHER` short calls as one batch; all others it answers on
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 from typing import Any
@@ -34,6 +35,7 @@ HEADS = 256  # of requests, of which it is known what they take
 LONGEST = 4096  # bytes of one
 SMOOTH = 0.25  # share of the newest in that
 STRANGE = frozenset((b"expect", b"transfer-encoding", b"upgrade", CODING))
+GIVEN_UP = Response(b"Internal Server Error", 500, ((b"content-type", b"text/plain; charset=utf-8"),))
 Headers = list[tuple[bytes, bytes]]
 Head = tuple[str, bytes]  # where a request was sent, and what it says beside the values of its tensors
 
@@ -57,9 +59,14 @@ class Exchange(Arrival):
     def set(self) -> None:
         """See `message_event`."""
 
+    def cancel(self, msg: str = "") -> None:
+        """A server that stops waits no longer for it: what uvicorn says for a task that it cancels is said here."""
+        self.keep_alive = False
+        self.answer(GIVEN_UP)
+
     def answer(self, response: Response) -> None:
         """Send it, unless the client has gone."""
-        if self.disconnected:
+        if self.disconnected or self.response_complete:
             return
         said = [STATUS_LINE[response.status]]
         for name, value in response.headers:
@@ -113,6 +120,7 @@ class Plain:
         parts = exchange.parts
         exchange.came(parts[0] if len(parts) == 1 else b"".join(parts))
         parts.clear()
+        exchange.connection.tasks.add(exchange)
         self.came.append(exchange)
         if len(self.came) == 1:
             asyncio.get_running_loop().call_soon(self._look)
@@ -149,7 +157,8 @@ class Plain:
     def _say(self, loop: asyncio.AbstractEventLoop, answered: list[tuple[Exchange, Response]]) -> None:
         if answered:
             self.done.extend(answered)
-            loop.call_soon_threadsafe(self._send)
+            with suppress(RuntimeError):  # the loop is closed: its server has given up who was asked for
+                loop.call_soon_threadsafe(self._send)
 
     def _send(self) -> None:
         while self.done:
@@ -157,6 +166,7 @@ class Plain:
 
     def _end(self, exchange: Exchange, response: Response) -> None:
         self.left(exchange)
+        exchange.connection.tasks.discard(exchange)
         exchange.answer(response)
 
     def _alone(self, exchange: Exchange, refusal: OverloadedError | None = None) -> Response:
@@ -179,10 +189,10 @@ class Plain:
         try:
             asked = [(one.call(self.plane), one.asked.classes) for one in exchanges]
             results = self.plane.at_once(model, asked)
-            if results is None:
-                return None
-            responses = [one.response(result) for one, result in zip(exchanges, results, strict=True)]
-        except Exception:
+            responses = [one.response(result) for one, result in zip(exchanges, results or (), strict=True)]
+        except Exception:  # whose it is comes out when each is asked for alone
+            for one in exchanges:
+                one.record.stages.clear()
             return None
         took = (perf_counter() - start) / len(exchanges)
         for one in exchanges:

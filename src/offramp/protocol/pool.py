@@ -90,39 +90,37 @@ class Pool(ThreadPoolExecutor):
                 except BaseException as error:
                     future.set_exception(error)
 
-        self._take(work, came)
+        with self.changing:
+            self._check_open()
+            if self.idle or len(self.workers) < self.size:
+                self._begin(work)
+            else:
+                self._wait(came, work)
         return future
 
     def run_together(self, function: Callable[[list[T]], None], items: Iterable[T], most: int) -> None:
-        """Have a function take these, up to `most` at once with what of its kind waits beside them. It raises nothing.
-
-        As many threads are woken as it takes.
-        """
-        came = perf_counter()
+        """Have a function take these, up to `most` at once with what waits for it besides. It raises nothing."""
+        came, left = perf_counter(), deque(items)
         with self.changing:
             self._check_open()
-            if not self.backlog:
-                self.left = came
-            self.backlog.extend(_Shared(function, item, most) for item in items)
-            self.told(len(self.backlog))
-            for _ in range(0, len(self.backlog), most):
-                if self.idle:
-                    self.idle.pop().inbox.put(_nothing)
-                elif len(self.workers) < self.size:
-                    self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", _nothing))
+            while left and (self.idle or len(self.workers) < self.size):
+                self._begin(partial(function, [left.popleft() for _ in range(min(most, len(left)))]))
+            if left:
+                self._wait(came, *(_Shared(function, item, most) for item in left))
 
-    def _take(self, work: Callable[[], None], came: float) -> None:
-        with self.changing:
-            self._check_open()
-            if self.idle:
-                self.idle.pop().inbox.put(work)
-            elif len(self.workers) < self.size:
-                self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", work))
-            else:
-                if not self.backlog:
-                    self.left = came
-                self.backlog.append(work)
-                self.told(len(self.backlog))
+    def _begin(self, work: Callable[[], None]) -> None:
+        """Have a thread that is free do it, or a new one. Under `changing`."""
+        if self.idle:
+            self.idle.pop().inbox.put(work)
+        else:
+            self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", work))
+
+    def _wait(self, came: float, *work: Callable[[], None]) -> None:
+        """Put it behind what waits. Under `changing`."""
+        if not self.backlog:
+            self.left = came
+        self.backlog.extend(work)
+        self.told(len(self.backlog))
 
     def _check_open(self) -> None:
         if self.closed:
