@@ -11,7 +11,7 @@ from offramp.cli import completion, input_options
 from offramp.cli.frame import app, console, needs_torch
 from offramp.cli.models import InputShape, Model, graph_source, read_shape
 from offramp.cli.options import Data, Fit, Mirror, Seed, SkipBad, Test, TrainThreads, Validation
-from offramp.errors import InputError
+from offramp.cli.quantities import amount
 from offramp.progress import waiting
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def attach(
     asked = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
     source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=spec.fit, skip_bad=skip_bad)
     called = None if classes is None else classes.split(",")
-    job = Job(source, out or Path("runs") / name, name, called, seed, threads or None, read_bytes(cache_most))
+    job = Job(source, out or Path("runs") / name, name, called, seed, threads or None, amount("cache-most", cache_most))
     checkpoint = _attached(model, read_shape(shape), exits, spec, tune, asked, {"head": head, "views": views}, job)
     _say(job.out, checkpoint)
     print(f"Next: offramp export {job.out}")
@@ -128,19 +128,6 @@ def _attached(
     if checkpoint.card.record is not None:
         print("\n".join(checkpoint.card.record.lines()))
     return checkpoint
-
-
-def read_bytes(text: str) -> int:
-    """Read an amount like 2GB or 500MB, in bytes.
-
-    >>> read_bytes("2GB"), read_bytes("0")
-    (2000000000, 0)
-    """
-    number, unit = text.rstrip("GMKB"), text[len(text.rstrip("GMKB")) :]
-    sizes = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-    if unit not in sizes or not number.replace(".", "", 1).isdigit():
-        raise InputError(f"cache-most {text!r}: expected an amount like 2GB or 500MB.")
-    return int(float(number) * sizes[unit])
 
 
 def _say(folder: Path, checkpoint: "Checkpoint") -> None:
