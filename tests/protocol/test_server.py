@@ -583,10 +583,10 @@ def test_clients_that_do_not_send_their_message_hold_no_thread(asking: Asking) -
             encode, decode = pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString
             slowly = peer.channel.stream_unary(method, encode, decode)
             begun = [slowly.future(late(), timeout=WAIT) for _ in range(8)]
-            until(lambda: len(server.pools[0].parked) == 8)
+            until(lambda: server.entrance.aside == 8)
             assert peer.infer("asking", numbered(7)[0], timeout=WAIT).outputs["y"] == [7]
             begun.pop().cancel()
-            until(lambda: len(server.pools[0].parked) == 7)
+            until(lambda: server.entrance.aside == 7)
             sent.set()
             assert [len(one.result(WAIT).outputs) for one in begun] == [1] * 7
     finally:

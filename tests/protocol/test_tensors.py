@@ -24,6 +24,7 @@ from offramp.protocol.tensors import (
     read_outputs,
     read_parameters,
     refuse_shared_memory,
+    serialized_response,
     write_request,
     write_response,
 )
@@ -121,6 +122,26 @@ def test_parameters_come_back_with_their_kinds(parameters: dict[str, Any]) -> No
     read = read_parameters(write_request("m", "", {}, parameters).parameters)
     assert read == parameters
     assert {name: type(value) for name, value in read.items()} == {n: type(v) for n, v in parameters.items()}
+
+
+@settings(deadline=None)
+@given(
+    words=st.tuples(st.text(max_size=5), st.text(max_size=5), st.text(max_size=200)),
+    outputs=st.dictionaries(
+        st.text(max_size=4), hnp.arrays(hnp.scalar_dtypes(), SHAPES) | st.just(strings([b"a", b""]))
+    ),
+    parameters=st.dictionaries(st.text(max_size=4), st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats()),
+    long=st.integers(0, 70_000),
+)
+def test_a_responses_bytes_are_protobufs_own(
+    words: tuple[str, str, str], outputs: dict[str, Array], parameters: dict[str, Any], long: int
+) -> None:
+    """Whatever is in it, of any length: put together of parts that are kept, it is what protobuf serializes."""
+    model, version, request = words
+    outputs = {name: array for name, array in outputs.items() if array.dtype in DTYPES.values()}
+    outputs |= {"long": np.zeros(long, np.uint8)}
+    written = write_response(model, version, outputs, parameters, request)
+    assert serialized_response(model, version, outputs, parameters, request) == written.SerializeToString()
 
 
 def test_a_parameter_that_holds_nothing_is_none() -> None:

@@ -6,13 +6,14 @@ Knows neither messages nor models.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial, update_wrapper
 from typing import Any, TypeVar
 
 import grpc
 
 from offramp.errors import OverloadedError
+from offramp.protocol.arrival import set_aside
 from offramp.protocol.pool import Pool
 from offramp.protocol.status import status_of
 
@@ -63,32 +64,67 @@ class Streams:
 
 
 class Entrance(ThreadPoolExecutor):
-    """Takes a unary call to a pool, or refuses it as it comes, on the thread to which it comes.
+    """Takes a unary call to a pool once its message is there, or refuses it, on the thread that reads what comes.
 
-    What is refused has its message neither waited for nor read. By name alone an executor: grpc asks for one.
-    `refused` is told of each.
+    What is refused has its message neither waited for nor read. Of up to `most` calls a message is asked for before a
+    thread is free: each may hold one, or a part. By name alone an executor: grpc asks for one. `refused` is told of
+    each that is.
     """
 
-    def __init__(self, pool: Pool, refused: Callable[[OverloadedError], object]) -> None:
-        self.pool, self.refused = pool, refused
+    def __init__(self, pool: Pool, refused: Callable[[OverloadedError], object], most: int) -> None:
+        self.pool, self.refused, self.room = pool, refused, threading.Semaphore(most)
+        self.aside = 0  # calls whose message has been asked for and is not there
 
-    def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
         """Of what grpc submits: what runs an answer, the call, its state, the answer, and what gives its message.
 
-        Of a grpc that submits something else, nothing is refused here.
+        Of a grpc that submits something else, nothing is refused here, and a thread waits for the message.
         """
         try:
-            run, event, state, *_ = arguments
-            error = self.pool.crowded(event.call_details.deadline - time.time())
+            run, event, state, answer, message, *rest = arguments
+            deadline, ours = event.call_details.deadline, isinstance(state.condition, threading.Condition)
         except (AttributeError, ValueError):
-            error = None
-        if error is None:
             return self.pool.submit(function, *arguments, **named)
+        run = partial(function, run, event, state)
+        if (error := self.pool.crowded(deadline - time.time())) is not None:
+            self._refuse(error, run)
+            return UNFOLLOWED
+        if not ours or not self.room.acquire(blocking=False):
+            return self.pool.submit(function, *arguments, **named)
+
+        def answered(came: Any) -> None:
+            self.room.release()
+            run(answer, lambda: came, *rest)
+
+        def take_up(came: Any) -> None:
+            self.aside -= 1
+            error = None if came is None else self.pool.crowded(deadline - time.time())
+            if came is not None and error is None:
+                self.pool.begin(partial(answered, came))
+                return
+            self.room.release()
+            if error is not None:
+                self._refuse(error, run)
+
+        self.aside += 1
+        set_aside(state, message, take_up)
+        return UNFOLLOWED
+
+    def _refuse(self, error: OverloadedError, run: Callable[..., object]) -> None:
         self.refused(error)
 
         def refuse(unread: object, context: grpc.ServicerContext) -> None:
             context.abort(status_of(error), str(error))
 
-        done: Future[T] = Future()
-        done.set_result(function(run, event, state, refuse, tuple, None, None))
-        return done
+        run(refuse, tuple, None, None)
+
+
+class _Unfollowed:
+    """In a future's place, without its locks: grpc counts by futures what runs, and that is bounded elsewhere."""
+
+    def add_done_callback(self, told: Callable[[Any], object]) -> None:
+        """It is counted as over at once."""
+        told(self)
+
+
+UNFOLLOWED = _Unfollowed()

@@ -7,8 +7,8 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from google.protobuf.message_factory import GetMessageClass
 from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
 from offramp.protocol.apart import Entrance, Streams, on
@@ -25,6 +25,7 @@ from offramp.protocol.tensors import (
     read_inputs,
     read_parameters,
     refuse_shared_memory,
+    serialized_response,
     write_response,
 )
 from offramp.protocol.trace_context import of_metadata
@@ -50,7 +51,7 @@ def _telling(message: Any, tell: Tell) -> Any:
     return answer
 
 
-class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
+class _Service:
     """The protocol's calls. What computes goes by an entrance; what tells of the node has threads of its own.
 
     Whether a model is ready goes by another, `opening`: it may have to be opened first.
@@ -97,7 +98,10 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
                 model = self.plane.catalog.find(request.model_name, request.model_version)
                 call = _call(request, context, record, _leaving(context))
                 result = self.plane.infer(model, call, _asked(request))
-                response = _response(request, model, result, record)
+                start = perf_counter()
+                response = serialized_response(model.name, model.version, result.outputs, result.parameters, request.id)
+                record.bytes_out = len(response)
+                record.stage("respond", start)
                 context.set_trailing_metadata(((TOOK, f"{perf_counter() - record.began + waited():.6f}"),))
                 return response
 
@@ -135,7 +139,13 @@ def add_to(
 ) -> None:
     """Make a gRPC server answer for a node."""
     service = _Service(plane, calls, telling, opening, streams)
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
+    handlers = {}
+    for name, method in DESCRIBED.methods_by_name.items():
+        takes, gives = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
+        serialize = None if name == "ModelInfer" else gives.SerializeToString  # that one answers with bytes
+        handlers[name] = make(getattr(service, name), takes.FromString, serialize)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
 
 def _leaving(context: grpc.ServicerContext) -> Gone:
@@ -155,6 +165,8 @@ def _call(request: Any, context: grpc.ServicerContext, record: Record, gone: Gon
 
 def _asked(request: Any) -> dict[str, int]:
     """The outputs asked for by name, each with how many of its classes; 0: as it is."""
+    if not request.outputs:  # the usual request
+        return {}
     for output in request.outputs:
         refuse_shared_memory(output.name, output.parameters)
     return {output.name: classes_asked(output.name, read_parameters(output.parameters)) for output in request.outputs}

@@ -11,11 +11,9 @@ take as long as a third of it. That is how long the loop may be held. What comes
 thread takes up to `TOGETHER` short calls as one batch; all others it answers one by one.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -123,7 +121,7 @@ class Plain:
         exchange.connection.tasks.add(exchange)
         self.came.append(exchange)
         if len(self.came) == 1:
-            asyncio.get_running_loop().call_soon(self._look)
+            exchange.connection.loop.call_soon(self._look)
 
     def _look(self) -> None:
         came, self.came = self.came, []
@@ -135,7 +133,7 @@ class Plain:
         if self.pool.backlog:
             came = [one for one in came if not self._refused(one)]
         if came:
-            self.pool.run_together(partial(self._work, asyncio.get_running_loop()), came, TOGETHER)
+            self.pool.run_together(self._work, came, TOGETHER)
 
     def _refused(self, exchange: Exchange) -> bool:
         """Whether it has too little time for what waits before it."""
@@ -144,21 +142,21 @@ class Plain:
             self._end(exchange, self._alone(exchange, refusal))
         return refusal is not None
 
-    def _work(self, loop: asyncio.AbstractEventLoop, exchanges: list[Exchange]) -> None:
+    def _work(self, exchanges: list[Exchange]) -> None:
         """On a thread: answer what has waited for it."""
         short = [one for one in exchanges if self._is_short(one)] if len(exchanges) > 1 else []
         responses = self._at_once(short) if len(short) > 1 else None
         answered = [] if responses is None else list(zip(short, responses, strict=True))
         others = exchanges if responses is None else [one for one in exchanges if one not in short]
-        self._say(loop, answered)
+        self._say(answered)
         for one in others:
-            self._say(loop, [(one, self._alone(one))])
+            self._say([(one, self._alone(one))])
 
-    def _say(self, loop: asyncio.AbstractEventLoop, answered: list[tuple[Exchange, Response]]) -> None:
+    def _say(self, answered: list[tuple[Exchange, Response]]) -> None:
         if answered:
             self.done.extend(answered)
             with suppress(RuntimeError):  # the loop is closed: its server has given up who was asked for
-                loop.call_soon_threadsafe(self._send)
+                answered[0][0].connection.loop.call_soon_threadsafe(self._send)
 
     def _send(self) -> None:
         while self.done:

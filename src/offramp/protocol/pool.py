@@ -80,23 +80,31 @@ class Pool(ThreadPoolExecutor):
     def submit(self, function: Callable[..., T], /, *arguments: Any, **named: Any) -> Future[T]:
         """Run a function as soon as a thread is free. RuntimeError after `shutdown`, as with any executor."""
         future: Future[T] = Future()
-        came = perf_counter()
 
-        def work() -> None:
-            getcurrent().waited = perf_counter() - came
+        def run() -> None:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function(*arguments, **named))
                 except BaseException as error:
                     future.set_exception(error)
 
+        self.begin(run)
+        return future
+
+    def begin(self, function: Callable[[], object]) -> None:
+        """The same of what nobody waits for, and what raises nothing."""
+        came = perf_counter()
+
+        def work() -> None:
+            getcurrent().waited = perf_counter() - came
+            function()
+
         with self.changing:
             self._check_open()
             if self.idle or len(self.workers) < self.size:
-                self._begin(work)
+                self._hand(work)
             else:
                 self._wait(came, work)
-        return future
 
     def run_together(self, function: Callable[[list[T]], None], items: Iterable[T], most: int) -> None:
         """Have a function take these, up to `most` at once with what waits for it besides. It raises nothing."""
@@ -104,11 +112,11 @@ class Pool(ThreadPoolExecutor):
         with self.changing:
             self._check_open()
             while left and (self.idle or len(self.workers) < self.size):
-                self._begin(partial(function, [left.popleft() for _ in range(min(most, len(left)))]))
+                self._hand(partial(function, [left.popleft() for _ in range(min(most, len(left)))]))
             if left:
                 self._wait(came, *(_Shared(function, item, most) for item in left))
 
-    def _begin(self, work: Callable[[], None]) -> None:
+    def _hand(self, work: Callable[[], None]) -> None:
         """Have a thread that is free do it, or a new one. Under `changing`."""
         if self.idle:
             self.idle.pop().inbox.put(work)

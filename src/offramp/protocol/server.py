@@ -19,7 +19,6 @@ from offramp.protocol.http_server import CONNECTIONS, HANDSHAKE, HttpServer
 from offramp.protocol.identity import Identity
 from offramp.protocol.metrics import WAITING, Metrics
 from offramp.protocol.page import Page
-from offramp.protocol.patient import PatientPool
 from offramp.protocol.peer import KEEPALIVE_MS
 from offramp.protocol.plain import Plain
 from offramp.protocol.plans import Plans
@@ -84,8 +83,7 @@ class Server:
         self.plane = DataPlane(models, max_batch, consumed, unready, metrics, hooks, tracing)
         self.streams = Streams(max_streams, self.plane.statistics.refused)
         telling, opening = Pool(TELLING, "telling"), Pool(OPENING, "opening")
-        patient = PatientPool(calls, "grpc", max(1, IN_HAND // self.plane.bounds.message))
-        self.pools = [patient, Pool(calls, "http"), telling, opening, self.streams.pool]
+        self.pools = [Pool(calls, "grpc"), Pool(calls, "http"), telling, opening, self.streams.pool]
         for pool in self.pools:
             pool.told = self.plane.statistics.metrics.gauge(WAITING, pool.name)
         tokens, identity = (None, None) if door is None else (door.tokens, door.identity)
@@ -99,7 +97,7 @@ class Server:
             options=_options(self.plane.bounds.message, vanished, max_connections, shared=shared),
         )
         self.health = health.HealthServicer(experimental_non_blocking=WATCHED_WITHOUT_THREADS)
-        self._add_calls(patient, telling, opening)
+        self._add_calls(self.pools[0], telling, opening)
         self.http: HttpServer | None = None
         self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page, plans=plans)
         front = _guarded(self.application, door, root_path)
@@ -122,8 +120,9 @@ class Server:
         self.health.Check = on(telling, self.health.Check)
         self.health.Watch = self.streams.counted(self.health.Watch)
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
-        calls_in, opens_in = (Entrance(pool, self.plane.statistics.refused) for pool in (calls, opening))
-        rpc.add_to(self.server, self.plane, calls_in, telling, opens_in, self.streams)
+        most = max(1, IN_HAND // self.plane.bounds.message)
+        self.entrance, opens_in = (Entrance(pool, self.plane.statistics.refused, most) for pool in (calls, opening))
+        rpc.add_to(self.server, self.plane, self.entrance, telling, opens_in, self.streams)
         told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)

@@ -3,6 +3,7 @@
 import math
 import struct
 from collections.abc import Container, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,8 @@ TYPED_FIELDS = {
     "BYTES": ("bytes_contents", "BYTES"),
 }
 INT64_MAX = 2**63 - 1
+OBJECTS = np.dtype(np.object_)
+RAW_CONTENTS = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER << 3 | 2  # the field's tag: 2, of known length
 FINAL = "triton_final_response"  # Triton's name of the parameter that marks the last part of a streamed answer
 
 
@@ -62,7 +65,7 @@ def objects(values: Sequence[Any]) -> Array:
 
 def encode(array: Array) -> bytes:
     """Raw contents of a tensor."""
-    return encode_bytes(array) if array.dtype == np.object_ else np.ascontiguousarray(array).tobytes()
+    return encode_bytes(array) if array.dtype == OBJECTS else array.tobytes()
 
 
 def decode(name: str, datatype: str, shape: Iterable[int], raw: Raw) -> Array:
@@ -99,15 +102,16 @@ def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
         )
     arrays: dict[str, Array] = {}
     for position, tensor in enumerate(tensors):
-        if tensor.name in arrays:
-            raise InputError(f"{kind} {tensor.name!r}: sent twice. Send it once.")
-        refuse_shared_memory(tensor.name, tensor.parameters)
+        name = tensor.name
+        if name in arrays:
+            raise InputError(f"{kind} {name!r}: sent twice. Send it once.")
+        refuse_shared_memory(name, tensor.parameters)
         if not raws:
-            arrays[tensor.name] = _typed(tensor)
-        elif tensor.contents.ByteSize():  # MLServer sends empty ones beside its raw contents
-            raise InputError(f"{kind} {tensor.name!r}: both raw and typed contents. Send one of the two.")
+            arrays[name] = _typed(tensor)
+        elif tensor.HasField("contents") and tensor.contents.ByteSize():  # MLServer sends empty ones beside its raw
+            raise InputError(f"{kind} {name!r}: both raw and typed contents. Send one of the two.")
         else:
-            arrays[tensor.name] = decode(tensor.name, tensor.datatype, tensor.shape, raws[position])
+            arrays[name] = decode(name, tensor.datatype, tensor.shape, raws[position])
     return arrays
 
 
@@ -166,6 +170,47 @@ def write_request(
     _write(request.inputs, request.raw_input_contents, inputs)
     _write_parameters(request.parameters, parameters or {})
     return request
+
+
+def serialized_response(
+    model: str, version: str, outputs: dict[str, Array], parameters: Parameters, request_id: str
+) -> bytes:
+    """The bytes of what `write_response` makes, put together of those of its parts, most of which came before."""
+    head = _serialized_head(model, version)
+    tensors = _serialized_tensors(tuple([(name, array.dtype, array.shape) for name, array in outputs.items()]))
+    beside = pb.ModelInferResponse(id=request_id)
+    _write_parameters(beside.parameters, parameters)
+    pieces = [head, beside.SerializeToString(), tensors]
+    for array in outputs.values():
+        raw = encode(array)
+        pieces += (_raw_head(len(raw)), raw)
+    return b"".join(pieces)
+
+
+@lru_cache(maxsize=256)
+def _serialized_head(model: str, version: str) -> bytes:
+    head: bytes = pb.ModelInferResponse(model_name=model, model_version=version).SerializeToString()
+    return head
+
+
+@lru_cache(maxsize=1024)
+def _serialized_tensors(described: tuple[tuple[str, np.dtype[Any], tuple[int, ...]], ...]) -> bytes:
+    """The description of outputs, without their contents."""
+    response = pb.ModelInferResponse()
+    for name, dtype, shape in described:
+        response.outputs.add(name=name, datatype=NAMES[dtype], shape=shape)
+    tensors: bytes = response.SerializeToString()
+    return tensors
+
+
+@lru_cache(maxsize=1024)
+def _raw_head(size: int) -> bytes:
+    """What stands before so many bytes of raw contents in a response: the field's tag, and the size as a varint."""
+    head = bytearray((RAW_CONTENTS,))
+    while size > 0x7F:
+        head.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes((*head, size))
 
 
 def write_response(
