@@ -60,6 +60,7 @@ def process(tree: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
             yield started
         finally:
             started.terminate()
+            started.communicate()  # what it says at its end is read: else it complains
 
 
 def library(held: ExitStack, tree: Path, bundle: Path, batch: int) -> Callable[[], object]:

@@ -1,11 +1,14 @@
-"""The graph behind MLServer, over the Open Inference Protocol: its gRPC side takes raw tensors."""
+"""The graph behind MLServer, over the Open Inference Protocol: its gRPC side takes raw tensors.
+
+Its HTTP side takes JSON alone: there a tensor comes and goes as bytes in base64, which it need not check by number.
+"""
 
 import asyncio
 import os
 import sys
 
 from mlserver import MLModel, MLServer, ModelSettings, Settings
-from mlserver.codecs import NumpyCodec
+from mlserver.codecs import Base64Codec, NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
 from session import Session
 
@@ -16,8 +19,12 @@ class Runtime(MLModel):
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        image = NumpyCodec.decode_input(payload.inputs[0])
-        output = NumpyCodec.encode_output("logits", self.peer.run(image))
+        tensor = payload.inputs[0]
+        if tensor.datatype == "BYTES":
+            (content,) = Base64Codec.decode_input(tensor)
+            output = Base64Codec.encode_output("logits", [self.peer.run_bytes(content)])
+        else:
+            output = NumpyCodec.encode_output("logits", self.peer.run(NumpyCodec.decode_input(tensor)))
         return InferenceResponse(model_name=self.name, outputs=[output])
 
 

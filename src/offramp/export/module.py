@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from offramp.errors import InputError
+from offramp.export.attention import DECOMPOSITIONS
 from offramp.export.graph import OPSET
 from offramp.graphs.external import check_bytes
 from offramp.graphs.names import SCOPES
@@ -95,7 +96,7 @@ def module_graph(model: nn.Module, example: Example) -> bytes:
         try:
             program = torch.export.export(wrapped, args, kwargs, dynamic_shapes=shapes)
             # In-place operations become plain ones: what is tapped before one would hold the value from after it.
-            program = program.run_decompositions({})
+            program = program.run_decompositions(DECOMPOSITIONS)
             exported = torch.onnx.export(
                 program, input_names=names, output_names=[LOGITS], opset_version=OPSET, dynamo=True, verbose=False,
                 external_data=False,

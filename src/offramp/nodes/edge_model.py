@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -29,11 +30,13 @@ from offramp.nodes.contract import (
 )
 from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.flight import Answered, Flight
+from offramp.nodes.route import Course
 from offramp.nodes.sent import Sent
 from offramp.protocol.record import Decided, Judgement, Kind, Record
 from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
 from offramp.protocol.tensors import objects
 
+ALIKE = (2, 3, 5, 8, 16)  # sizes of batches that are held against samples alone
 ANSWERED_DIRECTLY = Kind("cloud", outcome="direct")
 
 
@@ -57,6 +60,7 @@ class EdgeModel:
             TensorSpec(ROW, "INT64", (-1,)),
             TensorSpec(CLASS_NAME, "BYTES", (-1,)),
         )
+        self.alike = WeakKeyDictionary[Course, bool]()
         self.class_names = objects([name.encode() for name in manifest.classes])
 
     @property
@@ -90,6 +94,44 @@ class EdgeModel:
                 return Pending(part.answer, partial(_whole, found, part))
             found.append(part)
         return _whole(found)
+
+    def at_once(self, calls: Sequence[Call]) -> list[Result] | None:
+        """Answer batches as one where the plan in force answers everything here and no call asks for anything else."""
+        course, name = self.edge.course, self.takes.name
+        batches = [call.inputs.get(name) for call in calls]
+        if course.part.hands_on(self.edge.last) or not all(map(self._is_usual, calls, batches)):
+            return None
+        if len(calls) > 1 and not self._alike(course):
+            return None
+        start = perf_counter()
+        batch = batches[0] if len(batches) == 1 else np.concatenate(batches)
+        answers, first = self.edge.infer(batch, plan=course), 0
+        end, results = perf_counter(), []
+        for call in calls:
+            size = len(call.inputs[name])
+            own = answers if len(calls) == 1 else answers.rows(slice(first, first + size))
+            first += size
+            call.record.stage("local", start, end)
+            call.record.judged += _judgements(own)
+            names = self.class_names if CLASS_NAME in call.asked else None
+            results.append(_result(Answered(np.arange(size), own, last=True), names))
+        return results
+
+    def _alike(self, course: Course) -> bool:
+        """Whether a sample's answer is the same in a batch of any size as alone, to the last bit: tried once a plan.
+
+        onnxruntime in fp32 gives that for the networks that were measured; nobody promises it of a runtime.
+        """
+        if course not in self.alike:
+            batch = self.takes.noise(np.random.default_rng(0), max(ALIKE))
+            alone = [self.edge.infer(batch[row : row + 1], plan=course) for row in range(len(batch))]
+            self.alike[course] = all(_same(self.edge.infer(batch[:size], plan=course), alone[:size]) for size in ALIKE)
+        return self.alike[course]
+
+    def _is_usual(self, call: Call, batch: Array | None) -> bool:
+        """Whether a call asks for nothing but answers, of a batch in the network's own form."""
+        usual = not call.parameters and call.timeout is None and len(call.inputs) == 1 and batch is not None
+        return usual and batch.dtype == np.float32 and batch.shape[1:] == self.takes.shape
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
@@ -135,6 +177,27 @@ def _timed(parts: Iterator[Answered | Flight], record: Record) -> Iterator[Answe
             record.judged.append(Judgement(part.exit, "forward", part.judged.scores))
         yield part
         start = perf_counter()
+
+
+def _same(whole: Answers, alone: list[Answers]) -> bool:
+    """Whether a batch's answers are those of its samples."""
+    return all(
+        np.array_equal(array, np.concatenate([getattr(one, name) for one in alone]))
+        for name, array in vars(whole).items()
+    )
+
+
+def _judgements(answers: Answers) -> list[Judgement]:
+    """What the exits said of a batch that was answered here."""
+    if len(answers) == 1:
+        return [Judgement(answers.exit.item(), "drop" if answers.dropped.item() else "exit", answers.score)]
+    judged: list[Judgement] = []
+    for exit_ in np.unique(answers.exit):
+        for dropped, decision in ((False, "exit"), (True, "drop")):
+            rows = (answers.exit == exit_) & (answers.dropped == dropped)
+            if rows.any():
+                judged.append(Judgement(int(exit_), decision, answers.score[rows]))
+    return judged
 
 
 def _landed(sent: Sent, names: Array | None, record: Record, since: float) -> Result:

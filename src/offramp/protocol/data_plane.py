@@ -96,6 +96,26 @@ class DataPlane:
             record.answered = perf_counter()
             return chosen
 
+    def at_once(self, model: Served, asked: Sequence[tuple[Call, Asked]]) -> list[Result] | None:
+        """Answer requests together that wait for nobody, each as `infer` would, or one; their records are open.
+
+        None where each is to be asked for alone: the model does not answer so, or something is wrong with one of them.
+        """
+        try:
+            calls = [self._admitted(model, call, outputs) for call, outputs in asked]
+            for call in calls:
+                self._begun(model, call)
+            results = model.at_once(calls)
+        except Exception:  # whose it is comes out when each is asked for alone
+            return None
+        if results is None:
+            return None
+        now = perf_counter()
+        for call, result in zip(calls, results, strict=True):
+            call.record.count(result.by)
+            call.record.answered = now
+        return [self._chosen(model, call, result, call.asked) for call, result in zip(calls, results, strict=True)]
+
     def stream(self, model: Served, call: Call, asked: Asked = ALL) -> Iterator[Result]:
         """Answer a request in parts, as `infer` does."""
         with self._begun(model, call) as record:

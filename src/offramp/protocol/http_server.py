@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from offramp.errors import OverloadedError
 from offramp.protocol.gone import Gone
+from offramp.protocol.plain import PATIENCE, Exchange, Plain
 from offramp.protocol.rest_app import GONE, SILENCE, SLOWEST
 from offramp.protocol.rest_body import to_json
 from offramp.sockets import join_address, listening
@@ -68,12 +69,20 @@ class _Protocol(HttpToolsProtocol):
     told = 0.0  # when who reads a body was last told of more
     left = 0  # bytes of answers that were not read when that was last looked at
     leaving: asyncio.TimerHandle | None = None  # until who does not read is given up
+    held: Exchange | None = None  # a plain request whose body has not come whole
+    holding: asyncio.TimerHandle | None = None  # until it is no longer waited for in that way
 
     def __init__(
-        self, *arguments: Any, most: int, unread: float, refused: Callable[[OverloadedError], object], **named: Any
+        self,
+        *arguments: Any,
+        most: int,
+        unread: float,
+        refused: Callable[[OverloadedError], object],
+        plain: Plain | None = None,
+        **named: Any,
     ) -> None:
         super().__init__(*arguments, **named)
-        self.most, self.unread, self.refused = most, unread, refused
+        self.most, self.unread, self.refused, self.plain = most, unread, refused, plain
         self.parser = _Parser(self)
 
     def connection_made(self, transport: Any) -> None:
@@ -147,15 +156,55 @@ class _Protocol(HttpToolsProtocol):
             self.without_offer = b"\r\n".join((start, *kept, b"", b""))
             return
         self.known = True
+        if self.plain is not None and method == b"POST" and self._is_next():
+            self.held = self.plain.begun(self, self.url, self.headers)
+        if self.held is None:
+            super().on_headers_complete()
+
+    def _is_next(self) -> bool:
+        """Whether a request is the only one on the connection, and another may follow it."""
+        answered = self.cycle is None or self.cycle.response_complete
+        parser = self.parser
+        return (
+            answered
+            and not self.flow.write_paused
+            and parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
+        )
+
+    def _let_go(self) -> None:
+        """What was held goes the usual way."""
+        held = self._taken()
+        self.plain.left(held)
         super().on_headers_complete()
+        for part in held.parts:
+            self.on_body(part)
+
+    def _taken(self) -> Exchange:
+        """What was held, and is no more."""
+        held, self.held = self.held, None
+        assert held is not None
+        assert self.plain is not None
+        if self.holding is not None:
+            self.holding.cancel()
+            self.holding = None
+        return held
 
     def on_message_complete(self) -> None:
         self.beside = 0
+        if self.held is not None:
+            self.cycle = exchange = self._taken()
+            self.plain.came_whole(exchange)
+            return
         if not self.without_offer:
             super().on_message_complete()
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of a body, and wake who reads it less often than uvicorn does, which is at every 64 KB."""
+        if self.held is not None:
+            self.beside = 0
+            self.held.parts.append(body)
+            return
         cycle, self.beside = self.cycle, 0
         if cycle.response_complete:
             return
@@ -179,12 +228,23 @@ class _Protocol(HttpToolsProtocol):
             waiting.cancel()
         if self.beside > HEADERS and not self.transport.is_closing():
             self._end(TOO_LONG)
+        elif self.held is not None:
+            if self.holding is None:
+                self.holding = self.loop.call_later(PATIENCE, self._let_go)
         elif self.cycle is None or self.cycle.response_complete:
             self._wait_for_request()
+
+    def shutdown(self) -> None:
+        """Take no further request."""
+        if self.held is not None:
+            self._let_go()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who works for the client that it has gone."""
         self._look_no_more()
+        if self.held is not None:
+            self.plain.left(self._taken())
         gone = None if self.cycle is None else self.cycle.scope.get(GONE)
         super().connection_lost(exc)
         if isinstance(gone, Gone):
@@ -240,13 +300,14 @@ class HttpServer:
         refused: Callable[[OverloadedError], object] = lambda error: None,
         tls: ssl.SSLContext | None = None,
         handshake: float = HANDSHAKE,
+        plain: Plain | None = None,
     ) -> None:
         self.socket = listening(host, port, BACKLOG, shared=shared)
         self.port = self.socket.getsockname()[1]
         self.address = join_address(host, self.port)
         config = uvicorn.Config(
             application,
-            http=partial(_Protocol, most=most, unread=unread, refused=refused),  # type: ignore[arg-type]  # makes one
+            http=partial(_Protocol, most=most, unread=unread, refused=refused, plain=plain),  # type: ignore[arg-type]  # makes one
             ws="none",
             lifespan="off",
             interface="asgi3",

@@ -8,8 +8,9 @@ the other way to this, changes threads more often: a seventh of a small call's t
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from time import perf_counter
 from typing import Any, TypeVar
@@ -99,17 +100,56 @@ class Pool(ThreadPoolExecutor):
             function()
 
         with self.changing:
-            if self.closed:
-                raise RuntimeError("cannot schedule new futures after shutdown")
-            if self.idle:
-                self.idle.pop().inbox.put(work)
-            elif len(self.workers) < self.size:
-                self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", work))
+            self._check_open()
+            if self.idle or len(self.workers) < self.size:
+                self._hand(work)
             else:
-                if not self.backlog:
-                    self.left = came
-                self.backlog.append(work)
-                self.told(len(self.backlog))
+                self._wait(came, work)
+
+    def run_together(self, function: Callable[[list[T]], None], items: Iterable[T], most: int) -> None:
+        """Have a function take these, up to `most` at once with what waits for it besides. It raises nothing."""
+        came, left = perf_counter(), deque(items)
+        with self.changing:
+            self._check_open()
+            while left and (self.idle or len(self.workers) < self.size):
+                self._hand(partial(function, [left.popleft() for _ in range(min(most, len(left)))]))
+            if left:
+                self._wait(came, *(_Shared(function, item, most) for item in left))
+
+    def _hand(self, work: Callable[[], None]) -> None:
+        """Have a thread that is free do it, or a new one. Under `changing`."""
+        if self.idle:
+            self.idle.pop().inbox.put(work)
+        else:
+            self.workers.append(_Worker(self, f"{self.name}_{len(self.workers)}", work))
+
+    def _wait(self, came: float, *work: Callable[[], None]) -> None:
+        """Put it behind what waits. Under `changing`."""
+        if not self.backlog:
+            self.left = came
+        self.backlog.extend(work)
+        self.told(len(self.backlog))
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def first(self) -> tuple[Callable[[], None], int]:
+        """Who waits longest, with who is to be taken along, and how many they are. Under `changing`."""
+        work, backlog = self.backlog.popleft(), self.backlog
+        if not isinstance(work, _Shared):
+            return work, 1
+        items = [work.item]
+        while backlog and len(items) < work.most and isinstance(other := backlog[0], _Shared):
+            if other.function != work.function:
+                break
+            items.append(backlog.popleft().item)
+        return partial(work.function, items), len(items)
+
+    @property
+    def busy(self) -> bool:
+        """Whether any thread works."""
+        return len(self.idle) < len(self.workers)
 
     def crowded(self, seconds: float = math.inf) -> OverloadedError | None:
         """Why to refuse what comes now: as much waits as may, or it has no more than these seconds and needs more.
@@ -142,6 +182,16 @@ class Pool(ThreadPoolExecutor):
             wake()
         for worker in self.workers if wait else ():
             worker.thread.join()
+
+
+class _Shared:
+    """An item that waits for a function that takes several."""
+
+    def __init__(self, function: Callable[[list[Any]], None], item: Any, most: int) -> None:
+        self.function, self.item, self.most = function, item, most
+
+    def __call__(self) -> None:
+        self.function([self.item])
 
 
 class _Stack(greenlet):  # type: ignore[misc]  # untyped base
@@ -203,11 +253,12 @@ class _Worker:
         with pool.changing:
             if self.inbox.empty():
                 if pool.backlog:
-                    pool.told(len(pool.backlog) - 1)
+                    work, count = pool.first()
+                    pool.told(len(pool.backlog))
                     now = perf_counter()
-                    pool.pace += SMOOTH * (now - pool.left - pool.pace)
+                    pool.pace += SMOOTH * ((now - pool.left) / count - pool.pace)
                     pool.left = now
-                    return pool.backlog.popleft()
+                    return work
                 if not pool.closed:
                     pool.idle.append(self)
                 elif not any(stack.worker is self for stack in pool.parked):

@@ -5,61 +5,43 @@ a request changes threads twice and no more. Knows neither sockets nor processes
 """
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from time import perf_counter
 from typing import Any, TypeVar
 
-from offramp.errors import InputError, OfframpError, OverloadedError
+from offramp.errors import InputError, OverloadedError
 from offramp.protocol.catalog import config, server_metadata
-from offramp.protocol.coding import CODINGS, is_plain, unpacked
+from offramp.protocol.coding import CODINGS, is_plain
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.gone import GoneError
 from offramp.protocol.page import Page
 from offramp.protocol.plans import PLAN, Plans, check_size, controller, holds
 from offramp.protocol.pool import Pool
-from offramp.protocol.record import Record
-from offramp.protocol.rest_body import read_raw, read_request, stated_timeout, to_json, write_response
-from offramp.protocol.served import Call, Served
-from offramp.protocol.status import http_status_of
-from offramp.protocol.trace_context import TRACEPARENT, checked
-
-log = logging.getLogger("offramp")
+from offramp.protocol.rest_body import to_json
+from offramp.protocol.rest_call import (
+    CODING,
+    OK,
+    TRACE,
+    Arrival,
+    Response,
+    SilentError,
+    error_response,
+    failed,
+    given,
+    number,
+    request_id,
+)
 
 T = TypeVar("T")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Headers = Iterable[tuple[bytes, bytes]]
 
 IN_HAND = 1 << 29  # bytes of bodies in hand at once
 SILENCE = 60.0  # seconds without a byte of a request's body after which it is given up
 SLOWEST = 1000  # bytes a second of a body, on the whole: who sends less holds what others need
 NOT_OFFERED = frozenset({"systemsharedmemory", "cudasharedmemory", "trace", "logging", "load", "unload"})
-DIGITS = 18  # of a number in a header
-HEADER_LENGTH = b"inference-header-content-length"
-CODING = b"content-encoding"
-ID, TRACE = b"x-request-id", TRACEPARENT.encode()
-IMAGE = b"image/"  # a content type of an image file: what a browser says of one
 GONE = "offramp.gone"  # in a request's scope: what the server sets when the connection ends
-OK = 200
-JSON = ((b"content-type", b"application/json"),)
-BINARY = ((b"content-type", b"application/octet-stream"),)
-
-
-@dataclass(frozen=True)
-class Response:
-    """What is sent back."""
-
-    body: bytes
-    status: int = OK
-    headers: Headers = JSON
-
-
-class _SilentError(GoneError):
-    """The client is there and sends no more of its request, or next to nothing."""
 
 
 class Application:
@@ -115,19 +97,12 @@ class Application:
                     asked = partial(self._plan, self.plans, "".join(version))
                     return _only(method, "GET", "HEAD", "PUT") or await asked(scope, receive)
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
-                    return _error(f"{scope['path']}: this node does not offer it.", 501)
+                    return error_response(f"{scope['path']}: this node does not offer it.", 501)
                 case ["v2", *rest]:
                     return _only(method, "GET", "HEAD") or await self._told(rest) or _nothing_at(scope["path"])
             return _nothing_at(scope["path"])
-        except OfframpError as error:
-            return _error(str(error), http_status_of(error))
-        except _SilentError as error:
-            return _error(str(error), 408, (b"connection", b"close"))
-        except GoneError:
-            return _error("the client has gone.", 400)
-        except Exception:
-            log.exception("a defect while answering %s", scope["path"])
-            return _error("the node failed; its log has the details.", 500)
+        except Exception as error:
+            return failed(error, scope["path"])
 
     async def _seen(self, path: list[str], page: Page | None, scope: Message) -> Response:
         """What there is to see of the node, for a scraper and for people."""
@@ -151,10 +126,10 @@ class Application:
             return Response(plans.told(version).encode())
         by, found = controller(scope), dict(scope["headers"])
         if not is_plain(found.get(CODING, b"").lower()):
-            return _error(
+            return error_response(
                 "plan: is taken as it is, without a Content-Encoding.", 415, (b"accept-encoding", b"identity")
             )
-        check_size(_number(found, b"content-length") or 0)
+        check_size(number(found, b"content-length") or 0)
         document = await self._body(receive, check_size)
         self.in_hand -= len(document)
         if (crowded := self.opening.crowded()) is not None:  # what it runs is opened there
@@ -199,38 +174,38 @@ class Application:
     def _unready(self) -> Response | None:
         """Why nobody should send anything now."""
         why = "the node is stopping: it takes nothing new." if self.stopping else self.plane.unready()
-        return None if why is None else _error(why, 503)
+        return None if why is None else error_response(why, 503)
 
     async def _inferred(self, name: str, version: str, scope: Message, receive: Receive) -> Response:
         """Read a request within the bounds and have it answered."""
         found: dict[bytes, bytes] = dict(scope["headers"])
-        trace = checked(found.get(TRACE, b"").decode("latin1"))
-        with self.plane.record("http", found.get(ID, b"").decode("latin1"), trace) as record:
-            model = self.plane.catalog.find(name, version)
-            return await self._recorded(model, scope, found, receive, record)
+        with self.plane.record("http", request_id(found), given(found.get(TRACE, b""))) as record:
+            arrival = Arrival(self.plane.catalog.find(name, version), scope["path"], found, record)
+            return await self._recorded(arrival, scope, receive)
 
-    async def _recorded(
-        self, model: Served, scope: Message, found: dict[bytes, bytes], receive: Receive, record: Record
-    ) -> Response:
-        gone = scope[GONE] = Gone()
+    async def _recorded(self, arrival: Arrival, scope: Message, receive: Receive) -> Response:
+        scope[GONE], found = arrival.gone, arrival.headers
         coding = found.get(CODING, b"").lower()
         if not is_plain(coding) and coding not in CODINGS:
             return _unknown_coding(coding)
         self.plane.check_crowd(self.pool)
-        expected = _number(found, b"content-length") or 0
+        expected = number(found, b"content-length") or 0
         self.plane.bounds.check_body(expected)
         self._check_room(expected)
-        body = await self._body(receive, self.plane.bounds.check_body)
-        record.began, record.bytes_in = perf_counter(), len(body)  # not what the client took to send it
+        arrival.came(await self._body(receive, self.plane.bounds.check_body))
         try:
             if self.pool.backlog:  # others may have come while this one was read
-                self.plane.check_crowd(self.pool, stated_timeout(body, _number(found, HEADER_LENGTH)))
-            return await self._run(partial(self._infer, model, found, coding, body, gone, record), self.pool)
+                self.plane.check_crowd(self.pool, arrival.timeout())
+            return await self._run(partial(arrival.answered, self.plane), self.pool)
         finally:
-            self.in_hand -= len(body)
+            self.in_hand -= len(arrival.body)
+
+    def has_room(self, more: int) -> bool:
+        """Whether it holds so many bytes more."""
+        return not self.in_hand or self.in_hand + more <= self.most
 
     def _check_room(self, more: int) -> None:
-        if self.in_hand and self.in_hand + more > self.most:
+        if not self.has_room(more):
             raise OverloadedError(
                 f"overloaded: {self.in_hand} bytes of requests are in hand, and this one would add {more}; "
                 f"this node holds {self.most}. Send less or later."
@@ -244,7 +219,7 @@ class Application:
         try:
             while True:
                 if (left := end + size / SLOWEST - clock()) <= 0:
-                    raise _SilentError(f"body: came too slowly, {size} bytes so far. Send {SLOWEST} a second, or more.")
+                    raise SilentError(f"body: came too slowly, {size} bytes so far. Send {SLOWEST} a second, or more.")
                 async with asyncio.timeout(min(self.silence, left)):
                     message = await receive()
                 if message["type"] == "http.disconnect":
@@ -260,43 +235,11 @@ class Application:
         except BaseException as error:
             self.in_hand -= size
             if isinstance(error, TimeoutError):
-                raise _SilentError(f"body: nothing more of it came for {min(self.silence, left):.3g} s.") from None
+                raise SilentError(f"body: nothing more of it came for {min(self.silence, left):.3g} s.") from None
             raise
-
-    def _infer(
-        self, model: Served, headers: dict[bytes, bytes], coding: bytes, body: bytes, gone: Gone, record: Record
-    ) -> Response:
-        """Decode, infer and encode, on a thread of the pool."""
-        start = record.stage("wait", record.began)
-        body = body if is_plain(coding) else unpacked(coding, body, self.plane.bounds.body)
-        length = _number(headers, HEADER_LENGTH)
-        if length == 0 or (length is None and headers.get(b"content-type", b"").lower().startswith(IMAGE)):
-            asked = read_raw(body, model, binary=length == 0)
-        else:
-            asked = read_request(body, length)
-        record.id = asked.id or record.id
-        record.stage("decode", start)
-        waited = start - record.began
-        call = Call(asked.inputs, asked.parameters, waited=waited, cancelled=gone, record=record)
-        result = self.plane.infer(model, call, asked.classes)
-        content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
-        record.stage("respond", record.answered)
-        record.bytes_out = len(content)
-        if length is None:
-            return Response(content)
-        return Response(content, headers=(*BINARY, (HEADER_LENGTH, b"%d" % length)))
 
     async def _run(self, work: Callable[[], T], pool: Pool) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
-
-
-def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
-    value = headers.get(name)
-    if value is None:
-        return None
-    if not value.isdigit() or len(value) > DIGITS:
-        raise InputError(f"header {name.decode()}: expected a whole number, got {value[:DIGITS].decode('latin1')!r}.")
-    return int(value)
 
 
 def parts_of(path: str) -> list[str]:
@@ -325,22 +268,22 @@ def _json(value: Any) -> Response:
     return Response(to_json(value))
 
 
-def _error(message: str, status: int, *headers: tuple[bytes, bytes]) -> Response:
-    return Response(to_json({"error": message}), status, (*JSON, *headers))
-
-
 def _unknown_coding(coding: bytes) -> Response:
     known = b", ".join(CODINGS)
     message = f"Content-Encoding {coding.decode('latin1')!r}: expected identity or one of {known.decode()}."
-    return _error(message, 415, (b"accept-encoding", known))
+    return error_response(message, 415, (b"accept-encoding", known))
 
 
 def _nothing_at(path: str) -> Response:
-    return _error(f"{path}: nothing is here. The protocol's addresses begin with /v2; metrics are at /metrics.", 404)
+    return error_response(
+        f"{path}: nothing is here. The protocol's addresses begin with /v2; metrics are at /metrics.", 404
+    )
 
 
 def _only(method: str, *methods: str) -> Response | None:
     """A refusal where the method is none of these."""
     if method in methods:
         return None
-    return _error(f"method {method}: expected {' or '.join(methods)}.", 405, (b"allow", ", ".join(methods).encode()))
+    return error_response(
+        f"method {method}: expected {' or '.join(methods)}.", 405, (b"allow", ", ".join(methods).encode())
+    )

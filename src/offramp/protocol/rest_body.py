@@ -8,6 +8,7 @@ import base64
 import math
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from offramp.protocol.tensors import (
 
 Json = dict[str, Any]
 STATED = re.compile(rb'"timeout"\s*:\s*(\d{1,18})\b')
+HEADS, LONGEST = 256, 4096  # what is said before raw contents is kept so often, where it has no more bytes
 SHORT = 1 << 16  # bytes of JSON that are looked through for it
 BASE64 = "base64"  # a tensor's content type in MLServer's words: how bytes that are no text stand in JSON
 KINDS = {"b": "true or false", "i": "whole numbers", "u": "whole numbers", "f": "numbers", "O": "strings"}
@@ -52,44 +54,70 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
             f"Inference-Header-Content-Length {header_length}: expected the length of the JSON part, from 1 to the "
             f"{len(body)} bytes of the body."
         )
-    header = _object(_parse(body if header_length is None else body[:header_length]), "body")
-    position, view = len(body) if header_length is None else header_length, memoryview(body)
+    if header_length is None:
+        head, position = _head(body), len(body)
+    else:
+        head, position = (_known_head if header_length <= LONGEST else _head)(body[:header_length]), header_length
     inputs: dict[str, Array] = {}
-    for tensor in _tensors(header, "inputs"):
-        name = tensor["name"]
-        if name in inputs:
-            raise InputError(f"input {name!r}: sent twice. Send it once.")
-        datatype, shape = _datatype(tensor), _shape(tensor)
-        own = read_parameters(tensor.get("parameters"))
-        refuse_shared_memory(name, own)
-        size = own.get("binary_data_size")
+    for name, datatype, shape, size, tensor in head.tensors:
         if size is None:
             inputs[name] = _values(name, datatype, shape, tensor)
-            if own.get("content_type") == BASE64:
+            if (tensor.get("parameters") or {}).get("content_type") == BASE64:
                 inputs[name] = _from_base64(name, inputs[name])
             continue
-        if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise InputError(f"{name}: binary_data_size: expected a whole number of bytes, got {size!r}.")
-        if tensor.get("data") is not None:
-            raise InputError(f"input {name!r}: both raw and typed contents. Send one of the two.")
         if position + size > len(body):
             raise InputError(
                 f"{name}: binary_data_size {size}: {len(body) - position} bytes are left of the body behind its JSON. "
                 "Is Inference-Header-Content-Length the length of the JSON?"
             )
-        inputs[name] = decode(name, datatype, shape, view[position : position + size])
+        inputs[name] = decode(name, datatype, shape, memoryview(body)[position : position + size])
         position += size
     if position != len(body):
         raise InputError(
             f"body: {len(body) - position} bytes are left behind the inputs. Name the size of each one's in its "
             "binary_data_size."
         )
+    return Asked(head.id, inputs, dict(head.parameters), head.outputs, head.binary, head.classes)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the JSON of a request says: of each tensor its name, datatype, shape and size, None where it has `data`."""
+
+    id: str
+    tensors: tuple[tuple[str, str, tuple[int, ...], int | None, Json], ...]
+    parameters: Parameters
+    outputs: dict[str, bool]
+    binary: bool
+    classes: dict[str, int]
+
+
+def _head(text: bytes) -> _Head:
+    """Read the JSON part of a request."""
+    header = _object(_parse(text), "body")
+    tensors: dict[str, tuple[str, str, tuple[int, ...], int | None, Json]] = {}
+    for tensor in _tensors(header, "inputs"):
+        name = tensor["name"]
+        if name in tensors:
+            raise InputError(f"input {name!r}: sent twice. Send it once.")
+        datatype, shape = _datatype(tensor), _shape(tensor)
+        own = read_parameters(tensor.get("parameters"))
+        refuse_shared_memory(name, own)
+        size = own.get("binary_data_size")
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
+            raise InputError(f"{name}: binary_data_size: expected a whole number of bytes, got {size!r}.")
+        if size is not None and tensor.get("data") is not None:
+            raise InputError(f"input {name!r}: both raw and typed contents. Send one of the two.")
+        tensors[name] = name, datatype, shape, size, tensor
     parameters = read_parameters(header.get("parameters"))
     binary = parameters.pop("binary_data_output", False) is True
     if not isinstance(name := header.get("id"), str | None):
         raise InputError(f"id: expected a string, got {_short(name)}.")
     outputs, classes = _outputs(header, binary)
-    return Asked(name or "", inputs, parameters, outputs, binary, classes)
+    return _Head(name or "", tuple(tensors.values()), parameters, outputs, binary, classes)
+
+
+_known_head = lru_cache(HEADS)(_head)  # a client says the same of one batch after another
 
 
 def stated_timeout(body: bytes, header_length: int | None) -> float:

@@ -1,7 +1,7 @@
 """What a server serves: models with named tensors in and out. The nodes implement `Served`; fronts speak for it."""
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -142,6 +142,12 @@ class Served(Protocol):
 
     def infer(self, call: Call) -> Result | Pending:
         """Answer a request whole."""
+
+    def at_once(self, calls: Sequence[Call]) -> list[Result] | None:
+        """Answer requests as one batch, each as if it were alone, and wait for nobody; None: ask for each alone.
+
+        Called on an event loop too, which is held meanwhile.
+        """
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a request in parts, each as soon as it is known. Closed early where the caller goes."""

@@ -20,6 +20,7 @@ from offramp.protocol.identity import Identity
 from offramp.protocol.metrics import WAITING, Metrics
 from offramp.protocol.page import Page
 from offramp.protocol.peer import KEEPALIVE_MS
+from offramp.protocol.plain import Plain
 from offramp.protocol.plans import Plans
 from offramp.protocol.pool import Pool
 from offramp.protocol.record import Hook, Tracing
@@ -133,7 +134,10 @@ class Server:
         port, http_port = ports
         if http_port is not None:
             refused, tls = self.plane.statistics.refused, None if by is None else by.http_context(most)
-            self.http = HttpServer(front, host, http_port, shared=shared, most=most, refused=refused, tls=tls)
+            plain = Plain(self.application) if front is self.application else None
+            self.http = HttpServer(
+                front, host, http_port, shared=shared, most=most, refused=refused, tls=tls, plain=plain
+            )
         at = join_address(host, port)
         if by is None:
             self.port = self.server.add_insecure_port(at)

@@ -1,0 +1,230 @@
+"""The plain request over HTTP: one POST to a model, from the bytes of its body to those of its answer, past ASGI.
+
+A request is plain by its head: to a model that is served, of a known length, neither compressed nor announced, nothing
+before it unanswered on its connection, and there is room. Every other one is the application's, and so is one whose
+body is long in coming: this way never refuses anything before a body is read. What a body says means the same in both
+ways: they differ in who carries the bytes, and in the thread that works.
+
+A model may answer calls at once, which wait for nobody (`Served.at_once`). One that takes no longer than `SHORT`, by
+what such a call took before, is answered on the event loop where nobody else asks meanwhile: to change threads would
+take as long as a third of it. That is how long the loop may be held. What comes together goes to the pool, where a
+thread takes up to `TOGETHER` short calls as one batch; all others it answers one by one.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from time import perf_counter
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from offramp.errors import OverloadedError
+from offramp.protocol.catalog import Catalog
+from offramp.protocol.rest_app import GONE, Application
+from offramp.protocol.rest_call import CODING, HEADER_LENGTH, TRACE, Arrival, Response, failed, given, request_id
+from offramp.protocol.served import Served
+
+SHORT = 0.002  # seconds that the loop may be held
+TOGETHER = 8  # calls that are answered as one batch at most
+LARGEST = 1 << 20  # bytes of a body that is waited for in this way
+PATIENCE = 0.05  # seconds that it has
+HEADS = 256  # of requests, of which it is known what they take
+LONGEST = 4096  # bytes of one
+SMOOTH = 0.25  # share of the newest in that
+STRANGE = frozenset((b"expect", b"transfer-encoding", b"upgrade", CODING))
+GIVEN_UP = Response(b"Internal Server Error", 500, ((b"content-type", b"text/plain; charset=utf-8"),))
+Headers = list[tuple[bytes, bytes]]
+Head = tuple[str, bytes]  # where a request was sent, and what it says beside the values of its tensors
+
+
+class Exchange(Arrival):
+    """A plain request and its answer, where uvicorn has a cycle: one a connection at a time."""
+
+    __slots__ = ("connection", "disconnected", "expected", "keep_alive", "parts", "response_complete", "scope")
+
+    def __init__(self, connection: Any, expected: int, *of: Any) -> None:
+        super().__init__(*of)
+        self.connection, self.expected, self.parts = connection, expected, list[bytes]()
+        self.scope = {GONE: self.gone}
+        self.keep_alive, self.disconnected, self.response_complete = True, False, False
+
+    @property
+    def message_event(self) -> "Exchange":
+        """Who reads a body is told by this that the connection has ended: nobody does."""
+        return self
+
+    def set(self) -> None:
+        """See `message_event`."""
+
+    def cancel(self, msg: str = "") -> None:
+        """A server that stops waits no longer for it: what uvicorn says for a task that it cancels is said here."""
+        self.keep_alive = False
+        self.answer(GIVEN_UP)
+
+    def answer(self, response: Response) -> None:
+        """Send it, unless the client has gone."""
+        if self.disconnected or self.response_complete:
+            return
+        said = [STATUS_LINE[response.status]]
+        for name, value in response.headers:
+            said += (name, b": ", value, b"\r\n")
+        end = b"" if self.keep_alive else b"connection: close\r\n"
+        said += (b"content-length: %d\r\n%s\r\n" % (len(response.body), end), response.body)
+        self.connection.transport.write(b"".join(said))
+        self.response_complete = True
+        if not self.keep_alive:
+            self.connection.transport.close()
+        self.connection.on_response_complete()
+
+
+class Plain:
+    """Answers plain requests for an application, by the loop of whose connections it is told of them."""
+
+    def __init__(self, application: Application) -> None:
+        self.application, self.plane, self.pool = application, application.plane, application.pool
+        self.catalog: Catalog | None = None
+        self.models: dict[bytes, Served] = {}  # of the catalog, by the addresses at which they are asked
+        self.came: list[Exchange] = []  # since the loop last looked
+        self.took: dict[Head, float] = {}  # seconds of a call
+        self.done: deque[tuple[Exchange, Response]] = deque()
+
+    def begun(self, connection: Any, url: bytes, headers: Headers) -> Exchange | None:
+        """A request of which the head is there; None where it is not plain. Room is kept for its body."""
+        if self.plane.catalog is not self.catalog:
+            self.catalog = self.plane.catalog
+            self.models = dict(_addresses(self.catalog, self.application.root))
+        if (model := self.models.get(url)) is None:
+            return None
+        found = dict(headers)
+        length = found.get(b"content-length", b"")
+        if not STRANGE.isdisjoint(found) or not length.isdigit() or len(length) > len(str(LARGEST)):
+            return None
+        expected, application = int(length), self.application
+        if not 0 < expected <= min(LARGEST, self.plane.bounds.body) or not application.has_room(expected):
+            return None
+        if self.pool.crowded() is not None:
+            return None
+        application.in_hand += expected
+        record = self.plane.record("http", request_id(found), given(found.get(TRACE, b"")))
+        return Exchange(connection, expected, model, url.decode("ascii"), found, record)
+
+    def left(self, exchange: Exchange) -> None:
+        """It is another's now, or nobody's."""
+        self.application.in_hand -= exchange.expected
+
+    def came_whole(self, exchange: Exchange) -> None:
+        """Its body is there: answer it, when it is known what else has come."""
+        parts = exchange.parts
+        exchange.came(parts[0] if len(parts) == 1 else b"".join(parts))
+        parts.clear()
+        exchange.connection.tasks.add(exchange)
+        self.came.append(exchange)
+        if len(self.came) == 1:
+            exchange.connection.loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        came, self.came = self.came, []
+        if len(came) == 1 and not self.pool.busy and self._is_short(came[0]):
+            responses = self._at_once(came)
+            if responses is not None:
+                self._end(came[0], responses[0])
+                return
+        if self.pool.backlog:
+            came = [one for one in came if not self._refused(one)]
+        if came:
+            self.pool.run_together(self._work, came, TOGETHER)
+
+    def _refused(self, exchange: Exchange) -> bool:
+        """Whether it has too little time for what waits before it."""
+        refusal = self.pool.crowded(exchange.timeout())
+        if refusal is not None:
+            self._end(exchange, self._alone(exchange, refusal))
+        return refusal is not None
+
+    def _work(self, exchanges: list[Exchange]) -> None:
+        """On a thread: answer what has waited for it."""
+        short = [one for one in exchanges if self._is_short(one)] if len(exchanges) > 1 else []
+        responses = self._at_once(short) if len(short) > 1 else None
+        answered = [] if responses is None else list(zip(short, responses, strict=True))
+        others = exchanges if responses is None else [one for one in exchanges if one not in short]
+        self._say(answered)
+        for one in others:
+            self._say([(one, self._alone(one))])
+
+    def _say(self, answered: list[tuple[Exchange, Response]]) -> None:
+        if answered:
+            self.done.extend(answered)
+            with suppress(RuntimeError):  # the loop is closed: its server has given up who was asked for
+                answered[0][0].connection.loop.call_soon_threadsafe(self._send)
+
+    def _send(self) -> None:
+        while self.done:
+            self._end(*self.done.popleft())
+
+    def _end(self, exchange: Exchange, response: Response) -> None:
+        self.left(exchange)
+        exchange.connection.tasks.discard(exchange)
+        exchange.answer(response)
+
+    def _alone(self, exchange: Exchange, refusal: OverloadedError | None = None) -> Response:
+        """The answer, whatever becomes of the request."""
+        start = perf_counter()
+        try:
+            with exchange.record:
+                if refusal is not None:
+                    raise refusal
+                response = exchange.answered(self.plane)
+        except Exception as error:
+            return failed(error, exchange.path)
+        self._note(exchange, perf_counter() - start)
+        return response
+
+    def _at_once(self, exchanges: list[Exchange]) -> list[Response] | None:
+        """Answers that wait for nobody; None where each is to be asked for alone."""
+        start = perf_counter()
+        model = exchanges[0].model
+        try:
+            asked = [(one.call(self.plane), one.asked.classes) for one in exchanges]
+            results = self.plane.at_once(model, asked)
+            responses = [one.response(result) for one, result in zip(exchanges, results or (), strict=True)]
+        except Exception:  # whose it is comes out when each is asked for alone
+            for one in exchanges:
+                one.record.stages.clear()
+            return None
+        took = (perf_counter() - start) / len(exchanges)
+        for one in exchanges:
+            with one.record:
+                pass
+            self._note(one, took)
+        return responses
+
+    def _note(self, exchange: Exchange, took: float) -> None:
+        if (head := self._head(exchange)) is not None:
+            before = self.took.get(head)
+            if before is None and len(self.took) >= HEADS:
+                self.took.clear()
+            self.took[head] = took if before is None else before + SMOOTH * (took - before)
+
+    def _is_short(self, exchange: Exchange) -> bool:
+        head = self._head(exchange)
+        return head is not None and self.took.get(head, SHORT + 1) <= SHORT
+
+    def _head(self, exchange: Exchange) -> Head | None:
+        """By what it is known how long such calls take: of tensors whose sizes it says, and of no encoded images."""
+        value = exchange.headers.get(HEADER_LENGTH, b"")
+        if not value.isdigit() or len(value) > len(str(LONGEST)):
+            return None
+        head = exchange.body[: int(value)]
+        return None if not head or b"BYTES" in head else (exchange.path, head)
+
+
+def _addresses(catalog: Catalog, root: list[str]) -> Iterable[tuple[bytes, Served]]:
+    """Where each model of a catalog is asked, as a client writes it."""
+    for model in catalog:
+        first = catalog.find(model.name) is model
+        for before in {"", "".join(f"/{part}" for part in root)}:
+            at = f"{before}/v2/models/{model.name}"
+            for address in (f"{at}/versions/{model.version}/infer", *([f"{at}/infer"] if first else [])):
+                if address.isascii() and not set(address) & set("%?# "):
+                    yield address.encode(), model
