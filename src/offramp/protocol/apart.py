@@ -86,13 +86,14 @@ class Entrance(ThreadPoolExecutor):
 
     What is refused has its message neither waited for nor read. Of up to `most` calls a message is asked for before a
     thread is free: each may hold one, or a part. By name alone an executor: grpc asks for one. `refused` is told of
-    each that is. What waits for a thread is taken up several at once: `together` makes their answers, or gives
-    None where each is to be answered alone.
+    each that is. Of `short` ones that wait for a thread it takes up several at once: `together` makes their
+    answers, or gives None where each is to be answered alone.
     """
 
     def __init__(self, pool: Pool, refused: Callable[[OverloadedError], object], most: int) -> None:
         self.pool, self.refused, self.room = pool, refused, threading.Semaphore(most)
         self.aside = 0  # calls whose message has been asked for and is not there
+        self.short: Callable[[Came], bool] = lambda call: False
         self.together: Together = lambda calls: None
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
@@ -116,7 +117,11 @@ class Entrance(ThreadPoolExecutor):
             self.aside -= 1
             error = None if came is None else self.pool.crowded(deadline - time.time())
             if came is not None and error is None:
-                self.pool.run_together(self._work, [Came(came, event, run, (answer, *rest))], TOGETHER)
+                call = Came(came, event, run, (answer, *rest))
+                if self.short(call):
+                    self.pool.run_together(self._work, [call], TOGETHER)
+                else:
+                    self.pool.begin(partial(self._alone, call))
                 return
             self.room.release()
             if error is not None:
@@ -127,13 +132,21 @@ class Entrance(ThreadPoolExecutor):
         return UNFOLLOWED
 
     def _work(self, calls: list[Came]) -> None:
-        """On a thread: answer what has waited for it, at once where that can be."""
-        self.room.release(len(calls))
+        """On a thread: answer what has waited for it; where not at once, none behind one that waits again."""
         answers = self.together(calls) if len(calls) > 1 else None
-        for position, one in enumerate(calls):
-            has_waited(perf_counter() - one.since)
-            answer, *rest = one.how
-            one.run(answer if answers is None else answers[position], lambda one=one: one.request, *rest)
+        if answers is None:
+            for one in calls[1:]:
+                self.pool.begin(partial(self._alone, one))
+            self._alone(calls[0])
+            return
+        for one, answer in zip(calls, answers, strict=True):
+            self._alone(one, answer)
+
+    def _alone(self, call: Came, answer: "Answer | None" = None) -> None:
+        self.room.release()
+        has_waited(perf_counter() - call.since)
+        own, *rest = call.how
+        call.run(answer or own, lambda: call.request, *rest)
 
     def _refuse(self, error: OverloadedError, run: Callable[..., object]) -> None:
         self.refused(error)

@@ -63,7 +63,7 @@ class _Service:
 
     def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams) -> None:
         self.plane, self.took = plane, dict[tuple[str, str, int], float]()
-        calls.together = self.together
+        calls.short, calls.together = self._is_short, self.together
         self.ModelInfer = on(calls, self.ModelInfer)  # type: ignore[method-assign]
         self.ModelReady = on(opening, self.ModelReady)  # type: ignore[method-assign]
         for name in TOLD:
@@ -97,12 +97,12 @@ class _Service:
         return _answered(context, answer)
 
     def together(self, calls: list[Came]) -> list[Answer] | None:
-        """Answers to calls of one model that are short, wait for nobody and have no deadline, made as one batch.
+        """Answers to short calls, made as one batch; None where each is to be answered alone.
 
-        None where each is to be answered alone: some are others, or something is wrong with one.
+        That is where they ask several models, one that waits for others, or where something is wrong with one of them.
         """
         name, version = calls[0].request.model_name, calls[0].request.model_version
-        if self.plane.tracing is not None or not all(self._is_short(one, name, version) for one in calls):
+        if any((one.request.model_name, one.request.model_version) != (name, version) for one in calls):
             return None
         try:
             model = self.plane.catalog.find(name, version)
@@ -121,11 +121,11 @@ class _Service:
                 pass
         return answers
 
-    def _is_short(self, came: Came, name: str, version: str) -> bool:
-        request, left = came.request, came.event.call_details.deadline - time()
-        if (request.model_name, request.model_version) != (name, version) or left < FOREVER:
-            return False
-        return self.took.get((name, version, request.ByteSize()), SHORT + 1) <= SHORT
+    def _is_short(self, came: Came) -> bool:
+        """Whether a call of this size has been short, and has no deadline and no part in a trace that is taken here."""
+        request = came.request
+        took = self.took.get((request.model_name, request.model_version, request.ByteSize()), SHORT + 1)
+        return took <= SHORT and self.plane.tracing is None and came.event.call_details.deadline - time() >= FOREVER
 
     def _note(self, request: Any, record: Record) -> None:
         """How long such a call takes."""
