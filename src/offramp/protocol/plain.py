@@ -41,11 +41,11 @@ Head = tuple[str, bytes]  # where a request was sent, and what it says beside th
 class Exchange(Arrival):
     """A plain request and its answer, where uvicorn has a cycle: one a connection at a time."""
 
-    __slots__ = ("connection", "disconnected", "expected", "keep_alive", "parts", "response_complete", "scope")
+    __slots__ = ("connection", "disconnected", "expected", "keep_alive", "parts", "plain", "response_complete", "scope")
 
-    def __init__(self, connection: Any, expected: int, *of: Any) -> None:
+    def __init__(self, plain: "Plain", connection: Any, expected: int, *of: Any) -> None:
         super().__init__(*of)
-        self.connection, self.expected, self.parts = connection, expected, list[bytes]()
+        self.plain, self.connection, self.expected, self.parts = plain, connection, expected, list[bytes]()
         self.scope = {GONE: self.gone}
         self.keep_alive, self.disconnected, self.response_complete = True, False, False
 
@@ -107,7 +107,7 @@ class Plain:
             return None
         application.in_hand += expected
         record = self.plane.record("http", request_id(found), given(found.get(TRACE, b"")))
-        return Exchange(connection, expected, model, url.decode("ascii"), found, record)
+        return Exchange(self, connection, expected, model, url.decode("ascii"), found, record)
 
     def left(self, exchange: Exchange) -> None:
         """It is another's now, or nobody's."""
@@ -185,8 +185,10 @@ class Plain:
         start = perf_counter()
         model = exchanges[0].model
         try:
-            asked = [(one.call(self.plane), one.asked.classes) for one in exchanges]
-            results = self.plane.at_once(model, asked)
+            calls = [one.call(self.plane) for one in exchanges]
+            results = self.plane.at_once(
+                model, [(call, one.classes) for call, one in zip(calls, exchanges, strict=True)]
+            )
             responses = [one.response(result) for one, result in zip(exchanges, results or (), strict=True)]
         except Exception:  # whose it is comes out when each is asked for alone
             for one in exchanges:
