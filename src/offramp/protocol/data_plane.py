@@ -115,7 +115,7 @@ class DataPlane:
             return None
         now = perf_counter()
         for call, result in zip(calls, results, strict=True):
-            call.record.count(result.by)
+            call.record.count(result.by or {NOBODY: samples_of(call)})
             call.record.answered = now
         return [
             self._chosen(model, call, result, outputs)
