@@ -10,10 +10,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
-from offramp.exits.answers import Answers
+from offramp.exits.answers import Answers, merge
 from offramp.nodes.contract import (
     BYTES_TO_CLOUD,
     CLASS_NAME,
@@ -29,7 +30,7 @@ from offramp.nodes.contract import (
     said_of,
 )
 from offramp.nodes.edge import Edge, deadline
-from offramp.nodes.flight import Answered, Flight
+from offramp.nodes.flight import Answered, Flight, parts
 from offramp.nodes.route import Course
 from offramp.nodes.sent import Sent
 from offramp.protocol.record import Decided, Judgement, Kind, Record
@@ -98,12 +99,12 @@ class EdgeModel:
     def at_once(self, calls: Sequence[Call]) -> list[Result] | None:
         """Answer batches as one where the plan in force answers everything here and no call asks for anything else."""
         course, name = self.edge.course, self.takes.name
-        batches = [call.inputs.get(name) for call in calls]
-        if course.part.hands_on(self.edge.last) or not all(map(self._is_usual, calls, batches)):
+        if course.part.hands_on(self.edge.last) or not all(map(self._is_usual, calls)):
             return None
         if len(calls) > 1 and not self._alike(course):
             return None
         start = perf_counter()
+        batches = [call.inputs[name] for call in calls]
         batch = batches[0] if len(batches) == 1 else np.concatenate(batches)
         answers, first = self.edge.infer(batch, plan=course), 0
         end, results = perf_counter(), []
@@ -124,14 +125,16 @@ class EdgeModel:
         """
         if course not in self.alike:
             batch = self.takes.noise(np.random.default_rng(0), max(ALIKE))
-            alone = [self.edge.infer(batch[row : row + 1], plan=course) for row in range(len(batch))]
-            self.alike[course] = all(_same(self.edge.infer(batch[:size], plan=course), alone[:size]) for size in ALIKE)
+            alone = [_here(course, batch[row : row + 1]) for row in range(len(batch))]
+            self.alike[course] = all(_same(_here(course, batch[:size]), alone[:size]) for size in ALIKE)
         return self.alike[course]
 
-    def _is_usual(self, call: Call, batch: Array | None) -> bool:
+    def _is_usual(self, call: Call) -> bool:
         """Whether a call asks for nothing but answers, of a batch in the network's own form."""
-        usual = not call.parameters and call.timeout is None and len(call.inputs) == 1 and batch is not None
-        return usual and batch.dtype == np.float32 and batch.shape[1:] == self.takes.shape
+        if call.parameters or call.timeout is not None or len(call.inputs) != 1:
+            return False
+        batch = call.inputs.get(self.takes.name)
+        return batch is not None and batch.dtype == np.float32 and batch.shape[1:] == self.takes.shape
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
@@ -179,6 +182,12 @@ def _timed(parts: Iterator[Answered | Flight], record: Record) -> Iterator[Answe
         start = perf_counter()
 
 
+def _here(course: Course, batch: Array) -> Answers:
+    """What a course that answers everything here gives for a batch."""
+    found = [(part.rows, part.answers) for part in parts(course, {IMAGE: batch}) if isinstance(part, Answered)]
+    return merge([(rows, answers) for rows, answers in found if answers is not None], len(batch))
+
+
 def _same(whole: Answers, alone: list[Answers]) -> bool:
     """Whether a batch's answers are those of its samples."""
     return all(
@@ -193,10 +202,10 @@ def _judgements(answers: Answers) -> list[Judgement]:
         return [Judgement(answers.exit.item(), "drop" if answers.dropped.item() else "exit", answers.score)]
     judged: list[Judgement] = []
     for exit_ in np.unique(answers.exit):
-        for dropped, decision in ((False, "exit"), (True, "drop")):
+        for dropped in (False, True):
             rows = (answers.exit == exit_) & (answers.dropped == dropped)
             if rows.any():
-                judged.append(Judgement(int(exit_), decision, answers.score[rows]))
+                judged.append(Judgement(int(exit_), "drop" if dropped else "exit", answers.score[rows]))
     return judged
 
 

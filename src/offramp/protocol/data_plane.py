@@ -15,7 +15,7 @@ from offramp.protocol.metrics import Metrics
 from offramp.protocol.pool import Pool, wait
 from offramp.protocol.record import All, Hook, Kind, Record, Tracing
 from offramp.protocol.request_bounds import RequestBounds
-from offramp.protocol.served import Call, Parameters, Pending, Result, Served
+from offramp.protocol.served import AtOnce, Call, Parameters, Pending, Result, Served
 from offramp.protocol.statistics import Statistics
 from offramp.protocol.trace_context import TRACEPARENT
 
@@ -101,20 +101,26 @@ class DataPlane:
 
         None where each is to be asked for alone: the model does not answer so, or something is wrong with one of them.
         """
+        answer: AtOnce | None = getattr(model, "at_once", None)
+        if answer is None:
+            return None
         try:
             calls = [self._admitted(model, call, outputs) for call, outputs in asked]
             for call in calls:
                 self._begun(model, call)
-            results = model.at_once(calls)
+            results = answer(calls)
         except Exception:  # whose it is comes out when each is asked for alone
             return None
         if results is None:
             return None
         now = perf_counter()
         for call, result in zip(calls, results, strict=True):
-            call.record.count(result.by)
+            call.record.count(result.by or {NOBODY: samples_of(call)})
             call.record.answered = now
-        return [self._chosen(model, call, result, call.asked) for call, result in zip(calls, results, strict=True)]
+        return [
+            self._chosen(model, call, result, outputs)
+            for call, result, (_, outputs) in zip(calls, results, asked, strict=True)
+        ]
 
     def stream(self, model: Served, call: Call, asked: Asked = ALL) -> Iterator[Result]:
         """Answer a request in parts, as `infer` does."""

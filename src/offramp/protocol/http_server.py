@@ -175,7 +175,7 @@ class _Protocol(HttpToolsProtocol):
     def _let_go(self) -> None:
         """What was held goes the usual way."""
         held = self._taken()
-        self.plain.left(held)
+        held.plain.left(held)
         super().on_headers_complete()
         for part in held.parts:
             self.on_body(part)
@@ -184,7 +184,6 @@ class _Protocol(HttpToolsProtocol):
         """What was held, and is no more."""
         held, self.held = self.held, None
         assert held is not None
-        assert self.plain is not None
         if self.holding is not None:
             self.holding.cancel()
             self.holding = None
@@ -193,8 +192,9 @@ class _Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self.beside = 0
         if self.held is not None:
-            self.cycle = exchange = self._taken()
-            self.plain.came_whole(exchange)
+            exchange = self._taken()
+            self.cycle = exchange  # type: ignore[assignment]  # in the place of uvicorn's, and with what it asks of one
+            exchange.plain.came_whole(exchange)
             return
         if not self.without_offer:
             super().on_message_complete()
@@ -244,7 +244,8 @@ class _Protocol(HttpToolsProtocol):
         """Tell who works for the client that it has gone."""
         self._look_no_more()
         if self.held is not None:
-            self.plain.left(self._taken())
+            held = self._taken()
+            held.plain.left(held)
         gone = None if self.cycle is None else self.cycle.scope.get(GONE)
         super().connection_lost(exc)
         if isinstance(gone, Gone):

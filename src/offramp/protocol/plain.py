@@ -41,12 +41,23 @@ Head = tuple[str, bytes]  # where a request was sent, and what it says beside th
 class Exchange(Arrival):
     """A plain request and its answer, where uvicorn has a cycle: one a connection at a time."""
 
-    __slots__ = ("connection", "disconnected", "expected", "keep_alive", "parts", "response_complete", "scope")
+    __slots__ = (
+        "connection",
+        "disconnected",
+        "expected",
+        "head",
+        "keep_alive",
+        "parts",
+        "plain",
+        "response_complete",
+        "scope",
+    )
 
-    def __init__(self, connection: Any, expected: int, *of: Any) -> None:
+    def __init__(self, plain: "Plain", connection: Any, expected: int, *of: Any) -> None:
         super().__init__(*of)
-        self.connection, self.expected, self.parts = connection, expected, list[bytes]()
+        self.plain, self.connection, self.expected, self.parts = plain, connection, expected, list[bytes]()
         self.scope = {GONE: self.gone}
+        self.head: Head | None = None
         self.keep_alive, self.disconnected, self.response_complete = True, False, False
 
     @property
@@ -107,7 +118,7 @@ class Plain:
             return None
         application.in_hand += expected
         record = self.plane.record("http", request_id(found), given(found.get(TRACE, b"")))
-        return Exchange(connection, expected, model, url.decode("ascii"), found, record)
+        return Exchange(self, connection, expected, model, url.decode("ascii"), found, record)
 
     def left(self, exchange: Exchange) -> None:
         """It is another's now, or nobody's."""
@@ -118,9 +129,12 @@ class Plain:
         parts = exchange.parts
         exchange.came(parts[0] if len(parts) == 1 else b"".join(parts))
         parts.clear()
+        exchange.head = _head(exchange)
         exchange.connection.tasks.add(exchange)
         self.came.append(exchange)
-        if len(self.came) == 1:
+        if len(exchange.connection.connections) == 1:  # nobody else can have asked
+            self._look()
+        elif len(self.came) == 1:
             exchange.connection.loop.call_soon(self._look)
 
     def _look(self) -> None:
@@ -143,20 +157,19 @@ class Plain:
         return refusal is not None
 
     def _work(self, exchanges: list[Exchange]) -> None:
-        """On a thread: answer what has waited for it."""
-        short = [one for one in exchanges if self._is_short(one)] if len(exchanges) > 1 else []
+        """On a thread: answer what has waited for it, what is short first."""
+        short = [one for one in exchanges if one.model is exchanges[0].model and self._is_short(one)]
         responses = self._at_once(short) if len(short) > 1 else None
-        answered = [] if responses is None else list(zip(short, responses, strict=True))
-        others = exchanges if responses is None else [one for one in exchanges if one not in short]
-        self._say(answered)
-        for one in others:
+        if responses is not None:
+            self._say(list(zip(short, responses, strict=True)))
+            exchanges = [one for one in exchanges if one not in short]
+        for one in exchanges:
             self._say([(one, self._alone(one))])
 
     def _say(self, answered: list[tuple[Exchange, Response]]) -> None:
-        if answered:
-            self.done.extend(answered)
-            with suppress(RuntimeError):  # the loop is closed: its server has given up who was asked for
-                answered[0][0].connection.loop.call_soon_threadsafe(self._send)
+        self.done.extend(answered)
+        with suppress(RuntimeError):  # the loop is closed: its server has given up who was asked for
+            answered[0][0].connection.loop.call_soon_threadsafe(self._send)
 
     def _send(self) -> None:
         while self.done:
@@ -185,12 +198,15 @@ class Plain:
         start = perf_counter()
         model = exchanges[0].model
         try:
-            asked = [(one.call(self.plane), one.asked.classes) for one in exchanges]
+            calls = [one.call(self.plane) for one in exchanges]
+            asked = [(call, one.classes) for call, one in zip(calls, exchanges, strict=True)]
             results = self.plane.at_once(model, asked)
-            responses = [one.response(result) for one, result in zip(exchanges, results or (), strict=True)]
+            responses = results and [one.response(result) for one, result in zip(exchanges, results, strict=True)]
         except Exception:  # whose it is comes out when each is asked for alone
+            responses = None
+        if not responses:
             for one in exchanges:
-                one.record.stages.clear()
+                one.record.anew()
             return None
         took = (perf_counter() - start) / len(exchanges)
         for one in exchanges:
@@ -200,23 +216,23 @@ class Plain:
         return responses
 
     def _note(self, exchange: Exchange, took: float) -> None:
-        if (head := self._head(exchange)) is not None:
+        if (head := exchange.head) is not None:
             before = self.took.get(head)
             if before is None and len(self.took) >= HEADS:
                 self.took.clear()
             self.took[head] = took if before is None else before + SMOOTH * (took - before)
 
     def _is_short(self, exchange: Exchange) -> bool:
-        head = self._head(exchange)
-        return head is not None and self.took.get(head, SHORT + 1) <= SHORT
+        return exchange.head is not None and self.took.get(exchange.head, SHORT + 1) <= SHORT
 
-    def _head(self, exchange: Exchange) -> Head | None:
-        """By what it is known how long such calls take: of tensors whose sizes it says, and of no encoded images."""
-        value = exchange.headers.get(HEADER_LENGTH, b"")
-        if not value.isdigit() or len(value) > len(str(LONGEST)):
-            return None
-        head = exchange.body[: int(value)]
-        return None if not head or b"BYTES" in head else (exchange.path, head)
+
+def _head(exchange: Exchange) -> Head | None:
+    """By what it is known how long such calls take: of tensors whose sizes it says, and of no encoded images."""
+    value = exchange.headers.get(HEADER_LENGTH, b"")
+    if not value.isdigit() or len(value) > len(str(LONGEST)):
+        return None
+    head = exchange.body[: int(value)]
+    return None if not head or b"BYTES" in head else (exchange.path, head)
 
 
 def _addresses(catalog: Catalog, root: list[str]) -> Iterable[tuple[bytes, Served]]:

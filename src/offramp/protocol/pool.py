@@ -145,10 +145,12 @@ class Pool(ThreadPoolExecutor):
         if not isinstance(work, _Shared):
             return work, 1
         items = [work.item]
-        while backlog and len(items) < work.most and isinstance(other := backlog[0], _Shared):
-            if other.function != work.function:
+        while backlog and len(items) < work.most:
+            other = backlog[0]
+            if not isinstance(other, _Shared) or other.function != work.function:
                 break
-            items.append(backlog.popleft().item)
+            items.append(other.item)
+            backlog.popleft()
         return partial(work.function, items), len(items)
 
     @property

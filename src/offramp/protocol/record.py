@@ -102,6 +102,10 @@ class Record:
         self.stages.append((stage, start, end))
         return end
 
+    def anew(self) -> None:
+        """Its answer is sought in another way, from the start: what it went through so far is not told."""
+        self.stages, self.judged, self.by = [], [], {}
+
     def said(self) -> dict[str, str]:
         """Whose request it is and what it asks, in the words of a log; nothing of what is not known."""
         said = {"request": self.id, "trace": trace_id(self.trace), "model": self.model, "front": self.front}

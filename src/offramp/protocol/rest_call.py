@@ -94,8 +94,13 @@ class Arrival:
     def answered(self, plane: DataPlane) -> Response:
         """Decode, infer and encode."""
         call = self.call(plane)
+        return self.response(plane.infer(self.model, call, self.classes))
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """The outputs that it asks for, each with how many of its classes; of one that was decoded."""
         assert self.asked is not None
-        return self.response(plane.infer(self.model, call, self.asked.classes))
+        return self.asked.classes
 
 
 def failed(error: Exception, path: str) -> Response:

@@ -143,11 +143,10 @@ class Served(Protocol):
     def infer(self, call: Call) -> Result | Pending:
         """Answer a request whole."""
 
-    def at_once(self, calls: Sequence[Call]) -> list[Result] | None:
-        """Answer requests as one batch, each as if it were alone, and wait for nobody; None: ask for each alone.
-
-        Called on an event loop too, which is held meanwhile.
-        """
-
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a request in parts, each as soon as it is known. Closed early where the caller goes."""
+
+
+# What some models have besides, as `at_once`: answers to requests that are run as one batch, each as if it were alone,
+# without waiting for anybody; None: ask for each alone. Called on an event loop too, which is held meanwhile.
+AtOnce = Callable[[Sequence[Call]], list[Result] | None]

@@ -1,0 +1,248 @@
+"""Plain requests over HTTP: answered as the application answers them, and on the thread that they belong on."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from offramp.protocol.plain import PATIENCE
+from offramp.protocol.served import Call, Result
+from offramp.protocol.server import Server
+from until import until
+
+WAIT = 30.0
+PATH = "/v2/models/double/infer"
+TIMES = ("_seconds",)  # families of numbers that no two runs have alike
+LONG = {"Content-Encoding": "identity"}  # means nothing, and is no plain request's
+
+
+@pytest.fixture(scope="module")
+def model(make: Callable[[], Any]) -> Any:
+    """A model that answers at once what asks for nothing special; it tells on which threads, and may be slow."""
+
+    class Quick(type(make())):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.threads: list[tuple[str, int]] = []  # who answered how many calls
+            self.takes = 0.0
+
+        def infer(self, call: Call) -> Result:
+            self.threads.append((threading.current_thread().name, 1))
+            time.sleep(self.takes)
+            return super().infer(call)
+
+        def at_once(self, calls: list[Call]) -> list[Result] | None:
+            if any(call.parameters for call in calls):
+                return None
+            self.threads.append((threading.current_thread().name, len(calls)))
+            return [super(Quick, self).infer(call) for call in calls]
+
+    return Quick()
+
+
+@pytest.fixture(scope="module")
+def server(model: Any) -> Iterator[Server]:
+    """A real server of it."""
+    running = Server([model], "127.0.0.1", 0, max_batch=4, calls=2, http_port=0)
+    running.start()
+    yield running
+    running.stop(WAIT)
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[socket.socket]:
+    """A connection."""
+    assert server.http is not None
+    with socket.create_connection(("127.0.0.1", server.http.port), WAIT) as connected:
+        yield connected
+
+
+def request(body: bytes, headers: dict[str, str]) -> bytes:
+    """A request's bytes."""
+    said = {"Host": "x", "Content-Length": str(len(body)), **headers}
+    lines = [f"POST {PATH} HTTP/1.1", *(f"{name}: {value}" for name, value in said.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answer(client: socket.socket) -> bytes:
+    """The bytes of one answer."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(1 << 16) or pytest.fail("the connection ended")
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+    while len(body) < length:
+        body += client.recv(1 << 16) or pytest.fail("the connection ended")
+    return head + b"\r\n\r\n" + body
+
+
+def asked(x: Any, **said: Any) -> tuple[bytes, dict[str, str]]:
+    """A body with a binary tensor, and its header."""
+    values = np.asarray(x, np.float32)
+    sized = {"binary_data_size": values.nbytes}
+    tensor = {"name": "x", "shape": values.shape, "datatype": "FP32", "parameters": sized}
+    head = json.dumps({"inputs": [tensor | said.pop("tensor", {})], **said}).encode()
+    return head + values.tobytes(), {"Inference-Header-Content-Length": str(len(head))}
+
+
+VALUE = st.floats(-(2.0**100), 2.0**100, width=32) | st.just(float("nan"))
+OUTPUTS = st.lists(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["twice", "word", "none"])},
+        optional={
+            "parameters": st.sampled_from([{"binary_data": True}, {"binary_data": False}, {"classification": 1}])
+        },
+    ),
+    max_size=2,
+)
+SAID = st.fixed_dictionaries(
+    {},
+    optional={
+        "outputs": OUTPUTS,
+        "id": st.sampled_from(["", "seven", 7]),
+        "parameters": st.sampled_from(
+            [
+                {},
+                {"binary_data_output": True},
+                {"colour": "red"},
+                {"fail": "overloaded"},
+                {"fail": "defect"},
+                {"timeout": 0},
+            ]
+        ),
+        "tensor": st.sampled_from([{"name": "y"}, {"shape": [7]}, {"datatype": "FP16"}, {"datatype": "TEXT"}, {}]),
+    },
+)
+
+
+def counted(server: Server) -> dict[Any, Any]:
+    """All that was counted, but times."""
+    return {key: told for key, told in server.plane.statistics.metrics.read().items() if not key[0].endswith(TIMES)}
+
+
+def more(after: dict[Any, Any], before: dict[Any, Any]) -> dict[Any, Any]:
+    """What was counted in between."""
+    found = {key: np.subtract(told, before.get(key, np.zeros(len(told)))).tolist() for key, told in after.items()}
+    return {key: told for key, told in found.items() if any(told)}
+
+
+@given(st.lists(st.tuples(VALUE, VALUE), max_size=5), SAID, st.integers(-1, 1), st.booleans())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_both_ways_answer_and_count_alike_to_the_last_byte(
+    server: Server, client: socket.socket, rows: list[Any], said: dict[str, Any], off: int, named: bool
+) -> None:
+    """The application's answer, and three times the plain one: on a thread, on the loop, of a head that is known."""
+    body, headers = asked(np.array(rows, np.float32).reshape(-1, 2), **said)
+    headers = {**headers, **({"X-Request-Id": "mine"} if named else {})}
+    headers["Inference-Header-Content-Length"] = str(int(headers["Inference-Header-Content-Length"]) + off)
+    start = counted(server)
+    client.sendall(request(body, headers | LONG))
+    expected = answer(client)
+    once = counted(server)
+    for _ in range(3):
+        before = counted(server)
+        client.sendall(request(body, headers))
+        assert answer(client) == expected
+        assert more(counted(server), before) == more(once, start)
+
+
+def test_a_call_that_is_known_to_be_short_is_answered_on_the_loop(client: socket.socket, model: Any) -> None:
+    """One that is not known to be is not, whatever the model says."""
+    body, headers = asked([[0.5, 1]], id="short")
+
+    def thread() -> str:
+        client.sendall(request(body, headers))
+        assert answer(client).startswith(b"HTTP/1.1 200")
+        return str(model.threads[-1][0])
+
+    assert thread() in ("http_0", "http_1")
+    until(lambda: thread() == "http")  # on a busy machine, what is short may have taken long
+
+
+def test_a_call_that_takes_long_never_holds_the_loop(client: socket.socket, model: Any) -> None:
+    """5 ms, by what it took the first time."""
+    body, headers = asked([[0.25, 1]], id="long")
+    model.takes = 0.005
+    try:
+        for _ in range(4):
+            client.sendall(request(body, headers))
+            assert answer(client).startswith(b"HTTP/1.1 200")
+            assert model.threads[-1][0] in ("http_0", "http_1")
+    finally:
+        model.takes = 0.0
+
+
+def test_what_comes_together_is_answered_together_and_each_gets_its_own(server: Server, model: Any) -> None:
+    """Short calls wait for both threads, which are taken: whoever is free first takes them as one batch."""
+    assert server.http is not None
+    port = server.http.port
+
+    def ask(row: float, known: bool = False) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), WAIT) as own:
+            for _ in range(1 + known):
+                own.sendall(
+                    request(*asked([[row, -row]], outputs=[{"name": "twice", "parameters": {"binary_data": True}}]))
+                )
+                found = answer(own)
+            return found[-8:]
+
+    ask(1.0, known=True)
+    model.entered.clear()
+    model.opened.clear()
+    with ThreadPoolExecutor(10) as callers:
+        waiting = []
+        for _ in range(2):
+            model.entered.clear()
+            waiting.append(callers.submit(_posted, port, *asked([[1, 1]], parameters={"wait": True})))
+            assert model.entered.wait(WAIT)
+        asking = [callers.submit(ask, float(row)) for row in range(1, 7)]
+        until(lambda: len(server.pools[1].backlog) == 6)
+        model.opened.set()
+        for row, one in enumerate(asking, 1):
+            assert one.result(WAIT) == np.array([2 * row, -2 * row], np.float32).tobytes()
+        assert all(one.result(WAIT).startswith(b"HTTP/1.1 200") for one in waiting)
+    assert max(count for _, count in model.threads) >= 3
+
+
+def _posted(port: int, body: bytes, headers: dict[str, str]) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), WAIT) as own:
+        own.sendall(request(body, headers))
+        return answer(own)
+
+
+def test_a_body_that_is_long_in_coming_is_the_application_s(client: socket.socket, server: Server) -> None:
+    """In three pieces, or with one that comes late: the answer is the same, and nothing stays in hand."""
+    body, headers = asked([[1, 2]])
+    whole = request(body, headers)
+    client.sendall(whole)
+    expected = answer(client)
+    for pause in (0.0, 2 * PATIENCE):
+        for piece in (whole[:-9], whole[-9:-4], whole[-4:]):
+            client.sendall(piece)
+            threading.Event().wait(pause)
+        assert answer(client) == expected
+    assert server.application.in_hand == 0
+
+
+def test_two_requests_at_once_on_a_connection_are_answered_in_their_order(client: socket.socket) -> None:
+    """The second is in the same bytes as the first."""
+    first, second = (request(*asked([[value, value]], outputs=[{"name": "twice"}])) for value in (1, 2))
+    client.sendall(first + second + first)
+    found = b"".join(answer_of(client, 3))
+    assert [part.split(b'"data":[')[1][:3] for part in found.split(b"HTTP/1.1 200 OK")[1:]] == [b"2.0", b"4.0", b"2.0"]
+
+
+def answer_of(client: socket.socket, count: int) -> list[bytes]:
+    """So many answers, as they come."""
+    received = b""
+    while received.count(b"HTTP/1.1 200 OK") < count or not received.endswith(b"}"):
+        received += client.recv(1 << 16) or pytest.fail("the connection ended")
+    return [received]
