@@ -7,14 +7,15 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2 as pb
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
-from offramp.protocol.grpc_service import SERVICE, SHORT
+from offramp.protocol import messages as pb
+from offramp.protocol.grpc_service import SHORT
+from offramp.protocol.messages import SERVICE
 from offramp.protocol.record import Record
 from offramp.protocol.served import Array, Call, Result
 from offramp.protocol.server import Server

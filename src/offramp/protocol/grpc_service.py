@@ -8,10 +8,9 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
-from google.protobuf.message_factory import GetMessageClass
-from tritonclient.grpc import service_pb2 as pb
 
 from offramp.errors import OfframpError
+from offramp.protocol import messages as pb
 from offramp.protocol.apart import Answer, Came, Entrance, Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
@@ -33,8 +32,6 @@ from offramp.protocol.trace_context import of_metadata
 
 log = logging.getLogger("offramp")
 
-DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-SERVICE: str = DESCRIBED.full_name
 SHORT = 0.002  # seconds of a call, by what such calls took: shorter ones are answered as one batch
 SLOWER = 0.02  # share of a longer one in that: it may have waited for a core; a shorter one is believed
 SORTS = 256  # of calls, of which it is known
@@ -69,9 +66,7 @@ class _Service:
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
-        # The others are Triton's own and make no sense here: no client says which models there are, and tensors travel
-        # in messages.
-        for name in set(DESCRIBED.methods_by_name) - set(vars(_Service)):
+        for name in pb.NOT_OFFERED:
             setattr(self, name, _not_offered(name))
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
@@ -188,14 +183,7 @@ def add_to(
     server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams
 ) -> None:
     """Make a gRPC server answer for a node."""
-    service = _Service(plane, calls, telling, opening, streams)
-    handlers = {}
-    for name, method in DESCRIBED.methods_by_name.items():
-        takes, gives = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
-        make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
-        serialize = None if name == "ModelInfer" else gives.SerializeToString  # that one answers with bytes
-        handlers[name] = make(getattr(service, name), takes.FromString, serialize)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    pb.add_service(server, _Service(plane, calls, telling, opening, streams), in_bytes=("ModelInfer",))
 
 
 def _leaving(context: grpc.ServicerContext) -> Gone:
