@@ -37,9 +37,9 @@ async def made() -> tuple[Any, Any]:
     [
         "connection_made", "connections", "data_received", "on_body", "on_headers_complete", "on_message_begin",
         "on_message_complete", "on_response_complete", "pause_writing", "resume_writing", "send_400_response",
-        "timeout_keep_alive_handler",
-        "cycle", "flow", "headers", "loop", "parser", "timeout_keep_alive", "timeout_keep_alive_task", "transport",
-        "url",
+        "shutdown", "timeout_keep_alive_handler",
+        "cycle", "flow", "headers", "loop", "parser", "tasks", "timeout_keep_alive", "timeout_keep_alive_task",
+        "transport", "url",
     ],
 )  # fmt: skip
 def test_a_connection_still_has(name: str) -> None:

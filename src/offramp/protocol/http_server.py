@@ -176,6 +176,8 @@ class _Protocol(HttpToolsProtocol):
         """What was held goes the usual way."""
         held = self._taken()
         held.plain.left(held)
+        if self.transport.is_closing():
+            return
         super().on_headers_complete()
         for part in held.parts:
             self.on_body(part)

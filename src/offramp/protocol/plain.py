@@ -21,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from offramp.errors import OverloadedError
 from offramp.protocol.catalog import Catalog
+from offramp.protocol.record import Record
 from offramp.protocol.rest_app import GONE, Application
 from offramp.protocol.rest_call import CODING, HEADER_LENGTH, TRACE, Arrival, Response, failed, given, request_id
 from offramp.protocol.served import Served
@@ -33,6 +34,7 @@ HEADS = 256  # of requests, of which it is known what they take
 LONGEST = 4096  # bytes of one
 SMOOTH = 0.25  # share of the newest in that
 STRANGE = frozenset((b"expect", b"transfer-encoding", b"upgrade", CODING))
+NOBODY = Record()  # of a request that may be another's yet
 GIVEN_UP = Response(b"Internal Server Error", 500, ((b"content-type", b"text/plain; charset=utf-8"),))
 Headers = list[tuple[bytes, bytes]]
 Head = tuple[str, bytes]  # where a request was sent, and what it says beside the values of its tensors
@@ -42,19 +44,11 @@ class Exchange(Arrival):
     """A plain request and its answer, where uvicorn has a cycle: one a connection at a time."""
 
     __slots__ = (
-        "connection",
-        "disconnected",
-        "expected",
-        "head",
-        "keep_alive",
-        "parts",
-        "plain",
-        "response_complete",
-        "scope",
-    )
+        "connection", "disconnected", "expected", "head", "keep_alive", "parts", "plain", "response_complete", "scope",
+    )  # fmt: skip
 
     def __init__(self, plain: "Plain", connection: Any, expected: int, *of: Any) -> None:
-        super().__init__(*of)
+        super().__init__(*of, NOBODY)
         self.plain, self.connection, self.expected, self.parts = plain, connection, expected, list[bytes]()
         self.scope = {GONE: self.gone}
         self.head: Head | None = None
@@ -117,8 +111,7 @@ class Plain:
         if self.pool.crowded() is not None:
             return None
         application.in_hand += expected
-        record = self.plane.record("http", request_id(found), given(found.get(TRACE, b"")))
-        return Exchange(self, connection, expected, model, url.decode("ascii"), found, record)
+        return Exchange(self, connection, expected, model, url.decode("ascii"), found)
 
     def left(self, exchange: Exchange) -> None:
         """It is another's now, or nobody's."""
@@ -126,7 +119,8 @@ class Plain:
 
     def came_whole(self, exchange: Exchange) -> None:
         """Its body is there: answer it, when it is known what else has come."""
-        parts = exchange.parts
+        parts, headers = exchange.parts, exchange.headers
+        exchange.record = self.plane.record("http", request_id(headers), given(headers.get(TRACE, b"")))
         exchange.came(parts[0] if len(parts) == 1 else b"".join(parts))
         parts.clear()
         exchange.head = _head(exchange)
