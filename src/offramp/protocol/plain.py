@@ -14,6 +14,7 @@ thread takes up to `TOGETHER` short calls as one batch; all others it answers on
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -157,8 +158,13 @@ class Plain:
         if responses is not None:
             self._say(list(zip(short, responses, strict=True)))
             exchanges = [one for one in exchanges if one not in short]
-        for one in exchanges:
-            self._say([(one, self._alone(one))])
+        for one in exchanges[1:]:  # none behind one that waits for others
+            self.pool.begin(partial(self._answer, one))
+        for one in exchanges[:1]:
+            self._answer(one)
+
+    def _answer(self, exchange: Exchange) -> None:
+        self._say([(exchange, self._alone(exchange))])
 
     def _say(self, answered: list[tuple[Exchange, Response]]) -> None:
         self.done.extend(answered)
