@@ -4,9 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from time import perf_counter
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -222,7 +221,7 @@ def _landed(sent: Sent, names: Array | None, record: Record, since: float) -> Re
 
 def _result(part: Answered, names: Array | None) -> Result:
     """A part as tensors; with the names of its classes where the names of all are given."""
-    rows = {ROW: part.rows.astype(np.int64)}
+    rows = {ROW: part.rows.astype(np.int64, copy=False)}
     sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
     if part.answers is None:  # the cloud has answered these rows to the client itself
         return Result(rows, sent | {DIRECT: True}, part.last, {ANSWERED_DIRECTLY: len(part.rows)})
@@ -235,13 +234,14 @@ def _by(answers: Answers) -> dict[Kind, int]:
     """How many rows each exit of each tier answered; those apart that were dropped, or that should have gone on."""
     columns = (answers.tier, answers.exit, answers.degraded, answers.dropped)
     if len(answers) == 1:  # the usual request: a Counter takes longer than all else here
-        kinds: dict[Any, int] = {tuple(column.item() for column in columns): 1}
-    else:
-        kinds = Counter(zip(*(column.tolist() for column in columns), strict=True))
-    return {
-        Kind(TIER_NAMES[tier], exit_, "dropped" if dropped else "degraded" if degraded else "ok"): count
-        for (tier, exit_, degraded, dropped), count in kinds.items()
-    }
+        return {_kind(*[column.item() for column in columns]): 1}
+    kinds = Counter(zip(*(column.tolist() for column in columns), strict=True))
+    return {_kind(*kind): count for kind, count in kinds.items()}
+
+
+@lru_cache(maxsize=256)
+def _kind(tier: int, exit_: int, degraded: bool, dropped: bool) -> Kind:
+    return Kind(TIER_NAMES[tier], exit_, "dropped" if dropped else "degraded" if degraded else "ok")
 
 
 def _whole(parts: list[Result], rest: Pending | None = None) -> Result:

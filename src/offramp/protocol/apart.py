@@ -7,19 +7,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial, update_wrapper
+from time import perf_counter
 from typing import Any, TypeVar
 
 import grpc
 
 from offramp.errors import OverloadedError
 from offramp.protocol.arrival import set_aside
-from offramp.protocol.pool import Pool
+from offramp.protocol.pool import Pool, has_waited
 from offramp.protocol.status import status_of
 
 T = TypeVar("T")
 Stream = Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]
 
+TOGETHER = 8  # calls that a thread takes up at once
 SPARE = 2  # threads beyond the bound, to refuse on
 
 
@@ -63,17 +66,35 @@ class Streams:
         return on(self.pool, stream)
 
 
+@dataclass(frozen=True)
+class Came:
+    """A call whose message is there, and how grpc runs an answer: given that one, what gives the message, the rest."""
+
+    request: Any
+    event: Any  # grpc's, with its deadline and metadata
+    run: Callable[..., object]
+    how: tuple[Any, ...]  # its own answer, and the rest
+    since: float = field(default_factory=perf_counter)
+
+
+Answer = Callable[[Any, grpc.ServicerContext], Any]
+Together = Callable[[list[Came]], list[Answer] | None]
+
+
 class Entrance(ThreadPoolExecutor):
     """Takes a unary call to a pool once its message is there, or refuses it, on the thread that reads what comes.
 
     What is refused has its message neither waited for nor read. Of up to `most` calls a message is asked for before a
     thread is free: each may hold one, or a part. By name alone an executor: grpc asks for one. `refused` is told of
-    each that is.
+    each that is. Of `short` ones that wait for a thread it takes up several at once: `together` makes their
+    answers, or gives None where each is to be answered alone.
     """
 
     def __init__(self, pool: Pool, refused: Callable[[OverloadedError], object], most: int) -> None:
         self.pool, self.refused, self.room = pool, refused, threading.Semaphore(most)
         self.aside = 0  # calls whose message has been asked for and is not there
+        self.short: Callable[[Came], bool] = lambda call: False
+        self.together: Together = lambda calls: None
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
         """Of what grpc submits: what runs an answer, the call, its state, the answer, and what gives its message.
@@ -92,15 +113,15 @@ class Entrance(ThreadPoolExecutor):
         if not ours or not self.room.acquire(blocking=False):
             return self.pool.submit(function, *arguments, **named)
 
-        def answered(came: Any) -> None:
-            self.room.release()
-            run(answer, lambda: came, *rest)
-
         def take_up(came: Any) -> None:
             self.aside -= 1
             error = None if came is None else self.pool.crowded(deadline - time.time())
             if came is not None and error is None:
-                self.pool.begin(partial(answered, came))
+                call = Came(came, event, run, (answer, *rest))
+                if self.short(call):
+                    self.pool.run_together(self._work, [call], TOGETHER)
+                else:
+                    self.pool.begin(partial(self._alone, call))
                 return
             self.room.release()
             if error is not None:
@@ -109,6 +130,23 @@ class Entrance(ThreadPoolExecutor):
         self.aside += 1
         set_aside(state, message, take_up)
         return UNFOLLOWED
+
+    def _work(self, calls: list[Came]) -> None:
+        """On a thread: answer what has waited for it; where not at once, none behind one that waits again."""
+        answers = self.together(calls) if len(calls) > 1 else None
+        if answers is None:
+            for one in calls[1:]:
+                self.pool.begin(partial(self._alone, one))
+            self._alone(calls[0])
+            return
+        for one, answer in zip(calls, answers, strict=True):
+            self._alone(one, answer)
+
+    def _alone(self, call: Came, answer: "Answer | None" = None) -> None:
+        self.room.release()
+        has_waited(perf_counter() - call.since)
+        own, *rest = call.how
+        call.run(answer or own, lambda: call.request, *rest)
 
     def _refuse(self, error: OverloadedError, run: Callable[..., object]) -> None:
         self.refused(error)

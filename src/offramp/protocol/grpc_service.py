@@ -2,19 +2,19 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from time import perf_counter
+from functools import partial
+from time import perf_counter, time
 from typing import Any
 
 import grpc
 from google.protobuf import json_format
-from google.protobuf.message_factory import GetMessageClass
-from tritonclient.grpc import service_pb2 as pb
 
 from offramp.errors import OfframpError
-from offramp.protocol.apart import Entrance, Streams, on
+from offramp.protocol import messages as pb
+from offramp.protocol.apart import Answer, Came, Entrance, Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
-from offramp.protocol.data_plane import DataPlane
+from offramp.protocol.data_plane import FOREVER, DataPlane
 from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.pool import Pool, waited
 from offramp.protocol.record import Record
@@ -32,8 +32,9 @@ from offramp.protocol.trace_context import of_metadata
 
 log = logging.getLogger("offramp")
 
-DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-SERVICE: str = DESCRIBED.full_name
+SHORT = 0.002  # seconds of a call, by what such calls took: shorter ones are answered as one batch
+SLOWER = 0.02  # share of a longer one in that: it may have waited for a core; a shorter one is believed
+SORTS = 256  # of calls, of which it is known
 FAILED = "the node failed; its log has the details."
 # ModelReady is not of these: it may have to open a model, on a thread of its own.
 TOLD = (
@@ -58,15 +59,14 @@ class _Service:
     """
 
     def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams) -> None:
-        self.plane = plane
+        self.plane, self.took = plane, dict[tuple[str, str, int], float]()
+        calls.short, calls.together = self._is_short, self.together
         self.ModelInfer = on(calls, self.ModelInfer)  # type: ignore[method-assign]
         self.ModelReady = on(opening, self.ModelReady)  # type: ignore[method-assign]
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
-        # The others are Triton's own and make no sense here: no client says which models there are, and tensors travel
-        # in messages.
-        for name in set(DESCRIBED.methods_by_name) - set(vars(_Service)):
+        for name in pb.NOT_OFFERED:
             setattr(self, name, _not_offered(name))
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
@@ -91,6 +91,54 @@ class _Service:
 
         return _answered(context, answer)
 
+    def together(self, calls: list[Came]) -> list[Answer] | None:
+        """Answers to short calls, made as one batch; None where each is to be answered alone.
+
+        That is where they ask several models, one that waits for others, or where something is wrong with one of them.
+        """
+        name, version = calls[0].request.model_name, calls[0].request.model_version
+        if any((one.request.model_name, one.request.model_version) != (name, version) for one in calls):
+            return None
+        try:
+            model = self.plane.catalog.find(name, version)
+            asked = [(self._call_of(one), _asked(one.request)) for one in calls]
+            results = self.plane.at_once(model, asked)
+            if results is None:
+                return None
+            answers: list[Answer] = []
+            for one, (call, _), result in zip(calls, asked, results, strict=True):
+                response = _serialized(one.request, model, result, call.record)
+                answers.append(partial(_send, response, one.since))
+        except Exception:  # whose it is comes out when each is answered alone
+            return None
+        for call, _ in asked:
+            with call.record:
+                pass
+        return answers
+
+    def _is_short(self, came: Came) -> bool:
+        """Whether a call of this size has been short, and has no deadline and no part in a trace that is taken here."""
+        request = came.request
+        took = self.took.get((request.model_name, request.model_version, request.ByteSize()), SHORT + 1)
+        return took <= SHORT and self.plane.tracing is None and came.event.call_details.deadline - time() >= FOREVER
+
+    def _note(self, request: Any, record: Record) -> None:
+        """How long such a call takes."""
+        sort = request.model_name, request.model_version, record.bytes_in
+        took, before = perf_counter() - record.began, self.took.get(sort)
+        if before is None and len(self.took) >= SORTS:
+            self.took.clear()
+        self.took[sort] = took if before is None else min(took, before + SLOWER * (took - before))
+
+    def _call_of(self, came: Came) -> Call:
+        request = came.request
+        record = self.plane.record("grpc", request.id, of_metadata(came.event.invocation_metadata, request.parameters))
+        record.bytes_in = request.ByteSize()
+        decoded = record.stage("wait", came.since, record.began)
+        call = Call(read_inputs(request), read_parameters(request.parameters), record=record)
+        record.stage("decode", decoded)
+        return call
+
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
             with self._record(request, context) as record:
@@ -98,12 +146,9 @@ class _Service:
                 model = self.plane.catalog.find(request.model_name, request.model_version)
                 call = _call(request, context, record, _leaving(context))
                 result = self.plane.infer(model, call, _asked(request))
-                start = perf_counter()
-                response = serialized_response(model.name, model.version, result.outputs, result.parameters, request.id)
-                record.bytes_out = len(response)
-                record.stage("respond", start)
-                context.set_trailing_metadata(((TOOK, f"{perf_counter() - record.began + waited():.6f}"),))
-                return response
+                response = _serialized(request, model, result, record)
+                self._note(request, record)
+                return _send(response, record.began - waited(), request, context)
 
         return _answered(context, answer)
 
@@ -138,14 +183,7 @@ def add_to(
     server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams
 ) -> None:
     """Make a gRPC server answer for a node."""
-    service = _Service(plane, calls, telling, opening, streams)
-    handlers = {}
-    for name, method in DESCRIBED.methods_by_name.items():
-        takes, gives = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
-        make = grpc.stream_stream_rpc_method_handler if method.client_streaming else grpc.unary_unary_rpc_method_handler
-        serialize = None if name == "ModelInfer" else gives.SerializeToString  # that one answers with bytes
-        handlers[name] = make(getattr(service, name), takes.FromString, serialize)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    pb.add_service(server, _Service(plane, calls, telling, opening, streams), in_bytes=("ModelInfer",))
 
 
 def _leaving(context: grpc.ServicerContext) -> Gone:
@@ -177,6 +215,20 @@ def _response(request: Any, model: Served, result: Result, record: Record) -> An
     response = write_response(model.name, model.version, result.outputs, result.parameters, request.id)
     record.bytes_out += response.ByteSize()
     record.stage("respond", start)
+    return response
+
+
+def _serialized(request: Any, model: Served, result: Result, record: Record) -> bytes:
+    start = perf_counter()
+    response = serialized_response(model.name, model.version, result.outputs, result.parameters, request.id)
+    record.bytes_out = len(response)
+    record.stage("respond", start)
+    return response
+
+
+def _send(response: bytes, since: float, _request: Any, context: grpc.ServicerContext) -> bytes:
+    """A whole answer, with how long its request has been here."""
+    context.set_trailing_metadata(((TOOK, f"{perf_counter() - since:.6f}"),))
     return response
 
 

@@ -45,6 +45,11 @@ def wait(answer: Future[Any], gone: Gone) -> None:
         raise GoneError
 
 
+def has_waited(seconds: float) -> None:
+    """Note how long this work has waited, where several were taken up at once."""
+    getcurrent().waited = seconds
+
+
 def parking() -> tuple[Callable[[], None], Callable[[], object]] | None:
     """How to have this work go on, from any thread and more than once, and to leave it; None where no pool runs it."""
     here = getcurrent()

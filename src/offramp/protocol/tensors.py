@@ -1,15 +1,14 @@
 """Tensors to messages of the Open Inference Protocol and back."""
 
 import math
-import struct
 from collections.abc import Container, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import service_pb2 as pb
 
 from offramp.errors import InputError
+from offramp.protocol import messages as pb
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters
 
@@ -38,7 +37,7 @@ FINAL = "triton_final_response"  # Triton's name of the parameter that marks the
 
 def encode_bytes(values: Array) -> bytes:
     """Write an array of bytes objects as the protocol does: each with its length, little-endian, before it."""
-    return b"".join(struct.pack("<I", len(value)) + value for value in values.ravel())
+    return b"".join([part for value in values.ravel().tolist() for part in (len(value).to_bytes(4, "little"), value)])
 
 
 def decode_bytes(raw: Raw, name: str) -> Array:
@@ -73,7 +72,7 @@ def decode(name: str, datatype: str, shape: Iterable[int], raw: Raw) -> Array:
     extents = extents_of(name, shape)
     dtype = _dtype(name, datatype)
     expected = math.prod(extents)
-    if dtype == np.object_:
+    if dtype == OBJECTS:
         values = decode_bytes(raw, name)
         if len(values) != expected:
             raise InputError(f"{name}: shape {list(extents)} holds {expected} elements, got {len(values)}.")
@@ -143,7 +142,7 @@ def _dtype(name: str, datatype: str) -> np.dtype[Any]:
 def extents_of(name: str, shape: Iterable[int]) -> tuple[int, ...]:
     """Check a shape."""
     extents = tuple(shape)
-    if any(extent < 0 for extent in extents):
+    if extents and min(extents) < 0:
         raise InputError(f"{name}: shape {list(extents)} has a negative extent.")
     return extents
 
@@ -178,12 +177,16 @@ def serialized_response(
     """The bytes of what `write_response` makes, put together of those of its parts, most of which came before."""
     head = _serialized_head(model, version)
     tensors = _serialized_tensors(tuple([(name, array.dtype, array.shape) for name, array in outputs.items()]))
-    beside = pb.ModelInferResponse(id=request_id)
-    _write_parameters(beside.parameters, parameters)
-    pieces = [head, beside.SerializeToString(), tensors]
+    beside = b""
+    if request_id or parameters:
+        message = pb.ModelInferResponse(id=request_id)
+        _write_parameters(message.parameters, parameters)
+        beside = message.SerializeToString()
+    pieces = [head, beside, tensors]
     for array in outputs.values():
         raw = encode(array)
-        pieces += (_raw_head(len(raw)), raw)
+        pieces.append(_raw_head(len(raw)))
+        pieces.append(raw)
     return b"".join(pieces)
 
 
