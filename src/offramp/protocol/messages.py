@@ -55,7 +55,11 @@ MESSAGES = {
     "ModelStatisticsRequest": NAMED,
     "ModelStatisticsResponse": "1 model_stats ModelStatistics*",
     "ModelStatistics": f"{NAMED}, 3 last_inference uint64, 4 inference_count uint64, 5 execution_count uint64, "
-    "6 inference_stats InferStatistics, 7 batch_stats InferBatchStatistics*",
+    "6 inference_stats InferStatistics, 7 batch_stats InferBatchStatistics*, "
+    "9 response_stats {InferResponseStatistics}",
+    "InferResponseStatistics": "1 compute_infer StatisticDuration, 2 compute_output StatisticDuration, "
+    "3 success StatisticDuration, 4 fail StatisticDuration, 5 empty_response StatisticDuration, "
+    "6 cancel StatisticDuration",
     "InferStatistics": "1 success StatisticDuration, 2 fail StatisticDuration, 3 queue StatisticDuration, "
     "4 compute_input StatisticDuration, 5 compute_infer StatisticDuration, 6 compute_output StatisticDuration, "
     "7 cache_hit StatisticDuration, 8 cache_miss StatisticDuration",
