@@ -33,7 +33,7 @@ LEFT_OUT = {
         "format", "reshape", "is_shape_tensor", "allow_ragged_batch", "optional", "is_non_linear_format_io",
     },
     "ModelOutput": {"reshape", "label_filename", "is_shape_tensor", "is_non_linear_format_io"},
-    "ModelStatistics": {"memory_usage", "response_stats"},
+    "ModelStatistics": {"memory_usage"},
 }  # fmt: skip
 
 
