@@ -48,8 +48,10 @@ class Exchange(Arrival):
         "connection", "disconnected", "expected", "head", "keep_alive", "parts", "plain", "response_complete", "scope",
     )  # fmt: skip
 
-    def __init__(self, plain: "Plain", connection: Any, expected: int, *of: Any) -> None:
-        super().__init__(*of, NOBODY)
+    def __init__(
+        self, plain: "Plain", connection: Any, expected: int, model: Served, path: str, headers: dict[bytes, bytes]
+    ) -> None:
+        super().__init__(model, path, headers, NOBODY)
         self.plain, self.connection, self.expected, self.parts = plain, connection, expected, list[bytes]()
         self.scope = {GONE: self.gone}
         self.head: Head | None = None
@@ -196,14 +198,14 @@ class Plain:
     def _at_once(self, exchanges: list[Exchange]) -> list[Response] | None:
         """Answers that wait for nobody; None where each is to be asked for alone."""
         start = perf_counter()
-        model = exchanges[0].model
+        responses: list[Response] = []
         try:
-            calls = [one.call(self.plane) for one in exchanges]
-            asked = [(call, one.classes) for call, one in zip(calls, exchanges, strict=True)]
-            results = self.plane.at_once(model, asked)
-            responses = results and [one.response(result) for one, result in zip(exchanges, results, strict=True)]
+            asked = [(one.call(self.plane), one.classes) for one in exchanges]
+            results = self.plane.at_once(exchanges[0].model, asked)
+            if results is not None:
+                responses = [one.response(result) for one, result in zip(exchanges, results, strict=True)]
         except Exception:  # whose it is comes out when each is asked for alone
-            responses = None
+            responses = []
         if not responses:
             for one in exchanges:
                 one.record.anew()
