@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.cut import Scale, Zero
+from offramp.runtime.onnx_messages import FLOAT, FLOAT16, UINT8, ModelProto, node, tensor
 
-TYPES: dict[Codec, int] = {"fp32": TensorProto.FLOAT, "fp16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
+TYPES: dict[Codec, int] = {"fp32": FLOAT, "fp16": FLOAT16, "uint8": UINT8}
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def encoded_name(name: str, codec: Codec) -> str:
     return name if codec == "fp32" else f"{name}_{codec}"
 
 
-def append_encoder(model: onnx.ModelProto, name: str, form: Form) -> None:
+def append_encoder(model: Any, name: str, form: Form) -> None:
     """Make the graph give its output `name` encoded, under `encoded_name`."""
     if form.codec == "fp32":
         return
@@ -55,7 +54,7 @@ def append_encoder(model: onnx.ModelProto, name: str, form: Form) -> None:
     output.name = target
     output.type.tensor_type.elem_type = TYPES[form.codec]
     if form.codec == "fp16":
-        graph.node.append(helper.make_node("Cast", [name], [target], to=TYPES[form.codec]))
+        graph.node.append(node("Cast", [name], [target], to=TYPES[form.codec]))
         return
     # Divided first, then rounded in steps of 1: the same numbers. In steps of a vector, onnxruntime would fuse it
     # into an int8 pooling before it, and refuse the result. So the zero points are added, and are no QuantizeLinear's.
@@ -65,16 +64,16 @@ def append_encoder(model: onnx.ModelProto, name: str, form: Form) -> None:
         f"{name}_codec_zero": np.uint8(0),
     }
     divisor, step, none = constants
-    nodes = [helper.make_node("Div", [name, divisor], [steps := f"{name}_steps"])]
+    nodes = [node("Div", [name, divisor], [steps := f"{name}_steps"])]
     if any(form.zero):
         constants[shift := f"{name}_codec_shift"] = _beside(np.array(form.zero, np.float32), form)
-        nodes.append(helper.make_node("Add", [steps, shift], [steps := f"{name}_shifted"]))
-    nodes.append(helper.make_node("QuantizeLinear", [steps, step, none], [target]))
-    graph.initializer.extend(numpy_helper.from_array(np.asarray(values), key) for key, values in constants.items())
+        nodes.append(node("Add", [steps, shift], [steps := f"{name}_shifted"]))
+    nodes.append(node("QuantizeLinear", [steps, step, none], [target]))
+    graph.initializer.extend(tensor(key, np.asarray(values)) for key, values in constants.items())
     graph.node.extend(nodes)
 
 
-def prepend_decoder(model: onnx.ModelProto, name: str, form: Form) -> None:
+def prepend_decoder(model: Any, name: str, form: Form) -> None:
     """Make the graph take its input `name` encoded, under `encoded_name`."""
     if form.codec == "fp32":
         return
@@ -83,11 +82,11 @@ def prepend_decoder(model: onnx.ModelProto, name: str, form: Form) -> None:
     entry.name = source
     entry.type.tensor_type.elem_type = TYPES[form.codec]
     if form.codec == "fp16":
-        node = helper.make_node("Cast", [source], [name], to=TensorProto.FLOAT)
+        decoder = node("Cast", [source], [name], to=FLOAT)
     else:
         constants = _constants(model, name, form)
-        node = helper.make_node("DequantizeLinear", [source, *constants], [name], axis=form.axis + 1)
-    graph.node.insert(0, node)
+        decoder = node("DequantizeLinear", [source, *constants], [name], axis=form.axis + 1)
+    graph.node.insert(0, decoder)
 
 
 def name_input(graph: bytes, found: str, wanted: str) -> bytes:
@@ -95,12 +94,12 @@ def name_input(graph: bytes, found: str, wanted: str) -> bytes:
 
     A graph that gives `wanted` as well, an empty span that only translates, stays as it is.
     """
-    model = onnx.load_model_from_string(graph)
+    model = ModelProto.FromString(graph)
     if found == wanted or any(value.name == wanted for value in model.graph.output):
         return graph
     names = {wanted: f"{wanted}_decoded", found: wanted}
-    for node in model.graph.node:
-        for used in (node.input, node.output):
+    for step in model.graph.node:
+        for used in (step.input, step.output):
             used[:] = [names.get(name, name) for name in used]
     for value in (*model.graph.input, *model.graph.value_info):
         value.name = names.get(value.name, value.name)
@@ -113,11 +112,11 @@ def _beside(values: npt.NDArray[np.float32], form: Form) -> npt.NDArray[np.float
     return values[0] if len(values) == 1 else values.reshape(-1, *[1] * (form.rank - 1 - form.axis))
 
 
-def _constants(model: onnx.ModelProto, name: str, form: Form) -> tuple[str, str]:
+def _constants(model: Any, name: str, form: Form) -> tuple[str, str]:
     """Put scale and zero point into the graph: a scalar for one scale, a vector for one a channel."""
     # Not `{name}_scale`: an int8 graph has constants of that name of its own.
     names = f"{name}_codec_scale", f"{name}_codec_zero"
     for key, values in ((names[0], np.array(form.scale, np.float32)), (names[1], np.array(form.zero, np.uint8))):
         one_or_each: npt.NDArray[Any] = values if len(values) > 1 else values.reshape(())
-        model.graph.initializer.append(numpy_helper.from_array(one_or_each, key))
+        model.graph.initializer.append(tensor(key, one_or_each))
     return names

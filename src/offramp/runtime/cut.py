@@ -1,15 +1,16 @@
 """Cut a span's graph out of a bundle's, with its codecs where features come in and go out."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-import onnx
-import onnx.utils
-from onnx.external_data_helper import uses_external_data
+from google.protobuf.message import DecodeError
 
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.engine import Precision
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.runtime.codec import Form, append_encoder, encoded_name, prepend_decoder
+from offramp.runtime.extract import Extractor, outside
+from offramp.runtime.onnx_messages import ModelProto
 from offramp.runtime.span import SpanSpec
 
 
@@ -46,53 +47,25 @@ def cut_out(
     return model.SerializeToString(), tuple(inputs.values()), outputs
 
 
-def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) -> onnx.ModelProto:
+def extract(graph: bytes, inputs: list[str], outputs: list[str], origin: str) -> Any:
     """Cut the part of an ONNX graph between named tensors out of it."""
     (piece,) = pieces(graph, [(inputs, outputs)], origin)
     return piece
 
 
-def pieces(
-    graph: bytes, parts: Sequence[tuple[Sequence[str], Sequence[str]]], origin: str
-) -> Iterator[onnx.ModelProto]:
+def pieces(graph: bytes, parts: Sequence[tuple[Sequence[str], Sequence[str]]], origin: str) -> Iterator[Any]:
     """Cut several parts out of an ONNX graph, each between the tensors at its start and those at its end."""
     named = parts[0] if parts else ([], [])
     try:
-        model = onnx.load_model_from_string(graph)
-        if name := next((tensor.name for tensor in _tensors(model) if uses_external_data(tensor)), None):
+        model = ModelProto.FromString(graph)
+        if name := outside(model):
             raise ArtifactDamagedError(
                 f"{origin}: its tensor {name!r} lies in a file of its own, which no manifest has the hash of. A "
                 "bundle's graph is one file: export it again, with all of it inside."
             )
-        extractor = onnx.utils.Extractor(model)
+        extractor = Extractor(model)
         for named in parts:
-            inputs, outputs = named
-            yield extractor.extract_model([*inputs], [*outputs])
-    except ArtifactDamagedError:
-        raise
-    except Exception as error:  # onnx raises protobuf's and its own errors, unlisted
+            yield extractor.extract(*named)
+    except (DecodeError, ValueError) as error:
         inputs, outputs = map(list, named)
         raise ArtifactDamagedError(f"{origin}: cannot cut {inputs} to {outputs} out of it ({error}).") from error
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """All that a model holds, in its graph, in those inside it, and in its functions."""
-    yield from _of_graph(model.graph)
-    for function in model.functions:
-        yield from _of_nodes(function.node)
-
-
-def _of_graph(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    yield from _of_nodes(graph.node)
-
-
-def _of_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for attribute in (attribute for node in nodes for attribute in node.attribute):
-        sparse = [attribute.sparse_tensor, *attribute.sparse_tensors]
-        yield from (attribute.t, *attribute.tensors)
-        yield from (part for one in sparse for part in (one.values, one.indices))
-        for inner in (attribute.g, *attribute.graphs):
-            yield from _of_graph(inner)
