@@ -15,13 +15,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import LinkError, OfframpError, OverloadedError, PortInUseError
-from offramp.protocol import grpc_service as rpc
+from offramp.protocol import messages
 from offramp.protocol.gone import Gone
 from offramp.protocol.peer import Peer
 from offramp.protocol.pool import WAITING
@@ -178,6 +179,20 @@ def test_reflection_lists_the_services(server: Server) -> None:
         "grpc.reflection.v1alpha.ServerReflection",
         "inference.GRPCInferenceService",
     }
+
+
+@pytest.mark.parametrize(
+    "symbol", ["inference.GRPCInferenceService", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
+)
+def test_reflection_describes_each_service(server: Server, symbol: str) -> None:
+    """With all that its messages are made of: what grpcurl asks for before it calls anything."""
+    asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    with grpc.insecure_channel(server.address) as channel:
+        (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]), timeout=WAIT)
+    pool = DescriptorPool()
+    for file in reversed(answer.file_descriptor_response.file_descriptor_proto):  # what is needed stands behind
+        pool.AddSerializedFile(file)
+    assert pool.FindServiceByName(symbol).methods
 
 
 Ask = Callable[[Server], list[float]]
@@ -579,7 +594,7 @@ def test_clients_that_do_not_send_their_message_hold_no_thread(asking: Asking) -
 
     try:
         with Peer(server.address) as peer:
-            method = f"/{rpc.SERVICE}/ModelInfer"
+            method = f"/{messages.SERVICE}/ModelInfer"
             encode, decode = pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString
             slowly = peer.channel.stream_unary(method, encode, decode)
             begun = [slowly.future(late(), timeout=WAIT) for _ in range(8)]

@@ -7,10 +7,9 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
-from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import OfframpError
+from offramp.protocol import messages as pb
 from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
@@ -31,8 +30,6 @@ from offramp.protocol.trace_context import of_metadata
 
 log = logging.getLogger("offramp")
 
-DESCRIBED = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-SERVICE: str = DESCRIBED.full_name
 FAILED = "the node failed; its log has the details."
 # ModelReady is not of these: it may have to open a model, on a thread of its own.
 TOLD = (
@@ -50,7 +47,7 @@ def _telling(message: Any, tell: Tell) -> Any:
     return answer
 
 
-class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]  # untyped base
+class _Service:
     """The protocol's calls. What computes goes by an entrance; what tells of the node has threads of its own.
 
     Whether a model is ready goes by another, `opening`: it may have to be opened first.
@@ -65,7 +62,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
         # The others are Triton's own and make no sense here: no client says which models there are, and tensors travel
         # in messages.
-        for name in set(DESCRIBED.methods_by_name) - set(vars(_Service)):
+        for name in set(pb.DESCRIBED.methods_by_name) - set(vars(_Service)):
             setattr(self, name, _not_offered(name))
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
@@ -134,8 +131,7 @@ def add_to(
     server: grpc.Server, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams
 ) -> None:
     """Make a gRPC server answer for a node."""
-    service = _Service(plane, calls, telling, opening, streams)
-    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
+    pb.add_service(server, _Service(plane, calls, telling, opening, streams))
 
 
 def _leaving(context: grpc.ServicerContext) -> Gone:

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import grpc
-from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc
 
 from offramp.errors import InputError, LinkError, UnreachableError
+from offramp.protocol import messages as pb
 from offramp.protocol.credentials import NOTHING, Credentials, Shown
 from offramp.protocol.served import TOOK, Parameters, Result
 from offramp.protocol.status import error_of, error_said
@@ -89,7 +88,7 @@ class Peer:
             self.former.close()
         self.former = self.channel
         self.channel = grpc.insecure_channel(to, options) if by is None else grpc.secure_channel(to, by, options)
-        self.stub = service_pb2_grpc.GRPCInferenceServiceStub(self.channel)
+        self.stub = pb.Stub(self.channel)
 
     def renew(self) -> Shown:
         """Show what the files of its credentials hold now, and give what was shown before.

@@ -5,11 +5,12 @@ from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from offramp.errors import OverloadedError
 from offramp.machine import cores_to_use
 from offramp.protocol import grpc_service as rpc
+from offramp.protocol import messages as pb
 from offramp.protocol.apart import Entrance, Streams, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
@@ -123,7 +124,10 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
         calls_in, opens_in = (Entrance(pool, self.plane.statistics.refused) for pool in (calls, opening))
         rpc.add_to(self.server, self.plane, calls_in, telling, opens_in, self.streams)
-        told = reflection.ReflectionServicer((rpc.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME))
+        for known in (health_pb2, reflection_pb2):  # all that is told of lies in one pool
+            pb.POOL.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
+        services = (pb.SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        told = reflection.ReflectionServicer(services, pool=pb.POOL)
         told.ServerReflectionInfo = self.streams.counted(told.ServerReflectionInfo)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
 
@@ -151,7 +155,7 @@ class Server:
     def say_health(self) -> None:
         """Tell those who follow the health service whether the node is ready now."""
         said = health_pb2.HealthCheckResponse
-        for name in ("", rpc.SERVICE):
+        for name in ("", pb.SERVICE):
             self.health.set(name, said.SERVING if self.plane.unready() is None else said.NOT_SERVING)
 
     def stop(self, grace: float) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import service_pb2 as pb
 
 from offramp.errors import InputError
+from offramp.protocol import messages as pb
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters
 
