@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from offramp.artifacts.plan import Plan
-from offramp.cli import app
+from offramp.cli import app, learn
 from offramp.models.architecture import PRESETS
 from offramp.protocol.rest_body import read_request
 from offramp.train.recipe import RECIPES, RecipeFile
@@ -52,6 +52,7 @@ def verbs(command: object, *names: str) -> dict[tuple[str, ...], TyperCommand]:
     return {names: command}
 
 
+learn()
 VERBS = verbs(get_command(app))
 
 

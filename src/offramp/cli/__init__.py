@@ -2,43 +2,33 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 from offramp.cli.frame import app, settle_output
 from offramp.errors import OfframpError
 
-# isort: off
-# In the order of the pipeline, which is the help's: a verb is known once its module is imported.
-from offramp.cli import networks
-from offramp.cli import boundaries
-from offramp.cli import attach
-from offramp.cli import bundles
-from offramp.cli import measures
-from offramp.cli import profiles
-from offramp.cli import planning
-from offramp.cli import reproduce
-from offramp.cli import nodes
-# isort: on
+__all__ = ["app", "learn", "main"]
 
-__all__ = [
-    "app",
-    "attach",
-    "boundaries",
-    "bundles",
-    "main",
-    "measures",
-    "networks",
-    "nodes",
-    "planning",
-    "profiles",
-    "reproduce",
-]
+# In the order of the pipeline, which is the help's: a verb is known once its module is imported.
+VERBS = (
+    "networks", "boundaries", "attach", "bundles", "measures", "profiles", "planning", "reproduce", "links", "nodes",
+)  # fmt: skip
+
+
+def learn(modules: Iterable[str] = VERBS) -> None:
+    """Have the program know the verbs of some modules."""
+    for name in modules:
+        import_module(f"offramp.cli.{name}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, or `arguments` as if they were; an error of ours is one message, and the exit code is 2."""
     # What grpc writes to stderr by itself stands beside the message that we raise for the same failure.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    asked = sys.argv[1:] if arguments is None else [*arguments]
+    # Of a node every module is memory at rest, and time until it is ready: of the verbs it knows its own.
+    learn(("nodes",) if asked[:1] == ["serve"] else VERBS)
     try:
         with settle_output():
             app(arguments)

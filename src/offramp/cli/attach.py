@@ -7,7 +7,8 @@ import typer
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion, input_options
-from offramp.cli.frame import app, console, needs_torch
+from offramp.cli.console import console
+from offramp.cli.frame import app, needs_torch
 from offramp.cli.models import InputShape, Model, graph_source, read_shape
 from offramp.cli.options import Data, Fit, Mirror, Seed, SkipBad, Test, TrainThreads, Validation
 from offramp.errors import InputError

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from offramp.artifacts.document import check_output, write_bytes
-from offramp.cli.frame import app, console
+from offramp.cli.console import console
+from offramp.cli.frame import app
 from offramp.cli.models import InputShape, Model, graph_source, read_shape
 from offramp.errors import InputError
 
@@ -36,13 +37,13 @@ def boundaries_(
     ] = True,
 ) -> None:
     """Show where a classifier can be cut and an exit can stand, and why not elsewhere."""
-    from offramp.graphs.boundaries import find_boundaries
-
     if picture is not None:
         if picture.suffix not in FORMS:
             raise InputError(f"picture {picture}: expected a file that ends in {' or '.join(FORMS)}.")
         check_output(picture)
     source = graph_source(model, read_shape(shape))
+    from offramp.graphs.boundaries import find_boundaries  # once it is known that onnx is there
+
     found = find_boundaries(source, check=check)
     if picture is not None:
         write_bytes(picture, _drawn(source, found, picture.suffix))

@@ -9,7 +9,8 @@ import typer
 from offramp.artifacts.document import check_output
 from offramp.artifacts.suite import BUNDLE
 from offramp.cli import completion
-from offramp.cli.frame import app, codec_of, console, needs_torch
+from offramp.cli.console import console
+from offramp.cli.frame import app, codec_of, needs_torch
 from offramp.errors import InputError
 
 if TYPE_CHECKING:

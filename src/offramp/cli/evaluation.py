@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
-from offramp.cli.frame import console
+from offramp.cli.console import console
 from offramp.cli.options import Drop
 from offramp.cli.plans import CodecSaid, Cut, Exits, PlanFile, Said, ScoreSaid, Thresholds, each_plan, one_plan
 

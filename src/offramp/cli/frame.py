@@ -1,4 +1,4 @@
-"""What all verbs share: the program they belong to, where they print, and how a name becomes what it names."""
+"""What all verbs share: the program they belong to, what is made of its output, how a name becomes what it names."""
 
 import os
 import sys
@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from offramp._version import __version__
 from offramp.errors import InputError, MissingExtraError, OfframpError
@@ -45,20 +44,6 @@ serve = typer.Typer(help="Run a node: the cloud or the edge.", no_args_is_help=T
 app.add_typer(serve, name="serve")
 
 
-class Printer(Console):
-    """rich's, but that a pipe whose reader is gone stays an error."""
-
-    def on_broken_pipe(self) -> None:
-        """Called while the error is handled, with the lines that did not go out still kept."""
-        self._buffer.clear()
-        raise  # noqa: PLE0704
-
-
-console = Printer()
-if not console.is_terminal:  # in a file or a pipe there is no width to keep to, and a cut number is no number
-    console = Printer(width=140)
-
-
 @contextmanager
 def settle_output() -> Iterator[None]:
     """What was printed is out at the end; an OfframpError where standard output does not take it."""
@@ -91,6 +76,16 @@ def needs_torch(verb: str) -> None:
     if find_spec("torch") is None:
         raise MissingExtraError(
             f"offramp {verb} needs torch, which a node does not. Install it with: pip install 'offramp[train,report]'"
+        )
+
+
+def needs_onnx(verb: str) -> None:
+    """Raise MissingExtraError where the package onnx is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("onnx") is None:
+        raise MissingExtraError(
+            f"offramp {verb} needs onnx, which a node does not. Install it with: pip install 'offramp[graphs]'"
         )
 
 

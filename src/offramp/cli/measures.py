@@ -10,8 +10,9 @@ from rich.console import Console
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
+from offramp.cli.console import console
 from offramp.cli.evaluation import evaluate
-from offramp.cli.frame import app, codec_of, console, credentials_of
+from offramp.cli.frame import app, codec_of, credentials_of
 from offramp.cli.options import (
     Out,
     OwnCert,

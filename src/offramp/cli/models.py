@@ -42,12 +42,13 @@ def read_shape(text: str | None) -> tuple[int, ...] | None:
 
 def graph_source(model: str, shape: tuple[int, ...] | None) -> "GraphSource":
     """Read the classifier that an argument names; only a torch module needs torch."""
+    from offramp.cli.frame import needs_onnx, needs_torch
+
+    needs_onnx("boundaries")
     from offramp.graphs.source import parse_graph, read_graph
 
     if ":" not in model or Path(model).is_file():
         return read_graph(Path(model), shape)
-    from offramp.cli.frame import needs_torch
-
     needs_torch("boundaries")
     from offramp.export.module import load_with_example, module_graph
 

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.frame import app, console, needs_torch
+from offramp.cli.console import console
+from offramp.cli.frame import app, needs_torch
 from offramp.cli.options import (
     Bottleneck,
     Compile,

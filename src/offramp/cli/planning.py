@@ -11,7 +11,8 @@ from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.frame import app, console
+from offramp.cli.console import console
+from offramp.cli.frame import app
 from offramp.cli.options import RecordedData
 from offramp.cli.planning_asked import Asked, Given
 from offramp.cli.planning_inputs import gathered

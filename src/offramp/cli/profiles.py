@@ -9,7 +9,8 @@ from rich.table import Table
 from offramp.artifacts.codec import CODECS
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.frame import app, console, credentials_of
+from offramp.cli.console import console
+from offramp.cli.frame import app, credentials_of
 from offramp.cli.options import OwnCert, OwnKey, PrecisionName, RuntimeName, Threads, TlsCa, TokenFile
 from offramp.errors import InputError
 from offramp.progress import waiting

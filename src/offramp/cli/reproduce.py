@@ -7,7 +7,8 @@ import typer
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.frame import app, console, credentials_of, needs_torch
+from offramp.cli.console import console
+from offramp.cli.frame import app, credentials_of, needs_torch
 from offramp.cli.options import Out, OwnCert, OwnKey, Seed, TlsCa, TokenFile
 from offramp.errors import InputError
 
