@@ -29,7 +29,7 @@ PAGE = 4096  # bytes: the least that a file system gives to a file
 class Frozen(BaseModel):
     """A value of a document: cannot be changed, and takes no field that it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 class Document(Frozen):

@@ -3,10 +3,12 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 
 from offramp.cli.frame import app, settle_output
 from offramp.errors import OfframpError
+from offramp.nodes.starting import starting
 
 __all__ = ["app", "learn", "main"]
 
@@ -27,10 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # What grpc writes to stderr by itself stands beside the message that we raise for the same failure.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     asked = sys.argv[1:] if arguments is None else [*arguments]
-    # Of a node every module is memory at rest, and time until it is ready: of the verbs it knows its own.
-    learn(("nodes",) if asked[:1] == ["serve"] else VERBS)
+    serving = asked[:1] == ["serve"]
     try:
-        with settle_output():
+        with starting() if serving else nullcontext(), settle_output():
+            # Of a node every module is memory at rest, and time until it is ready: of the verbs it knows its own.
+            learn(("nodes",) if serving else VERBS)
             app(arguments)
     except OfframpError as error:
         print(f"offramp: error: {error}", file=sys.stderr)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.choices import Priced
 from offramp.artifacts.plan import Plan
 from offramp.errors import (
     BusyError,
@@ -22,12 +22,9 @@ from offramp.errors import (
     UnknownModelError,
     UnreachableError,
 )
-from offramp.link.shaper_process import child_link
-from offramp.nodes.auditor import Auditor
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.failover import Failover
-from offramp.nodes.follower import Follower, Ready
 from offramp.nodes.generations import Generations
 from offramp.nodes.route import Course
 from offramp.nodes.serving import open_bundles
@@ -37,6 +34,13 @@ from offramp.nodes.watch import CloudWatch
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Served
 from offramp.runtime.choice import Choice
+
+if TYPE_CHECKING:
+    from offramp.artifacts.choices import Priced
+    from offramp.nodes.auditor import Auditor
+    from offramp.nodes.follower import Follower
+
+# What only some edges do is loaded where they do it: of the others it would be a twentieth of the time until ready.
 
 log = logging.getLogger("offramp")
 
@@ -57,7 +61,11 @@ class Way:
     def __init__(
         self, address: str, settings: EdgeSettings, held: ExitStack, meet: Callable[["Way", float], None]
     ) -> None:
-        via = None if settings.link is None else held.enter_context(child_link(settings.link, address))
+        via = None
+        if settings.link is not None:
+            from offramp.link.shaper_process import child_link
+
+            via = held.enter_context(child_link(settings.link, address))
         self.peer = held.enter_context(closing(Peer(address, via, credentials=settings.credentials)))
         always, meanwhile = settings.ready_needs_cloud, while_lost(settings)
         self.watch = CloudWatch(address, partial(meet, self), always=always, meanwhile=meanwhile)
@@ -177,7 +185,7 @@ class EdgeNetworks:
         self._follow(follower)
         self._audit(turned.now.values())
 
-    def _wanted(self) -> tuple[Plan | AtLastExit, tuple[str, tuple[Priced, ...]] | None]:
+    def _wanted(self) -> "tuple[Plan | AtLastExit, tuple[str, tuple[Priced, ...]] | None]":
         """The plan that stands in the settings' file now, or in them; of choices the first, and all of them."""
         settings = self.settings
         if settings.follow is None:
@@ -186,12 +194,14 @@ class EdgeNetworks:
         return choices[1][0].plan, choices
 
     def _following(
-        self, turned: Generations[Network], choices: tuple[str, tuple[Priced, ...]] | None
-    ) -> Follower | None:
+        self, turned: Generations[Network], choices: "tuple[str, tuple[Priced, ...]] | None"
+    ) -> "Follower | None":
         """What has the one network follow its link, with all of its plans ready; nothing is followed yet."""
         settings = self.settings
         if choices is None or settings.follow is None:
             return None
+        from offramp.nodes.follower import Follower, Ready
+
         (network,), (bundle, plans) = turned.now.values(), choices
         edge = network.edge
         if bundle != edge.bundle.id:
@@ -209,7 +219,7 @@ class EdgeNetworks:
             within=settings.follow.within,
         )
 
-    def _follow(self, follower: Follower | None) -> None:
+    def _follow(self, follower: "Follower | None") -> None:
         """Have it followed by this one from now on, or by none."""
         if self.follower is not None:
             self.follower.close()
@@ -224,6 +234,8 @@ class EdgeNetworks:
         self.auditors, audited = [], self.settings.audit
         if audited is None:
             return
+        from offramp.nodes.auditor import Auditor
+
         for network in networks:
             edge = network.edge
             assert edge.cloud is not None  # the settings saw to it
@@ -262,7 +274,7 @@ class EdgeNetworks:
         return None if None in reasons else "; ".join(filter(None, reasons))
 
     def _turned(
-        self, bundles: list[Bundle], plan: Plan | AtLastExit, choices: tuple[str, tuple[Priced, ...]] | None
+        self, bundles: list[Bundle], plan: Plan | AtLastExit, choices: "tuple[str, tuple[Priced, ...]] | None"
     ) -> tuple[Generations[Network], dict[Network, Course]]:
         """The networks of these bundles beside those of before, and what the former are to run by a plan, ready."""
         self.settings.check_count(len(bundles))

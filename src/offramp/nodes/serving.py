@@ -15,6 +15,7 @@ from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.logs import RequestLog
 from offramp.nodes.settings import EdgeSettings, Settings
+from offramp.nodes.starting import settle
 from offramp.nodes.traces import traces
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.door import Door
@@ -111,6 +112,7 @@ def serve_models(
         if not shared:  # else who has started it says so once for all
             say_open_to(door)
         say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
+        settle()
         while _next(orders):
             reloaded(lambda: _reload(door, lambda: reload(server.plane.serve)))
         say_stopping("stopping: finishing the requests in flight")

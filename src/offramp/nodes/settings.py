@@ -5,20 +5,19 @@ Knows nothing of how a node serves.
 
 import math
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, TypeAdapter
 
 from offramp.artifacts.bundle import Manifest
-from offramp.artifacts.choices import Choices, Priced
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.machine import cores_to_use
 from offramp.nodes.batching import Limits
 from offramp.nodes.logs import LogFormat
-from offramp.plan.envelope import envelope
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.cross_origin import check_origin
 from offramp.protocol.door import Access
@@ -27,6 +26,9 @@ from offramp.protocol.rest_app import check_root_path
 from offramp.protocol.server import STREAMS
 from offramp.runtime.choice import AUTO
 from offramp.sockets import check_addresses
+
+if TYPE_CHECKING:
+    from offramp.artifacts.choices import Priced
 
 MOST_WORKERS = 256
 
@@ -108,11 +110,14 @@ class Follow:
     choices: str
     within: float | None = None  # milliseconds; None: as little as can be
 
-    def read(self) -> tuple[str, tuple[Priced, ...]]:
+    def read(self) -> "tuple[str, tuple[Priced, ...]]":
         """The id of the bundle that the choices are of, and those that will do, the least use of the link first.
 
         Raises InputError where they say neither how accurate a plan must be nor, with `within`, how fast.
         """
+        from offramp.artifacts.choices import Choices  # an edge that follows nothing does without
+        from offramp.plan.envelope import envelope
+
         choices = Choices.read(Path(self.choices))
         least = choices.least_accuracy
         if least is None and self.within is None:
@@ -218,7 +223,7 @@ class EdgeSettings(NodeSettings):
                 "Leave it out, or run an edge for each."
             )
 
-    def check_audit(self, plan: Plan | AtLastExit, choices: tuple[str, tuple[Priced, ...]] | None) -> None:
+    def check_audit(self, plan: Plan | AtLastExit, choices: "tuple[str, tuple[Priced, ...]] | None") -> None:
         """Raise InputError where answers are to be looked at, and nothing is promised of the plan, or of any choice."""
         plans = [plan] if choices is None else [one.plan for one in choices[1]]
         if self.audit is None or self.audit.most is not None:
@@ -236,14 +241,19 @@ class EdgeSettings(NodeSettings):
 
 
 Settings = CloudSettings | EdgeSettings
-_READ: TypeAdapter[Settings] = TypeAdapter(Annotated[Settings, Field(discriminator="node")])
+
+
+@cache
+def _reader() -> TypeAdapter[Settings]:
+    """Made when it is first needed: a node that the command line starts reads none, and would wait 15 ms for it."""
+    return TypeAdapter(Annotated[Settings, Field(discriminator="node")])
 
 
 def to_json(settings: Settings) -> str:
     """Write them on one line."""
-    return _READ.dump_json(settings).decode()
+    return _reader().dump_json(settings).decode()
 
 
 def from_json(line: str) -> Settings:
     """Read what `to_json` wrote."""
-    return _READ.validate_json(line)
+    return _reader().validate_json(line)

@@ -13,8 +13,6 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Precision
 from offramp.errors import InputError, MissingExtraError
 from offramp.machine import CPUINFO, cores_to_use, instructions, processor_kind
-from offramp.runtime.kept import Choices, Chosen, Circumstances, cache_folder, keep, read
-from offramp.runtime.timing import faster, measure, served
 
 Name = TypeVar("Name", bound=str)
 
@@ -81,7 +79,7 @@ def choose(
         return Choice(there if asked_runtime == "openvino" else here, "as asked")
     if not installed:
         return Choice(here, "openvino is not installed")
-    return _once(bundle, here, there, served(largest))
+    return _once(bundle, here, there, largest)
 
 
 def precision_here(openvino: bool, matrix_units: bool) -> Precision:
@@ -92,8 +90,13 @@ def precision_here(openvino: bool, matrix_units: bool) -> Precision:
     return "bf16" if openvino and matrix_units else "fp32"
 
 
-def _once(bundle: Bundle, here: Engine, there: Engine, batches: tuple[int, ...]) -> Choice:
+def _once(bundle: Bundle, here: Engine, there: Engine, largest: int) -> Choice:
     """Time two runtimes in one precision, if that was not done before, and choose."""
+    # A node with one runtime times nothing, and is ready sooner without these.
+    from offramp.runtime.kept import Choices, Chosen, Circumstances, cache_folder, keep, read
+    from offramp.runtime.timing import faster, measure, served
+
+    batches = served(largest)
     circumstances = Circumstances(
         precision=here.precision,
         threads=cores_to_use(here.threads),
