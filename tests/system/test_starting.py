@@ -18,9 +18,10 @@ from offramp.protocol.peer import Peer
 WAIT = 60.0
 # The node of the command line, that says what it has loaded when it is told to stop.
 NODE = """
-import gc, json, sys
+import contextlib, gc, json, sys
 from offramp.cli import main
-main(sys.argv[1:])
+with contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
 print(json.dumps({"loaded": sorted(sys.modules), "searches": gc.isenabled(), "settled": gc.get_freeze_count() > 0}))
 """
 # Rooms and packages that only some nodes need, or only other verbs, with what would load them.

@@ -5,7 +5,6 @@ the licence is `triton.LICENSE`), which tritonclient holds as well. They lie in 
 both, of any versions, and a node needs no client, 26 MB of its install with what that needs.
 """
 
-from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -42,7 +41,7 @@ class Stub:
             known = {"_registered_method": True}
             setattr(self, name, call(path, request_serializer=serialize, response_deserializer=read, **known))
 
-    def __getattr__(self, name: str) -> Callable[..., Any]:
+    def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"the protocol has no call {name!r}")
 
 
