@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
 from offramp.nodes.batching import Batcher, Limits
 from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.record import Record
 from offramp.protocol.served import Array
 from until import until
 
@@ -108,6 +109,29 @@ def test_what_waits_together_is_run_together_and_each_gets_its_own_rows(pool: Th
             np.testing.assert_array_equal(answer.result(WAIT), double(rows(size, 100 * size)))
         np.testing.assert_array_equal(first.result(WAIT), double(rows(1)))
     assert gate.sizes == [1, 15]
+
+
+def test_a_batch_is_noted_with_the_first_of_its_requests(pool: ThreadPoolExecutor) -> None:
+    """Of how many samples it was. One that is run at once says nothing; one whose batch failed ran alone after all."""
+    gate, records = Gate(), [Record() for _ in range(5)]
+
+    def fails_together(batch: Array) -> Array:
+        if len(batch) > 1:
+            raise ZeroDivisionError
+        return batch
+
+    with batching() as batcher, pool:
+        with busy(batcher, pool, gate):
+            for function, record in zip([gate, gate, gate, fails_together, fails_together], records, strict=True):
+                expected = batcher.waiting + 1
+                pool.submit(batcher.run, function, rows(1), record=record)
+                until(lambda expected=expected: batcher.waiting == expected)
+        pool.shutdown()
+    assert [record.batch for record in records] == [3, 0, 0, 1, 1]
+    alone = Record()
+    with batching() as batcher:
+        batcher.run(double, rows(4), record=alone)
+    assert alone.batch is None
 
 
 def test_of_several_tensors_each_is_run_together_with_its_like(pool: ThreadPoolExecutor) -> None:

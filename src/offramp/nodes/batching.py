@@ -62,6 +62,7 @@ class _Request:
     arrived: float = field(default_factory=time.monotonic)
     answer: "Future[Array]" = field(default_factory=Future)
     began: float | None = None  # by the performance counter, when it was its turn
+    ran: int | None = None  # samples of the batch that it was the first of; 0: another was
 
     @property
     def size(self) -> int:
@@ -121,6 +122,7 @@ class Batcher:
                 turn = record.stage("queue", came, request.began)
                 if request.began is not None:
                     record.stage("compute", turn)
+                record.batch = request.ran
         try:
             if deadline <= time.monotonic():
                 raise _late(len(batch[0]))
@@ -262,6 +264,7 @@ def _answer(taken: list[_Request]) -> None:
     start = 0
     for request in taken:
         end = start + request.size
+        request.ran = 0 if start else len(rows)  # before the answer, whose caller reads it
         request.answer.set_result(rows[start:end])
         start = end
 

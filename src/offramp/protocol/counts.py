@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 Key = tuple[str, ...]
 Merge = Callable[[float, float], float]  # of the same number of two processes
 
-SLOTS = 1 << 14  # numbers of a process
+SLOTS = 1 << 16  # numbers of a process: each size of a batch that a model was run in has four
 WIDEST = 64  # numbers of a key
-KEYS = 1 << 19  # bytes of their names
+KEYS = 1 << 21  # bytes of their names
 HEADER = 4096  # a page: how many bytes of names there are
 SECTION = HEADER + 8 * SLOTS + KEYS
 NOWHERE = SLOTS - WIDEST  # where a key is counted that there is no room for: it is not read

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from offramp.protocol.counts import LOST, Counts, Key, Merge
+from offramp.protocol.parts import Parts, parts_of
 from offramp.protocol.record import Record
 
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -44,6 +45,18 @@ REQUEST_SECONDS = Family(
     ("model", "version", "result"),
     SECONDS,
 )
+PART_SECONDS = Family(
+    "offramp_part_seconds",
+    "counter",
+    "What answered requests took in all, in Triton's parts.",
+    ("model", "version", "part"),
+)
+BATCHES = Family(
+    "offramp_batches", "counter", "Batches that were run, of one request or several.", ("model", "version", "size")
+)
+BATCH_SECONDS = Family(
+    "offramp_batch_seconds", "counter", "What these took, in Triton's parts.", ("model", "version", "size", "part")
+)
 STAGE_SECONDS = Family(
     "offramp_stage_seconds", "histogram", "What a request went through.", ("model", "stage"), SECONDS
 )
@@ -66,10 +79,14 @@ CLIENT_RECEIVED, CLIENT_SENT = ("client", "received"), ("client", "sent")
 CLOUD_SENT, CLOUD_RECEIVED = ("cloud", "sent"), ("cloud", "received")
 SECONDS_SUM, SCORES_SUM = len(SECONDS) + 1, len(SCORES) + 1
 GOOD = ("ok", "degraded")
+PARTS = Parts._fields
 COUNTED = (
     REQUESTS,
     SAMPLES,
     REQUEST_SECONDS,
+    PART_SECONDS,
+    BATCHES,
+    BATCH_SECONDS,
     STAGE_SECONDS,
     EXIT_SCORES,
     BYTES,
@@ -144,6 +161,9 @@ class _OfModel:
         self.outcomes = _Slots(counts, REQUESTS, model, version)
         self.kinds = _Slots(counts, SAMPLES, model, version)
         self.results = _Slots(counts, REQUEST_SECONDS, model, version)
+        self.parts = _Slots(counts, PART_SECONDS, model, version)
+        self.batches = _Slots(counts, BATCHES, model, version)
+        self.batch_parts = _Slots(counts, BATCH_SECONDS, model, version)
         self.stages = _Slots(counts, STAGE_SECONDS, model)
         self.scores = _Slots(counts, EXIT_SCORES, version)
         self.last = _Slots(counts, LAST, model)
@@ -185,6 +205,18 @@ class Metrics:
         with self.counts.changing:
             self.counts.values[slot] += 1
 
+    def _spent(self, own: _OfModel, record: Record) -> None:
+        """Count what an answer took, and the batch that was run for it; one in another's batch is counted there."""
+        values, size = self.counts.values, record.batch
+        if size is None:
+            size = sum(record.by.values())
+        if size:
+            values[own.batches[size]] += 1
+        for part, took in zip(PARTS, parts_of(record), strict=True):
+            values[own.parts[part]] += took
+            if size and part != "queue":
+                values[own.batch_parts[size, part]] += took
+
     def ended(self, record: Record) -> None:
         """Count a request: under one lock, and without a list or a name being made for it."""
         own = self.models.get((record.model, record.version))
@@ -207,6 +239,7 @@ class Metrics:
                 if good:
                     for kind, count in record.by.items():
                         values[own.kinds[kind]] += count
+                    self._spent(own, record)
             values[sized[CLIENT_RECEIVED]] += record.bytes_in
             values[sized[CLIENT_SENT]] += record.bytes_out
             if record.to_cloud:

@@ -58,9 +58,9 @@ class Record:
     """
 
     __slots__ = (
-        "answered", "began", "by", "bytes_in", "bytes_out", "ended", "error", "from_cloud", "front", "hook", "id",
-        "judged", "model", "open", "outcome", "served", "span", "stages", "to_cloud", "trace", "tracing", "upstream",
-        "version",
+        "answered", "batch", "began", "by", "bytes_in", "bytes_out", "ended", "error", "from_cloud", "front", "hook",
+        "id", "judged", "model", "open", "outcome", "served", "span", "stages", "to_cloud", "trace", "tracing",
+        "upstream", "version",
     )  # fmt: skip
 
     def __init__(self, hook: "Hook | None" = None, front: str = "", request_id: str = "", trace: str = "") -> None:
@@ -72,6 +72,7 @@ class Record:
         self.model = self.version = ""
         self.open = 0
         self.by: dict[Kind, int] = {}
+        self.batch: int | None = None  # samples that were run with it at once; 0: in another's batch; None: its own
         self.judged: list[Judgement] = []
         self.stages: list[tuple[Stage, float, float]] = []  # from when to when
         self.bytes_in = self.bytes_out = self.to_cloud = self.from_cloud = 0

@@ -6,10 +6,23 @@ What an operator should hear of without asking goes to the log: see `notices`.
 from typing import Any
 
 from offramp.errors import OverloadedError
-from offramp.protocol.metrics import LAST, REQUEST_SECONDS, SAMPLES, Metrics
+from offramp.protocol.metrics import (
+    BATCH_SECONDS,
+    BATCHES,
+    LAST,
+    PART_SECONDS,
+    PARTS,
+    REQUEST_SECONDS,
+    SAMPLES,
+    Family,
+    Metrics,
+)
 from offramp.protocol.notices import Overload, Slow
 from offramp.protocol.record import Kind, Record
 from offramp.protocol.served import Served
+
+NEVER = {"count": 0, "ns": 0}
+RUN = tuple(part for part in PARTS if part != "queue")  # of a batch: it is made of what has waited
 
 
 class Statistics:
@@ -35,18 +48,28 @@ class Statistics:
         return error
 
     def of(self, model: Served) -> dict[str, Any]:
-        """Triton's statistics of a model, in their JSON form: what is not measured here is left out."""
+        """Triton's statistics of a model, in their JSON form."""
         own = (model.name, model.version)
         found = {key: numbers for key, numbers in self.metrics.read().items() if key[1:3] == own}
-        by = {Kind(*key[3:]): int(count) for key, (count,) in _of(SAMPLES.name, found)}  # type: ignore[arg-type]
+        by = {Kind(*key[3:]): int(count) for key, (count,) in _of(SAMPLES, found)}  # type: ignore[arg-type]
+        batches = {int(key[3]): int(count) for key, (count,) in _of(BATCHES, found)}
+        answered, failed = (_timed(found.get((REQUEST_SECONDS.name, *own, way))) for way in ("success", "fail"))
+        parts = {part: _of_part(answered["count"], found.get((PART_SECONDS.name, *own, part))) for part in PARTS}
         told = {
             "name": model.name,
             "version": model.version,
             "last_inference": int(1000 * found.get((LAST.name, *own), [0.0])[0]),
             "inference_count": sum(by.values()),
-            "inference_stats": {
-                result: _timed(found.get((REQUEST_SECONDS.name, *own, result))) for result in ("success", "fail")
-            },
+            "execution_count": sum(batches.values()),
+            # Nothing is kept of earlier answers: Triton's cache is neither hit nor missed.
+            "inference_stats": {"success": answered, "fail": failed, **parts, "cache_hit": NEVER, "cache_miss": NEVER},
+            "batch_stats": [
+                {
+                    "batch_size": size,
+                    **{part: _of_part(count, found.get((BATCH_SECONDS.name, *own, str(size), part))) for part in RUN},
+                }
+                for size, count in sorted(batches.items())
+            ],
         }
         # Triton's map of a model's responses by a key: here by what answered, and samples instead of responses.
         said = sorted((str(kind), count) for kind, count in by.items() if kind.exit or kind.outcome == "direct")
@@ -54,10 +77,15 @@ class Statistics:
         return told | ({"response_stats": responses} if responses else {})
 
 
-def _of(name: str, found: dict[tuple[str, ...], list[float]]) -> list[tuple[tuple[str, ...], list[float]]]:
-    return [(key, numbers) for key, numbers in found.items() if key[0] == name]
+def _of(family: Family, found: dict[tuple[str, ...], list[float]]) -> list[tuple[tuple[str, ...], list[float]]]:
+    return [(key, numbers) for key, numbers in found.items() if key[0] == family.name]
 
 
 def _timed(numbers: list[float] | None) -> dict[str, int]:
     """How many, and in what time together."""
-    return {"count": 0, "ns": 0} if numbers is None else {"count": int(sum(numbers[:-1])), "ns": int(1e9 * numbers[-1])}
+    return NEVER if numbers is None else {"count": int(sum(numbers[:-1])), "ns": int(1e9 * numbers[-1])}
+
+
+def _of_part(count: int, seconds: list[float] | None) -> dict[str, int]:
+    """How many went through a part, and in what time together."""
+    return {"count": count, "ns": 0 if seconds is None else int(1e9 * seconds[0])}
