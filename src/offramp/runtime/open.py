@@ -1,11 +1,14 @@
 """Make a span of a bundle ready to run, on the runtime asked for."""
 
+from functools import partial
+
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.runtime.cut import cut_out
 from offramp.runtime.onnx_span import OnnxSpan
 from offramp.runtime.span import Span, SpanSpec
+from offramp.runtime.warming import WARMING, BySize
 
 SIZES = (1, 32)  # samples: one, and a paper's batch
 
@@ -34,6 +37,12 @@ def open_span(bundle: Bundle, spec: SpanSpec, engine: Engine = PORTABLE) -> Span
 
 
 def warm_up(span: Span, bundle: Bundle, spec: SpanSpec) -> None:
-    """Run a span once on one sample and once on a paper's batch: a first run allocates, and OpenVINO compiles in it."""
+    """Run a span once on one sample and once on a paper's batch: a first run allocates, and OpenVINO compiles in it.
+
+    The sizes between, in which samples are left behind an exit, are run in the background where that helps.
+    """
+    noise = partial(spec.noise, bundle)
     for size in SIZES:
-        span.run(*spec.noise(bundle, size))
+        span.run(*noise(size))
+    if isinstance(span, BySize):
+        WARMING.add(span, noise)

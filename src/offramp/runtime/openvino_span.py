@@ -9,6 +9,7 @@ from offramp.artifacts.engine import Precision
 from offramp.errors import ArtifactError, MissingExtraError
 from offramp.machine import cores_to_use
 from offramp.runtime.span import Array, Tensors
+from offramp.runtime.warming import BySize
 
 TELEMETRY = "openvino_telemetry"
 
@@ -34,7 +35,7 @@ except ImportError as error:
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 
 
-class OpenVinoSpan:
+class OpenVinoSpan(BySize):
     """A span on OpenVINO. Safe to call from several threads at once: each call takes a request of its own."""
 
     def __init__(
@@ -45,6 +46,7 @@ class OpenVinoSpan:
         threads: int = 0,
         precision: Precision = "fp32",
     ) -> None:
+        super().__init__()
         core = ov.Core()
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS[precision],
@@ -76,6 +78,7 @@ class OpenVinoSpan:
             return {name: found[port] for name, port in self.ports.items()}
         finally:
             self.idle.append(request)
+            self.ran(len(tensors[0]))
 
 
 def multiplies_bf16() -> bool:
