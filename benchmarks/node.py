@@ -1,7 +1,8 @@
 """What a node takes: packages and megabytes of its install, seconds from its start to ready, memory at rest.
 
-Installs offramp without extras into a new virtual environment, by the constraints file, from this checkout. Memory is
-the resident set of a node that has answered once and has nothing to do.
+Installs offramp without extras into a new virtual environment, by the constraints file, from this checkout; with
+`--before` from another one as well, and starts the nodes of both in turn. Memory is the resident set of a node that has
+answered once and has nothing to do.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from alternate import Spread, last_line, memory_kib, show
+from alternate import Spread, last_line, memory_kib, ratio, show
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.codec import tail_name
 from offramp.artifacts.measurement import Conditions
@@ -30,14 +31,14 @@ ROOT = Path(__file__).parents[1]
 WAIT = 120.0
 
 
-def install(folder: Path) -> dict[str, Any]:
-    """Make the environment; count its packages (pip apart) and the megabytes beside an empty one."""
+def install(folder: Path, tree: Path) -> dict[str, Any]:
+    """Make the environment of a checkout; count its packages (pip apart) and the megabytes beside an empty one."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin/python"
     empty = megabytes(folder)
     start = time.perf_counter()
     subprocess.run(
-        [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), str(ROOT)],
+        [str(python), "-m", "pip", "install", "--quiet", "--constraint", str(tree / "constraints.txt"), str(tree)],
         check=True,
         stderr=subprocess.DEVNULL,
     )
@@ -97,31 +98,42 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="starts of each node")
+    parser.add_argument("--before", type=Path, help="a checkout of another build, to start in turn")
     options = parser.parse_args()
     architecture = architecture_of("small", "mem")
+    trees = {"this": ROOT} | ({} if options.before is None else {"before": options.before.resolve()})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle = export(untrained(architecture, folder), folder / "bundle", noise(architecture, 64))
-        installed = install(folder / "venv")
+        installed = {build: install(folder / build, tree) for build, tree in trees.items()}
         nodes = {
             "edge": (["edge", str(bundle.path), "--cut", str(bundle.manifest.last)], CLASSIFIER),
             "cloud": (["cloud", str(bundle.path)], tail_name(0, "fp32")),
         }
-        found: dict[str, list[tuple[float, float]]] = {node: [] for node in nodes}
-        for position in range(-1, options.rounds):  # the first start compiles Python's bytecode
-            for node, (arguments, model) in nodes.items():
-                taken = start_once(folder / "venv/bin/python", arguments, bundle, model)
+        found: dict[tuple[str, str], list[tuple[float, float]]] = {(n, build): [] for n in nodes for build in trees}
+        for position in range(-1, options.rounds):  # the first start compiles Python's bytecode, where pip has not
+            for (node, build), taken in found.items():
+                arguments, model = nodes[node]
+                started = start_once(folder / build / "bin/python", arguments, bundle, model)
                 if position >= 0:
-                    found[node].append(taken)
-    figures = {
-        "install": installed,
-        "seconds_to_ready": {node: Spread.of([seconds for seconds, _ in values]) for node, values in found.items()},
-        "megabytes_at_rest": {node: Spread.of([memory for _, memory in values]) for node, values in found.items()},
-    }
+                    taken.append(started)
+    seconds, memory = ({key: [one[at] for one in taken] for key, taken in found.items()} for at in (0, 1))
+    figures: dict[str, Any] = {"install": installed, "seconds_to_ready": {}, "megabytes_at_rest": {}}
+    for node, build in found:
+        figures["seconds_to_ready"][f"{node}, {build}"] = Spread.of(seconds[node, build])
+        figures["megabytes_at_rest"][f"{node}, {build}"] = Spread.of(memory[node, build])
+        if build == "before":
+            figures["seconds_to_ready"][f"{node}, this / before"] = ratio(seconds[node, "this"], seconds[node, build])
+    sizes = "; ".join(
+        f"{build} {told['packages']} packages, {told['megabytes']} MB" for build, told in installed.items()
+    )
     show(
-        f"A node's install: {installed['packages']} packages, {installed['megabytes']} MB",
+        f"A node's install: {sizes}",
         ("", "seconds to ready", "MB at rest"),
-        [(n, figures["seconds_to_ready"][n].show(), figures["megabytes_at_rest"][n].show()) for n in nodes],
+        [
+            (n, of.show(), figures["megabytes_at_rest"][n].show() if n in figures["megabytes_at_rest"] else "")
+            for n, of in figures["seconds_to_ready"].items()
+        ],
         f"Median (least to most) of {options.rounds} starts; small mem, one thread, onnxruntime.",
     )
     last_line(
