@@ -1,7 +1,9 @@
 """What several test files share: the command line, and a small trained network as checkpoint and bundle."""
 
+import fcntl
 import io
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -25,6 +27,8 @@ from offramp.models.architecture import preset
 from offramp.models.checkpoint import Checkpoint
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,28 +57,52 @@ def digits() -> Splits:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Makes a folder by the first of a run's processes that asks for its name: what takes seconds takes them once.
+
+    Each gets a copy of its own, and may write into it.
+    """
+    # Mutation testing runs a few tests hundreds of times, and names a folder where what is made is kept.
+    kept, base = os.environ.get("OFFRAMP_TESTS_NETWORK"), tmp_path_factory.getbasetemp()
+    shared = Path(kept) if kept else base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        whole, unfinished = shared / f"made-{name}", shared / f"unfinished-{name}"
+        shared.mkdir(parents=True, exist_ok=True)
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(unfinished, ignore_errors=True)
+                make(unfinished)
+                unfinished.rename(whole)
+        return Path(shutil.copytree(whole, tmp_path_factory.mktemp(name) / name))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def checkpoint(digits: Splits, made_once: MadeOnce) -> Checkpoint:
     """MEM, trained just long enough to be sure of some digits and unsure of others at every exit from 2 on."""
-    architecture = preset("tiny").architecture(parse_exits("mem", 9), digits.train.classes)
-    settings = Run(architecture, recipe("digits").but(epochs=6), "digits", 0)
-    # On one thread, the weights do not depend on how many cores there are or how many test processes share them.
-    # Mutation testing runs a few tests hundreds of times, and names a folder where the network is kept.
-    kept = os.environ.get("OFFRAMP_TESTS_NETWORK")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("mem")
-    return train(settings, digits, folder / "checkpoint", threads=1, resume=bool(kept))
+
+    def make(folder: Path) -> None:
+        architecture = preset("tiny").architecture(parse_exits("mem", 9), digits.train.classes)
+        settings = Run(architecture, recipe("digits").but(epochs=6), "digits", 0)
+        # On one thread, the weights do not depend on how many cores there are or how many test processes share them.
+        export(train(settings, digits, folder, threads=1), folder / "bundle", digits.calibration)
+
+    return Checkpoint.open(made_once("checkpoint", make))
 
 
 @pytest.fixture(scope="session")
-def bundle(checkpoint: Checkpoint, digits: Splits) -> Bundle:
+def bundle(checkpoint: Checkpoint) -> Bundle:
     """The network as nodes run it."""
-    folder = checkpoint.path / "bundle"
-    return Bundle.open(folder) if folder.exists() else export(checkpoint, folder, digits.calibration)
+    return Bundle.open(checkpoint.path / "bundle")
 
 
 @pytest.fixture(scope="session")
-def int8_bundle(checkpoint: Checkpoint, digits: Splits) -> Bundle:
+def int8_bundle(checkpoint: Checkpoint, digits: Splits, made_once: MadeOnce) -> Bundle:
     """The same with an int8 graph beside the other."""
-    return export(checkpoint, checkpoint.path / "bundle-int8", digits.calibration, int8=True)
+    return Bundle.open(made_once("int8", lambda folder: export(checkpoint, folder, digits.calibration, int8=True)))
 
 
 @pytest.fixture(scope="session")

@@ -115,4 +115,5 @@ def _saved(figure: Figure, form: str, **settings: Any) -> bytes:
     content = io.BytesIO()
     with mpl.rc_context(style()):
         figure.savefig(content, format=form, **settings)
+    figure.set_layout_engine("none")  # its places hold for every form from now on: to find them is a third of the work
     return content.getvalue()
