@@ -1,6 +1,7 @@
 """No module needs itself, imports inside functions and for types alone included; and no function is a long one."""
 
 import ast
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -11,10 +12,16 @@ import offramp
 ROOT = Path(offramp.__file__).parent
 
 
+@cache
+def nodes(source: str) -> list[ast.AST]:
+    """All that a module's text is made of."""
+    return [*ast.walk(ast.parse(source))]
+
+
 def imports(source: str, modules: set[str]) -> set[str]:
     """The modules that a module's text imports anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -53,7 +60,7 @@ def test_no_function_is_longer_than_sixty_lines() -> None:
     long = {
         f"{path.relative_to(ROOT)}: {node.name}": lines
         for path in ROOT.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes(path.read_text())
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
     }

@@ -12,10 +12,13 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.profile import LinkProfile, Profile
 from offramp.bench.device import Wanted, profile_device
 from offramp.children import Child
+from offramp.export.write import export
 from offramp.link.shape import LinkShape
+from offramp.models.architecture import StandardCnn
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings
 from offramp.plan.cost import Costs
+from untrained import noise, untrained
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +29,18 @@ def cloud(bundle: Bundle) -> Iterator[Child]:
         yield child
 
 
-def test_a_device_is_profiled_whole(bundle: Bundle, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A network of four stages, as it was drawn: there is a time for each of its exits, cuts and codecs."""
+    folder, classes = tmp_path_factory.mktemp("short"), tuple("0123456789")
+    sizes = {"channels": 1, "height": 16, "width": 16, "widths": (8, 8, 8, 8), "pool_after": (1,)}
+    network = StandardCnn.model_validate(sizes | {"classes": classes, "exits": (1, 2, 3, 4)})
+    return export(untrained(network, folder), folder / "bundle", noise(network, 64))
+
+
+def test_a_device_is_profiled_whole(short: Bundle, tmp_path: Path) -> None:
     """Every exit, cut and codec has its times, so that every plan has a price; nothing is asked of their size."""
+    bundle, last = short, short.manifest.last
     wanted = Wanted("onnxruntime", "fp32", threads=1, rounds=4, batches=(1,), bound=1000.0, requests=1)
     profile_device(bundle, wanted).write(tmp_path / "profile.json")
     profile = Profile.read(tmp_path / "profile.json")
@@ -42,7 +55,7 @@ def test_a_device_is_profiled_whole(bundle: Bundle, tmp_path: Path) -> None:
                 active = [{"exit": k, "threshold": 0.5} for k in exits]
                 part = Plan.checked(active=active, cut=cut.boundary, codec=codec).first
                 assert costs.onward(part) > 0.07  # of which the link alone takes so long
-    assert costs.local(Plan.checked(active=[{"exit": 4, "threshold": 0.5}], cut=9).first) > 0
+    assert costs.local(Plan.checked(active=[{"exit": 2, "threshold": 0.5}], cut=last).first) > 0
 
 
 def test_a_link_is_measured_by_the_protocol(

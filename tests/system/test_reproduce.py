@@ -219,7 +219,7 @@ def test_an_unknown_link_is_refused_before_anything_is_written(suite: Path, tmp_
 
 def test_the_demo_is_the_papers_section_measured_anew(tmp_path: Path) -> None:
     """It trains what is not there, measures with every answer held, and writes the report; again, it measures."""
-    measure_digits(tmp_path, "sem-2", seed=3)
+    measure_digits(tmp_path, "sem-2", epochs=2, seed=3)
     first = Reproduction.read(tmp_path / REPRODUCTION)
     assert [model.model for model in first.models] == ["sem-2"]
     assert first.trained.seed == 3
@@ -230,7 +230,7 @@ def test_the_demo_is_the_papers_section_measured_anew(tmp_path: Path) -> None:
     weights = (tmp_path / "suite" / "runs" / "joint" / "sem-2-seed-3" / "model.safetensors").stat().st_mtime_ns
     report = tmp_path / "report.html"
     report.unlink()
-    measure_digits(tmp_path, "sem-2", seed=3)
+    measure_digits(tmp_path, "sem-2", epochs=2, seed=3)
     second = Reproduction.read(tmp_path / REPRODUCTION)
     assert outcomes(second) == outcomes(first)
     assert second.rows != first.rows  # other latencies

@@ -4,7 +4,9 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -102,13 +104,25 @@ def kept_epochs(folder: Path) -> int:
         return int(state.metadata()["epochs"])
 
 
-@pytest.mark.parametrize("recipe", ["paper", "digits"])
+@pytest.fixture(scope="module")
+def whole(few: Splits, minute: Architecture, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of an uninterrupted training by a recipe."""
+
+    @cache
+    def trained(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name) / "whole"
+        train(a_run(minute, name), few, folder)
+        return folder
+
+    return trained
+
+
 def test_a_killed_training_resumed_ends_with_the_weights_of_an_uninterrupted_one(
-    few: Splits, minute: Architecture, tmp_path: Path, recipe: str
+    few: Splits, minute: Architecture, tmp_path: Path, whole: Callable[[str], Path]
 ) -> None:
     """A real process, killed with SIGKILL inside its third epoch: same weights file byte for byte, no epoch twice."""
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    arguments = [str(killed), minute.model_dump_json(), recipe]
+    killed = tmp_path / "killed"
+    arguments = [str(killed), minute.model_dump_json(), "digits"]
     with subprocess.Popen([sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -119,25 +133,23 @@ def test_a_killed_training_resumed_ends_with_the_weights_of_an_uninterrupted_one
     assert kept_epochs(killed) == 2
     assert not (killed / WEIGHTS).exists()
 
-    resumed = train(a_run(minute, recipe), few, killed, resume=True)
-    train(a_run(minute, recipe), few, whole)
+    resumed = train(a_run(minute), few, killed, resume=True)
 
-    assert weights_hash(killed) == weights_hash(whole)
-    assert epochs(killed) == epochs(whole) == [1, 2, 3, 4, 5]
+    assert weights_hash(killed) == weights_hash(whole("digits"))
+    assert epochs(killed) == epochs(whole("digits")) == [1, 2, 3, 4, 5]
     assert resumed.card.epochs == EPOCHS
     assert not (killed / STATE).exists()
 
 
-@pytest.mark.parametrize("after", [1, 4, 5])
+@pytest.mark.parametrize(("recipe", "after"), [("digits", 1), ("digits", 4), ("digits", 5), ("paper", 2)])
 def test_it_does_not_matter_when_a_training_stops(
-    few: Splits, minute: Architecture, tmp_path: Path, after: int
+    few: Splits, minute: Architecture, tmp_path: Path, whole: Callable[[str], Path], recipe: str, after: int
 ) -> None:
     """After the first epoch, before the last, or after the last but before its checkpoint is written."""
-    interrupt(a_run(minute), few, tmp_path / "stopped", after)
+    interrupt(a_run(minute, recipe), few, tmp_path / "stopped", after)
     assert kept_epochs(tmp_path / "stopped") == after
-    train(a_run(minute), few, tmp_path / "stopped", resume=True)
-    train(a_run(minute), few, tmp_path / "whole")
-    assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
+    train(a_run(minute, recipe), few, tmp_path / "stopped", resume=True)
+    assert weights_hash(tmp_path / "stopped") == weights_hash(whole(recipe))
     assert epochs(tmp_path / "stopped") == [1, 2, 3, 4, 5]
 
 
