@@ -7,7 +7,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
@@ -138,10 +138,11 @@ def test_with_direct_replies_a_cloud_that_is_killed_loses_nothing(bundle: Bundle
     """What it has accepted and not sent is asked of the edge again; when it is back, it answers directly again."""
     with held_port() as port, cloud_at(bundle, port) as cloud:
         where = cloud.address()
-        with edge_of(bundle, where) as edge, Load(edge.address(), images, where) as load:
+        with edge_of(bundle, where) as edge, ExitStack() as again, Load(edge.address(), images, where) as load:
             load.goes_on("cloud")
             cloud.process.kill()
             cloud.process.wait(WAIT)
             load.goes_on("degraded")
-            with cloud_at(bundle, port):
-                load.goes_on("cloud")
+            # It ends after the clients: a cloud that stops waits for those that hold a stream to it.
+            again.enter_context(cloud_at(bundle, port))
+            load.goes_on("cloud")
