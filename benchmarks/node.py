@@ -7,6 +7,7 @@ answered once and has nothing to do.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ def start_once(python: Path, arguments: list[str], bundle: Bundle, model: str) -
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT.parent,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},  # what was installed, alone
     )
     try:
         assert node.stdout is not None
