@@ -14,7 +14,7 @@ import tiny_resnet
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
-from offramp.attaching import Prepared, attach, attach_at, source_of
+from offramp.attaching import Job, Prepared, attach, attach_at, source_of
 from offramp.data.image_set import Splits
 from offramp.errors import DataError, InputError, TrainingError
 from offramp.exits.answers import Tier
@@ -183,10 +183,7 @@ def test_a_network_of_other_classes_than_the_data_s_is_refused(
 
     def refusal(splits: Splits, classes: tuple[str, ...] | None = None) -> str:
         with pytest.raises(DataError) as caught:
-            attach_at(
-                prepared, pick(prepared.found), data=splits, out=tmp_path / "run", name="net", recipe=RECIPE,
-                classes=classes,
-            )  # fmt: skip
+            attach_at(prepared, pick(prepared.found), Job(splits, tmp_path / "run", "net", classes), RECIPE)
         assert not (tmp_path / "run").exists()
         return str(caught.value)
 

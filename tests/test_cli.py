@@ -187,6 +187,10 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
             "duration 'soon': expected a time like 50ms or 2s.",
         ),
         (
+            ("attach", "net.onnx", "--data", "digits", "--cache-most", "much"),
+            "cache-most 'much': expected an amount like 2GB or 500MB.",
+        ),
+        (
             ("bench", "--edge", "nowhere"),
             "address 'nowhere': expected HOST:PORT with a port from 1 to 65535, like 127.0.0.1:8001 or [::1]:8001.",
         ),

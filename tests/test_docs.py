@@ -1,5 +1,7 @@
 """The documentation against the program: its commands parse, its links lead somewhere, its documents are read."""
 
+import doctest
+import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ PAGES = [
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+EXAMPLES = sorted(file for file in (ROOT / "src").rglob("*.py") if ">>> " in file.read_text(encoding="utf-8"))
 SOURCE = re.compile(r"`((?:src|tests|benchmarks|docs)/[\w./-]+|[\w/]+\.(?:py|md|html|toml|txt))`")
 
 
@@ -176,3 +179,12 @@ def test_presets_and_recipes_are_all_described() -> None:
 def _written(name: str) -> bool:
     """Files that a command writes for the user are not in the repository."""
     return name in {"report.html", "evaluation.html"}
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
+def test_examples_in_docstrings_give_what_they_say(file: Path) -> None:
+    """Each of them, as a reader would try it."""
+    name = ".".join(file.relative_to(ROOT / "src").with_suffix("").parts)
+    failed, tried = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert tried
+    assert not failed

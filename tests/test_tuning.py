@@ -12,7 +12,7 @@ from torch import nn
 
 import tiny_resnet
 from offramp.artifacts.preprocessing import Preprocessing
-from offramp.attaching import Prepared, source_of
+from offramp.attaching import Job, Prepared, source_of
 from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.graphs.pick import pick
@@ -124,10 +124,8 @@ def test_a_tuned_network_is_a_graph_again(prepared: Prepared, digits: Splits, tm
     before = copy.deepcopy(module.state_dict())
     tuning = Tuning(module, shape, TUNED.but(epochs=3, batch_size=32))
     out = tmp_path / "run"
-    found = tune(
-        tuning, prepared, pick(prepared.found, list(PATHS)), data=digits, out=out, name="net",
-        heads=HeadRecipe(epochs=2), threads=1,
-    )  # fmt: skip
+    job = Job(digits, out, "net", threads=1)
+    found = tune(tuning, prepared, pick(prepared.found, list(PATHS)), job, HeadRecipe(epochs=2))
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert sorted(path.name for path in out.iterdir()) == [BACKBONE, "log.jsonl", "model.json", "model.safetensors"]
     opened = Checkpoint.open(out)
@@ -147,10 +145,7 @@ def test_a_boundary_that_is_no_module_s_output_is_refused(prepared: Prepared, di
     module, shape = tiny_resnet.untrained()
     inside = next(one for one in prepared.found.offered if one.name not in dict(module.named_modules()))
     with pytest.raises(InputError, match=r"not what one of the network's modules gives"):
-        tune(
-            Tuning(module, shape), prepared, [inside], data=digits, out=tmp_path / "run", name="net",
-            heads=HeadRecipe(epochs=1), threads=1,
-        )  # fmt: skip
+        tune(Tuning(module, shape), prepared, [inside], Job(digits, tmp_path / "run", "net"), HeadRecipe(epochs=1))
 
 
 def test_a_graph_is_not_tuned(offramp: Offramp, tmp_path: Path) -> None:

@@ -38,6 +38,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Job:
+    """On what, into which folder and under which name exits are attached, and who looks on."""
+
+    data: str | DataSource | Splits
+    out: Path
+    name: str
+    classes: Sequence[str] | None = None
+    seed: int = 0
+    threads: int | None = None
+    most: int = MOST  # bytes of features that are kept in the folder meanwhile
+    observers: Sequence[Observer] = ()
+    watch: Watch = unwatched
+
+    def splits(self, prepared: "Prepared") -> Splits:
+        """The data as a network takes them; DataError where they are not of its classes."""
+        read = self.data
+        splits = read if isinstance(read, Splits) else load(read, prepared.takes, seed=self.seed, watch=self.watch)
+        check_classes(splits, prepared.source, self.classes)
+        return splits
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A classifier that takes what offramp sends, and its boundaries."""
 
@@ -96,51 +118,20 @@ def attach(
     Raises InputError for a network, exits or inputs that do not fit, DataError for data that do not, TrainingError
     where `out` holds a run already.
     """
-    source = source_of(model, example)
-    prepared = Prepared.of(source, input or InputSpec(), watch)
-    chosen = pick(prepared.found, exits)
-    called = name or named(model)
-    return attach_at(
-        prepared, chosen, data=data, out=Path(out), classes=classes, name=called, recipe=recipe or HeadRecipe(),
-        seed=seed, threads=threads, most=most, observers=observers, watch=watch,
-    )  # fmt: skip
+    prepared = Prepared.of(source_of(model, example), input or InputSpec(), watch)
+    job = Job(data, Path(out), name or named(model), classes, seed, threads, most, observers, watch)
+    return attach_at(prepared, pick(prepared.found, exits), job, recipe or HeadRecipe())
 
 
-def attach_at(
-    prepared: Prepared,
-    chosen: Sequence[Boundary],
-    *,
-    data: str | DataSource | Splits,
-    out: Path,
-    name: str,
-    recipe: HeadRecipe,
-    classes: Sequence[str] | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    most: int = MOST,
-    observers: Sequence[Observer] = (),
-    watch: Watch = unwatched,
-) -> Checkpoint:
+def attach_at(prepared: Prepared, chosen: Sequence[Boundary], job: Job, recipe: HeadRecipe) -> Checkpoint:
     """The same, with the boundaries found and chosen."""
-    splits = read_data(data, prepared, classes, seed=seed, watch=watch)
+    splits = job.splits(prepared)
     takes = as_read(prepared.takes, splits)
-    network, files = prepared.network(chosen, splits.train.classes, name, recipe.head, takes)
-    run = AttachedRun(network, files, recipe, _called(data, splits), seed)
-    return train_attached(run, splits, out, threads=threads, most=most, observers=observers, watch=watch)
-
-
-def read_data(
-    data: str | DataSource | Splits,
-    prepared: Prepared,
-    classes: Sequence[str] | None = None,
-    *,
-    seed: int = 0,
-    watch: Watch = unwatched,
-) -> Splits:
-    """Load data as a network takes them; DataError where they are not of its classes."""
-    splits = data if isinstance(data, Splits) else load(data, prepared.takes, seed=seed, watch=watch)
-    check_classes(splits, prepared.source, classes)
-    return splits
+    network, files = prepared.network(chosen, splits.train.classes, job.name, recipe.head, takes)
+    run = AttachedRun(network, files, recipe, _called(job.data, splits), job.seed)
+    return train_attached(
+        run, splits, job.out, threads=job.threads, most=job.most, observers=job.observers, watch=job.watch
+    )
 
 
 def source_of(model: "str | Path | bytes | nn.Module", example: "Example | None" = None) -> GraphSource:

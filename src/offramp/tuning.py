@@ -14,10 +14,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from offramp.artifacts.data_record import DataSource
 from offramp.artifacts.document import write_bytes
 from offramp.artifacts.preprocessing import Preprocessing
-from offramp.attaching import Prepared, attach_at, read_data
+from offramp.attaching import Job, Prepared, attach_at
 from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.export.module import Example, load_with_example, module_graph
@@ -29,14 +28,11 @@ from offramp.models.checkpoint import Checkpoint, write_checkpoint
 from offramp.models.exit_net import ExitNet
 from offramp.models.graph_network import GraphNetwork
 from offramp.models.tapped import Prepare, TappedModule, TappedNet
-from offramp.progress import Watch, unwatched
 from offramp.train.accuracy import logits_of
 from offramp.train.attached import check_free
 from offramp.train.heads import HeadRecipe
 from offramp.train.loop import LOG, Run, train
-from offramp.train.observe import Observer
 from offramp.train.recipe import RECIPES, Recipe
-from offramp.train.stand import MOST
 from offramp.train.state import plain
 from offramp.train.temperature import fold, temperature
 
@@ -70,38 +66,20 @@ def tuning_of(model: str, shape: tuple[int, ...] | None = None) -> Tuning:
     return Tuning(*load_with_example(model, shape))
 
 
-def tune(
-    tuning: Tuning,
-    prepared: Prepared,
-    chosen: Sequence[Boundary],
-    *,
-    data: str | DataSource | Splits,
-    out: Path,
-    name: str,
-    heads: HeadRecipe,
-    classes: Sequence[str] | None = None,
-    seed: int = 0,
-    threads: int | None = None,
-    most: int = MOST,
-    observers: Sequence[Observer] = (),
-    watch: Watch = unwatched,
-) -> Checkpoint:
-    """Train a module with heads at some boundaries, and write the checkpoint of what it has become into `out`.
+def tune(tuning: Tuning, prepared: Prepared, chosen: Sequence[Boundary], job: Job, heads: HeadRecipe) -> Checkpoint:
+    """Train a module with heads at some boundaries, and write the checkpoint of what it has become.
 
     The heads are trained alone first. Each boundary must be what one of the network's modules gives, by its path. An
     interrupted run goes on where it stopped. Raises InputError, DataError and TrainingError as `attach` does.
     """
-    check_free(out)
-    takes = prepared.takes
+    check_free(job.out)
+    takes, name, out = prepared.takes, job.name, job.out
     if not isinstance(takes, Preprocessing):
         raise InputError(f"tune: images alone are trained on, and {name} takes {takes.name}. Attach without --tune.")
-    splits = read_data(data, prepared, classes, seed=seed, watch=watch)
+    splits = job.splits(prepared)
     if (out / HEADS).exists():
         shutil.rmtree(out / HEADS)
-    attached = attach_at(
-        prepared, chosen, data=splits, out=out / HEADS, name=name, recipe=heads, seed=seed, threads=threads,
-        most=most, observers=observers, watch=watch,
-    )  # fmt: skip
+    attached = attach_at(prepared, chosen, replace(job, data=splits, out=out / HEADS), heads)
     network = attached.card.architecture
     assert isinstance(network, GraphNetwork)
     document = TappedModule(
@@ -117,8 +95,8 @@ def tune(
     families: Families = {document.family: NetworkFamily(TappedModule, builder)}
     _check_taps(build(document, families=families).eval(), attached.net, splits, document.paths, takes)
     recipe = tuning.recipe.but(temperatures=False)  # the last exit has no layer to take one in
-    run = Run(document, recipe, attached.card.data, seed, families)
-    tuned = train(run, splits, out / TUNING, resume=True, observers=observers, threads=threads)
+    run = Run(document, recipe, attached.card.data, job.seed, families)
+    tuned = train(run, splits, out / TUNING, resume=True, observers=job.observers, threads=job.threads)
     return _exported(tuned, tuning, prepared, network, splits, out, heads)
 
 

@@ -1,5 +1,7 @@
 """Codecs: the forms in which features, or the image itself, cross from one node to another."""
 
+from collections.abc import Iterable
+from math import prod
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -14,6 +16,15 @@ DATATYPES: dict[Codec, str] = {"fp32": "FP32", "fp16": "FP16", "uint8": "UINT8"}
 def tail_name(boundary: int, codec: Codec) -> str:
     """Name of the model that takes a boundary's features in a codec; tail-0 takes the image: the whole network."""
     return f"tail-{boundary}" if codec == "fp32" else f"tail-{boundary}-{codec}"
+
+
+def sample_bytes(codec: Codec, coded: Iterable[tuple[int, ...]], plain: Iterable[tuple[int, ...]] = ()) -> int:
+    """Bytes of one sample's tensors, by their shapes: some in a codec, and others that stay fp32 in each.
+
+    >>> sample_bytes("uint8", [(16, 8, 8)], plain=[(10,)])
+    1064
+    """
+    return CODEC_BYTES[codec] * sum(map(prod, coded)) + CODEC_BYTES["fp32"] * sum(map(prod, plain))
 
 
 def encode_image(image: npt.NDArray[np.float32], codec: Codec) -> npt.NDArray[Any]:

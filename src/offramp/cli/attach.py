@@ -1,5 +1,6 @@
 """The verb attach: exits on a classifier that is there already, and what each of them is worth."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +12,11 @@ from offramp.cli.console import console
 from offramp.cli.frame import app, needs_torch
 from offramp.cli.models import InputShape, Model, graph_source, read_shape
 from offramp.cli.options import Data, Fit, Mirror, Seed, SkipBad, Test, TrainThreads, Validation
-from offramp.errors import InputError
+from offramp.cli.quantities import amount
 from offramp.progress import waiting
 
 if TYPE_CHECKING:
+    from offramp.attaching import Job
     from offramp.graphs.spec import InputSpec
     from offramp.models.checkpoint import Checkpoint
 
@@ -85,28 +87,21 @@ def attach(
     """Give a classifier exits: heads on its features, trained in minutes, while it stays as it is."""
     needs_torch("attach")
     from offramp.artifacts.data_record import DataSource
-    from offramp.attaching import named
+    from offramp.attaching import Job, named
 
     name, spec = named(model), input_options.input_spec(config, kind, range_, mean, std, bgr, grey, fit)
     asked = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
-    how: dict[str, Any] = {
-        "data": DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=spec.fit, skip_bad=skip_bad),
-        "out": out or Path("runs") / name,
-        "name": name,
-        "classes": None if classes is None else classes.split(","),
-        "seed": seed,
-        "threads": threads or None,
-        "most": read_bytes(cache_most),
-    }
-    heads = {"head": head, "views": views}
-    checkpoint = _attached(model, read_shape(shape), exits, spec, tune, asked, heads, how)
-    _say(how["out"], checkpoint)
-    print(f"Next: offramp export {how['out']}")
+    source = DataSource(data=data, validation=validation, test=test, mirror=mirror, fit=spec.fit, skip_bad=skip_bad)
+    called = None if classes is None else classes.split(",")
+    job = Job(source, out or Path("runs") / name, name, called, seed, threads or None, amount("cache-most", cache_most))
+    checkpoint = _attached(model, read_shape(shape), exits, spec, tune, asked, {"head": head, "views": views}, job)
+    _say(job.out, checkpoint)
+    print(f"Next: offramp export {job.out}")
 
 
 def _attached(
     model: str, shape: tuple[int, ...] | None, exits: str, spec: "InputSpec", tune: str | None,
-    asked: dict[str, Any], heads: dict[str, Any], how: dict[str, Any],
+    asked: dict[str, Any], heads: dict[str, Any], job: "Job",
 ) -> "Checkpoint":  # fmt: skip
     """Find the boundaries, and train heads at some, or the whole: what is wrong with an option is said first."""
     from offramp.attaching import Prepared, attach_at, source_of
@@ -117,36 +112,23 @@ def _attached(
     from offramp.tuning import tune as run_tuning
     from offramp.tuning import tuning_of
 
-    check_output(how["out"], folder=True)
-    check_free(how["out"])
+    check_output(job.out, folder=True)
+    check_free(job.out)
     recipe = head_recipe(**heads, **({} if tune else asked))
     tuned = None if tune is None else tuning_of(model, shape).but(regime=tune, **asked)
     with waiting() as watching:
         source = graph_source(model, shape) if tuned is None else source_of(tuned.model, tuned.example)
         prepared = Prepared.of(source, spec, watching.at)
     chosen = pick(prepared.found, exits)
-    with waiting() as watching, ProgressBar(how["name"]) as bar:
-        shown: dict[str, Any] = {"observers": [bar], "watch": watching.at}
+    with waiting() as watching, ProgressBar(job.name) as bar:
+        job = replace(job, observers=[bar], watch=watching.at)
         if tuned is None:
-            checkpoint = attach_at(prepared, chosen, recipe=recipe, **how, **shown)
+            checkpoint = attach_at(prepared, chosen, job, recipe)
         else:
-            checkpoint = run_tuning(tuned, prepared, chosen, heads=recipe, **how, **shown)
+            checkpoint = run_tuning(tuned, prepared, chosen, job, recipe)
     if checkpoint.card.record is not None:
         print("\n".join(checkpoint.card.record.lines()))
     return checkpoint
-
-
-def read_bytes(text: str) -> int:
-    """Read an amount like 2GB or 500MB, in bytes.
-
-    >>> read_bytes("2GB"), read_bytes("0")
-    (2000000000, 0)
-    """
-    number, unit = text.rstrip("GMKB"), text[len(text.rstrip("GMKB")) :]
-    sizes = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-    if unit not in sizes or not number.replace(".", "", 1).isdigit():
-        raise InputError(f"cache-most {text!r}: expected an amount like 2GB or 500MB.")
-    return int(float(number) * sizes[unit])
 
 
 def _say(folder: Path, checkpoint: "Checkpoint") -> None:

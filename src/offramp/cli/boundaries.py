@@ -59,10 +59,10 @@ def boundaries_(
 
 def crossing_bytes(boundary: "Boundary", codec: "Codec") -> int:
     """Bytes of one sample at a boundary in a codec; what is carried beside the features is fp32 in each."""
-    from offramp.artifacts.codec import CODEC_BYTES
+    from offramp.artifacts.codec import sample_bytes
 
-    main, *beside = boundary.tensors.values()
-    return CODEC_BYTES[codec] * prod(main) + CODEC_BYTES["fp32"] * sum(map(prod, beside))
+    features, *beside = boundary.tensors.values()
+    return sample_bytes(codec, [features], beside)
 
 
 def _table(source: "GraphSource", found: "Boundaries") -> "Table":

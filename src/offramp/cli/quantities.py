@@ -1,4 +1,4 @@
-"""Quantities as they are typed: times with their unit, shares in percent."""
+"""Quantities as they are typed: times with their unit, shares in percent, amounts of bytes."""
 
 import re
 
@@ -27,3 +27,15 @@ def share(what: str, text: str | None) -> float | None:
     if found is None or (value := float(found[1]) / (100 if found[2] else 1)) > 1:
         raise InputError(f"{what} {text!r}: expected a share like 1% or 0.01.")
     return round(value, 12)
+
+
+def amount(what: str, text: str) -> int:
+    """Read an amount like 2GB or 500MB, in bytes.
+
+    >>> amount("cache-most", "2GB"), amount("cache-most", "0")
+    (2000000000, 0)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?)B?", text)
+    if found is None:
+        raise InputError(f"{what} {text!r}: expected an amount like 2GB or 500MB.")
+    return int(float(found[1]) * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[found[2]])

@@ -7,13 +7,12 @@ to 1.2 times as large, without 0.1 % 1.3 to 8 times, without 1 % 29 to 270 times
 """
 
 from collections.abc import Mapping, Sequence
-from math import prod
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle, Shape, features_name, logits_name
-from offramp.artifacts.codec import CODEC_BYTES, CODECS, Codec, encode_image
+from offramp.artifacts.codec import CODECS, Codec, encode_image, sample_bytes
 from offramp.artifacts.cut import CodecResult, CutSpec, Scale, Zero
 from offramp.errors import InputError
 from offramp.runtime.onnx_span import OnnxSpan
@@ -68,8 +67,8 @@ def cuts(
 
 def _input_cut(draft: CutSpec, shape: Shape | dict[str, Shape], codecs: Sequence[Codec]) -> CutSpec:
     """Give the cut at the input its codecs; the scale of uint8 gives an 8-bit image back exactly."""
-    values = sum(map(prod, _named(0, shape).values()))
-    results = {codec: CodecResult(bytes_per_sample=values * CODEC_BYTES[codec], accuracy=None) for codec in codecs}
+    shapes = _named(0, shape).values()
+    results = {codec: CodecResult(bytes_per_sample=sample_bytes(codec, shapes), accuracy=None) for codec in codecs}
     return draft.model_copy(update={"scale": (1 / LEVELS,) if "uint8" in codecs else (), "codecs": results})
 
 
@@ -102,11 +101,9 @@ def _cut(draft: CutSpec, tensors: dict[str, Shape], ranges: Ranges) -> CutSpec:
     steps = {name: _steps(*ranges[name]) for name in tensors if name in ranges}
     scale, zero = {name: one for name, (one, _) in steps.items()}, {name: at for name, (_, at) in steps.items() if at}
     largest = max((max(-low.min(), high.max()) for low, high in (ranges[name] for name in steps)), default=0)
-    sizes = {
-        codec: sum(prod(shape) * CODEC_BYTES[codec if name in steps else "fp32"] for name, shape in tensors.items())
-        for codec in CODECS
-        if codec != "fp16" or largest <= LARGEST_FP16
-    }
+    coded = [shape for name, shape in tensors.items() if name in steps]
+    plain = [shape for name, shape in tensors.items() if name not in steps]
+    sizes = {codec: sample_bytes(codec, coded, plain) for codec in CODECS if codec != "fp16" or largest <= LARGEST_FP16}
     alone = list(tensors) == [features_name(draft.boundary)]
     return draft.model_copy(
         update={
