@@ -60,9 +60,7 @@ class _Service:
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
-        # The others are Triton's own and make no sense here: no client says which models there are, and tensors travel
-        # in messages.
-        for name in set(pb.DESCRIBED.methods_by_name) - set(vars(_Service)):
+        for name in pb.NOT_OFFERED:
             setattr(self, name, _not_offered(name))
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-# Of each message its fields: number, name and type, the latter with a star where there are several. Enumerations are
-# integers on the wire.
+from offramp.described import Table
+
+# In the words of `offramp.described`. Enumerations are integers on the wire.
 FIELDS = {
     "ModelProto": "1 ir_version int64, 2 producer_name string, 7 graph GraphProto, 8 opset_import OperatorSetIdProto*, "
     "25 functions FunctionProto*",
@@ -38,25 +38,12 @@ EXTERNAL = 1  # a tensor's data_location, where it lies in a file of its own
 INT = 2  # an attribute's type
 
 
-def _messages() -> dict[str, Any]:
-    file = FileDescriptorProto(name="offramp/onnx.proto", package="offramp.onnx", syntax="proto2")
-    for message, fields in FIELDS.items():
-        told = file.message_type.add(name=message)
-        for number, name, kind in (field.split() for field in fields.split(", ") if field):
-            described = told.field.add(name=name, number=int(number), label=FieldDescriptorProto.LABEL_OPTIONAL)
-            if kind.endswith("*"):
-                described.label = FieldDescriptorProto.LABEL_REPEATED
-            if (plain := kind.rstrip("*")) in FIELDS:
-                described.type, described.type_name = FieldDescriptorProto.TYPE_MESSAGE, f".{file.package}.{plain}"
-            else:
-                described.type = FieldDescriptorProto.Type.Value(f"TYPE_{plain.upper()}")
-    pool = DescriptorPool()
-    pool.Add(file)
-    return {name: GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.{name}")) for name in FIELDS}
-
-
-_CLASSES = _messages()
-ModelProto, NodeProto, TensorProto = (_CLASSES[name] for name in ("ModelProto", "NodeProto", "TensorProto"))
+POOL = DescriptorPool()
+POOL.Add(Table("offramp.onnx", "proto2", FIELDS).described())
+ModelProto, NodeProto, TensorProto = (
+    GetMessageClass(POOL.FindMessageTypeByName(f"offramp.onnx.{name}"))
+    for name in ("ModelProto", "NodeProto", "TensorProto")
+)
 
 
 def node(operator: str, inputs: list[str], outputs: list[str], **integers: int) -> Any:
