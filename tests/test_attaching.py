@@ -176,6 +176,14 @@ def test_exits_that_cannot_be_are_refused(prepared: Prepared, exits: str, messag
     assert str(caught.value).startswith(message)
 
 
+def test_data_are_brought_into_the_order_of_the_network_s_classes(prepared: Prepared, digits: Splits) -> None:
+    """As they are said; data sort theirs by name."""
+    backwards = digits.train.classes[::-1]
+    found = Job("digits", Path("run"), "net", backwards).splits(prepared)
+    assert found.train.classes == found.test.classes == backwards
+    assert np.array_equal(found.test.labels, 9 - digits.test.labels)
+
+
 def test_a_network_of_other_classes_than_the_data_s_is_refused(
     prepared: Prepared, digits: Splits, tmp_path: Path
 ) -> None:
@@ -194,8 +202,8 @@ def test_a_network_of_other_classes_than_the_data_s_is_refused(
     )
     backwards = digits.train.classes[::-1]
     assert refusal(digits, backwards) == (
-        "digits: its classes are 0, 1, 2, 3, 4… (10), and the network's 9, 8, 7, 6, 5… (10); in another order: rename "
-        "the data's folders or labels. Each output needs the samples of its own class."
+        "digits: its classes are 0, 1, 2, 3, 4… (10), and the network's 9, 8, 7, 6, 5… (10); in another order: load "
+        "them in this one. Each output needs the samples of its own class."
     )
 
 

@@ -54,7 +54,11 @@ class Job:
     def splits(self, prepared: "Prepared") -> Splits:
         """The data as a network takes them; DataError where they are not of its classes."""
         read = self.data
-        splits = read if isinstance(read, Splits) else load(read, prepared.takes, seed=self.seed, watch=self.watch)
+        if isinstance(read, Splits):
+            splits = read
+        else:
+            said = None if self.classes is None else tuple(self.classes)
+            splits = load(read, prepared.takes, seed=self.seed, classes=said, watch=self.watch)
         check_classes(splits, prepared.source, self.classes)
         return splits
 
@@ -112,7 +116,7 @@ def attach(
     `model` is an ONNX file's path or content, or a torch module in evaluation mode with an `example` (one sample's
     shape, or a batch). `exits` is `auto`, how many (the network's own among them), or names or numbers of boundaries;
     `data` what `offramp train --data` takes, or splits that are loaded; `classes` what its outputs are called,
-    in their order, which must be the data's; `input` what it was trained to be given (nothing said: images in [0, 1]).
+    in their order, into which the data's labels are brought; `input` what it was trained to be given (nothing said: images in [0, 1]).
     Heads see each training sample's features once computed; `most` bytes of them are kept in `out` meanwhile.
 
     Raises InputError for a network, exits or inputs that do not fit, DataError for data that do not, TrainingError
@@ -128,7 +132,7 @@ def attach_at(prepared: Prepared, chosen: Sequence[Boundary], job: Job, recipe: 
     splits = job.splits(prepared)
     takes = as_read(prepared.takes, splits)
     network, files = prepared.network(chosen, splits.train.classes, job.name, recipe.head, takes)
-    run = AttachedRun(network, files, recipe, _called(job.data, splits), job.seed)
+    run = AttachedRun(network, files, recipe, _called(job.data, splits), job.seed, in_order=job.classes is not None)
     return train_attached(
         run, splits, job.out, threads=job.threads, most=job.most, observers=job.observers, watch=job.watch
     )
@@ -164,7 +168,7 @@ def check_classes(splits: Splits, source: GraphSource, classes: Sequence[str] | 
             "Give the data that it was trained on."
         )
     if classes is not None and tuple(classes) != theirs:
-        same = "in another order: rename the data's folders or labels" if set(classes) == set(theirs) else "others"
+        same = "in another order: load them in this one" if set(classes) == set(theirs) else "others"
         raise DataError(
             f"{splits.train.name}: its classes are {_some(theirs)}, and the network's {_some(tuple(classes))}; {same}. "
             "Each output needs the samples of its own class."

@@ -46,6 +46,17 @@ def test_a_load_ends_in_a_summary(photographs: Path) -> None:
     ]
 
 
+def test_what_was_read_in_another_order_of_classes_is_read_so_again(photographs: Path) -> None:
+    """A network's order, which need not be that of the names: every sample keeps its class."""
+    order = ("owl", "cat")
+    plain, splits = load(str(photographs), SHAPE), load(str(photographs), SHAPE, classes=order)
+    again, _ = load_as_trained(None, str(photographs), splits.record, SHAPE, seed=0)
+    for one in (splits, again):
+        assert one.calibration.classes == order
+        assert (one.calibration.labels == 1 - plain.calibration.labels).all()
+    assert load(str(photographs), SHAPE, classes=("owl", "yak")).train.classes == ("cat", "owl")
+
+
 def test_classes_that_a_part_has_no_image_of_are_named(tmp_path: Path, write_folder: Write) -> None:
     """Of many classes with few images each, a part is cut by content, and an accuracy on it says nothing of some."""
     folder = write_folder(tmp_path / "data", {f"class {k:02d}": range(4 * k, 4 * k + 4) for k in range(50)})

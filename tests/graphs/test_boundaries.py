@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from made_graphs import CLASSES, Making, residual, tokens
 from offramp.errors import InputError
@@ -67,6 +68,18 @@ def test_the_same_numbers_in_another_layout_are_one_boundary() -> None:
     assert [(one.kind, *one.tensors.values()) for one in find_boundaries(source).offered] == [
         ("tokens", (16, 6)), ("tokens", (16, 5)), ("vector", (5,)),
     ]  # fmt: skip
+
+
+def test_a_number_among_the_tensors_has_no_channels() -> None:
+    """As torch's older exporter has them: what attention is divided by comes from a shape, as a value without axes."""
+    making = Making()
+    tokens = making.linear(making.input(("N", 4, 6)), 6, 6)
+    width = making.op("Gather", making.op("Shape", tokens), making.constant(2, np.int64))
+    divided = making.op("Div", tokens, making.op("Sqrt", making.op("Cast", width, to=TensorProto.FLOAT)))
+    inverse = making.op("Div", making.constant(1.0), making.op("Cast", width, to=TensorProto.FLOAT))
+    pooled = making.op("ReduceMean", making.op("Mul", inverse, divided), making.constant([1], np.int64), keepdims=0)
+    source = making.source(making.linear(pooled, 6, CLASSES))
+    assert {one.kind for one in find_boundaries(source).offered} == {"tokens", "vector"}
 
 
 def test_channels_are_where_the_ops_say_and_not_where_the_shape_does() -> None:

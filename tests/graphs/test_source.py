@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import convert_model_to_external_data
 
-from made_graphs import CLASSES, Making, small
+from made_graphs import CLASSES, Dims, Making, small
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError, OfframpError
 from offramp.graphs import external
 from offramp.graphs.boundaries import find_boundaries
@@ -58,6 +58,89 @@ def test_a_log_softmax_stays() -> None:
     model.graph.node.append(helper.make_node("LogSoftmax", [model.graph.output[0].name], ["out"], axis=-1))
     model.graph.output[0].name = "out"
     assert parsed(model).output == "out"
+
+
+def with_label(*, mapped: bool = False) -> onnx.ModelProto:
+    """As scikit-learn's converter writes it: the class of the highest score, then the scores, or a map of them."""
+    model = small()
+    scores = model.graph.output[0].name
+    model.graph.node.append(helper.make_node("ArgMax", [scores], ["label"], axis=1, keepdims=0))
+    model.graph.output.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, ["batch"]))
+    if mapped:
+        model.graph.node.append(
+            helper.make_node("ZipMap", [scores], ["map"], domain="ai.onnx.ml", classlabels_int64s=range(CLASSES))
+        )
+        model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+        key_value = helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+        model.graph.output[1].CopyFrom(helper.make_value_info("map", helper.make_sequence_type_proto(key_value)))
+    return model
+
+
+def with_features() -> onnx.ModelProto:
+    """The features beside logits that are called so."""
+    model = with_two_outputs()
+    model.graph.node[-1].output[0] = model.graph.output[0].name = "logits"
+    return model
+
+
+@pytest.mark.parametrize(
+    "make", [with_label, lambda: with_label(mapped=True), with_features], ids=["label", "map", "features"]
+)
+def test_of_several_outputs_the_scores_are_taken(make: Callable[[], onnx.ModelProto]) -> None:
+    image = np.random.default_rng(0).random((4, 1, 6, 6), np.float32)
+    source = parsed(make())
+    np.testing.assert_array_equal(answers(source.model, image), answers(small(), image))
+    assert all(node.op_type != "ArgMax" for node in source.model.graph.node)
+
+
+def sigmoid_of_one(score: str, making: Making) -> tuple[str, Dims]:
+    return making.op("Sigmoid", score), ("N", 1)
+
+
+def sigmoid_of_a_row(score: str, making: Making) -> tuple[str, Dims]:
+    return making.op("Sigmoid", making.op("Squeeze", score, making.constant([1], np.int64))), ("N",)
+
+
+def sigmoid_beside_its_rest(score: str, making: Making) -> tuple[str, Dims]:
+    yes = making.op("Sigmoid", score)
+    return making.op("Concat", making.op("Sub", making.constant(1.0), yes), yes, axis=1), ("N", 2)
+
+
+@pytest.mark.parametrize("ending", [sigmoid_of_one, sigmoid_of_a_row, sigmoid_beside_its_rest])
+def test_one_score_behind_a_sigmoid_makes_two_classes(ending: Callable[[str, Making], tuple[str, Dims]]) -> None:
+    """No and yes: the softmax of the two is the sigmoid."""
+    making = Making()
+    score = making.head(making.conv(making.input(("N", 1, 6, 6)), 1, 4), 4, 1)
+    given, dims = ending(score, making)
+    model = making.model(given, dims=dims)
+    image = 9 * np.random.default_rng(0).standard_normal((4, 1, 6, 6)).astype(np.float32)
+    source = parsed(model)
+    assert source.classes == 2
+    odds = np.exp(answers(source.model, image)[0])
+    yes = answers(model, image)[0].reshape(4, -1)[:, -1]
+    np.testing.assert_allclose(odds[:, 1] / odds.sum(1), yes, rtol=1e-5)
+
+
+def test_probabilities_that_no_softmax_gave_become_their_logarithms() -> None:
+    """Or exits would take sure answers for unsure ones: the softmax of probabilities is nearly flat."""
+    making = Making()
+    scores = making.op("Exp", making.head(making.conv(making.input(("N", 1, 6, 6)), 1, 4), 4))
+    total = making.op("ReduceSum", scores, making.constant([1], np.int64), keepdims=1)
+    model = making.model(making.op("Div", scores, total))
+    image = np.random.default_rng(0).standard_normal((4, 1, 6, 6)).astype(np.float32)
+    (logits,), (given,) = answers(parsed(model).model, image), answers(model, image)
+    np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(1, keepdims=True), given, rtol=1e-5)
+
+
+def test_weights_among_the_inputs_are_no_inputs() -> None:
+    """As files of before version 4 of the format have them, and as they are converted."""
+    model = small()
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    model.ir_version, model.opset_import[0].version = 3, 8
+    source = parsed(model)
+    assert [*source.inputs] == ["pixels"]
+    assert source.model.opset_import[0].version == 18
 
 
 def test_functions_are_taken_apart_and_dead_nodes_and_weights_go() -> None:
@@ -197,6 +280,27 @@ def over_the_batch() -> onnx.ModelProto:
     return model
 
 
+def of_type(kind: int) -> onnx.ModelProto:
+    """With inputs and weights of another type."""
+    making = Making()
+    making.conv(making.input(("N", 1, 6, 6), kind=kind), 1, 4)
+    model = making.model(making.op("Flatten", "v0"))
+    model.graph.initializer[0].data_type = kind
+    values = numpy_helper.to_array(small().graph.initializer[0])
+    model.graph.initializer[0].CopyFrom(helper.make_tensor("c0", kind, values.shape, values.ravel()))
+    return model
+
+
+def quantized_by_the_batch() -> onnx.ModelProto:
+    model = over_the_batch()
+    output = model.graph.output[0].name
+    names = ["small", "scale", "zero"]
+    model.graph.node.append(helper.make_node("DynamicQuantizeLinear", [output], names))
+    model.graph.node.append(helper.make_node("DequantizeLinear", names, ["again"]))
+    model.graph.output[0].name = "again"
+    return model
+
+
 FREE = "dynamic_shapes={'pixels': {0: 'batch'}}, or dynamic_axes with the older exporter"
 UNFIT: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "control flow": (
@@ -206,7 +310,8 @@ UNFIT: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     ),
     "two outputs": (
         with_two_outputs,
-        "it.onnx: 2 outputs (v6, v1), and a classifier has one, (N, classes). Export it again with the logits alone.",
+        "it.onnx: 2 outputs (v6, v1), and a classifier has one, (N, classes). Export it again with the logits alone, "
+        "or call them logits.",
     ),
     "no batch": (
         lambda: with_batch(None),
@@ -249,7 +354,17 @@ UNFIT: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "one score": (
         of_one_score,
         "it.onnx: its output is (N, 1), and a classifier's is (N, classes) with 2 classes or more. A network with one "
-        "score needs a second: stack 0 and the score.",
+        "score needs a sigmoid behind it, or a second: stack 0 and the score.",
+    ),
+    "bfloat16": (
+        lambda: of_type(TensorProto.BFLOAT16),
+        "it.onnx: node 'n0' is Conv with weights in bfloat16, which onnxruntime does not have on processors. Export it "
+        "again in fp32: model.float().",
+    ),
+    "double": (
+        lambda: of_type(TensorProto.DOUBLE),
+        "it.onnx: node 'n0' is Conv with weights in double, which onnxruntime does not have on processors. Export it "
+        "again in fp32: model.float().",
     ),
 }
 
@@ -264,6 +379,12 @@ def test_an_answer_that_depends_on_the_rest_of_its_batch_is_refused() -> None:
     message = refused(over_the_batch())
     assert message.startswith("it.onnx: a sample's answer depends on what else is in its batch (by ")
     assert message.endswith("Export it again in evaluation mode (model.eval()).")
+
+
+def test_quantization_that_goes_by_the_batch_is_told_from_training() -> None:
+    message = refused(quantized_by_the_batch())
+    assert message.startswith("it.onnx: a sample's answer depends on what else is in its batch (by ")
+    assert message.endswith("goes by the whole batch: quantize it statically, or give it as it was before.")
 
 
 def test_an_op_of_a_known_domain_that_is_not_there_is_onnxruntimes_own_word() -> None:
@@ -297,11 +418,21 @@ def test_a_network_that_takes_logarithms_is_tried_on_what_it_takes() -> None:
 
 
 def test_a_list_as_output_is_refused() -> None:
+    model = with_node("SequenceConstruct")
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    model.graph.output[0].CopyFrom(helper.make_value_info("out", kind))
+    assert refused(model) == (
+        "it.onnx: its output 'out' is a list or a map, and a classifier's is one tensor (N, classes). Export it again "
+        "with its scores alone."
+    )
+
+
+def test_a_fixed_batch_is_told_where_the_output_has_no_shape() -> None:
     """An example of onnxruntime's own of a classifier from scikit-learn: a fixed batch, and a list of maps."""
     path = Path(ort.__file__).parent / "datasets" / "logreg_iris.onnx"
     if not path.is_file():
         pytest.skip("this onnxruntime comes without its examples")
-    with pytest.raises(InputError, match="is a list or a map \\(ZipMap\\), and a classifier's is one tensor"):
+    with pytest.raises(InputError, match="has a fixed batch of 3, and nodes send any"):
         read_graph(path)
 
 

@@ -67,6 +67,13 @@ class ImageSet:
             self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows], digests=digests
         )
 
+    def in_order(self, classes: tuple[str, ...]) -> Self:
+        """The same with its classes in another order, its labels with them; as it is where the classes are others."""
+        if classes == self.classes or sorted(classes) != sorted(self.classes):
+            return self
+        to = np.array([classes.index(name) for name in self.classes], np.int64)
+        return replace(self, labels=to[self.labels], classes=classes)
+
     def content(self) -> npt.NDArray[np.uint64]:
         """64 bits of each sample's content `(N,)`: of the encoded image, of its pixels where it never was encoded."""
         if self.digests is not None:
@@ -88,6 +95,12 @@ class Parts:
     test: ImageSet | None = None
     origins: dict[PartName, str] = field(default_factory=dict)
     passed: dict[str, str] = field(default_factory=dict)
+
+    def in_order(self, classes: tuple[str, ...]) -> Self:
+        """The same with the classes of each in another order, if they are the same."""
+        held_out = (None if part is None else part.in_order(classes) for part in (self.validation, self.test))
+        validation, test = held_out
+        return replace(self, train=self.train.in_order(classes), validation=validation, test=test)
 
 
 @dataclass(frozen=True)

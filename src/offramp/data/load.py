@@ -29,6 +29,7 @@ def load(
     *,
     seed: int = 0,
     rule: SplitRule | None = None,
+    classes: tuple[str, ...] | None = None,
     read_as: ReadAs = READING.read_as,
     watch: Watch = unwatched,
 ) -> Splits:
@@ -39,7 +40,8 @@ def load(
     same seed and rule give the same splits. A DataSource may name other folders for validation and test: what they hold
     is read once, and never trained on. Without a `rule` a source is cut by the content of its samples, the digits,
     which never grow, by position. `read_as` is how encoded images become pixels: what a network of before was trained
-    on, as it was read then. `record` of the result says what was read; `watch` is told meanwhile how many images are.
+    on, as it was read then. `classes` is a network's order of them: data that have the same in another are brought into
+    it. `record` of the result says what was read; `watch` is told meanwhile how many images are.
 
     >>> splits = load("digits", (1, 16, 16))
     >>> splits.test.images.shape
@@ -61,6 +63,7 @@ def load(
         asked = asked.model_copy(update={"fit": takes.fit})
         how = replace(how, fit=takes.fit, by=takes.resampling)
     found = _read(asked.data, takes, without, how=how)
+    found = found if classes is None else found.in_order(classes)
     _several(found, asked.data)
     sets: dict[PartName, ImageSet | None] = {"validation": found.validation, "test": found.test}
     start = len(found.train) + sum(map(len, filter(None, sets.values())))
@@ -106,7 +109,7 @@ def _mirrors(pool: ImageSet, asked: DataSource) -> tuple[bool, str]:
         return asked.mirror, "as asked for"
     if asked.data == "digits":
         return False, "a digit's mirror image is none"
-    if pool.classes == CIFAR10_CLASSES:
+    if sorted(pool.classes) == sorted(CIFAR10_CLASSES):
         return True, "as CIFAR-10's classes allow"
     return False, "since nobody said that a mirrored image keeps its class: --mirror says so"
 

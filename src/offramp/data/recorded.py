@@ -37,7 +37,8 @@ def load_as_trained(
         raise DataError(f"{source.data}: no such {what}.{here} Say where the data lie: --data FOLDER")
     rule = record.rule if record else None if source.data == "digits" else POSITION
     read_as = record.read_as if record else "plain"
-    splits = load(source, takes, seed=seed, rule=rule, read_as=read_as, watch=watch)
+    classes = tuple(record.parts["train"].classes) if record else None
+    splits = load(source, takes, seed=seed, rule=rule, classes=classes, read_as=read_as, watch=watch)
     now = splits.record
     if now is None:
         return splits, []

@@ -17,6 +17,8 @@ RANDOM = frozenset(
 OWN = frozenset({"", "ai.onnx"})  # ONNX's own domain has two names
 KNOWN = OWN | {"ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
 FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16})
+CONVOLVING = frozenset({"Conv", "ConvTranspose"})
+UNMULTIPLIED = {TensorProto.BFLOAT16: LEARNED, TensorProto.DOUBLE: CONVOLVING}  # by the weights' type
 AGAIN = "Export it again"
 
 
@@ -88,20 +90,37 @@ def check_weights(graph: onnx.GraphProto, origin: str) -> None:
             )
 
 
+def check_types(graph: onnx.GraphProto, origin: str) -> None:
+    """Whether weights are of a type that onnxruntime multiplies on a processor."""
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        for kind in {kinds.get(name) for name in node.input}:
+            if node.op_type in UNMULTIPLIED.get(kind, ()):
+                raise InputError(
+                    f"{origin}: node {node.name or node.output[0]!r} is {node.op_type} with weights in "
+                    f"{TensorProto.DataType.Name(kind).lower()}, which onnxruntime does not have on processors. "
+                    f"{AGAIN} in fp32: model.float()."
+                )
+
+
 def check_outputs(graph: onnx.GraphProto, origin: str) -> None:
     """Whether it gives one tensor: scores of the classes."""
     names = [value.name for value in graph.output]
-    lists = [value.name for value in graph.output if not value.type.HasField("tensor_type")]
-    if lists or any(node.op_type == "ZipMap" for node in graph.node):
+    if lists := [value.name for value in graph.output if not may_be_tensor(value)]:
         raise InputError(
-            f"{origin}: its output {(lists or names)[-1]!r} is a list or a map (ZipMap), and a classifier's is one "
-            f"tensor (N, classes). {AGAIN} with options={{'zipmap': False}} and its scores alone."
+            f"{origin}: its output {lists[-1]!r} is a list or a map, and a classifier's is one tensor (N, classes). "
+            f"{AGAIN} with its scores alone."
         )
     if len(names) != 1:
         raise InputError(
             f"{origin}: {len(names)} outputs ({', '.join(names)}), and a classifier has one, (N, classes). {AGAIN} "
-            "with the logits alone."
+            "with the logits alone, or call them logits."
         )
+
+
+def may_be_tensor(value: onnx.ValueInfoProto) -> bool:
+    """Whether a value is a tensor, or its file does not say what it is."""
+    return value.type.WhichOneof("value") in ("tensor_type", None)
 
 
 def sizes(value: onnx.ValueInfoProto) -> list[int | str] | None:
@@ -122,7 +141,7 @@ def check_batch(inputs: Iterable[onnx.ValueInfoProto], output: onnx.ValueInfoPro
             continue
         shape = f"({', '.join(map(str, axes))})"
         dims = f"dynamic_shapes={{'{value.name}': {{0: 'batch'}}}}, or dynamic_axes with the older exporter"
-        if axes and out and out[0] == axes[0] and len(out) > 1:
+        if len(axes) > 1 and (out is None or (out[:1] == axes[:1] and len(out) > 1)):
             raise InputError(
                 f"{origin}: its input {value.name!r} {shape} has a fixed batch of {axes[0]}, and nodes send any. "
                 f"{AGAIN} with a free one: {dims}."

@@ -38,7 +38,7 @@ def channel_axes(flow: Flow, seen: Mapping[str, Seen]) -> dict[str, int]:
             if name not in seen:
                 continue
             axis = _axis(node, name, seen, axes)
-            if axis is not None and axis < len(seen[name].axes):
+            if axis is not None and 0 <= axis < len(seen[name].axes):  # a number, of an exporter's sizes, has none
                 axes[name] = axis
     return axes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from offramp.artifacts.document import read_bytes
 from offramp.errors import ArtifactDamagedError, InputError
@@ -20,6 +20,7 @@ from offramp.graphs.external import check_size, load_external
 from offramp.graphs.look import Noise, are_numbers, first_line, look_at, numpy_type, run, session
 from offramp.graphs.tensors import Extent, Seen, Shape, TensorInfo
 
+LEAST = 1e-6  # of a probability that a network gives: rounding leaves no more of it
 APART = 1e-3  # largest difference that a sample's answer may have by what else is in its batch
 
 
@@ -72,19 +73,20 @@ def _parsed(content: bytes, origin: str) -> onnx.ModelProto:
 
 def _fit(model: onnx.ModelProto, origin: str, shape: Shape | None) -> GraphSource:
     fit.check_versions(model, origin)
+    tidy.with_scores_alone(model.graph)
     fit.check_outputs(model.graph, origin)
     model = tidy.inlined(model)
     tidy.with_constants_apart(model.graph)
     tidy.without_dead(model.graph)
     fit.check_nodes(model.graph, origin)
+    fit.check_types(model.graph, origin)
     fit.check_weights(model.graph, origin)
     fit.check_batch(model.graph.input, model.graph.output[0], origin)
     inputs = _fixed(model.graph, shape, origin)
     model = _converted(model, inputs, origin)
     tidy.without_softmax(model.graph)
     tidy.without_dead(model.graph)
-    output = model.graph.output[0].name
-    return _answering(model, inputs, output, origin)
+    return _answering(model, inputs, origin)
 
 
 def _fixed(graph: onnx.GraphProto, shape: Shape | None, origin: str) -> dict[str, TensorInfo]:
@@ -135,8 +137,9 @@ def _converted(model: onnx.ModelProto, inputs: dict[str, TensorInfo], origin: st
     return found
 
 
-def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], name: str, origin: str) -> GraphSource:
+def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], origin: str) -> GraphSource:
     """Run it, and say how many classes it has; its output becomes `(N, classes)` fp32 where it was nearly so."""
+    name = model.graph.output[0].name
     look = look_at(model, inputs, name, origin)
     output = look.tensors.get(name)
     two, three = look.answers
@@ -151,10 +154,13 @@ def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], name: str,
             "with its scores, not with the class that they make."
         )
     classes = int(np.prod(output.sample))
+    if classes == 1 and tidy.without_sigmoid(model.graph):
+        return _answering(model, inputs, origin)
     if classes < 2 or max(output.sample, default=1) != classes:
         raise InputError(
             f"{origin}: its output is (N, {', '.join(map(str, output.sample))}), and a classifier's is (N, classes) "
-            "with 2 classes or more. A network with one score needs a second: stack 0 and the score."
+            "with 2 classes or more. A network with one score needs a sigmoid behind it, or a second: stack 0 and the "
+            "score."
         )
     if not are_numbers(two, three):
         raise InputError(f"{origin}: its answers to noise are not all numbers. Check its weights and how it was made.")
@@ -162,23 +168,36 @@ def _answering(model: onnx.ModelProto, inputs: dict[str, TensorInfo], name: str,
     if (apart := float(np.abs(two - three[:2]).max()) / scale) > APART:
         raise InputError(
             f"{origin}: a sample's answer depends on what else is in its batch (by {apart:.0e} of the largest value). "
-            "Export it again in evaluation mode (model.eval())."
+            f"{_how_to_part(model.graph)}."
         )
-    logits = _as_logits(model.graph, name, output.dtype, len(output.sample) > 1)
+    sure = bool((three >= 0).all()) and np.allclose(three.reshape(len(three), -1).sum(1), 1, rtol=0, atol=1e-3)
+    logits = _as_logits(model.graph, name, output.dtype, deep=len(output.sample) > 1, sure=sure)
     source = GraphSource(model, inputs, logits, classes, origin)
     if logits == name:
         vars(source)["seen"] = look.tensors  # the property's own place: a second look would show the same
     return source
 
 
-def _as_logits(graph: onnx.GraphProto, name: str, dtype: str, deep: bool) -> str:
-    """Append what makes the output `(N, classes)` fp32; give its name."""
+def _how_to_part(graph: onnx.GraphProto) -> str:
+    """What takes samples apart that depend on each other."""
+    if any(node.op_type == "DynamicQuantizeLinear" for node in graph.node):
+        return "Its quantization goes by the whole batch: quantize it statically, or give it as it was before"
+    return "Export it again in evaluation mode (model.eval())"
+
+
+def _as_logits(graph: onnx.GraphProto, name: str, dtype: str, *, deep: bool, sure: bool) -> str:
+    """Append what makes the output logits `(N, classes)` fp32, of probabilities their logarithms; give its name."""
+    if sure:
+        graph.initializer.append(numpy_helper.from_array(np.float32(LEAST), f"{name}:least"))
     for wanted, op, attributes in (
         (deep, "Flatten", {"axis": 1}),
         (dtype != "float", "Cast", {"to": TensorProto.FLOAT}),
+        (sure, "Max", {}),
+        (sure, "Log", {}),
     ):
         if wanted:
-            graph.node.append(helper.make_node(op, [name], [f"{name}:{op.lower()}"], **attributes))
+            sources = [name, f"{name}:least"] if op == "Max" else [name]
+            graph.node.append(helper.make_node(op, sources, [f"{name}:{op.lower()}"], **attributes))
             name = f"{name}:{op.lower()}"
     graph.output[0].CopyFrom(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", None]))
     return name

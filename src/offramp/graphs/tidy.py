@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, inliner, numpy_helper, version_converter
+from onnx import TensorProto, helper, inliner, numpy_helper, version_converter
 from onnx.defs import onnx_opset_version
 
 from offramp.errors import InputError
-from offramp.graphs.fit import OWN
+from offramp.graphs.fit import FLOATS, OWN, may_be_tensor
 
 OPSET = 18  # what heads and codecs are written in
 LAST_NEEDED = 13  # the first that has all of them
+NOT_AS_INPUTS = 4  # version of the format since which weights need not be among the inputs
+LOGITS = "logits"
+UNTOLD = TensorProto.UNDEFINED
 PASSING = ("Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Dropout")  # what may stand behind a softmax
 
 
@@ -22,6 +25,7 @@ def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     del flat.graph.value_info[:], flat.graph.quantization_annotation[:]
     constants = {tensor.name for tensor in flat.graph.initializer}
     keep(flat.graph.input, [value for value in flat.graph.input if value.name not in constants])
+    flat.ir_version = max(flat.ir_version, NOT_AS_INPUTS)
     return flat
 
 
@@ -94,15 +98,66 @@ def at_opset(model: onnx.ModelProto, origin: str) -> onnx.ModelProto:
     return converted
 
 
+def with_scores_alone(graph: onnx.GraphProto) -> None:
+    """Take off the outputs that only say which class has the highest score, and maps from classes to scores.
+
+    As scikit-learn's converters write them beside the scores. Of several that are left, one called `logits` stays.
+    """
+    if len(graph.output) == 1 and may_be_tensor(graph.output[0]):
+        return
+    mapped = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "ZipMap"}
+    for value in graph.output:
+        if value.name in mapped:
+            value.CopyFrom(onnx.ValueInfoProto(name=mapped[value.name]))
+    scores = [value for value in graph.output if value.type.tensor_type.elem_type in {UNTOLD} | FLOATS]
+    named = [value for value in scores if value.name == LOGITS]
+    if kept := named or scores:
+        keep(graph.output, kept)
+
+
 def without_softmax(graph: onnx.GraphProto) -> None:
-    """Make a trailing softmax's input the output: exits want logits. A LogSoftmax stays, its softmax is the same."""
+    """Make logits the output, which exits want: what a trailing softmax is of, or, of 1 - p beside p, two for the score
+    that p is the sigmoid of.
+
+    A LogSoftmax stays, its softmax is the same.
+    """
+    givers, node = _ending(graph)
+    if node is not None and node.op_type == "Softmax":
+        graph.output[0].name = node.input[0]
+    elif node is not None and node.op_type == "Concat" and len(node.input) == 2:
+        no, yes = (givers.get(name, node) for name in node.input)
+        if (no.op_type, yes.op_type) == ("Sub", "Sigmoid") and no.input[1] == yes.output[0]:
+            graph.output[0].name = _of_two(graph, yes.input[0])
+
+
+def without_sigmoid(graph: onnx.GraphProto) -> bool:
+    """Make two logits of one score that a sigmoid stands behind; whether one does."""
+    _, node = _ending(graph)
+    if node is None or node.op_type != "Sigmoid":
+        return False
+    graph.output[0].CopyFrom(onnx.ValueInfoProto(name=_of_two(graph, node.input[0])))
+    return True
+
+
+def _ending(graph: onnx.GraphProto) -> tuple[dict[str, onnx.NodeProto], onnx.NodeProto | None]:
+    """Which node gives each value, and the last but for what changes no number."""
     givers = {name: node for node in graph.node for name in node.output}
-    (output,) = graph.output
-    node = givers.get(output.name)
+    node = givers.get(graph.output[0].name)
     while node is not None and node.op_type in PASSING:
         node = givers.get(node.input[0])
-    if node is not None and node.op_type == "Softmax":
-        output.name = node.input[0]
+    return givers, node
+
+
+def _of_two(graph: onnx.GraphProto, score: str) -> str:
+    """Append two logits, 0 and a score (N, 1): their softmax is the score's sigmoid."""
+    column, none, both = f"{score}:column", f"{score}:none", f"{score}:logits"
+    graph.initializer.append(numpy_helper.from_array(np.array([-1, 1], np.int64), f"{score}:one"))
+    graph.node.extend([
+        helper.make_node("Reshape", [score, f"{score}:one"], [column]),
+        helper.make_node("Sub", [column, column], [none]),
+        helper.make_node("Concat", [none, column], [both], axis=1),
+    ])  # fmt: skip
+    return both
 
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -21,6 +21,7 @@ from offramp.models.threads import torch_threads
 from offramp.progress import Watch, unwatched
 from offramp.train.heads import HeadRecipe, train_heads
 from offramp.train.loop import LOG, STATE
+from offramp.train.class_order import check_order
 from offramp.train.observe import JsonLog, Observer
 from offramp.train.stand import MOST, Backbone, standing
 from offramp.train.state import plain
@@ -38,6 +39,7 @@ class AttachedRun:
     recipe: HeadRecipe
     data: str
     seed: int
+    in_order: bool = False  # the order of the network's classes was said, and is the data's
 
 
 def train_attached(
@@ -67,13 +69,16 @@ def train_attached(
     views = run.recipe.views if splits.train.mirrors else 1
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    log, began = JsonLog(out / LOG, 0), time.perf_counter()
+    began = time.perf_counter()
     with (
         torch_threads(threads),
         standing(
             local, whole, splits.train, splits.validation, out / FEATURES, views=views, most=most, watch=watch
         ) as (train, validation),
     ):  # fmt: skip
+        if not run.in_order:
+            check_order(validation, run.network.classes)
+        log = JsonLog(out / LOG, 0)
         learnt = train_heads(net, train, validation, run.recipe, run.seed, [*observers, _Log(log)])
     fold(net, learnt.temperatures)
     weights: bytes = safetensors.torch.save(plain(net.state_dict()))
