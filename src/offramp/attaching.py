@@ -116,7 +116,8 @@ def attach(
     `model` is an ONNX file's path or content, or a torch module in evaluation mode with an `example` (one sample's
     shape, or a batch). `exits` is `auto`, how many (the network's own among them), or names or numbers of boundaries;
     `data` what `offramp train --data` takes, or splits that are loaded; `classes` what its outputs are called,
-    in their order, into which the data's labels are brought; `input` what it was trained to be given (nothing said: images in [0, 1]).
+    in their order, into which the data's labels are brought; `input` what it was trained to be given (nothing said:
+    images in [0, 1]).
     Heads see each training sample's features once computed; `most` bytes of them are kept in `out` meanwhile.
 
     Raises InputError for a network, exits or inputs that do not fit, DataError for data that do not, TrainingError

@@ -19,9 +19,9 @@ from offramp.models.checkpoint import CARD, Checkpoint, ModelCard, write_checkpo
 from offramp.models.graph_network import BACKBONE, GraphNet, GraphNetwork
 from offramp.models.threads import torch_threads
 from offramp.progress import Watch, unwatched
+from offramp.train.class_order import check_order
 from offramp.train.heads import HeadRecipe, train_heads
 from offramp.train.loop import LOG, STATE
-from offramp.train.class_order import check_order
 from offramp.train.observe import JsonLog, Observer
 from offramp.train.stand import MOST, Backbone, standing
 from offramp.train.state import plain

@@ -29,6 +29,6 @@ def check_order(stand: Stand, classes: tuple[str, ...]) -> None:
     order = ",".join(classes[label] for label in meant)
     raise DataError(
         f"the network's own answers are right of {right:.0%} of {len(labels)} validation samples, and of {best:.0%} if "
-        f"its outputs stand for the classes in another order than the data's. If so, say it: --classes {order}; if not, "
-        f"--classes {','.join(classes)}."
+        f"its outputs stand for the classes in another order than the data's. If so, say it: --classes {order}; if "
+        f"not, --classes {','.join(classes)}."
     )
