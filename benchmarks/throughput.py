@@ -7,9 +7,10 @@ before    the edge of another checkout, each that is named; the bars are held ag
 bare      an ASGI function on uvicorn that reads the same request and calls the same session inline
 mlserver  MLServer, asked in the leanest form that it has; left out and named where it is not installed
 
-Each is a process of its own with one thread a session. The client is `wrk` (Debian's), so that what is counted is the
-server's work and not a Python client's. Every contender's answers are compared with the bare runtime's before its time
-is taken. Contenders take turns; a ratio is that of two turns of the same round, one after another.
+Each is a process of its own with one thread a session. The client is `wrk`, and over gRPC `h2load` (both Debian's), so
+that what is counted is the server's work and not a Python client's. Every contender's answers are compared with the
+bare runtime's before its time is taken. Contenders take turns; a ratio is that of two turns of the same round, one
+after another.
 """
 
 import argparse
@@ -24,13 +25,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from alternate import Spread, last_line, ratio, show
 from before import process
+from h2load import h2load, over_grpc
 from offramp.artifacts.bundle import IMAGE, Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.pretrained import pretrained
@@ -62,13 +64,65 @@ class Point:
         return f"{self.way}, batch {self.batch}, {self.connections} connection{'s' if self.connections > 1 else ''}"
 
 
+class Way(Protocol):
+    """One way into a contender."""
+
+    def ask(self, batch: Floats) -> Floats:
+        """The probabilities that it gives."""
+
+    def load(self, batch: Floats, connections: int, seconds: int, folder: Path) -> dict[str, float]:
+        """Send a batch over and over: samples a second (`rate`), and seconds a request (`p50`, `p99`)."""
+
+
 @dataclass(frozen=True)
-class Way:
-    """One way into a contender: what is sent there for a batch, and what an answer says."""
+class Grpc:
+    """The protocol's own messages, with raw tensors."""
+
+    address: str
+
+    def ask(self, batch: Floats) -> Floats:
+        return over_grpc(self.address, batch)
+
+    def load(self, batch: Floats, connections: int, seconds: int, folder: Path) -> dict[str, float]:
+        return h2load(self.address, batch, connections, seconds, folder)
+
+
+@dataclass(frozen=True)
+class Http:
+    """What is sent there for a batch, and what an answer says."""
 
     address: str
     request: Callable[[Floats], tuple[bytes, dict[str, str]]]  # a body and its headers
     probabilities: Callable[[bytes, int], Floats]  # of a body with the answers of so many
+
+    def ask(self, batch: Floats) -> Floats:
+        body, headers = self.request(batch)
+        connection = http.client.HTTPConnection(self.address, timeout=30)
+        connection.request("POST", PATH, body, headers)
+        response = connection.getresponse()
+        content = response.read()
+        connection.close()
+        if response.status != 200:
+            raise SystemExit(f"{self.address}: status {response.status}: {content[:300]!r}")
+        return self.probabilities(content, len(batch))
+
+    def load(self, batch: Floats, connections: int, seconds: int, folder: Path) -> dict[str, float]:
+        """By `wrk`."""
+        body, headers = self.request(batch)
+        (folder / "body").write_bytes(body)
+        (folder / "post.lua").write_text(SCRIPT)
+        said = "\n".join(f"{name}: {value}" for name, value in headers.items())
+        asked = ("-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(folder / "post.lua"))
+        command = ["wrk", *asked, f"http://{self.address}{PATH}"]
+        told = os.environ | {"BODY": str(folder / "body"), "HEADERS": said}
+        done = subprocess.run(command, env=told, capture_output=True, text=True, check=True, timeout=120)
+        found = json.loads(done.stdout.splitlines()[-1])
+        if found["failed"] or not found["requests"]:
+            raise SystemExit(
+                f"{self.address}: {found['failed']} of {found['requests']} requests failed.\n{done.stdout}"
+            )
+        rate = len(batch) * found["requests"] / (found["microseconds"] / 1e6)
+        return {"rate": rate, "p50": found["p50"] / 1e6, "p99": found["p99"] / 1e6}
 
 
 Contender = dict[str, Way]  # by the names of the ways
@@ -83,13 +137,16 @@ class Bar:
     least: float
 
 
-POINTS = (Point("http", 1, 1), Point("http", 1, 16), Point("http", 32, 16))
+POINTS = tuple(Point(way, *load) for way in ("http", "grpc") for load in ((1, 1), (1, 16), (32, 16)))
 BARS = (
     Bar(POINTS[0], "before", 1.4),
     Bar(POINTS[1], "before", 1.8),
     Bar(POINTS[2], "before", 1.1),
     Bar(POINTS[2], "bare", 0.95),
     Bar(POINTS[1], "mlserver", 3.0),
+    Bar(POINTS[3], "before", 1.3),
+    Bar(POINTS[4], "before", 1.6),
+    Bar(POINTS[5], "before", 1.1),
 )
 # What wrk sends, and the one line that it ends with.
 SCRIPT = """
@@ -103,40 +160,6 @@ done = function(summary, latency, _)
     failed.connect + failed.read + failed.write + failed.status + failed.timeout))
 end
 """
-
-
-def wrk(way: Way, batch: Floats, connections: int, seconds: int, folder: Path) -> dict[str, float]:
-    """Have `wrk` send a batch over and over: samples a second, and seconds a request (p50, p99)."""
-    body, headers = way.request(batch)
-    (folder / "body").write_bytes(body)
-    (folder / "post.lua").write_text(SCRIPT)
-    told = {"BODY": str(folder / "body"), "HEADERS": "\n".join(f"{name}: {value}" for name, value in headers.items())}
-    asked = ("-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(folder / "post.lua"))
-    command = ["wrk", *asked, f"http://{way.address}{PATH}"]
-    said = subprocess.run(command, env=os.environ | told, capture_output=True, text=True, check=True, timeout=120)
-    found = json.loads(said.stdout.splitlines()[-1])
-    if found["failed"] or not found["requests"]:
-        raise SystemExit(f"{way.address}: {found['failed']} of {found['requests']} requests failed.\n{said.stdout}")
-    rate = len(batch) * found["requests"] / (found["microseconds"] / 1e6)
-    return {"rate": rate, "p50": found["p50"] / 1e6, "p99": found["p99"] / 1e6}
-
-
-def over_http(way: Way, batch: Floats) -> Floats:
-    """One answer, read."""
-    body, headers = way.request(batch)
-    connection = http.client.HTTPConnection(way.address, timeout=30)
-    connection.request("POST", PATH, body, headers)
-    response = connection.getresponse()
-    content = response.read()
-    connection.close()
-    if response.status != 200:
-        raise SystemExit(f"{way.address}: status {response.status}: {content[:300]!r}")
-    return way.probabilities(content, len(batch))
-
-
-# How each way is asked: for the time, and once for the answer.
-LOADS = {"http": wrk}
-ASKS = {"http": over_http}
 
 
 def binary(output: str) -> Callable[[Floats], tuple[bytes, dict[str, str]]]:
@@ -177,7 +200,8 @@ def node(held: ExitStack, tree: Path, bundle: Bundle) -> Contender:
     started = held.enter_context(process(tree, "-m", "offramp", *arguments))
     assert started.stdout is not None
     words = started.stdout.readline().split()
-    return {"http": Way(words[words.index("http") + 1], binary("probabilities"), last_floats)}
+    address = words[words.index("http") + 1]
+    return {"http": Http(address, binary("probabilities"), last_floats), "grpc": Grpc(words[1])}
 
 
 @contextmanager
@@ -187,7 +211,7 @@ def bare(graph: Path) -> Iterator[Contender]:
     variables = {"PEER_GRAPH": str(graph), "PEER_THREADS": "1", "PEER_PORT": str(port)}
     with subprocess.Popen([sys.executable, str(HERE / "peers/serve_bare.py")], env=os.environ | variables) as started:
         try:
-            yield {"http": Way(f"127.0.0.1:{port}", binary("probabilities"), last_floats)}
+            yield {"http": Http(f"127.0.0.1:{port}", binary("probabilities"), last_floats)}
         finally:
             started.terminate()
 
@@ -200,7 +224,7 @@ def contenders(held: ExitStack, options: argparse.Namespace, bundle: Bundle, gra
     found["bare"] = held.enter_context(bare(graph))
     if (options.venvs / "mlserver/bin/python").exists():
         port = held.enter_context(peer("mlserver", graph, 1, options.venvs))
-        found["mlserver"] = {"http": Way(f"127.0.0.1:{port}", base64_request, base64_answer)}
+        found["mlserver"] = {"http": Http(f"127.0.0.1:{port}", base64_request, base64_answer)}
     return found
 
 
@@ -211,7 +235,7 @@ def measured(
     taken: dict[str, dict[str, list[float]]] = {name: {} for name, ways in found.items() if point.way in ways}
     for position in range(-1, rounds):
         for name, figures in taken.items():
-            turn = LOADS[point.way](found[name][point.way], batch, point.connections, seconds, folder)
+            turn = found[name][point.way].load(batch, point.connections, seconds, folder)
             for key, value in turn.items() if position >= 0 else ():
                 figures.setdefault(key, []).append(value)
     return taken
@@ -268,7 +292,7 @@ def main() -> None:
         found = {name: ways for name, ways in found.items() if not options.only or name in ("this", *options.only)}
         for contender, ways in found.items():
             for way, asked in ways.items():
-                answer = until_answered(contender, lambda one, way=way, asked=asked: ASKS[way](asked, one), batches)
+                answer = until_answered(contender, asked.ask, batches)
                 if not np.allclose(answer, expected, atol=1e-5):
                     raise SystemExit(f"{contender} over {way} gives other answers than the bare runtime.")
         for point in points:

@@ -1,0 +1,56 @@
+"""Requests over gRPC by a client in C: `h2load` (Debian's nghttp2-client) posts one framed message over and over."""
+
+import struct
+import subprocess
+from pathlib import Path
+
+import grpc
+import numpy as np
+import numpy.typing as npt
+
+from offramp.artifacts.bundle import IMAGE
+from offramp.nodes.contract import CLASSIFIER
+from offramp.protocol import messages
+
+Floats = npt.NDArray[np.float32]
+CALL = f"/{messages.SERVICE}/ModelInfer"
+OK = "200"
+
+
+def message(batch: Floats) -> bytes:
+    """A request for the answers to a batch."""
+    request = messages.ModelInferRequest(model_name=CLASSIFIER, raw_input_contents=[batch.tobytes()])
+    request.inputs.add(name=IMAGE, datatype="FP32", shape=batch.shape)
+    content: bytes = request.SerializeToString()
+    return content
+
+
+def over_grpc(address: str, batch: Floats) -> Floats:
+    """One answer's probabilities `(N, classes)`."""
+    with grpc.insecure_channel(address) as channel:
+        content = channel.unary_unary(CALL)(message(batch), timeout=30)
+    answer = messages.ModelInferResponse.FromString(content)
+    position = [output.name for output in answer.outputs].index("probabilities")
+    shape = [*answer.outputs[position].shape]
+    return np.frombuffer(answer.raw_output_contents[position], np.float32).reshape(shape)
+
+
+def h2load(address: str, batch: Floats, connections: int, seconds: int, folder: Path) -> dict[str, float]:
+    """Samples a second of so many connections with one request each, and seconds a request (p50, p99)."""
+    content, log = message(batch), folder / "requests"
+    (folder / "message").write_bytes(b"\0" + struct.pack(">I", len(content)) + content)
+    log.unlink(missing_ok=True)
+    command = (
+        "h2load", "-c", str(connections), "-m", "1", "-t", "1", "-D", str(seconds), "-d", str(folder / "message"),
+        "-H", "content-type: application/grpc", "-H", "te: trailers", "--log-file", str(log), f"http://{address}{CALL}",
+    )  # fmt: skip
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    rows = [line.split("\t") for line in log.read_text().splitlines()]  # start in us, status, time in us
+    took = np.array([float(took) for _, status, took in rows if status == OK]) / 1e6
+    if len(took) < len(rows) or not len(took):
+        raise SystemExit(f"{address}: {len(rows) - len(took)} of {len(rows)} requests failed.\n{said}")
+    return {
+        "rate": len(batch) * len(took) / seconds,
+        "p50": float(np.percentile(took, 50)),
+        "p99": float(np.percentile(took, 99)),
+    }
