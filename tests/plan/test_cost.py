@@ -57,6 +57,20 @@ def test_an_exit_that_was_lucky_when_it_was_timed_is_no_cheaper(bundle: Bundle, 
         assert costs.exits(part([exit_], exit_)) == pytest.approx(priced.exits(part([exit_], exit_)))
 
 
+def test_nothing_costs_less_than_its_spans(bundle: Bundle) -> None:
+    """By a profile of which the noise says that what is done around them takes less than nothing."""
+    profile = made_up_profile(bundle)
+    quick = {
+        what: tuple(one.model_copy(update={"ms": one.ms.model_copy(update={"median": 0.001})}) for one in measured)
+        for what, measured in (("answers", profile.answers), ("crossings", profile.crossings))
+    }
+    costs = Costs.of(bundle.manifest, profile.model_copy(update=quick), LinkProfile.stated(LinkShape.parse("wifi")))
+    front, rest = span_ms(SpanSpec(0, 4, (4,))), span_ms(SpanSpec(4, 9, (9,)))
+    assert costs.exits(part([4], 9))[0] * 1000 == pytest.approx(front)
+    assert costs.local(part([4], 9)) * 1000 == pytest.approx(front + rest)
+    assert costs.edge(part([4], 7)) * 1000 == pytest.approx(front + span_ms(SpanSpec(4, 7, (), "fp32")))
+
+
 def test_no_exit_and_the_image_cost_no_span_or_head(priced: Costs) -> None:
     """At cut 0 the edge sends the image: alone, or behind an exit that nobody leaves at."""
     assert priced.exits(part([], 0)) == ()

@@ -51,11 +51,8 @@ def load(
     if isinstance(takes, tuple):
         channels, height, width = takes
         takes = Preprocessing(channels=channels, height=height, width=width, fit=asked.fit)
-    others: dict[PartName, str] = {}
-    if asked.validation is not None:
-        others["validation"] = asked.validation
-    if asked.test is not None:
-        others["test"] = asked.test
+    named: dict[PartName, str | None] = {"validation": asked.validation, "test": asked.test}
+    others = {part: other for part, other in named.items() if other is not None}
     without = tuple(Path(other) for other in others.values() if Path(other).is_dir())
     by_position = rule.by == "position" if rule else asked.data == "digits"
     how = Reading(read_as, asked.fit, asked.skip_bad, watch)

@@ -31,7 +31,7 @@ class Costs:
     """Seconds and bytes of one sample at batch 1 on one edge, link and cloud, by where it is answered.
 
     Whole requests were measured for one active exit and for each cut; of other parts, the spans that they run instead
-    are put in the place of those. All seconds are means of a client that sends one sample after another.
+    are put in the place of those. Less than its spans nothing takes, however the noise of a profile fell. All seconds are means of a client that sends one sample after another.
     """
 
     manifest: Manifest
@@ -118,8 +118,8 @@ class Costs:
         steps, rest, _ = tier_spans(part, last)
         if rest is None:  # the last exit is an active one, and all leave there
             return self.exits(part)[-1]
-        around = self._answer(last) - self.span(_alone(last, last))
-        return around + sum(map(self.span, [*steps, rest])) + len(steps) * self.another_exit
+        around = self._answer(last) - self.span(_alone(last, last)) + len(steps) * self.another_exit
+        return max(around, 0.0) + sum(map(self.span, [*steps, rest]))
 
     def edge(self, part: Part) -> float:
         """Edge seconds of a sample that goes on: spans, heads, encoding, what nodes do around them, and the way back.
@@ -131,8 +131,8 @@ class Costs:
         reference = [SpanSpec(0, part.cut, (part.cut,), part.codec)] if part.cut else []
         more = len(steps) - len(reference)
         run = [*steps] if rest is None else [*steps, rest]
-        spans = sum(map(self.span, run)) - sum(map(self.span, reference))
-        seconds = _found(self.crossings, where, "edge profile") + spans + more * self.another_exit
+        around = _found(self.crossings, where, "edge profile") - sum(map(self.span, reference))
+        seconds = max(around + more * self.another_exit, 0.0) + sum(map(self.span, run))
         if self.share is None:
             return seconds
         # Held back or not, so much of its time was on the processor at most: less it does not become by any wait.
