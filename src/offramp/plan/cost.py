@@ -31,7 +31,8 @@ class Costs:
     """Seconds and bytes of one sample at batch 1 on one edge, link and cloud, by where it is answered.
 
     Whole requests were measured for one active exit and for each cut; of other parts, the spans that they run instead
-    are put in the place of those. Less than its spans nothing takes, however the noise of a profile fell. All seconds are means of a client that sends one sample after another.
+    are put in the place of those. Less than its spans nothing takes, however the noise of a profile fell. All seconds
+    are means of a client that sends one sample after another.
     """
 
     manifest: Manifest
