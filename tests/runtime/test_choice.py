@@ -11,10 +11,12 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
-from offramp.errors import InputError
+from offramp.errors import ArtifactError, InputError
 from offramp.machine import processor_kind
 from offramp.runtime.choice import LARGEST, Choice, choose, has_bf16_matrix_units, precision_here
 from offramp.runtime.kept import CACHE, Choices, Chosen, Circumstances, cache_folder
+from offramp.runtime.open import open_span
+from offramp.runtime.span import Span, SpanSpec
 from offramp.runtime.timing import served
 
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="openvino is not installed")
@@ -108,6 +110,23 @@ def test_a_cache_that_cannot_be_written_is_said_and_no_failure(
     assert said.endswith(f"; not kept, {tmp_path}/engines/{bundle.id}.json: File exists")
     monkeypatch.setenv(CACHE, "none")
     assert choose(bundle, precision="fp32", threads=1, largest=1).why.endswith(" ms on onnxruntime; not kept")
+
+
+@needs_openvino
+def test_auto_takes_onnxruntime_where_openvino_cannot_run_the_network(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of one with an operator that it does not have; the node says why."""
+
+    def opened(bundle: Bundle, spec: SpanSpec, engine: Engine) -> Span:
+        if engine.runtime == "openvino":
+            raise ArtifactError("openvino: cannot run the span: it has no Scaler.")
+        return open_span(bundle, spec, engine)
+
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    monkeypatch.setattr("offramp.runtime.timing.open_span", opened)
+    choice = choose(bundle, "auto", "fp32", 1)
+    assert (choice.engine.runtime, choice.why) == ("onnxruntime", "openvino: cannot run the span: it has no Scaler.")
 
 
 @pytest.mark.parametrize("openvino", [True, False])

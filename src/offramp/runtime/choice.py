@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Precision
-from offramp.errors import InputError, MissingExtraError
+from offramp.errors import ArtifactError, InputError, MissingExtraError
 from offramp.machine import CPUINFO, cores_to_use, instructions, processor_kind
 
 Name = TypeVar("Name", bound=str)
@@ -110,7 +110,10 @@ def _once(bundle: Bundle, here: Engine, there: Engine, largest: int) -> Choice:
     known = Choices(bundle=bundle.id) if path is None else read(path, bundle.id)
     chosen, kept = known.in_(circumstances), "chosen before"
     if chosen is None:
-        timings, kept = measure(bundle, here, there, batches), "not kept"
+        try:
+            timings, kept = measure(bundle, here, there, batches), "not kept"
+        except ArtifactError as failure:  # of onnxruntime it is raised again where the node opens its spans
+            return Choice(here, str(failure))
         chosen = Chosen(runtime=faster(timings, known.before(circumstances)), made_in=circumstances, timings=timings)
         if path is not None:
             chosen, error = keep(path, bundle.id, chosen)
