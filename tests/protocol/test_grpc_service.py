@@ -14,11 +14,11 @@ from offramp.data.image_set import Splits
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.protocol import messages as pb
-from offramp.protocol.grpc_service import SHORT
 from offramp.protocol.messages import SERVICE
 from offramp.protocol.record import Record
 from offramp.protocol.served import Array, Call, Result
 from offramp.protocol.server import Server
+from offramp.protocol.short import SHORT
 from offramp.protocol.tensors import write_request
 from until import until
 
@@ -106,7 +106,7 @@ def waiting_calls(
     """Futures of calls that waited together, behind one. All, or those that are `known`, have been short before."""
     sizes = [request.ByteSize() for request in known or requests]
     service: Any = server.entrance.together
-    service.__self__.took |= {("classifier", "", size): SHORT / 2 for size in sizes}
+    service.__self__.known.took |= {("classifier", "", size): SHORT / 2 for size in sizes}
     model.go.clear()
     model.entered.clear()
     longer = pb.ModelInferRequest.FromString(requests[0].SerializeToString())

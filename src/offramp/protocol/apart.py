@@ -17,12 +17,12 @@ import grpc
 from offramp.errors import OverloadedError
 from offramp.protocol.arrival import set_aside
 from offramp.protocol.pool import Pool, has_waited
+from offramp.protocol.short import TOGETHER
 from offramp.protocol.status import status_of
 
 T = TypeVar("T")
 Stream = Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]
 
-TOGETHER = 8  # calls that a thread takes up at once
 SPARE = 2  # threads beyond the bound, to refuse on
 
 

@@ -19,6 +19,7 @@ from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.pool import Pool, waited
 from offramp.protocol.record import Record
 from offramp.protocol.served import TOOK, Call, Result, Served
+from offramp.protocol.short import Known
 from offramp.protocol.status import status_of
 from offramp.protocol.tensors import (
     FINAL,
@@ -32,9 +33,7 @@ from offramp.protocol.trace_context import of_metadata
 
 log = logging.getLogger("offramp")
 
-SHORT = 0.002  # seconds of a call, by what such calls took: shorter ones are answered as one batch
-SLOWER = 0.02  # share of a longer one in that: it may have waited for a core; a shorter one is believed
-SORTS = 256  # of calls, of which it is known
+SLOWER = 0.02  # share of a longer call in what such calls take: it may have waited for a core; a shorter is believed
 FAILED = "the node failed; its log has the details."
 # ModelReady is not of these: it may have to open a model, on a thread of its own.
 TOLD = (
@@ -59,7 +58,7 @@ class _Service:
     """
 
     def __init__(self, plane: DataPlane, calls: Entrance, telling: Pool, opening: Entrance, streams: Streams) -> None:
-        self.plane, self.took = plane, dict[tuple[str, str, int], float]()
+        self.plane, self.known = plane, Known(more=SLOWER, less=1.0)
         calls.short, calls.together = self._is_short, self.together
         self.ModelInfer = on(calls, self.ModelInfer)  # type: ignore[method-assign]
         self.ModelReady = on(opening, self.ModelReady)  # type: ignore[method-assign]
@@ -119,16 +118,17 @@ class _Service:
     def _is_short(self, came: Came) -> bool:
         """Whether a call of this size has been short, and has no deadline and no part in a trace that is taken here."""
         request = came.request
-        took = self.took.get((request.model_name, request.model_version, request.ByteSize()), SHORT + 1)
-        return took <= SHORT and self.plane.tracing is None and came.event.call_details.deadline - time() >= FOREVER
+        sort = request.model_name, request.model_version, request.ByteSize()
+        return (
+            self.known.is_short(sort)
+            and self.plane.tracing is None
+            and came.event.call_details.deadline - time() >= FOREVER
+        )
 
     def _note(self, request: Any, record: Record) -> None:
         """How long such a call takes."""
         sort = request.model_name, request.model_version, record.bytes_in
-        took, before = perf_counter() - record.began, self.took.get(sort)
-        if before is None and len(self.took) >= SORTS:
-            self.took.clear()
-        self.took[sort] = took if before is None else min(took, before + SLOWER * (took - before))
+        self.known.note(sort, perf_counter() - record.began)
 
     def _call_of(self, came: Came) -> Call:
         request = came.request

@@ -5,7 +5,7 @@ before it unanswered on its connection, and there is room. Every other one is th
 body is long in coming: this way never refuses anything before a body is read. What a body says means the same in both
 ways: they differ in who carries the bytes, and in the thread that works.
 
-A model may answer calls at once, which wait for nobody (`Served.at_once`). One that takes no longer than `SHORT`, by
+A model may answer calls at once, which wait for nobody (`Served.at_once`). One that takes no longer than `short.SHORT`, by
 what such a call took before, is answered on the event loop where nobody else asks meanwhile: to change threads would
 take as long as a third of it. That is how long the loop may be held. What comes together goes to the pool, where a
 thread takes up to `TOGETHER` short calls as one batch; all others it answers one by one.
@@ -26,14 +26,12 @@ from offramp.protocol.record import Record
 from offramp.protocol.rest_app import GONE, Application
 from offramp.protocol.rest_call import CODING, HEADER_LENGTH, TRACE, Arrival, Response, failed, given, request_id
 from offramp.protocol.served import Served
+from offramp.protocol.short import TOGETHER, Known
 
-SHORT = 0.002  # seconds that the loop may be held
-TOGETHER = 8  # calls that are answered as one batch at most
 LARGEST = 1 << 20  # bytes of a body that is waited for in this way
 PATIENCE = 0.05  # seconds that it has
-HEADS = 256  # of requests, of which it is known what they take
 LONGEST = 4096  # bytes of one
-SMOOTH = 0.25  # share of the newest in that
+SMOOTH = 0.25  # share of the newest in what such calls take
 STRANGE = frozenset((b"expect", b"transfer-encoding", b"upgrade", CODING))
 NOBODY = Record()  # of a request that may be another's yet
 GIVEN_UP = Response(b"Internal Server Error", 500, ((b"content-type", b"text/plain; charset=utf-8"),))
@@ -94,7 +92,7 @@ class Plain:
         self.catalog: Catalog | None = None
         self.models: dict[bytes, Served] = {}  # of the catalog, by the addresses at which they are asked
         self.came: list[Exchange] = []  # since the loop last looked
-        self.took: dict[Head, float] = {}  # seconds of a call
+        self.known = Known(more=SMOOTH, less=SMOOTH)
         self.done: deque[tuple[Exchange, Response]] = deque()
 
     def begun(self, connection: Any, url: bytes, headers: Headers) -> Exchange | None:
@@ -218,14 +216,11 @@ class Plain:
         return responses
 
     def _note(self, exchange: Exchange, took: float) -> None:
-        if (head := exchange.head) is not None:
-            before = self.took.get(head)
-            if before is None and len(self.took) >= HEADS:
-                self.took.clear()
-            self.took[head] = took if before is None else before + SMOOTH * (took - before)
+        if exchange.head is not None:
+            self.known.note(exchange.head, took)
 
     def _is_short(self, exchange: Exchange) -> bool:
-        return exchange.head is not None and self.took.get(exchange.head, SHORT + 1) <= SHORT
+        return exchange.head is not None and self.known.is_short(exchange.head)
 
 
 def _head(exchange: Exchange) -> Head | None:
