@@ -5,8 +5,8 @@ before it unanswered on its connection, and there is room. Every other one is th
 body is long in coming: this way never refuses anything before a body is read. What a body says means the same in both
 ways: they differ in who carries the bytes, and in the thread that works.
 
-A model may answer calls at once, which wait for nobody (`Served.at_once`). One that takes no longer than `short.SHORT`, by
-what such a call took before, is answered on the event loop where nobody else asks meanwhile: to change threads would
+A model may answer calls at once, which wait for nobody (`Served.at_once`). One that takes no longer than `short.SHORT`,
+by what such a call took before, is answered on the event loop where nobody else asks meanwhile: to change threads would
 take as long as a third of it. That is how long the loop may be held. What comes together goes to the pool, where a
 thread takes up to `TOGETHER` short calls as one batch; all others it answers one by one.
 """
