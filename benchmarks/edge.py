@@ -25,12 +25,12 @@ from offramp.artifacts.bundle import IMAGE, Bundle, features_name, logits_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.client.conversation import Conversation
-from offramp.client.describe import describe_edge, read_answers
+from offramp.client.describe import describe_edge
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.exits.decision import Decision
 from offramp.export.write import export
 from offramp.machine import here
-from offramp.nodes.contract import CLASSIFIER
+from offramp.nodes.contract import CLASSIFIER, read_answers
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
 from offramp.nodes.process import child_node

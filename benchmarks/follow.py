@@ -42,9 +42,10 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
 from offramp.nodes.follower import Follower, Ready
 from offramp.nodes.process import child_node
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
 from offramp.nodes.settings import CloudSettings
-from offramp.nodes.upstream import Finished, RemoteCloud, at_once
+from offramp.nodes.upstream import Finished, at_once
 from offramp.plan.envelope import envelope
 from offramp.protocol.peer import Peer
 from offramp.runtime.onnx_span import RUNTIME

@@ -32,11 +32,10 @@ from offramp.artifacts.bundle import GRAPH, IMAGE, Bundle, digest
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.children import Child
-from offramp.client.describe import read_answers
 from offramp.errors import OfframpError
 from offramp.exits.answers import Answers
 from offramp.machine import here
-from offramp.nodes.contract import CLASSIFIER
+from offramp.nodes.contract import CLASSIFIER, read_answers
 from offramp.nodes.edge import Edge
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.process import child_node

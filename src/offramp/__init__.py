@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from offramp.exits.answers import Answers, Tier
     from offramp.nodes.edge import Edge
     from offramp.nodes.local_cloud import LocalCloud
-    from offramp.nodes.upstream import RemoteCloud
+    from offramp.nodes.remote_cloud import RemoteCloud
     from offramp.protocol.credentials import Credentials
 
 __all__ = [
@@ -54,7 +54,7 @@ _HOMES = {
     "LocalCloud": "offramp.nodes.local_cloud",
     "OfframpError": "offramp.errors",
     "Plan": "offramp.artifacts.plan",
-    "RemoteCloud": "offramp.nodes.upstream",
+    "RemoteCloud": "offramp.nodes.remote_cloud",
     "Tier": "offramp.exits.answers",
     "attach": "offramp.attaching",
     "pretrained": "offramp.artifacts.pretrained",

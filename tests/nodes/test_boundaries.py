@@ -19,7 +19,8 @@ from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
 from offramp.nodes.edge import Edge
 from offramp.nodes.local_cloud import LocalCloud
-from offramp.nodes.upstream import RemoteCloud, Upstream
+from offramp.nodes.remote_cloud import RemoteCloud
+from offramp.nodes.upstream import Upstream
 from offramp.plan.wire import request_bytes
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array

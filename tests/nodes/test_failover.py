@@ -23,8 +23,9 @@ from offramp.nodes.contract import Reply
 from offramp.nodes.edge import Edge
 from offramp.nodes.failover import Failover
 from offramp.nodes.flight import Flight
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import Finished, RemoteCloud
+from offramp.nodes.upstream import Finished
 from ports import HERE, held_port
 
 WAIT = 30.0  # seconds after which a test that hangs fails

@@ -28,10 +28,10 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.flight import Flight
 from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.remote_cloud import PATIENCE, RemoteCloud
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probe
 from offramp.nodes.sent import Room
-from offramp.nodes.upstream import PATIENCE, RemoteCloud
 from offramp.protocol.served import Array, Call, Result
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import read_inputs, write_response

@@ -24,8 +24,8 @@ from offramp.nodes.cloud import Tail
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
 from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
 from offramp.protocol.tensors import write_request

@@ -23,10 +23,10 @@ from offramp._version import __version__
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
-from offramp.client.describe import read_answers
 from offramp.data.image_set import Splits
 from offramp.exits.answers import Answers, Tier
 from offramp.exits.evaluation import route
+from offramp.nodes.contract import read_answers
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from offramp.protocol.tensors import read_parameters

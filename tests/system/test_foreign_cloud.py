@@ -24,8 +24,8 @@ from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier
 from offramp.measure.predict import of_bundle
 from offramp.nodes.flight import Flight
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
 

@@ -8,9 +8,8 @@ import numpy as np
 from command_line import running
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.client.describe import read_answers
 from offramp.data.image_set import Splits
-from offramp.nodes.contract import CLASSIFIER
+from offramp.nodes.contract import CLASSIFIER, read_answers
 from offramp.nodes.edge import Edge
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.protocol.peer import Peer

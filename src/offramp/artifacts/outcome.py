@@ -3,13 +3,19 @@
 Takes and gives counts and shares. Knows neither how samples were answered nor in what time.
 """
 
-from typing import Any, Literal, get_args
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
 
 from offramp.artifacts.document import Frozen
 
-TierName = Literal["device", "edge", "cloud"]  # where an answer is made, from the sample's side to the other end
-TIER_NAMES: tuple[TierName, ...] = get_args(TierName)
-Over = TierName | Literal["overall"]  # over what a figure is taken: a tier's samples, or all
+# Where an answer is made. Three have a place of their own, from the sample's side to the other end; a longer chain has
+# more, by names of its own, and ends in the cloud as well.
+TierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+TIER_NAMES = ("device", "edge", "cloud")
+LAST_TIER = TIER_NAMES[-1]
+OVERALL = "overall"
+Over = str  # over what a figure is taken: a tier's samples, or all
 
 
 class Outcome(Frozen):
@@ -27,16 +33,16 @@ class Outcome(Frozen):
 
     def count(self, over: Over) -> int:
         """Samples that a tier answered, or all."""
-        return self.n if over == "overall" else self.answered.get(over, 0)
+        return self.n if over == OVERALL else self.answered.get(over, 0)
 
     def right(self, over: Over) -> float | None:
         """Accuracy over the samples that a tier answered, or over all; None where there are none."""
-        return self.overall if over == "overall" else self.accuracy.get(over)
+        return self.overall if over == OVERALL else self.accuracy.get(over)
 
     @property
     def local(self) -> int:
         """Samples that were answered before the cloud."""
-        return sum(count for tier, count in self.answered.items() if tier != "cloud")
+        return sum(count for tier, count in self.answered.items() if tier != LAST_TIER)
 
 
 def outcome_of_v1(values: dict[str, Any], n: int) -> dict[str, Any]:

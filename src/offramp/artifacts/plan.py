@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen
-from offramp.artifacts.outcome import TIER_NAMES, TierName
+from offramp.artifacts.outcome import LAST_TIER, OVERALL, TIER_NAMES, TierName
 from offramp.artifacts.promise import Promise
 from offramp.errors import InputError
 
@@ -69,9 +69,10 @@ class Part(Frozen):
 
 
 class Plan(Document):
-    """What each tier does, from the one that has the image on. Behind the last of them the network is run to its end.
+    """What each tier of a chain does, in the order in which samples reach them, from the one that has the image on.
 
-    The first tier takes the image, each other one what crosses the cut of the one before. Of a plan for an edge and a
+    The first tier takes the image, each other one what crosses the cut of the one before. Behind the last of them the
+    cloud runs the network to its end, and is not named unless it has exits of its own. Of a plan for an edge and a
     cloud, the usual one, `active`, `cut` and the like are the edge's.
     """
 
@@ -87,8 +88,13 @@ class Plan(Document):
     @model_validator(mode="after")
     def _in_a_row(self) -> Self:
         names = list(self.tiers)
-        if not names or names != sorted(names, key=TIER_NAMES.index):
-            raise ValueError(f"tiers must be some of {', '.join(TIER_NAMES)}, in this order, got {names}")
+        usual = [name for name in names if name in TIER_NAMES]
+        if not names or usual != sorted(usual, key=TIER_NAMES.index):
+            raise ValueError(
+                f"tiers are named as samples reach them, and those of {', '.join(TIER_NAMES)} in this order, got {names}"
+            )
+        if OVERALL in names or LAST_TIER in names[:-1]:
+            raise ValueError(f"a chain ends in the {LAST_TIER}, and no tier is called {OVERALL!r}, got {names}")
         start = 0
         for name, part in self.tiers.items():
             if [active.exit for active in part.active if active.exit <= start] or part.cut < start:
@@ -139,7 +145,12 @@ class Plan(Document):
         """The first tier's last threshold."""
         return self.first.threshold
 
-    def before(self, tier: TierName) -> Part | None:
+    def after(self, tier: str) -> str:
+        """The tier that one of its tiers hands on to: the next that it names, or the cloud behind the last."""
+        names = [*self.tiers, LAST_TIER]
+        return names[names.index(tier) + 1]
+
+    def before(self, tier: str) -> Part | None:
         """What the tier before one of its tiers does, whose features that one takes; None for the first."""
         names = list(self.tiers)
         position = names.index(tier)
@@ -187,7 +198,7 @@ class Plan(Document):
             return cls.model_validate({"score": score, "tiers": tiers})
         except ValidationError as error:
             first = error.errors()[0]
-            name = str(first["loc"][-1]) if first["loc"] and first["loc"][-1] not in TIER_NAMES else "plan"
+            name = str(first["loc"][-1]) if first["loc"] and first["loc"][-1] not in tiers else "plan"
             if name in ("threshold", "drop_threshold"):
                 raise InputError(
                     f"{name.replace('_', ' ')} {first['input']!r}: expected a number in [0, 1]. A sample leaves "

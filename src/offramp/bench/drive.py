@@ -11,19 +11,18 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
-from offramp.artifacts.outcome import TIER_NAMES, Over
+from offramp.artifacts.outcome import OVERALL, Over
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load, Scenario
 from offramp.bench.load import Ask, Calls, Completed, load
 from offramp.bench.scenario import Query, Rows, percentile_ms, queries, scenario
 from offramp.client.client import Batch
 from offramp.client.conversation import BATCH_TIMEOUT, Arrival, Conversation
-from offramp.client.describe import read_answers
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
-from offramp.exits.answers import Answers, Tier, merge
+from offramp.exits.answers import Answers, merge, tier_names, tier_number
 from offramp.exits.evaluation import evaluate
-from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, ROW
+from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, ROW, read_answers
 from offramp.nodes.images import as_batch
 from offramp.progress import Watch, unwatched
 from offramp.protocol.peer import Peer
@@ -65,9 +64,9 @@ class Drive:
     def latencies(self) -> Latencies:
         """Latency over the samples that each tier answered, and over all."""
         found: dict[Over, Latency | None] = {
-            name: Latency.of(self.latency_ms[self.answers.tier == Tier[name.upper()]]) for name in TIER_NAMES
+            name: Latency.of(self.latency_ms[self.answers.tier == tier_number(name)]) for name in tier_names()
         }
-        found["overall"] = Latency.of(self.latency_ms)
+        found[OVERALL] = Latency.of(self.latency_ms)
         return {over: latency for over, latency in found.items() if latency is not None}
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import Bundle
-from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.profile import LinkProfile, Profile, Spread
 from offramp.bench.cores import limited
@@ -26,7 +25,7 @@ from offramp.bench.timed import TIMEOUT, Crossing, SpanRun, Timed
 from offramp.bench.verified import Row
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
-from offramp.exits.answers import Answers, Tier
+from offramp.exits.answers import Answers, Tier, tier_name
 from offramp.exits.evaluation import route
 from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
@@ -170,7 +169,7 @@ def _drive(edge: Peer, batch: Mapping[str, npt.NDArray[np.float32]], expected: A
     label, exit_ = (np.array([answer.outputs[name][0] for answer in answers]) for name in ("label", "exit"))
     tiers = [bytes(answer.outputs["tier"][0]).decode() for answer in answers]
     same = (label == expected.label).all() and (exit_ == expected.exit).all()
-    return Driven(passed, sent, label, bool(same) and tiers == [TIER_NAMES[tier] for tier in expected.tier])
+    return Driven(passed, sent, label, bool(same) and tiers == [tier_name(tier) for tier in expected.tier])
 
 
 def row_of(

@@ -139,7 +139,11 @@ def serve_edge(
     plan: PlanFile = None,
     follow: ChoicesFile = None, follow_within: Within = None, audit: Audit = None, audit_most: AuditMost = None,
     cloud: Annotated[
-        str | None, typer.Option(help="HOST:PORT of the cloud, or A,B of several. Not needed at the last exit.")
+        str | None,
+        typer.Option("--cloud", "--next", help="HOST:PORT of the cloud or of the next tier, or A,B of several."),
+    ] = None,
+    tier: Annotated[
+        str | None, typer.Option(help="Of a longer chain: whose part of the plan it runs. Default: edge, or the first.")
     ] = None,
     cloud_version: Annotated[
         str | None, typer.Option(help="The version on another maker's cloud; empty: none. Default: the bundle's id.")
@@ -177,7 +181,7 @@ def serve_edge(
     following = None if follow is None else Follow(choices=str(follow), within=follow_within)
     settings = EdgeSettings(
         bundles=tuple(map(str, bundle)), plan=_planned(said, following, follow_within),
-        plan_file=None if plan is None else str(plan), follow=following, audit=_audited(audit, audit_most),
+        plan_file=None if plan is None else str(plan), follow=following, tier=tier, audit=_audited(audit, audit_most),
         cloud=None if cloud is None else ",".join(check_addresses(cloud)), link=_link(link, cloud),
         cloud_version=cloud_version, cloud_wait=cloud_wait, cloud_timeout=cloud_timeout, degraded=not no_degraded,
         in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, port=port,

@@ -16,10 +16,10 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import IMAGE
 from offramp.client.asking import asking
 from offramp.client.conversation import BATCH_TIMEOUT, OPENING, TELLING, Arrival, Conversation
-from offramp.client.describe import ServedEdge, describe_edge, find_edge, read_answers
+from offramp.client.describe import ServedEdge, describe_edge, find_edge
 from offramp.errors import ForbiddenError, InputError
 from offramp.exits.answers import Answers, merge
-from offramp.nodes.contract import CLASSIFIER, CLOUD_VERSION, DEGRADED, PLAN
+from offramp.nodes.contract import ALONG, CLASSIFIER, CLOUD_VERSION, DEGRADED, PLAN, read_answers
 from offramp.nodes.images import ENCODED, as_batch
 from offramp.nodes.inputs import as_samples, by_form
 from offramp.protocol.credentials import Credentials
@@ -29,7 +29,7 @@ from offramp.protocol.served import Parameters
 from offramp.protocol.trace_context import TRACEPARENT
 
 Batch = npt.NDArray[Any] | Sequence[bytes] | Sequence[str]
-OPTIONS = PLAN | {CLOUD_VERSION, DEGRADED, TRACEPARENT}
+OPTIONS = PLAN | ALONG | {CLOUD_VERSION, DEGRADED, TRACEPARENT}
 
 
 class Client:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, LOGITS
-from offramp.client.describe import describe_edge, read_answers
+from offramp.client.describe import describe_edge
 from offramp.errors import DeadlineError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import (
@@ -32,8 +32,9 @@ from offramp.nodes.contract import (
     REPLY_TO,
     ROW,
     TOKEN,
+    read_answers,
 )
-from offramp.nodes.logits import check_logits
+from offramp.nodes.replied import check_logits
 from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer, ResultStream
 from offramp.protocol.served import Parameters, Result

@@ -1,9 +1,8 @@
-"""What a client reads of an edge: what it serves, and the answers in its tensors."""
+"""What a client reads of an edge: what it serves."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-import numpy as np
 from pydantic import TypeAdapter
 
 from offramp.artifacts.bundle import IMAGE
@@ -14,20 +13,8 @@ from offramp.artifacts.inputs import Input
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactError, InputError, LinkError
-from offramp.exits.answers import Answers
-from offramp.nodes.contract import CLASSIFIER, CLOUD, TIERS, place_of
+from offramp.nodes.contract import CLASSIFIER, CLOUD, place_of
 from offramp.protocol.peer import ModelMetadata, Peer
-from offramp.protocol.served import Array
-
-
-def read_answers(outputs: dict[str, Array]) -> Answers:
-    """Make answers of a response's tensors; LinkError where they are not an edge's."""
-    tiers = {name: tier for tier, name in enumerate(TIERS)}
-    try:
-        tier = np.array([tiers[name] for name in outputs["tier"]], np.int8)
-        return Answers(**{field.name: outputs[field.name] for field in fields(Answers)} | {"tier": tier})
-    except KeyError as error:
-        raise LinkError(f"answered, but not as an edge of offramp does: {error} is missing or unknown.") from error
 
 
 class TrainedOn(Frozen):

@@ -11,15 +11,40 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.outcome import LAST_TIER
+from offramp.errors import InputError
 from offramp.exits.score import PATIENCE, Floats, patience, score, softmax
 
 
 class Tier(IntEnum):
-    """Where an answer was made."""
+    """Where an answer was made. A longer chain has tiers by names of its own: see `tier_number`."""
 
     DEVICE = 0
     EDGE = 1
     CLOUD = 2
+
+
+MOST_TIERS = 127  # numbers of 8 bits
+_names = [tier.name.lower() for tier in Tier]  # by number; those of longer chains as they are met
+
+
+def tier_number(name: str) -> int:
+    """Give the number by which `Answers` tell a tier: a `Tier`, or in this process one above, always the same."""
+    if name not in _names:
+        if len(_names) > MOST_TIERS:
+            raise InputError(f"tier {name!r}: {MOST_TIERS} names of tiers are known already, the most there can be.")
+        _names.append(name)
+    return _names.index(name)
+
+
+def tier_name(number: int) -> str:
+    """Give the name of a tier, as it stands on the wire."""
+    return _names[number]
+
+
+def tier_names() -> tuple[str, ...]:
+    """Give the names of all tiers that this process has met; the cloud, where every chain ends, is the last."""
+    return *(name for name in _names if name != LAST_TIER), LAST_TIER
 
 
 @dataclass(frozen=True)
@@ -30,7 +55,7 @@ class Answers:
     label: npt.NDArray[np.int64]  # the class with the highest probability
     exit: npt.NDArray[np.int64]  # the exit that answered
     score: npt.NDArray[np.float32]  # how unsure that exit was
-    tier: npt.NDArray[np.int8]  # a Tier
+    tier: npt.NDArray[np.int8]  # a Tier, or a number of `tier_number`
     degraded: npt.NDArray[np.bool_]  # answered here only because the next tier could not
     dropped: npt.NDArray[np.bool_]  # answered here because it was too unsure to be worth the next tier
 
@@ -66,7 +91,7 @@ class Judged(NamedTuple):
     def answers(
         self,
         exit_: int,
-        tier: Tier,
+        tier: int,
         rows: npt.NDArray[np.intp] | None = None,
         *,
         dropped: bool = False,
@@ -87,7 +112,7 @@ class Judged(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _alike(exit_: int, tier: Tier, degraded: bool, dropped: bool, count: int) -> tuple[npt.NDArray[Any], ...]:
+def _alike(exit_: int, tier: int, degraded: bool, dropped: bool, count: int) -> tuple[npt.NDArray[Any], ...]:
     """What is the same in every row, not to be written to: the answers to most batches share theirs."""
     values = (exit_, np.int64), (tier, np.int8), (degraded, np.bool_), (dropped, np.bool_)
     arrays = tuple(np.full(count, value, dtype) for value, dtype in values)

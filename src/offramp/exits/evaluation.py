@@ -5,11 +5,11 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.outcome import TIER_NAMES, Outcome
+from offramp.artifacts.outcome import Outcome
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
-from offramp.exits.answers import Answers, Judged, Tier, merge
+from offramp.exits.answers import Answers, Judged, Tier, merge, tier_names, tier_number
 from offramp.exits.decision import Decision
 
 
@@ -35,7 +35,7 @@ def route(predictions: Predictions, plan: Plan) -> Answers:
     last, rows = predictions.last, np.arange(len(predictions))
     parts: list[tuple[npt.NDArray[np.intp], Answers]] = []
     for name, part in plan.tiers.items():
-        tier, judged = Tier[name.upper()], None
+        tier, judged = tier_number(name), None
         for position, active in enumerate(part.active):
             judged = Judged.of(predictions.at(active.exit)[rows], plan.score, judged)
             if active.exit == last:  # nowhere to go on to: every sample is answered, whatever its score
@@ -84,7 +84,7 @@ def evaluate(answers: Answers, labels: npt.NDArray[np.int64]) -> Outcome:
     if len(answers) != len(labels):
         raise InputError(f"labels: expected {len(answers)}, one for each answer, got {len(labels)}.")
     right = answers.label == labels
-    of_tier = {name: right[(answers.tier == Tier[name.upper()]) & ~answers.dropped] for name in TIER_NAMES}
+    of_tier = {name: right[(answers.tier == tier_number(name)) & ~answers.dropped] for name in tier_names()}
     answered = {name: rows for name, rows in of_tier.items() if len(rows)}
     return Outcome(
         n=len(labels),

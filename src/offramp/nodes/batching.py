@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,9 @@ from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.record import Record
 from offramp.protocol.served import Array
 
-# Of one tensor or several (N, ...) to (N, ...), row by row; its identity says what may be run together.
-Run = Callable[..., Array]
+# Of one tensor or several (N, ...) to what has a row for each and can be sliced, row by row; its identity says what may
+# be run together.
+Run = Callable[..., Any]
 MOST = 4096
 LESS = (
     "Send less or later; to take on more, serve with more --workers, another node beside this one, or a longer --queue."
@@ -60,7 +62,7 @@ class _Request:
     batch: tuple[Array, ...]
     deadline: float
     arrived: float = field(default_factory=time.monotonic)
-    answer: "Future[Array]" = field(default_factory=Future)
+    answer: "Future[Any]" = field(default_factory=Future)
     began: float | None = None  # by the performance counter, when it was its turn
     ran: int | None = None  # samples of the batch that it was the first of; 0: another was
 
@@ -98,7 +100,7 @@ class Batcher:
         timeout: float | None = None,
         gone: Gone | None = None,
         record: Record | None = None,
-    ) -> Array:
+    ) -> Any:
         """Give `function(*batch)`, where batches of other callers may be run along with it; `record` has the times.
 
         Raises OverloadedError at once where the queue is full; DeadlineError where `timeout` seconds have passed before
@@ -159,7 +161,7 @@ class Batcher:
         self.changed.notify()
         return request
 
-    def _wait(self, request: _Request, gone: Gone) -> Array:
+    def _wait(self, request: _Request, gone: Gone) -> Any:
         gone.told = request.answer.cancel
         if gone.is_set():
             request.answer.cancel()

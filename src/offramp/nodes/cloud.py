@@ -12,9 +12,8 @@ import numpy as np
 
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.codec import Codec, tail_name
-from offramp.artifacts.outcome import TIER_NAMES
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import InputError
-from offramp.exits.answers import Tier
 from offramp.nodes.batching import Batcher
 from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply
 from offramp.nodes.features import boundary_specs, check_features
@@ -62,7 +61,7 @@ class Tail:
             **choice.config,
             "process": str(os.getpid()),
         }
-        self.kind = Kind(TIER_NAMES[Tier.CLOUD], manifest.last)
+        self.kind = Kind(LAST_TIER, manifest.last)
         self.spec = tail_span(manifest.last, boundary, codec)
         self.span: Span | None = None
 
@@ -113,7 +112,8 @@ class Tail:
         if self.batcher is None:
             return self._run(*features)
         left = None if end is None else end - time.monotonic()
-        return self.batcher.run(self._run, *features, timeout=left, gone=gone, record=record)
+        logits: Array = self.batcher.run(self._run, *features, timeout=left, gone=gone, record=record)
+        return logits
 
     def _run(self, *features: Array) -> Array:
         return self.open().run(*features)[self.target]

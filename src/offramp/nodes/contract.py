@@ -4,16 +4,23 @@ What is said in these words is `client`'s, `nodes.edge_model`'s and `nodes.cloud
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
+from offramp.artifacts.codec import Codec, tail_name
 from offramp.artifacts.engine import Place
-from offramp.exits.answers import Tier
-from offramp.protocol.served import Call
+from offramp.artifacts.outcome import LAST_TIER
+from offramp.errors import InputError, LinkError
+from offramp.exits.answers import Answers, Tier, tier_name, tier_number
+from offramp.protocol.served import Array, Call, Parameters
 
-CLASSIFIER = "classifier"  # the edge's model: samples in, answers out
+# The model of a chain's first tier, samples in, answers out; and by `classifier_name` those of each between it and the
+# last, which take what crosses a boundary.
+CLASSIFIER = "classifier"
 REPLIES = "replies"  # the cloud's: what it answers clients directly
 
 CLASS_NAME = "class_name"  # an output of the classifier that comes only where it is asked for by name
@@ -21,17 +28,29 @@ ROW = "row"  # a tensor: which rows of the caller's batch a part answers, or whi
 
 # Parameters of a request to the classifier: parts of a plan, for this one call.
 PLAN = frozenset({"exit", "threshold", "cut", "codec", "drop_threshold"})
+FOLLOWS = "follows"  # of what one tier of a chain hands to the next: the plan, whole, or its id where it is known there
+ALONG = frozenset({"sample", "view"})  # what a request says of its samples goes with them, from tier to tier
 DEGRADED = "degraded"  # false: an error in place of an answer of the edge's where the cloud fails
 CLOUD_VERSION = "cloud_version"  # the id of another bundle that the cloud finishes with: a cascade
 # Of one that is answered directly: the client's stream at the cloud, and its own name for the request.
 REPLY_TO, REPLY_AS = "reply_to", "reply_as"
 TOKEN = "token"  # of the request that opens such a stream
-CONSUMED = frozenset({REPLY_TO, REPLY_AS, TOKEN})  # secrets, and who is meant: they do not come back with an answer
+# Secrets, who is meant, and what no client has said: they do not come back with an answer.
+CONSUMED = frozenset({REPLY_TO, REPLY_AS, TOKEN, FOLLOWS})
 # Parameters of an answer.
-BYTES_TO_CLOUD = "bytes_to_cloud"
-DIRECT = "direct"  # the rows were answered to the client, by the cloud
+BYTES_TO = "bytes_to_"  # and a tier's name: what was sent to it for this answer
+BYTES_TO_CLOUD = f"{BYTES_TO}{LAST_TIER}"
+DIRECT = "direct"  # the rows were answered to the client, by the tiers behind
 
-TIERS = np.array([tier.name.lower().encode() for tier in Tier], np.object_)  # a tier's name on the wire, by number
+
+def classifier_name(boundary: int, codec: Codec) -> str:
+    """Name of the model of a middle tier: what crosses a boundary in a codec in, answers out."""
+    return f"{CLASSIFIER}{tail_name(boundary, codec).removeprefix('tail')}"
+
+
+def hops(parameters: Parameters) -> dict[str, int]:
+    """Bytes that were sent for an answer, by the tier that they were sent to."""
+    return {name.removeprefix(BYTES_TO): int(sent) for name, sent in parameters.items() if name.startswith(BYTES_TO)}
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,25 @@ class Reply:
         """Where the cloud's answer shall go instead of back the way; None: back the way."""
         token = call.text(REPLY_TO)
         return None if token is None else cls(token, call.text(REPLY_AS) or "")
+
+
+def read_answers(outputs: Mapping[str, Array]) -> Answers:
+    """Make answers of a response's tensors; LinkError where they are not a node's of this program."""
+    try:
+        tier = np.array([tier_number(name.decode()) for name in outputs["tier"]], np.int8)
+        return Answers(**{field.name: outputs[field.name] for field in fields(Answers)} | {"tier": tier})
+    except (KeyError, AttributeError, UnicodeDecodeError, InputError) as error:
+        raise LinkError(f"answered, but not as an edge of offramp does: {error} is missing or unknown.") from error
+
+
+def tiers_said(tiers: npt.NDArray[np.int8]) -> npt.NDArray[np.object_]:
+    """The names of tiers on the wire, by their numbers (N,)."""
+    return _words(max(int(tiers.max(initial=0)) + 1, len(Tier)))[tiers]
+
+
+@lru_cache
+def _words(count: int) -> npt.NDArray[np.object_]:
+    return np.array([tier_name(number).encode() for number in range(count)], np.object_)
 
 
 # What a model's configuration says of the place where it computes; an edge's, of its cloud's under CLOUD as well.

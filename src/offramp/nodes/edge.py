@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,9 +21,12 @@ from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Place
 from offramp.artifacts.plan import Part, Plan
 from offramp.errors import DeadlineError, InputError
-from offramp.exits.answers import Answers, Tier, merge
+from offramp.exits.answers import Answers, Tier, merge, tier_number
+from offramp.nodes.batched import batched
+from offramp.nodes.batching import Batcher
 from offramp.nodes.cache import Cache
-from offramp.nodes.contract import Reply
+from offramp.nodes.cascade import check_cascade
+from offramp.nodes.contract import DEGRADED, Reply
 from offramp.nodes.failover import clouds_at
 from offramp.nodes.fallback import Fallback
 from offramp.nodes.features import boundary_specs, check_features
@@ -32,6 +36,7 @@ from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, Step, part_of
 from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sent
+from offramp.nodes.settings import EDGE
 from offramp.nodes.upstream import Finished, Upstream, failed
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.notices import Degraded
@@ -78,13 +83,14 @@ class Edge:
     those of several with commas between them, or None where the plan answers everything here. Nothing is sent before a
     sample needs it: `check` asks the cloud now. `threads` of 0 uses every core; `runtime` and `precision` may be
     `auto`, which chooses once for this machine and bundle, for batches of up to `largest`, or a `choice` that was made
-    already stands in for the four. `tier` is whose part of the plan it runs: the first of the plan gets what the
+    already stands in for the four. `tier` names whose part of the plan it runs: the first of the plan gets what the
     network takes, a later one the features at the cut of the one before.
 
     What the cloud cannot answer in time is answered here, at the deepest exit that can still be reached, and marked
     `degraded`; an error in its place where `degraded` is False. `cloud_timeout` seconds are waited for the cloud at
     most, or as long as a caller of the latter says, and `in_flight` samples are left to it at once. `credentials` are
-    for clouds that are named by their addresses.
+    for clouds that are named by their addresses. With a `batcher`, what several callers ask at once is run as one
+    batch.
     """
 
     def __init__(
@@ -98,24 +104,25 @@ class Edge:
         precision: str = "fp32",
         choice: Choice | None = None,
         largest: int = LARGEST,
-        tier: Tier = Tier.EDGE,
+        tier: str | Tier = EDGE,
         cloud_timeout: float = CLOUD_TIMEOUT,
         degraded: bool = True,
         in_flight: int = IN_FLIGHT,
         credentials: Credentials | None = None,
+        batcher: Batcher | None = None,
     ) -> None:
         self.bundle = bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
         self.cloud = clouds_at(bundle, cloud, credentials) if isinstance(cloud, str) else cloud
         self.preprocessing = bundle.manifest.preprocessing
         self.last = bundle.manifest.last
-        self.tier, self.cloud_timeout = tier, cloud_timeout
+        self.tier, self.cloud_timeout = tier_number(tier) if isinstance(tier, str) else int(tier), cloud_timeout
         self.degrades = degraded and self.cloud is not None and not isinstance(self.cloud, LocalCloud)
         self.room, self.notice = Room(in_flight), Degraded()
         self.beyond: Place | None = None  # what the cloud computes with, once it has said so
         self._check(plan)  # before anything is timed
         self.choice = choice or choose(bundle, runtime, precision, threads, largest)
         engine = self.choice.engine
-        self.spans = Cache[SpanSpec, Span](lambda spec: open_span(bundle, spec, engine), SPANS)
+        self.spans = Cache[SpanSpec, Span](lambda spec: batched(open_span(bundle, spec, engine), batcher), SPANS)
         self.fallbacks = Cache[tuple[int, Codec], Fallback](
             lambda cut: Fallback.of(bundle, *cut, self.spans.get), FALLBACKS
         )
@@ -227,7 +234,7 @@ class Edge:
         """
         course = self.course if plan is None else plan if isinstance(plan, Course) else self.course_of(plan)
         if cloud_version is not None:
-            _check_cascade(cloud_version, course, self.preprocessing.kind)
+            check_cascade(cloud_version, course, self.preprocessing.kind)
         came = self._read(course, image)
         found = parts(course, came)
         if self.auditor is None or course.takes is not None or not (plan is None or plan is course):
@@ -260,6 +267,8 @@ class Edge:
         cloud = self.cloud
         assert cloud is not None  # _check saw to it
         fallback = self.fallback(flight.course.part) if degraded else None
+        if flight.course.onward and not degraded:
+            flight = replace(flight, along={**flight.along, DEGRADED: False})
         now, due = time.monotonic(), math.inf if end is None else end
         if end is None or fallback is not None:
             end = min(due, now + self.cloud_timeout)
@@ -326,19 +335,3 @@ class Edge:
 def deadline(timeout: float | None) -> float | None:
     """When so many seconds from now are over, on the monotonic clock."""
     return None if timeout is None else time.monotonic() + timeout
-
-
-def _check_cascade(cloud_version: str, course: Course, kind: str) -> None:
-    """Raise InputError unless what goes on are images, or values: all that two networks have in common."""
-    if not cloud_version:
-        raise InputError("cloud_version '': expected the id of a bundle that the cloud serves.")
-    if kind == "text":
-        raise InputError(
-            f"cloud_version {cloud_version!r}: another network has another tokenizer, and what would go on are ids of "
-            "this one's. Leave it out."
-        )
-    if course.part.cut != 0:
-        raise InputError(
-            f"cloud_version {cloud_version!r}: another network takes images and no features, and this request is cut "
-            f"at {course.part.cut}. Set cut to 0."
-        )

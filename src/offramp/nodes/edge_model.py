@@ -11,12 +11,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from offramp.artifacts.bundle import IMAGE
-from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
-from offramp.exits.answers import Answers, merge
+from offramp.exits.answers import Answers, merge, tier_name
+from offramp.nodes.chain import TIER
 from offramp.nodes.contract import (
-    BYTES_TO_CLOUD,
+    ALONG,
+    BYTES_TO,
     CLASS_NAME,
     CLASSIFIER,
     CLOUD,
@@ -25,9 +26,10 @@ from offramp.nodes.contract import (
     DIRECT,
     PLAN,
     ROW,
-    TIERS,
     Reply,
+    hops,
     said_of,
+    tiers_said,
 )
 from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.flight import Answered, Flight, parts
@@ -50,17 +52,7 @@ class EdgeModel:
         self.edge, self.name, self.version = edge, CLASSIFIER, edge.bundle.id
         forms = tuple(form for form in takes.forms if form != "FP32")
         self.inputs = (TensorSpec(takes.name, "FP32", (-1, *takes.shape), forms),)
-        self.outputs = (
-            TensorSpec("probabilities", "FP32", (-1, len(manifest.classes)), labels=manifest.classes),
-            TensorSpec("label", "INT64", (-1,)),
-            TensorSpec("exit", "INT64", (-1,)),
-            TensorSpec("score", "FP32", (-1,)),
-            TensorSpec("tier", "BYTES", (-1,)),
-            TensorSpec("degraded", "BOOL", (-1,)),
-            TensorSpec("dropped", "BOOL", (-1,)),
-            TensorSpec(ROW, "INT64", (-1,)),
-            TensorSpec(CLASS_NAME, "BYTES", (-1,)),
-        )
+        self.outputs = (*answer_specs(manifest.classes), TensorSpec(CLASS_NAME, "BYTES", (-1,)))
         self.alike = WeakKeyDictionary[Course, bool]()
         self.class_names = objects([name.encode() for name in manifest.classes])
 
@@ -72,6 +64,7 @@ class EdgeModel:
             "bundle": self.version,
             "model": manifest.model,
             "plan": self.edge.plan.to_json(),
+            TIER: tier_name(self.edge.tier),
             "classes": json.dumps(manifest.classes),
             "trained_on": manifest.origin.told,
             "takes": self.takes.model_dump_json(),
@@ -92,9 +85,9 @@ class EdgeModel:
         found: list[Result] = []
         for part in self.stream(call):
             if isinstance(part, Pending):  # the last
-                return Pending(part.answer, partial(_whole, found, part))
+                return Pending(part.answer, partial(whole, found, part))
             found.append(part)
-        return _whole(found)
+        return whole(found)
 
     def at_once(self, calls: Sequence[Call]) -> list[Result] | None:
         """Answer batches as one where the plan in force answers everything here and no call asks for anything else."""
@@ -115,7 +108,7 @@ class EdgeModel:
             call.record.stage("local", start, end)
             call.record.judged += _judgements(own)
             names = self.class_names if CLASS_NAME in call.asked else None
-            results.append(_result(Answered(np.arange(size), own, last=True), names))
+            results.append(result_of(Answered(np.arange(size), own, last=True), names, course.next))
         return results
 
     def _alike(self, course: Course) -> bool:
@@ -141,16 +134,16 @@ class EdgeModel:
         (batch,), version = call.tensors(self.takes.name), call.text(CLOUD_VERSION)
         end, names = deadline(call.timeout), self.class_names if CLASS_NAME in call.asked else None
         degraded = self.edge.degrading(call.flag(DEGRADED))
-        record = call.record
+        record, to = call.record, self.edge.course.next
         plan = self._plan(call) or (None if version else self.edge.within(call.timeout))
-        for part in _timed(self.edge.parts(batch, plan=plan, cloud_version=version), record):
+        for part in timed(self.edge.parts(batch, plan=plan, cloud_version=version), record):
             if isinstance(part, Flight):
                 start = perf_counter()
-                flight = replace(part, trace=record.onward()) if record.trace else part
+                flight = onward(part, call)
                 sent = self.edge.send(flight, end, Reply.of(call), version, degraded)
-                yield Pending(sent.answer, partial(_landed, sent, names, record, record.stage("encode", start)))
+                yield Pending(sent.answer, partial(landed, sent, names, to, record, record.stage("encode", start)))
             else:
-                yield _result(part, names)
+                yield result_of(part, names, to)
 
     def _plan(self, call: Call) -> Plan | None:
         """The plan of this one call; None: the edge's own."""
@@ -165,7 +158,21 @@ class EdgeModel:
         )
 
 
-def _timed(parts: Iterator[Answered | Flight], record: Record) -> Iterator[Answered | Flight]:
+def answer_specs(classes: tuple[str, ...]) -> tuple[TensorSpec, ...]:
+    """What a node's answers are as tensors."""
+    return (
+        TensorSpec("probabilities", "FP32", (-1, len(classes)), labels=classes),
+        TensorSpec("label", "INT64", (-1,)),
+        TensorSpec("exit", "INT64", (-1,)),
+        TensorSpec("score", "FP32", (-1,)),
+        TensorSpec("tier", "BYTES", (-1,)),
+        TensorSpec("degraded", "BOOL", (-1,)),
+        TensorSpec("dropped", "BOOL", (-1,)),
+        TensorSpec(ROW, "INT64", (-1,)),
+    )
+
+
+def timed(parts: Iterator[Answered | Flight], record: Record) -> Iterator[Answered | Flight]:
     """The same parts; what each took here is noted, and what the exits said."""
     start = perf_counter()
     for part in parts:
@@ -209,24 +216,35 @@ def _judgements(answers: Answers) -> list[Judgement]:
     return judged
 
 
-def _landed(sent: Sent, names: Array | None, record: Record, since: float) -> Result:
+def onward(flight: Flight, call: Call) -> Flight:
+    """A flight with what goes along with it: the context of the request's trace, and what that says of its samples."""
+    along = {} if ALONG.isdisjoint(call.parameters) else {k: v for k, v in call.parameters.items() if k in ALONG}
+    if not call.record.trace and not along:
+        return flight
+    return replace(flight, trace=call.record.onward() if call.record.trace else "", along=along)
+
+
+def landed(sent: Sent, names: Array | None, to: str, record: Record, since: float) -> Result:
+    """What became of a flight, once its answer is there: of one that went on `to` a tier."""
     came = record.stage("upstream", since)
     part = sent()
     if part.answers is not None and part.answers.degraded.any():
         record.stage("fallback", came)
     record.to_cloud += part.bytes_to_cloud
     record.from_cloud += part.bytes_from_cloud
-    return _result(part, names)
+    return result_of(part, names, to)
 
 
-def _result(part: Answered, names: Array | None) -> Result:
-    """A part as tensors; with the names of its classes where the names of all are given."""
+def result_of(part: Answered, names: Array | None, to: str) -> Result:
+    """A part as tensors, with the bytes that went `to` the next tier; with its classes' names where all are given."""
     rows = {ROW: part.rows.astype(np.int64, copy=False)}
-    sent: dict[str, bool | int | float | str] = {BYTES_TO_CLOUD: part.bytes_to_cloud}
+    sent: dict[str, bool | int | float | str] = {f"{BYTES_TO}{to}": part.bytes_to_cloud}
+    if part.hops:
+        sent |= {f"{BYTES_TO}{tier}": count for tier, count in part.hops.items()}
     if part.answers is None:  # the cloud has answered these rows to the client itself
         return Result(rows, sent | {DIRECT: True}, part.last, {ANSWERED_DIRECTLY: len(part.rows)})
     named = {} if names is None else {CLASS_NAME: names[part.answers.label]}
-    outputs = vars(part.answers) | {"tier": TIERS[part.answers.tier]} | rows | named
+    outputs = vars(part.answers) | {"tier": tiers_said(part.answers.tier)} | rows | named
     return Result(outputs, sent, part.last, _by(part.answers))
 
 
@@ -241,16 +259,24 @@ def _by(answers: Answers) -> dict[Kind, int]:
 
 @lru_cache(maxsize=256)
 def _kind(tier: int, exit_: int, degraded: bool, dropped: bool) -> Kind:
-    return Kind(TIER_NAMES[tier], exit_, "dropped" if dropped else "degraded" if degraded else "ok")
+    return Kind(tier_name(tier), exit_, "dropped" if dropped else "degraded" if degraded else "ok")
 
 
-def _whole(parts: list[Result], rest: Pending | None = None) -> Result:
+def whole(parts: list[Result], rest: Pending | None = None) -> Result:
     """One answer of the parts of a batch, in the caller's order."""
     parts = parts if rest is None else [*parts, rest.finish()]
     if len(parts) == 1:
         return parts[0]
     joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
     order = np.argsort(joined[ROW])
-    sent = sum(int(part.parameters[BYTES_TO_CLOUD]) for part in parts)
     by = sum((Counter(part.by) for part in parts), Counter[Kind]())
-    return Result({name: array[order] for name, array in joined.items()}, {BYTES_TO_CLOUD: sent}, by=by)
+    return Result({name: array[order] for name, array in joined.items()}, sent_in(parts), by=by)
+
+
+def sent_in(parts: list[Result]) -> dict[str, int]:
+    """What was sent for the parts of a batch together, to each tier, as parameters."""
+    sent: dict[str, int] = {}
+    for part in parts:
+        for tier, count in hops(part.parameters).items():
+            sent[f"{BYTES_TO}{tier}"] = sent.get(f"{BYTES_TO}{tier}", 0) + count
+    return sent

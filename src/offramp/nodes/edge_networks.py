@@ -26,10 +26,10 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.failover import Failover
 from offramp.nodes.generations import Generations
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
 from offramp.nodes.serving import open_bundles
 from offramp.nodes.settings import AtLastExit, EdgeSettings
-from offramp.nodes.upstream import RemoteCloud
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Served
@@ -38,7 +38,9 @@ from offramp.runtime.choice import Choice
 if TYPE_CHECKING:
     from offramp.artifacts.choices import Priced
     from offramp.nodes.auditor import Auditor
+    from offramp.nodes.between import Between
     from offramp.nodes.follower import Follower
+    from offramp.nodes.tier_model import TierModel
 
 # What only some edges do is loaded where they do it: of the others it would be a twentieth of the time until ready.
 
@@ -83,6 +85,7 @@ class Network:
 
     edge: Edge
     remotes: Mapping[Way, RemoteCloud]
+    models: "tuple[EdgeModel | TierModel, ...]"
 
 
 class EdgeNetworks:
@@ -90,6 +93,7 @@ class EdgeNetworks:
 
     def __init__(self, settings: EdgeSettings, held: ExitStack) -> None:
         self.settings, self.generations = settings, Generations[Network]({})
+        self.between: Between | None = None  # what it has besides as a tier that others hand on to
         self.changing = threading.Lock()  # one change after another
         self.choice: Choice | None = None  # the node's runtime and precision: those of its first network
         self.follower: Follower | None = None  # of the one network's link
@@ -114,9 +118,9 @@ class EdgeNetworks:
         return [network.edge for network in self.generations.now.values()]
 
     @property
-    def models(self) -> list[EdgeModel]:
+    def models(self) -> list[Served]:
         """What there is to serve."""
-        return _models(self.generations)
+        return _models(self.generations, self.between)
 
     def reload(self, serve: Callable[[Iterable[Served]], None]) -> None:
         """Follow what stands in the plan's file, and answer by what lies in the folders now.
@@ -167,7 +171,7 @@ class EdgeNetworks:
                 if way.peer.shown != earlier:
                     way.peer.show(earlier)
             raise
-        serve(_models(turned))
+        serve(_models(turned, self.between))
         self._follow(None)
         said = []
         for network, course in courses.items():
@@ -293,6 +297,12 @@ class EdgeNetworks:
 
     def _opened(self, bundle: Bundle, plan: Plan) -> Network:
         settings = self.settings
+        tier = settings.tier_of(plan)
+        if plan.before(tier) is not None and self.between is None:
+            from offramp.nodes.between import Between
+
+            self.between = Between.of(settings, bundle)
+        between = self.between
         remotes = {way: RemoteCloud(bundle, way.peer, settings.cloud_version, way.watch) for way in self.ways}
         clouds = list(remotes.values())
         edge = Edge(
@@ -307,9 +317,11 @@ class EdgeNetworks:
             cloud_timeout=settings.cloud_timeout,
             degraded=settings.degraded,
             in_flight=settings.in_flight,
+            tier=tier,
+            batcher=None if between is None else between.batcher,
         )
         self.choice = edge.choice
-        return Network(edge, remotes)
+        return Network(edge, remotes, (EdgeModel(edge),) if between is None else between.models(edge))
 
     def _meet(self, way: Way, wait: float) -> None:
         """Ask a cloud for what the networks of now hand on, by what the files of credentials hold now."""
@@ -355,8 +367,9 @@ def _named(bundle: Bundle, of: int) -> Iterator[None]:
         raise InputError(f"{bundle.path}: {error}") from error
 
 
-def _models(generations: Generations[Network]) -> list[EdgeModel]:
-    return [EdgeModel(network.edge) for network in generations.all.values()]
+def _models(generations: Generations[Network], between: "Between | None") -> list[Served]:
+    models: list[Served] = [model for network in generations.all.values() for model in network.models]
+    return models if between is None else [*models, between.replies]
 
 
 def _follows(edge: Edge, before: Plan) -> str:

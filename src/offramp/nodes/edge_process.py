@@ -5,7 +5,8 @@ from contextlib import ExitStack
 from functools import partial
 from importlib.resources import files
 
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.plan import Part
+from offramp.exits.answers import tier_name
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.nodes.logs import log_to_stderr
@@ -17,6 +18,7 @@ from offramp.nodes.watch import CloudWatch
 from offramp.protocol.door import Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.page import Page
+from offramp.protocol.server import CALLS
 
 PAGE = files("offramp.nodes").joinpath("live.html")
 
@@ -37,11 +39,13 @@ def serve_edge(settings: EdgeSettings) -> None:
     door = Door(settings.access, settings.host)
     with ExitStack() as held:
         networks = EdgeNetworks(settings, held)
+        between = networks.between
+        batcher = None if between is None else between.batcher
         edges, watches = networks.edges, [way.watch for way in networks.ways]
         for doubtful in (said for edge in edges for said in (_more_than_the_image(edge), shown_elsewhere(edge))):
             if doubtful is not None:
                 log.warning(doubtful)
-        title = _edge_title(edges, _on(watches, settings))
+        title = _edge_title(edges, _on(watches, settings, edges[0].course.next))
         needs = watches if settings.ready_needs_cloud else ()
         metrics, page = Metrics(look=partial(seen, networks)), Page.of(PAGE.read_bytes())
         serve_models(
@@ -55,13 +59,22 @@ def serve_edge(settings: EdgeSettings) -> None:
             page=page,
             plans=Plans(networks),
             needs=needs,
+            # As a cloud's: every call that the batcher lets in has a thread, and there are some for others.
+            calls=CALLS if batcher is None else batcher.limits.calls + CALLS,
+            full=_roomy if batcher is None else batcher.full,
         )
+        if batcher is not None:
+            batcher.close()
+
+
+def _roomy() -> None:
+    """Whoever comes finds room."""
 
 
 def _more_than_the_image(edge: Edge) -> str | None:
     """What to say of a cut at which a sample's features are larger than what came; None where they are not."""
     part, manifest = edge.course.part, edge.bundle.manifest
-    if not part.hands_on(edge.last):
+    if not part.hands_on(edge.last) or edge.course.takes is not None:
         return None
     sent = manifest.cut(part.cut).codecs[part.codec].bytes_per_sample
     came, codec = min((result.bytes_per_sample, codec) for codec, result in manifest.cut(0).codecs.items())
@@ -87,22 +100,22 @@ def shown_elsewhere(edge: Edge) -> str | None:
     )
 
 
-def _on(watches: list[CloudWatch], settings: EdgeSettings) -> str:
+def _on(watches: list[CloudWatch], settings: EdgeSettings, onto: str) -> str:
     """What is said of the clouds: `cloud 10.0.0.5:8001 over wifi`."""
     if not watches:
-        return "no cloud"
+        return f"no {onto}"
     named = " or ".join(f"{watch.address}{' (not there yet)' if watch.refusal() else ''}" for watch in watches)
     link = "" if settings.link is None else f" over {settings.link}"
-    return f"cloud {named}{link}"
+    return f"{onto} {named}{link}"
 
 
 def _edge_title(edges: list[Edge], on: str) -> str:
     """What an edge says of itself: `edge: mem, exit 3, T = 0.3, cloud …, bundle 3f…`; of several networks, in short."""
-    said = [(edge.bundle.manifest.model, _by(edge.plan)) for edge in edges]
+    said, tier = [(edge.bundle.manifest.model, _by(edge.course.part)) for edge in edges], tier_name(edges[0].tier)
     if len(edges) == 1:
-        return f"edge: {', '.join(said[0])}, {on}, bundle {edges[0].bundle.id}, {edges[0].choice}"
-    return f"edge: {', '.join(f'{model} ({by})' for model, by in said)}, {on}, {edges[0].choice}"
+        return f"{tier}: {', '.join(said[0])}, {on}, bundle {edges[0].bundle.id}, {edges[0].choice}"
+    return f"{tier}: {', '.join(f'{model} ({by})' for model, by in said)}, {on}, {edges[0].choice}"
 
 
-def _by(plan: Plan) -> str:
-    return ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in plan.active) or f"cut {plan.cut}"
+def _by(part: Part) -> str:
+    return ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in part.active) or f"cut {part.cut}"

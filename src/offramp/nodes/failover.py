@@ -20,8 +20,9 @@ from offramp.errors import (
 )
 from offramp.nodes.contract import Reply
 from offramp.nodes.flight import Flight
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import Finished, RemoteCloud, Upstream, give
+from offramp.nodes.upstream import Finished, Upstream, give
 from offramp.protocol.credentials import Credentials
 from offramp.sockets import check_addresses
 

@@ -4,9 +4,10 @@ Takes a batch and the course that it follows, gives answers for what leaves here
 neither the protocol nor who takes the flight.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,13 @@ from offramp.artifacts.codec import encode_image
 from offramp.exits.answers import Answers, Judged
 from offramp.exits.decision import Decision
 from offramp.nodes.route import Course
+from offramp.protocol.served import Parameters
 from offramp.runtime.span import Tensors
 
 Rows = npt.NDArray[np.intp]
+
+
+NOWHERE: Mapping[str, int] = MappingProxyType({})
 
 
 class Answered(NamedTuple):
@@ -30,6 +35,7 @@ class Answered(NamedTuple):
     bytes_to_cloud: int = 0
     bytes_from_cloud: int = 0
     last: bool = False
+    hops: Mapping[str, int] = NOWHERE  # bytes that were sent on behind the next tier, to each
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Flight:
     judged: Judged | None = None  # what the last local exit said of these rows; None where none was asked
     exit: int | None = None  # which that was
     trace: str = ""  # the context of a trace that it is part of
+    along: Parameters = field(default_factory=dict)  # parameters that go on with it
 
 
 def parts(course: Course, came: Tensors) -> Iterator[Answered | Flight]:

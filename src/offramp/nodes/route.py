@@ -10,10 +10,10 @@ from typing import Self
 
 from offramp.artifacts.bundle import Manifest, logits_name
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.outcome import TIER_NAMES
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.artifacts.plan import Part, Plan
 from offramp.errors import InputError
-from offramp.exits.answers import Tier
+from offramp.exits.answers import Tier, tier_name
 from offramp.runtime.span import Span, SpanSpec, Tensors
 from offramp.runtime.tier_spans import tier_spans
 
@@ -62,12 +62,12 @@ class Course:
 
     plan: Plan
     route: Route = Route()
-    tier: Tier = Tier.EDGE
+    tier: int = Tier.EDGE
     start: int = 0  # the boundary where the input stands
     takes: Codec | None = None  # in which features arrive there; None: images, from a client
 
     @classmethod
-    def of(cls, plan: Plan, manifest: Manifest, opened: Callable[[SpanSpec], Span], tier: Tier = Tier.EDGE) -> Self:
+    def of(cls, plan: Plan, manifest: Manifest, opened: Callable[[SpanSpec], Span], tier: int = Tier.EDGE) -> Self:
         """Open what a tier runs by a plan that fits the network."""
         part, start, takes = part_of(plan, tier)
         exits, rest, back = tier_spans(part, manifest.last, start, takes)
@@ -78,7 +78,23 @@ class Course:
     @cached_property
     def part(self) -> Part:
         """What the plan says of its own tier."""
-        return self.plan.tiers[TIER_NAMES[self.tier]]
+        return self.plan.tiers[tier_name(self.tier)]
+
+    @cached_property
+    def next(self) -> str:
+        """The tier that the rest is handed on to."""
+        return self.plan.after(tier_name(self.tier))
+
+    @property
+    def onward(self) -> bool:
+        """Whether that is one of the plan's, which answers; not the last, which runs the network to its end."""
+        return self.next in self.plan.tiers
+
+    @cached_property
+    def behind(self) -> tuple[str, ...]:
+        """The tiers that come behind this one, the cloud last."""
+        names = [*self.plan.tiers, LAST_TIER]
+        return tuple(dict.fromkeys(names[names.index(tier_name(self.tier)) + 1 :]))
 
     @cached_property
     def but(self) -> "Callable[..., Plan]":
@@ -86,9 +102,9 @@ class Course:
         return lru_cache(PLANS)(self.plan.but)
 
 
-def part_of(plan: Plan, tier: Tier) -> tuple[Part, int, Codec | None]:
+def part_of(plan: Plan, tier: int) -> tuple[Part, int, Codec | None]:
     """A tier's part of a plan, and the boundary and codec in which its input comes; no codec where that is images."""
-    names, name = list(plan.tiers), TIER_NAMES[tier]
+    names, name = list(plan.tiers), tier_name(tier)
     if name not in names:
         raise InputError(f"plan: it is for {' and '.join(names)}, and this node is the {name}. Give it a plan for it.")
     before = plan.before(name)

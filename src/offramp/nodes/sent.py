@@ -43,7 +43,8 @@ class Sent:
                 f"{error} {len(flight.rows)} of {flight.of} samples are not sure enough {where}to be answered without "
                 "it."
             ) from error
-        return Answered(flight.rows, finished.answers, finished.bytes_sent, finished.bytes_received, last=True)
+        sizes = finished.bytes_sent, finished.bytes_received
+        return Answered(flight.rows, finished.answers, *sizes, last=True, hops=finished.hops)
 
     def _stand_in(self, error: OfframpError) -> Answered | None:
         flight = self.flight

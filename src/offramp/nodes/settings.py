@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, TypeAdapter
 
 from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.outcome import TIER_NAMES
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
@@ -30,6 +31,7 @@ from offramp.sockets import check_addresses
 if TYPE_CHECKING:
     from offramp.artifacts.choices import Priced
 
+EDGE = TIER_NAMES[1]
 MOST_WORKERS = 256
 
 
@@ -134,7 +136,7 @@ class Follow:
                 "anew."
             )
         for plan in good:
-            if list(plan.plan.tiers) != ["edge"]:
+            if list(plan.plan.tiers) != [EDGE]:
                 raise InputError(
                     f"follow {self.choices}: a plan is for {' and '.join(plan.plan.tiers)}. Expected plans for an edge "
                     "and its cloud."
@@ -170,6 +172,7 @@ class EdgeSettings(NodeSettings):
 
     node: Literal["edge"] = "edge"
     plan: Plan | AtLastExit
+    tier: str | None = None  # of a chain: whose part of the plan it runs; None: the edge's, or the first tier's
     plan_file: str | None = None  # which it stands in, and is read again from at a reload
     follow: Follow | None = None  # its plan is the first of these then
     audit: Audited | None = None
@@ -182,6 +185,7 @@ class EdgeSettings(NodeSettings):
     ready_needs_cloud: bool = False
     link: LinkShape | None = None
     credentials: Credentials | None = None  # shown to the cloud
+    limits: Limits = field(default_factory=Limits)  # of a tier that others hand on to
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -209,6 +213,21 @@ class EdgeSettings(NodeSettings):
             )
         if self.ready_needs_cloud and self.cloud is None:
             raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
+
+    def tier_of(self, plan: Plan) -> str:
+        """Whose part of a plan this node runs; InputError where the plan has none for it."""
+        tier = self.tier or (EDGE if EDGE in plan.tiers else next(iter(plan.tiers)))
+        if tier not in plan.tiers:
+            raise InputError(
+                f"tier {tier!r}: the plan is for {' and '.join(plan.tiers)}. Name one of them (--tier), or give this "
+                "node the plan of its chain (--plan FILE)."
+            )
+        if self.audit is not None and len(plan.tiers) > 1:
+            raise InputError(
+                f"audit: by the plan the {plan.after(tier)} follows, which need not ask the last exit. Audit an edge "
+                "that has only its cloud behind it."
+            )
+        return tier
 
     def check_count(self, networks: int) -> None:
         """Raise InputError where what is one network's is named, and there are several."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from offramp.artifacts.outcome import TIER_NAMES, Over
+from offramp.artifacts.outcome import OVERALL, Over
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.classes import ByClass
@@ -43,8 +43,7 @@ def cells(found: Evaluated) -> tuple[str, ...]:
 def intervals(found: Evaluated) -> dict[str, tuple[float, float]]:
     """The 95 % interval of every accuracy of an outcome, in [0, 1], by tier and `overall`."""
     outcome = found.outcome
-    everything: tuple[Over, ...] = (*TIER_NAMES, "overall")
-    shares = {over: outcome.right(over) for over in everything}
+    shares = {over: outcome.right(over) for over in (*outcome.answered, OVERALL)}
     return {over: wilson(share, outcome.count(over)) for over, share in shares.items() if share is not None}
 
 
