@@ -149,7 +149,7 @@ def test_a_part_of_no_plan_is_refused(through: offramp.Client) -> None:
         through.infer(IMAGES, treshold=0.3)
     assert str(caught.value) == (
         "'treshold': not a part of a plan. Expected cloud_version, codec, cut, degraded, drop_threshold, exit, "
-        "threshold, traceparent."
+        "sample, threshold, traceparent, view."
     )
 
 
