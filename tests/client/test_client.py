@@ -175,7 +175,7 @@ def test_a_wait_is_bounded(through: offramp.Client, bright: Any) -> None:
 def test_a_call_s_time_is_not_begun_anew_by_each_part() -> None:
     """Parts that keep coming do not put off the end; what is there by then is still given."""
     with Peer("127.0.0.1:1") as nobody:
-        talk = Conversation(nobody, None)
+        talk = Conversation(nobody)
         word = (0.0, True, Result({}, {DIRECT: True}, last=False))
 
         def feed() -> None:
@@ -271,7 +271,7 @@ def test_a_cloud_that_opens_its_stream_too_late_is_done_without(edge: Server, cl
     """Its word that it is open is no answer to the next batch."""
     with Peer(edge.address) as asked, Peer(cloud.address) as late, ExitStack() as stack:
         with replies.changing:
-            talk = stack.enter_context(Conversation(asked, late, opening=0.01))
+            talk = stack.enter_context(Conversation(asked, (late,), opening=0.01))
         until(lambda: talk.results.qsize() == 1)
         assert talk.gone is not None
         parts = list(filter(len, talk.ask(IMAGES, {}, WAIT)))

@@ -1,22 +1,31 @@
-"""A chain of nodes as processes: device, edge and more, up to the cloud, each of which answers what it is sure of."""
+"""A chain of nodes as processes: device, edge and more, up to the cloud, each of which answers what it is sure of.
+
+The first tier runs in this process where that is enough, by many plans in front of the same nodes: the plan goes along.
+"""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import fields
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
 
 from command_line import Node, running
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
-from offramp.client.client import Client
 from offramp.data.image_set import Splits
-from offramp.exits.answers import Answers, tier_name
+from offramp.exits.answers import Answers, merge
 from offramp.exits.evaluation import route
+from offramp.nodes.contract import hops, read_answers
+from offramp.nodes.edge import Edge
+from offramp.nodes.flight import Answered, Rows
+from offramp.nodes.local_cloud import LocalCloud
+from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
+
+PORTABLE = ("--runtime", "onnxruntime", "--precision", "fp32", "--threads", "1", "--port", "0", "--no-http")
 
 
 def part(cut: int, *active: tuple[int, float], codec: str = "fp32") -> dict[str, object]:
@@ -29,26 +38,42 @@ def chain(**tiers: dict[str, object]) -> Plan:
     return Plan.model_validate({"tiers": tiers})
 
 
-PORTABLE = ("--runtime", "onnxruntime", "--precision", "fp32", "--threads", "1", "--port", "0", "--no-http")
 TWO = chain(device=part(3, (2, 0.2), (3, 0.3)))
 THREE = chain(device=part(3, (2, 0.2)), edge=part(6, (4, 0.2), (5, 0.3)))
-FOUR = chain(device=part(2, (1, 0.2)), edge=part(4, (3, 0.2)), region=part(7, (5, 0.2), (6, 0.3)))
+FOUR = chain(device=part(2, (1, 0.6)), edge=part(4, (3, 0.2)), region=part(7, (5, 0.2), (6, 0.3)))
+BEHIND = {"edge": 3, "region": 5, "cloud": 9}  # of four: the first exit that answers what was sent there
 ALONG = chain(device=part(0), edge=part(3, (2, 0.2), (3, 0.3)))
 
 
-@contextmanager
-def served(bundle: Bundle, plan: Plan, folder: Path) -> Iterator[dict[str, Node]]:
-    """The nodes of a plan, by tier, each in front of the next."""
-    path = folder / "chain.json"
-    plan.write(path)
+@dataclass(frozen=True)
+class Chain:
+    """Running nodes: two ways from an edge on, to the same cloud."""
+
+    cloud: Node
+    edge: Node  # in front of the cloud
+    region: Node  # in front of it too
+    outer: Node  # an edge in front of the region
+
+    def behind(self, plan: Plan) -> str:
+        """What the first tier of a plan hands on to."""
+        return {1: self.cloud, 2: self.edge, 3: self.outer}[len(plan.tiers)].address()
+
+
+@pytest.fixture(scope="module")
+def nodes(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """Each tier but the first, by a plan that need not be the one that requests follow."""
+    folder = tmp_path_factory.mktemp("chain")
     with ExitStack() as held:
-        nodes = {"cloud": held.enter_context(running("cloud", str(bundle.path), *PORTABLE))}
-        onto = nodes["cloud"].address()
-        for tier in reversed(plan.tiers):
-            told = (str(bundle.path), "--plan", str(path), "--tier", tier, "--next", onto, *PORTABLE)
-            nodes[tier] = held.enter_context(running("edge", *told))
-            onto = nodes[tier].address()
-        yield nodes
+
+        def tier(name: str, plan: Plan, onto: Node) -> Node:
+            path = folder / f"{name}-{len(plan.tiers)}.json"
+            plan.write(path)
+            told = ("--plan", str(path), "--tier", name, "--next", onto.address())
+            return held.enter_context(running("edge", str(bundle.path), *told, *PORTABLE))
+
+        cloud = held.enter_context(running("cloud", str(bundle.path), *PORTABLE))
+        edge, region = tier("edge", THREE, cloud), tier("region", FOUR, cloud)
+        yield Chain(cloud, edge, region, tier("edge", FOUR, region))
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +90,89 @@ def same(found: Answers, expected: Answers) -> None:
 
 @pytest.mark.parametrize("plan", [TWO, THREE, FOUR, ALONG], ids=["two", "three", "four", "along"])
 def test_every_answer_is_the_evaluation_s(
-    bundle: Bundle, predictions: Predictions, image: Array, plan: Plan, tmp_path: Path
+    bundle: Bundle, predictions: Predictions, image: Array, nodes: Chain, plan: Plan
 ) -> None:
-    """Label, exit, tier, score and probabilities, of batches and of samples alone, by several tiers."""
+    """Label, exit, tier, score and probabilities, of a batch and of samples alone; and every tier answers some."""
     expected = route(predictions, plan).rows(slice(0, len(image)))
     assert len(np.unique(expected.tier)) == len([p for p in plan.tiers.values() if p.active]) + 1
-    with served(bundle, plan, tmp_path) as nodes, Client(nodes["device"].address()) as client:
-        same(client.infer(image), expected)
-        for row in range(20):
-            same(client.infer(image[row : row + 1]), expected.rows(slice(row, row + 1)))
-        print({tier_name(int(t)): int((expected.tier == t).sum()) for t in np.unique(expected.tier)})
+    device = Edge(bundle, plan, nodes.behind(plan), threads=1, tier="device")
+    device.check()
+    same(device.infer(image, degraded=False), expected)
+    for row in range(20):
+        same(device.infer(image[row : row + 1], degraded=False), expected.rows(slice(row, row + 1)))
+
+
+@pytest.mark.parametrize("codecs", [("uint8", "fp16", "fp32"), ("fp16", "uint8", "uint8"), ("fp32", "uint8", "fp16")])
+def test_features_cross_each_hop_in_its_own_codec(
+    bundle: Bundle, image: Array, nodes: Chain, codecs: tuple[Codec, ...]
+) -> None:
+    """As the same plan gives it in one process, tier by tier."""
+    parts = [p.model_copy(update={"codec": codec}) for p, codec in zip(FOUR.tiers.values(), codecs, strict=True)]
+    plan = Plan(tiers=dict(zip(FOUR.tiers, parts, strict=True)))
+    device = Edge(bundle, plan, nodes.behind(plan), threads=1, tier="device")
+    same(device.infer(image, degraded=False), tier_by_tier(bundle, plan, image))
+
+
+def tier_by_tier(bundle: Bundle, plan: Plan, image: Array) -> Answers:
+    """What each tier's own spans make of what the tier before hands on, in this process."""
+    found, rows, came = list[tuple[Rows, Answers]](), np.arange(len(image)), image
+    cloud = LocalCloud(bundle)
+    for name in plan.tiers:
+        here = Edge(bundle, plan, cloud, threads=1, tier=name)
+        for one in here.parts(came):
+            if isinstance(one, Answered):
+                assert one.answers is not None
+                found.append((rows[one.rows], one.answers))
+            else:
+                onward = one
+        rows, came = rows[onward.rows], onward.features
+    rest = here.send(onward)().answers
+    assert rest is not None
+    return merge([*found, (rows, rest)], len(image))
+
+
+@pytest.fixture(scope="module")
+def device(bundle: Bundle, nodes: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """The first tier of four, as a process."""
+    path = tmp_path_factory.mktemp("device") / "chain.json"
+    FOUR.write(path)
+    told = ("--plan", str(path), "--tier", "device", "--next", nodes.outer.address())
+    with running("edge", str(bundle.path), *told, *PORTABLE) as node:
+        yield node
+
+
+def test_a_stream_gives_each_tier_s_answers_as_they_come(
+    bundle: Bundle, predictions: Predictions, image: Array, device: Node
+) -> None:
+    """Four parts and more, in the order of the chain, together what the evaluation says."""
+    expected = route(predictions, FOUR).rows(slice(0, len(image)))
+    with Client(device.address()) as client:
+        parts = list(client.stream(image, degraded=False))
+    assert [int(exit_) for one in parts for exit_ in np.unique(one.answers.exit)] == [1, 3, 5, 6, 9]
+    assert all(len(np.unique(one.answers.tier)) == 1 for one in parts)
+    same(merge([(one.rows, one.answers) for one in parts], len(image)), expected)
+
+
+def test_every_tier_answers_a_client_directly(
+    predictions: Predictions, image: Array, nodes: Chain, device: Node
+) -> None:
+    """What goes on comes straight from who answers it, once."""
+    behind = ",".join(node.address() for node in (nodes.outer, nodes.region, nodes.cloud))
+    expected = route(predictions, FOUR).rows(slice(0, len(image)))
+    with Client(device.address(), cloud=behind) as client:
+        parts = list(client.stream(image, degraded=False))
+        same(client.infer(image, degraded=False), expected)
+        same(client.infer(image[:3], degraded=False), expected.rows(slice(0, 3)))
+    same(merge([(one.rows, one.answers) for one in parts], len(image)), expected)
+    assert client.second_answers == 0
+
+
+def test_the_bytes_of_each_hop_come_back(image: Array, device: Node) -> None:
+    """By the name of the tier that they went to."""
+    with Peer(device.address()) as peer:
+        answer = peer.infer("classifier", {"image": image}, timeout=10.0)
+    sent = hops(answer.parameters)
+    onward = {name: int((read_answers(answer.outputs).exit >= k).sum()) for name, k in BEHIND.items()}
+    sizes = {"edge": 4 * 16 * 8 * 8, "region": 4 * 16 * 8 * 8, "cloud": 4 * 16 * 8 * 8}
+    assert sent.keys() == BEHIND.keys()
+    print(sent, onward, sizes)

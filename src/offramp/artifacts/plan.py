@@ -91,7 +91,7 @@ class Plan(Document):
         usual = [name for name in names if name in TIER_NAMES]
         if not names or usual != sorted(usual, key=TIER_NAMES.index):
             raise ValueError(
-                f"tiers are named as samples reach them, and those of {', '.join(TIER_NAMES)} in this order, got {names}"
+                f"tiers are named as samples reach them, those of {', '.join(TIER_NAMES)} in this order, got {names}"
             )
         if OVERALL in names or LAST_TIER in names[:-1]:
             raise ValueError(f"a chain ends in the {LAST_TIER}, and no tier is called {OVERALL!r}, got {names}")

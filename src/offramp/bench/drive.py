@@ -115,7 +115,10 @@ def drive(
         return Drive.of([(one.rows, one.start, [_part(one.answer, one.end)]) for one in send(Calls(begin))])
     with ExitStack() as stack:
         edges = [client, *(stack.enter_context(client.again()) for _ in range(by.clients - 1))]
-        talks = [stack.enter_context(Conversation(edge, direct, version, strict=True)) for edge in edges]
+        talks = [
+            stack.enter_context(Conversation(edge, () if direct is None else (direct,), version, strict=True))
+            for edge in edges
+        ]
         pool = stack.enter_context(ThreadPoolExecutor(by.clients))
 
         def talk(number: int, _query: int, rows: Rows) -> tuple[float, list[Arrival]]:

@@ -27,6 +27,7 @@ from offramp.protocol.data_plane import TIMEOUT
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 from offramp.protocol.trace_context import TRACEPARENT
+from offramp.sockets import check_addresses
 
 Batch = npt.NDArray[Any] | Sequence[bytes] | Sequence[str]
 OPTIONS = PLAN | ALONG | {CLOUD_VERSION, DEGRADED, TRACEPARENT}
@@ -35,7 +36,8 @@ OPTIONS = PLAN | ALONG | {CLOUD_VERSION, DEGRADED, TRACEPARENT}
 class Client:
     """Asks the edge at HOST:PORT. Safe to use from several threads at once; a context manager.
 
-    `cloud`, HOST:PORT, makes replies direct: what the edge is not sure of is answered straight from there. `model`, a
+    `cloud`, HOST:PORT, makes replies direct: what the edge is not sure of is answered straight from there; of a longer
+    chain name every tier behind the first, with commas between them, as they follow. `model`, a
     name or a bundle's id, is one of several networks of the edge; without it, its first answers. `credentials` make
     the connections TLS, and show a token and a certificate to nodes that ask for them: the same to both.
 
@@ -57,7 +59,8 @@ class Client:
         credentials: Credentials | None = None,
     ) -> None:
         self.edge = Peer(edge, credentials=credentials)
-        self.cloud = None if cloud is None else Peer(cloud, credentials=credentials)
+        named = () if cloud is None else check_addresses(cloud)
+        self.clouds = tuple(Peer(one, credentials=credentials) for one in named)
         self.model, self.timeout, self.closed = model, timeout, False
         # To rows that had one, and dropped: the cloud's, after the edge has stood in for it.
         self.second_answers = 0
@@ -73,9 +76,8 @@ class Client:
     def close(self) -> None:
         """Close the connections. Streams end: who waits for a part gets a LinkError."""
         self.closed = True
-        for peer in (self.edge, self.cloud):
-            if peer is not None:
-                peer.close()
+        for peer in (self.edge, *self.clouds):
+            peer.close()
 
     @cached_property
     def served(self) -> ServedEdge:
@@ -94,7 +96,7 @@ class Client:
             return self._infer(images, timeout, said)
 
     def _infer(self, images: Batch, timeout: float | None, plan: Parameters) -> Answers:
-        if self.cloud is not None:
+        if self.clouds:
             parts = list(self._stream(images, timeout, plan))
             return merge([(part.rows, part.answers) for part in parts], len(images))
         seconds, options = self._asked(timeout, plan)
@@ -160,4 +162,4 @@ class Client:
                     return kept
                 kept.close()
         telling, opening = min(TELLING, seconds / 2), min(OPENING, seconds / 4)
-        return Conversation(self.edge, self.cloud, self.version, telling=telling, opening=opening).__enter__()
+        return Conversation(self.edge, self.clouds, self.version, telling=telling, opening=opening).__enter__()

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -67,22 +67,23 @@ class Arrival:
 class Conversation:
     """Asks an edge about one batch after another. A context manager; its streams end with it.
 
-    `version` (a bundle's id) names one of several networks of the edge; without it, the first answers. With `strict` it
-    is an error where the cloud does not answer directly: who measures that wants nothing else. The edge has `telling`
-    seconds to say what it serves, the cloud `opening` to open its stream.
+    `clouds` are those behind the edge that answer directly: of a longer chain every tier but the first. `version` (a
+    bundle's id) names one of several networks of the edge; without it, the first answers. With `strict` it is an error
+    where they do not answer directly: who measures that wants nothing else. The edge has `telling` seconds to say what
+    it serves, each of the others `opening` to open its stream.
     """
 
     def __init__(
         self,
         edge: Peer,
-        cloud: Peer | None = None,
+        clouds: Sequence[Peer] = (),
         version: str = "",
         *,
         strict: bool = False,
         telling: float = TELLING,
         opening: float = OPENING,
     ) -> None:
-        self.edge, self.cloud, self.version, self.strict = edge, cloud, version, strict
+        self.edge, self.clouds, self.version, self.strict = edge, tuple(clouds), version, strict
         self.telling, self.opening = telling, opening
         self.requests: Requests = queue.SimpleQueue()
         self.results: queue.SimpleQueue[tuple[float, bool, Result | OfframpError]] = queue.SimpleQueue()
@@ -94,11 +95,12 @@ class Conversation:
     def __enter__(self) -> Self:
         requests = iter(self.requests.get, None)
         self._listen(self.edge.stream(CLASSIFIER, requests, timeout=LASTS, version=self.version), from_edge=True)
-        if self.cloud is not None:
+        if self.clouds:
             try:
                 self.score = describe_edge(self.edge, self.telling, self.version).plan.score
-                opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {TOKEN: self.token})])
-                self._listen(self.cloud.stream(REPLIES, opening, timeout=LASTS), from_edge=False)
+                for cloud in self.clouds:
+                    opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {TOKEN: self.token})])
+                    self._listen(cloud.stream(REPLIES, opening, timeout=LASTS), from_edge=False)
                 self._opened()
             except OfframpError:
                 self.close()
@@ -106,20 +108,23 @@ class Conversation:
         return self
 
     def _opened(self) -> None:
-        """Wait for the cloud to say that the stream is open; without that it goes without."""
+        """Wait for each to say that its stream is open; without that it goes without."""
+        end = time.monotonic() + self.opening
         try:
-            _, from_edge, result = self._next(self.opening)
-            if isinstance(result, OfframpError):
-                if from_edge:
-                    raise result
-                self._lost(result)
+            for _ in self.clouds:
+                _, from_edge, result = self._next(end - time.monotonic())
+                if isinstance(result, OfframpError):
+                    if from_edge:
+                        raise result
+                    self._lost(result)
+                    return
         except DeadlineError as error:
             self._lost(error)
 
     def _lost(self, error: OfframpError) -> None:
-        """The cloud answers nothing directly any more: not for long, and then another conversation tries again."""
-        assert self.cloud is not None  # whose stream it was
-        log.warning("cloud %s answers nothing directly, all comes through the edge: %s", self.cloud.address, error)
+        """Nothing is answered directly any more: not for long, and then another conversation tries again."""
+        named = ", ".join(cloud.address for cloud in self.clouds)
+        log.warning("cloud %s answers nothing directly, all comes through the edge: %s", named, error)
         self.gone, self.end = error, min(self.end, time.monotonic() + WITHOUT)
 
     def __exit__(self, *_: object) -> None:
@@ -164,7 +169,7 @@ class Conversation:
             raise self.gone
         self.asked += 1
         name, edge_is_done = str(self.asked), False
-        direct = self.cloud is not None and self.gone is None
+        direct = bool(self.clouds) and self.gone is None
         to: Parameters = {REPLY_TO: self.token, REPLY_AS: name} if direct else {}
         self.requests.put((batch, {**_until(end, options), **to}))
         while not (edge_is_done and (not left.any() or self.gone is not None)):
@@ -200,10 +205,11 @@ class Conversation:
                 )
 
     def _judge(self, result: Result) -> Answers:
-        """The cloud gives logits to whom it answers directly, as it gives them to the edge."""
-        assert self.cloud is not None  # whose answer this is
+        """The cloud gives logits to whom it answers directly, as to the edge; a tier between gives its answers."""
+        if "tier" in result.outputs:
+            return read_answers(result.outputs)
         name = next((name for name in result.outputs if name.removeprefix(LOGITS).isdecimal()), LOGITS)
-        logits = check_logits(self.cloud.address, name, result.outputs.get(name), len(result.outputs[ROW]))
+        logits = check_logits(self.clouds[-1].address, name, result.outputs.get(name), len(result.outputs[ROW]))
         return Judged.of(logits, self.score).answers(int(name.removeprefix(LOGITS)), Tier.CLOUD)
 
     def _next(self, wait: float) -> tuple[float, bool, Result | OfframpError]:

@@ -35,7 +35,7 @@ from offramp.nodes.inputs import read_batch
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, Step, part_of
 from offramp.nodes.sameness import check_steps
-from offramp.nodes.sent import Room, Sent
+from offramp.nodes.sent import Room, Sending, Sent
 from offramp.nodes.settings import EDGE
 from offramp.nodes.upstream import Finished, Upstream, failed
 from offramp.protocol.credentials import Credentials
@@ -52,6 +52,7 @@ IN_FLIGHT = 1024  # samples that a cloud may be working on at once, most of them
 SPANS, FALLBACKS = 32, 4
 # Kept to answer in, beside what the network takes: seconds, and a share of the time. A busy machine wants more.
 MARGIN, SHARE = 0.01, 0.05
+TOO_LATE = "the deadline passed before the cloud was asked."
 
 Images = npt.NDArray[Any]
 
@@ -266,6 +267,18 @@ class Edge:
         """
         cloud = self.cloud
         assert cloud is not None  # _check saw to it
+        sending = self.sending(flight, end, degraded)
+        flight, now, wait = sending.flight, sending.now, sending.wait
+        if wait <= 0:
+            answer = failed(DeadlineError(TOO_LATE))
+        else:
+            answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
+            if self.follower is not None:
+                answer = self.follower.sent(flight, now, answer, alone=sending.fallback is not None)
+        return sending.sent(answer, self.notice.note, direct=to is not None and version is None)
+
+    def sending(self, flight: Flight, end: float | None, degraded: bool) -> Sending:
+        """How long the next tier is waited for until `end`, and who answers where it does not."""
         fallback = self.fallback(flight.course.part) if degraded else None
         if flight.course.onward and not degraded:
             flight = replace(flight, along={**flight.along, DEGRADED: False})
@@ -276,13 +289,7 @@ class Edge:
         if fallback is not None:
             # Twice what it takes, since others may do the same at once; the cloud gets its half of any time.
             wait -= min(2 * fallback.seconds(len(flight.rows)) + MARGIN + SHARE * wait, wait / 2)
-        if wait <= 0:
-            answer = failed(DeadlineError("the deadline passed before the cloud was asked."))
-        else:
-            answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
-            if self.follower is not None:
-                answer = self.follower.sent(flight, now, answer, alone=fallback is not None)
-        return Sent(flight, answer, end, fallback, self.notice.note, to is not None and version is None, due)
+        return Sending(flight, now, wait, end, fallback, due)
 
     def _test(self, course: Course) -> None:
         """Raise ParityError where the spans, or those of the way on without a cloud, compute otherwise than at export.

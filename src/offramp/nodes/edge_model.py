@@ -35,6 +35,7 @@ from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.flight import Answered, Flight, parts
 from offramp.nodes.route import Course
 from offramp.nodes.sent import Sent
+from offramp.nodes.streamed import each_tier_s
 from offramp.protocol.record import Decided, Judgement, Kind, Record
 from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
 from offramp.protocol.tensors import objects
@@ -83,7 +84,7 @@ class EdgeModel:
                 "parameter 'reply_to': a whole answer leaves no rows out. Use the streaming call (ModelStreamInfer)."
             )
         found: list[Result] = []
-        for part in self.stream(call):
+        for part in self._parts(call):
             if isinstance(part, Pending):  # the last
                 return Pending(part.answer, partial(whole, found, part))
             found.append(part)
@@ -131,6 +132,9 @@ class EdgeModel:
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
+        return self._parts(call, streamed=Reply.of(call) is None)
+
+    def _parts(self, call: Call, *, streamed: bool = False) -> Iterator[Result | Pending]:
         (batch,), version = call.tensors(self.takes.name), call.text(CLOUD_VERSION)
         end, names = deadline(call.timeout), self.class_names if CLASS_NAME in call.asked else None
         degraded = self.edge.degrading(call.flag(DEGRADED))
@@ -140,6 +144,12 @@ class EdgeModel:
             if isinstance(part, Flight):
                 start = perf_counter()
                 flight = onward(part, call)
+                if streamed and flight.course.onward:
+                    since = record.stage("encode", start)
+                    for came in each_tier_s(self.edge, flight, end, degraded, call.cancelled):
+                        yield noted(came, names, to, record)
+                    record.stage("upstream", since)
+                    return
                 sent = self.edge.send(flight, end, Reply.of(call), version, degraded)
                 yield Pending(sent.answer, partial(landed, sent, names, to, record, record.stage("encode", start)))
             else:
@@ -230,6 +240,11 @@ def landed(sent: Sent, names: Array | None, to: str, record: Record, since: floa
     part = sent()
     if part.answers is not None and part.answers.degraded.any():
         record.stage("fallback", came)
+    return noted(part, names, to, record)
+
+
+def noted(part: Answered, names: Array | None, to: str, record: Record) -> Result:
+    """A part as tensors; what was sent for it is noted."""
     record.to_cloud += part.bytes_to_cloud
     record.from_cloud += part.bytes_from_cloud
     return result_of(part, names, to)

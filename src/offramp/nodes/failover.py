@@ -5,7 +5,7 @@ client would get twice.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 
 from offramp.artifacts.bundle import Bundle
@@ -19,11 +19,12 @@ from offramp.errors import (
     UnreachableError,
 )
 from offramp.nodes.contract import Reply
-from offramp.nodes.flight import Flight
+from offramp.nodes.flight import Flight, Rows
 from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
 from offramp.nodes.upstream import Finished, Upstream, give
 from offramp.protocol.credentials import Credentials
+from offramp.protocol.gone import Gone
 from offramp.sockets import check_addresses
 
 # What another cloud may do better, in the time that is left.
@@ -58,10 +59,17 @@ class Failover:
         self._ask(0, TRIES, flight, time.monotonic() + timeout, version, answer)
         return answer
 
+    def parts(self, flight: Flight, timeout: float, gone: Gone) -> Iterator[tuple[Rows, Finished]]:
+        """Ask the one that would be asked first now, and no other: what came of a stream must not come twice."""
+        yield from self._first().parts(flight, timeout, gone)
+
     def look(self, timeout: float) -> "Future[None]":
         """Ask the one that would be asked first now."""
+        return self._first().look(timeout)
+
+    def _first(self) -> RemoteCloud:
         there = [cloud for cloud in self.clouds if cloud.health.refusal() is None]
-        return (there or self.clouds)[0].look(timeout)
+        return (there or self.clouds)[0]
 
     def _ask(
         self, at: int, tries: int, flight: Flight, end: float, version: str | None, answer: Future[Finished]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +50,12 @@ class Flight:
     exit: int | None = None  # which that was
     trace: str = ""  # the context of a trace that it is part of
     along: Parameters = field(default_factory=dict)  # parameters that go on with it
+
+    def of_rows(self, some: npt.NDArray[np.bool_]) -> Self:
+        """The same of some of its rows alone."""
+        features = {name: tensor[some] for name, tensor in self.features.items()}
+        judged = None if self.judged is None else self.judged.at(np.flatnonzero(some))
+        return replace(self, rows=self.rows[some], features=features, judged=judged)
 
 
 def parts(course: Course, came: Tensors) -> Iterator[Answered | Flight]:

@@ -23,6 +23,7 @@ from offramp.errors import (
     UnknownModelError,
     UnreachableError,
 )
+from offramp.exits.answers import Answers
 from offramp.nodes.breaker import Breaker
 from offramp.nodes.chain import TIER, check_next, follows, model_asked, plan_id, told_if_unknown
 from offramp.nodes.contract import (
@@ -37,12 +38,14 @@ from offramp.nodes.contract import (
     place_of,
     read_answers,
 )
-from offramp.nodes.flight import Flight
+from offramp.nodes.flight import Flight, Rows
 from offramp.nodes.replied import check_answers, check_logits
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probes, difference
 from offramp.nodes.upstream import Finished, Health, failed, then
 from offramp.protocol.credentials import Credentials
+from offramp.protocol.gone import Gone, GoneError
+from offramp.protocol.messages import ModelInferRequest
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Result
 from offramp.protocol.tensors import write_request
@@ -192,25 +195,74 @@ class RemoteCloud:
         if (refusal := self.health.refusal()) is not None:
             # One of its own for each: an error that is raised again holds the frames of every time before.
             return failed(type(refusal)(*refusal.args))
-        inputs, parameters = flight.features, dict(flight.along)
-        if to is not None:
-            inputs = inputs | {ROW: flight.rows.astype(np.int64)}
-            parameters |= {REPLY_TO: to.token, REPLY_AS: to.request}
-        name, course = model_asked(flight.course), flight.course
-        write = partial(write_request, name, self.version if version is None else version, inputs)
-        known = course.onward and plan_id(course.plan) in self.knows
-        if course.onward:
-            parameters[FOLLOWS] = follows(course.plan, known)
-        request = write(parameters)
+        known = flight.course.onward and plan_id(flight.course.plan) in self.knows
+        request = self._request(flight, known, to, version)
         finished = partial(self._heard, flight, version, request.ByteSize(), to is not None)
         end = time.monotonic() + self.patience * timeout
         begun = self.client.begin(request, timeout, flight.trace)
         if known:
-            whole = {**parameters, FOLLOWS: follows(course.plan, known=False)}
-            begun = told_if_unknown(begun, lambda left: self.client.begin(write(whole), left, flight.trace), timeout)
+            whole = partial(self._request, flight, False, to, version)
+            begun = told_if_unknown(begun, lambda left: self.client.begin(whole(), left, flight.trace), timeout)
         answer = then(begun, finished)
         answer.add_done_callback(partial(self._left, end))
         return answer
+
+    def _request(
+        self, flight: Flight, known: bool, to: Reply | None = None, version: str | None = None
+    ) -> ModelInferRequest:
+        inputs, parameters = flight.features, dict(flight.along)
+        if to is not None:
+            inputs = inputs | {ROW: flight.rows.astype(np.int64)}
+            parameters |= {REPLY_TO: to.token, REPLY_AS: to.request}
+        if flight.course.onward:
+            parameters[FOLLOWS] = follows(flight.course.plan, known)
+        return write_request(
+            model_asked(flight.course), self.version if version is None else version, inputs, parameters
+        )
+
+    def parts(self, flight: Flight, timeout: float, gone: Gone) -> Iterator[tuple[Rows, Finished]]:
+        """Send the features to a tier between, and give each tier's answers as they come."""
+        if (refusal := self.health.refusal()) is not None:
+            raise type(refusal)(*refusal.args)
+        request = self._request(flight, plan_id(flight.course.plan) in self.knows)
+        try:
+            try:
+                yield from self._parts(flight, request, timeout, gone)
+            except UnknownModelError:  # the plan, or the bundle: it has done nothing yet
+                request = self._request(flight, known=False)
+                with self._meant(None, direct=False):
+                    yield from self._parts(flight, request, timeout, gone)
+        except LinkError as error:
+            self._failed(error)
+            raise
+        self.health.answered()
+
+    def _parts(
+        self, flight: Flight, request: ModelInferRequest, timeout: float, gone: Gone
+    ) -> Iterator[tuple[Rows, Finished]]:
+        stream, sent = self.client.answered_in_parts(iter([request]), timeout, flight.trace), request.ByteSize()
+        gone.told = stream.cancel
+        try:
+            for result in stream:
+                rows = result.outputs.get(ROW)
+                if rows is None or rows.dtype != np.int64 or not ((rows >= 0) & (rows < len(flight.rows))).all():
+                    raise LinkError(f"{self.called}: expected the rows that a part answers, as {ROW}.")
+                self.knows.add(plan_id(flight.course.plan))
+                answers = self._answers(flight, result, len(rows))
+                yield rows, Finished(answers, sent, result.size, hops=hops(result.parameters))
+                sent = 0
+        finally:
+            gone.told = None
+            stream.cancel()
+        if gone.is_set():
+            raise GoneError
+
+    def _answers(self, flight: Flight, result: Result, rows: int) -> Answers:
+        """What a tier between has answered to so many rows."""
+        manifest, course = self.bundle.manifest, flight.course
+        exits = [exit_ for exit_ in manifest.exits if exit_ > course.part.cut]
+        answers = read_answers(result.outputs)
+        return check_answers(self.called, answers, rows, len(manifest.classes), exits, course.behind)
 
     def _left(self, end: float, answer: "Future[Finished]") -> None:
         """Where the caller has gone, and at its deadline: it went because the cloud is late."""
@@ -221,18 +273,21 @@ class RemoteCloud:
         try:
             finished = self._finished(*of)
         except LinkError as error:
-            if isinstance(error, (UnreachableError, BundleMismatchError)):
-                self._gone()
-            self.health.failed(error)
+            self._failed(error)
             raise
         self.health.answered()
         return finished
+
+    def _failed(self, error: LinkError) -> None:
+        if isinstance(error, (UnreachableError, BundleMismatchError)):
+            self._gone()
+        self.health.failed(error)
 
     def _finished(
         self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"
     ) -> Finished:
         peer, result = self.called, self._result(answer, version, direct)
-        course, manifest, behind = flight.course, self.bundle.manifest, hops(result.parameters)
+        course, behind = flight.course, hops(result.parameters)
         if course.onward:
             self.knows.add(plan_id(course.plan))
         if direct:
@@ -240,10 +295,7 @@ class RemoteCloud:
                 raise LinkError(f"{peer} sends no direct replies. Leave 'reply_to' out.")
             return Finished(None, sent, result.size, result.took, behind)
         if course.onward:
-            exits = [exit_ for exit_ in manifest.exits if exit_ > course.part.cut]
-            answers = check_answers(
-                peer, read_answers(result.outputs), len(flight.rows), len(manifest.classes), exits, course.behind
-            )
+            answers = self._answers(flight, result, len(flight.rows))
             return Finished(answers, sent, result.size, result.took, behind)
         exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
         name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
@@ -252,10 +304,15 @@ class RemoteCloud:
 
     def _result(self, answer: "Future[Result]", version: str | None, direct: bool) -> Result:
         """What the cloud has answered, or why not, as whose fault that is."""
+        with self._meant(version, direct):
+            return answer.result()
+
+    @contextmanager
+    def _meant(self, version: str | None, direct: bool) -> Iterator[None]:
         peer = self.called
         try:
             with _let_in(self.client.address):
-                return answer.result()
+                yield
         except UnknownModelError as error:
             if version is not None:
                 raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error

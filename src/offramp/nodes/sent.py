@@ -3,8 +3,9 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from offramp.errors import InputError, LinkError, OfframpError, OverloadedError
@@ -57,6 +58,24 @@ class Sent:
         return Answered(flight.rows, answers, last=True)
 
 
+@dataclass(frozen=True)
+class Sending:
+    """How a flight is sent: times are of the monotonic clock, in seconds."""
+
+    flight: Flight
+    now: float
+    wait: float  # for the next tier; what is left until `end` is for answering here
+    end: float
+    fallback: Fallback | None
+    due: float
+
+    def sent(
+        self, answer: Future[Finished], told: Callable[[int, OfframpError], object], *, direct: bool = False
+    ) -> Sent:
+        """The flight on its way."""
+        return Sent(self.flight, answer, self.end, self.fallback, told, direct, self.due)
+
+
 class Room:
     """For so many samples out at once, and each of them holds its features here until it is answered."""
 
@@ -86,6 +105,18 @@ class Room:
             raise
         answer.add_done_callback(lambda _: self._give(rows))
         return answer
+
+    @contextmanager
+    def held(self, rows: int) -> Iterator[None]:
+        """The same for as long as the context lasts; raises OverloadedError where there is no room."""
+        until: Future[Finished] = Future()
+        begun = self.take(rows, lambda: until)
+        if begun is not until:
+            begun.result()
+        try:
+            yield
+        finally:
+            until.cancel()
 
     def _give(self, rows: int) -> None:
         with self.changing:

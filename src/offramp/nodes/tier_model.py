@@ -21,11 +21,12 @@ from offramp.nodes.cache import Cache
 from offramp.nodes.chain import TIER, Followed, plan_id
 from offramp.nodes.contract import DEGRADED, DIRECT, FOLLOWS, PLAN, REPLY_AS, ROW, Reply, classifier_name
 from offramp.nodes.edge import Edge, deadline
-from offramp.nodes.edge_model import answer_specs, landed, onward, result_of, sent_in, timed, whole
+from offramp.nodes.edge_model import answer_specs, landed, noted, onward, result_of, sent_in, timed, whole
 from offramp.nodes.features import boundary_specs
 from offramp.nodes.flight import Answered, Flight, Rows
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Course
+from offramp.nodes.streamed import each_tier_s
 from offramp.protocol.record import Kind
 from offramp.protocol.served import Call, Pending, Result
 
@@ -80,7 +81,7 @@ class TierModel:
         """Answer a batch whole, in the caller's order; where it names a client's stream, there, and nothing here."""
         join = whole if Reply.of(call) is None else _told
         found: list[Result] = []
-        for part in self.stream(call):
+        for part in self._parts(call):
             if isinstance(part, Pending):  # the last
                 return Pending(part.answer, partial(join, found, part))
             found.append(part)
@@ -88,6 +89,9 @@ class TierModel:
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
+        return self._parts(call, streamed=Reply.of(call) is None)
+
+    def _parts(self, call: Call, *, streamed: bool = False) -> Iterator[Result | Pending]:
         if others := sorted(PLAN & set(call.parameters)):
             raise InputError(f"parameter {others[0]!r}: a chain's plan is its first tier's. Ask for another there.")
         came = dict(zip(self.sources, call.tensors(*self.sources, beside=(ROW,)), strict=True))
@@ -99,6 +103,12 @@ class TierModel:
             if isinstance(part, Flight):
                 start = perf_counter()
                 flight = onward(part if rows is None else replace(part, rows=rows[part.rows]), call)
+                if streamed and course.onward:
+                    since = record.stage("encode", start)
+                    for answered in each_tier_s(self.edge, flight, end, degraded, call.cancelled):
+                        yield noted(answered, None, course.next, record)
+                    record.stage("upstream", since)
+                    return
                 sent = self.edge.send(flight, end, reply, None, degraded)
                 landing = partial(landed, sent, None, course.next, record, record.stage("encode", start))
                 yield Pending(sent.answer, landing if reply is None else partial(self._tell, reply, landing))

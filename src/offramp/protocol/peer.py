@@ -186,10 +186,7 @@ class Peer:
         No thread waits for it. What is called back when it is done is called on the connection's own thread. Cancelled,
         the node is told that nobody waits any more. `trace` is the context of a trace that goes along.
         """
-        metadata = self.shown.metadata
-        if trace:
-            metadata = (*(metadata or ()), (TRACEPARENT, trace))
-        call = self.stub.ModelInfer.future(request, timeout=timeout, metadata=metadata)
+        call = self.stub.ModelInfer.future(request, timeout=timeout, metadata=self._metadata(trace))
         return self._answer(call, lambda: _result(call.result(), self.address, _took(call)))
 
     def look(self, timeout: float) -> "Future[None]":
@@ -253,9 +250,18 @@ class Peer:
         `timeout` bounds the stream as a whole.
         """
         messages = (write_request(model, version, inputs, parameters) for inputs, parameters in requests)
-        return ResultStream(
-            self.stub.ModelStreamInfer(messages, timeout=timeout, metadata=self.shown.metadata), self.address
-        )
+        return self.answered_in_parts(messages, timeout)
+
+    def answered_in_parts(
+        self, requests: Iterator[pb.ModelInferRequest], timeout: float, trace: str = ""
+    ) -> "ResultStream":
+        """Send requests one after another, and give what will be the parts of their answers; see `begin`, `stream`."""
+        call = self.stub.ModelStreamInfer(requests, timeout=timeout, metadata=self._metadata(trace))
+        return ResultStream(call, self.address)
+
+    def _metadata(self, trace: str) -> Any:
+        shown = self.shown.metadata
+        return (*(shown or ()), (TRACEPARENT, trace)) if trace else shown
 
     def _told(self, call: Any, request: Any, timeout: float) -> Any:
         try:
