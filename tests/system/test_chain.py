@@ -3,20 +3,26 @@
 The first tier runs in this process where that is enough, by many plans in front of the same nodes: the plan goes along.
 """
 
-from collections.abc import Iterator
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from command_line import Node, running
+from load import WAIT, Load
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
+from offramp.client.client import Client
 from offramp.data.image_set import Splits
-from offramp.exits.answers import Answers, merge
+from offramp.errors import BundleMismatchError, InputError, UnreachableError
+from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import route
 from offramp.nodes.contract import hops, read_answers
 from offramp.nodes.edge import Edge
@@ -24,6 +30,9 @@ from offramp.nodes.flight import Answered, Rows
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
+from ports import HERE, held_port
+from processes import stop
+from until import until
 
 PORTABLE = ("--runtime", "onnxruntime", "--precision", "fp32", "--threads", "1", "--port", "0", "--no-http")
 
@@ -42,6 +51,7 @@ TWO = chain(device=part(3, (2, 0.2), (3, 0.3)))
 THREE = chain(device=part(3, (2, 0.2)), edge=part(6, (4, 0.2), (5, 0.3)))
 FOUR = chain(device=part(2, (1, 0.6)), edge=part(4, (3, 0.2)), region=part(7, (5, 0.2), (6, 0.3)))
 BEHIND = {"edge": 3, "region": 5, "cloud": 9}  # of four: the first exit that answers what was sent there
+ONWARD = chain(device=part(3), edge=part(6))
 ALONG = chain(device=part(0), edge=part(3, (2, 0.2), (3, 0.3)))
 
 
@@ -167,12 +177,115 @@ def test_every_tier_answers_a_client_directly(
     assert client.second_answers == 0
 
 
-def test_the_bytes_of_each_hop_come_back(image: Array, device: Node) -> None:
-    """By the name of the tier that they went to."""
+def test_the_bytes_of_each_hop_come_back(bundle: Bundle, image: Array, device: Node) -> None:
+    """By the name of the tier that they went to: the features that were handed on, and little around them."""
     with Peer(device.address()) as peer:
         answer = peer.infer("classifier", {"image": image}, timeout=10.0)
-    sent = hops(answer.parameters)
-    onward = {name: int((read_answers(answer.outputs).exit >= k).sum()) for name, k in BEHIND.items()}
-    sizes = {"edge": 4 * 16 * 8 * 8, "region": 4 * 16 * 8 * 8, "cloud": 4 * 16 * 8 * 8}
+    sent, exits = hops(answer.parameters), read_answers(answer.outputs).exit
     assert sent.keys() == BEHIND.keys()
-    print(sent, onward, sizes)
+    for (name, first), p in zip(BEHIND.items(), FOUR.tiers.values(), strict=True):
+        features = int((exits >= first).sum()) * bundle.manifest.cut(p.cut).codecs[p.codec].bytes_per_sample
+        assert features < sent[name] < features + 1000
+
+
+def test_a_tier_that_is_lost_and_back_costs_no_answer(bundle: Bundle, image: Array, tmp_path: Path) -> None:
+    """The nearest tier that can stands in for those behind it, marked, and each goes back to them by itself.
+
+    The one between is another process when it is back, that follows another plan: nobody is refused for that.
+    """
+    asked, path, other = image[:8], tmp_path / "chain.json", tmp_path / "other.json"
+    ONWARD.write(path)
+    THREE.write(other)
+
+    def tier(name: str, plan: Path, onto: str, *port: str) -> Node:
+        told = ("--plan", str(plan), "--tier", name, "--next", onto, "--cloud-timeout", "1")
+        return running("edge", str(bundle.path), *told, *PORTABLE, *port)
+
+    with held_port() as far, held_port() as near, ExitStack() as last:
+        cloud = last.enter_context(running("cloud", str(bundle.path), *PORTABLE, "--port", str(far)))
+        edge = last.enter_context(tier("edge", path, cloud.address(), "--port", str(near)))
+        with tier("device", path, edge.address()) as device, Load(device.address(), asked) as load:
+            by_all = {(9, "cloud", False)}
+            assert by(load) == by_all
+            cloud.process.kill()
+            cloud.process.wait(WAIT)
+            until(lambda: by(load) == {(9, "edge", True)})
+            last.enter_context(running("cloud", str(bundle.path), *PORTABLE, "--port", str(far)))
+            until(lambda: by(load) == by_all)
+            edge.process.kill()
+            edge.process.wait(WAIT)
+            until(lambda: by(load) == {(9, "device", True)})
+            again = last.enter_context(tier("edge", other, f"{HERE}:{far}", "--port", str(near)))
+            until(lambda: by(load) == by_all)
+            stop(again.process.pid)
+            until(lambda: by(load) == {(9, "device", True)})
+            again.process.send_signal(signal.SIGCONT)
+            until(lambda: by(load) == by_all)
+            assert {made for one in load.all for made in one.by} <= by_all | {(9, "edge", True), (9, "device", True)}
+
+
+def by(load: Load) -> set[tuple[int, str, bool]]:
+    """Exit, tier and whether degraded, of what is answered from now on."""
+    return {made for one in load.next() for made in one.by}
+
+
+def test_who_takes_no_degraded_answer_gets_an_error_of_the_tier_that_is_lost(
+    bundle: Bundle, image: Array, tmp_path: Path
+) -> None:
+    """The caller's word goes along: a tier between does not stand in either."""
+    path = tmp_path / "chain.json"
+    ONWARD.write(path)
+    with held_port() as nobody:
+        told = ("--plan", str(path), "--next", f"{HERE}:{nobody}", "--cloud-wait", "0.1", *PORTABLE)
+        with running("edge", str(bundle.path), *told, "--tier", "edge") as edge:
+            device = Edge(bundle, ONWARD, edge.address(), threads=1, tier="device")
+            assert set(device.infer(image[:2]).tier.tolist()) == {Tier.EDGE}
+            with pytest.raises(UnreachableError, match=f"{HERE}:{nobody} does not answer"):
+                device.infer(image[:2], degraded=False)
+
+
+@pytest.mark.parametrize(
+    ("plan", "tier", "onto", "said"),
+    [
+        (THREE, "device", "cloud", "cloud {0} is no tier of a chain, and by the plan the edge follows"),
+        (THREE, "device", "region", "edge {0} is the region, and by the plan the edge follows"),
+        (THREE, "edge", "outer", "cloud {0} is the edge, and by the plan the rest of the network follows: the chain "),
+        (TWO, "device", "edge", "cloud {0} is the edge, and by the plan the rest of the network follows"),
+    ],
+)
+def test_what_is_not_the_next_tier_is_refused(
+    bundle: Bundle, nodes: Chain, plan: Plan, tier: str, onto: str, said: str
+) -> None:
+    """Before anything is sent to it: a chain that closes on itself, one that leaves a tier out, one that ends early."""
+    where = getattr(nodes, onto).address()
+    with pytest.raises(BundleMismatchError) as refused:
+        Edge(bundle, plan, where, threads=1, tier=tier).check()
+    assert str(refused.value).startswith(said.format(where).replace("cloud", plan.after(tier), 1))
+
+
+def test_a_request_to_a_tier_between_that_fits_no_plan_says_so(bundle: Bundle, nodes: Chain) -> None:
+    """Other features than its plan takes, parts of a plan, a plan that is none or not known."""
+    with Peer(nodes.edge.address()) as peer:
+
+        def refused(model: str, **parameters: str | float) -> str:
+            features = np.zeros((1, *bundle.manifest.tensors(int(model[-1]))[f"features_{model[-1]}"]), np.float32)
+            with pytest.raises(InputError) as error:
+                peer.infer(model, {f"features_{model[-1]}": features}, timeout=10, parameters=parameters)
+            return str(error.value).split(": ", 1)[1]
+
+        assert refused("classifier-5") == (
+            "classifier-5: by the plan that this request follows, the edge takes what crosses boundary 3 as fp32."
+        )
+        assert refused("classifier-3", threshold=0.5).startswith("parameter 'threshold': a chain's plan is its first")
+        assert refused("classifier-3", follows="0" * 16).startswith("parameter 'follows': no plan '0000000000000000'")
+        assert refused("classifier-3", follows="{}").startswith("parameter 'follows': expected a document of format")
+
+
+def test_a_tier_that_the_plan_does_not_name_does_not_start(
+    bundle: Bundle, offramp: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    """It says which there are."""
+    path = tmp_path / "chain.json"
+    THREE.write(path)
+    ended = offramp("serve", "edge", str(bundle.path), "--plan", str(path), "--tier", "region", *PORTABLE)
+    assert (ended.returncode, "tier 'region': the plan is for device and edge." in ended.stderr) == (2, True)
