@@ -315,6 +315,9 @@ def test_each_tier_starts_where_the_one_before_was_cut() -> None:
         (TIERS | {"edge": {"active": [{"exit": 2, "threshold": 0.2}], "cut": 5}}, "the edge starts at boundary 2"),
         (TIERS | {"edge": {"active": [], "cut": 1}}, "the edge starts at boundary 2"),
         (TIERS | {"edge": {"active": [], "cut": 0}}, "the edge starts at boundary 2"),
+        ({"cloud": {"active": [], "cut": 5}, "region": {"active": [], "cut": 5}}, "a chain ends in the cloud"),
+        ({"overall": {"active": [], "cut": 5}}, "no tier is called 'overall'"),
+        ({"Edge": {"active": [], "cut": 5}}, "should match pattern"),
     ],
 )
 def test_tiers_that_are_out_of_order_are_refused(tiers: dict[str, object], said: str) -> None:
@@ -333,3 +336,20 @@ def test_a_request_changes_the_first_tier_alone() -> None:
 def test_plans_are_keys() -> None:
     """Equal ones are one key, whatever made them."""
     assert {Plan.of(1, 0.2): 1}[Plan.parse(Plan.of(1, 0.2).to_json(), "text")] == 1
+
+
+def test_a_longer_chain_names_tiers_of_its_own() -> None:
+    """Each hands on to the next that is named, the last to the cloud, which every chain ends in."""
+    tiers = {"device": TIERS["device"], "edge": {"active": [], "cut": 3}, "region": {"active": [], "cut": 5}}
+    plan = Plan.model_validate({"tiers": tiers})
+    assert [plan.after(tier) for tier in plan.tiers] == ["edge", "region", "cloud"]
+    assert Plan.parse(plan.to_json(), "plan") == plan
+
+
+def test_a_tier_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """JSON would keep the last of them, and nobody would know of the other."""
+    path = tmp_path / "plan.json"
+    once = Plan.of(2, 0.3).to_json()
+    path.write_text(once.replace('"tiers": {', '"tiers": {"edge": {"active": [], "cut": 1},'))
+    with pytest.raises(ArtifactDamagedError, match="'edge' is there twice"):
+        Plan.load(path)

@@ -75,7 +75,7 @@ class Document(Frozen):
         `context` is what a class's own validators are given.
         """
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:  # a thousand opening brackets are no ValueError
             raise ArtifactDamagedError(
                 f"{origin}: not a JSON document ({error}). It was cut short or is another kind of file: write it again."
@@ -109,6 +109,15 @@ class Document(Frozen):
     def write(self, path: Path) -> None:
         """Write the document whole or not at all."""
         write_bytes(path, self.to_json().encode())
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; ValueError where it has a name twice, of which a reader would take the last in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in found if names.count(name) > 1)!r} is there twice")
+    return found
 
 
 def read_bytes(path: Path) -> bytes:
