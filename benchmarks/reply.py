@@ -71,7 +71,7 @@ def main() -> None:
                             pixels,
                             batch_size=32,
                             options={"threshold": threshold},
-                            direct=at_cloud if way == "direct" else None,
+                            direct=(at_cloud,) if way == "direct" else (),
                         )
                         for way in WAYS
                     }

@@ -141,7 +141,7 @@ def test_direct_reply_gives_the_same_answers(
     pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images)
     with edge_of(plan) as address, Peer(address) as client, Peer(cloud) as direct:
         through = drive(client, pixels, batch_size=32, warm_up=0)
-        straight = drive(client, pixels, batch_size=32, warm_up=0, direct=direct)
+        straight = drive(client, pixels, batch_size=32, warm_up=0, direct=(direct,))
 
     assert (through.answers.tier == Tier.CLOUD).any()
     for field in ("label", "exit", "tier", "dropped"):

@@ -226,7 +226,7 @@ def test_direct_replies_come_from_each_network(
         options=options,
         version=bundle.id,
         warm_up=0,
-        direct=nodes.at_cloud,
+        direct=(nodes.at_cloud,),
     )
     assert (driven.answers.tier == Tier.CLOUD).any()
     assert_as_offline(nodes, driven, bundle, Plan.of(2, 0.3, codec="uint8"), digits)
@@ -255,7 +255,7 @@ def test_a_cascade_gives_what_its_two_networks_give(
         options=cascade,
         version=networks["sem-2"].id,
         warm_up=0,
-        direct=nodes.at_cloud if way == "direct" else None,
+        direct=(nodes.at_cloud,) if way == "direct" else (),
     )
     offline = composed(networks, digits, 2, threshold)
     for field in ("label", "exit", "tier", "dropped", "degraded"):

@@ -1,6 +1,7 @@
 """Drive an edge: send a set by a scenario, collect the answers, take the time of each sample and each query."""
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def drive(
     version: str = "",
     name: str = IMAGE,
     warm_up: int = 2,
-    direct: Peer | None = None,
+    direct: Sequence[Peer] = (),
     watch: Watch = unwatched,
 ) -> Drive:
     """Send samples to an edge by a scenario and wait for every answer.
@@ -92,8 +93,8 @@ def drive(
 
     The first `warm_up` queries of each client go twice; their first answers are thrown away. Clients that wait have a
     stream each, all but the first on a connection of its own; else each query is a call. With `direct`, a client of the
-    cloud, the cloud's answers come straight from there, the paper's way; else they come through the edge. `watch` is
-    told how many queries are answered, the first ones apart.
+    cloud, or in a longer chain of each tier behind the first, answers come straight from there, the paper's way; else
+    they come through the edge. `watch` is told how many queries are answered, the first ones apart.
     """
     by = by or scenario("clients", len(images), batch_size=batch_size)
     if not len(images):
@@ -115,10 +116,7 @@ def drive(
         return Drive.of([(one.rows, one.start, [_part(one.answer, one.end)]) for one in send(Calls(begin))])
     with ExitStack() as stack:
         edges = [client, *(stack.enter_context(client.again()) for _ in range(by.clients - 1))]
-        talks = [
-            stack.enter_context(Conversation(edge, () if direct is None else (direct,), version, strict=True))
-            for edge in edges
-        ]
+        talks = [stack.enter_context(Conversation(edge, direct, version, strict=True)) for edge in edges]
         pool = stack.enter_context(ThreadPoolExecutor(by.clients))
 
         def talk(number: int, _query: int, rows: Rows) -> tuple[float, list[Arrival]]:

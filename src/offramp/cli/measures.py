@@ -248,7 +248,7 @@ def _driven(client: "Client", images: "ImageSet", by: "Scenario", options: dict[
     takes, samples = client.served.takes, images.images
     sent = takes.from_uint8(samples) if isinstance(takes, Preprocessing) else as_samples(takes, samples)
     return drive(
-        client.edge, sent, by=by, options=options, version=client.served.bundle, name=takes.name, direct=client.cloud,
+        client.edge, sent, by=by, options=options, version=client.served.bundle, name=takes.name, direct=client.clouds,
         watch=watch,
     )  # fmt: skip
 

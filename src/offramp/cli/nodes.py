@@ -52,6 +52,13 @@ CloudLink = Annotated[
 ]
 
 
+Next = Annotated[
+    str | None,
+    typer.Option("--cloud", "--next", help="HOST:PORT of the cloud or of the next tier, or A,B of several."),
+]
+TierSaid = Annotated[
+    str | None, typer.Option(help="Of a longer chain: whose part of the plan it runs. Default: edge, or the first.")
+]
 ChoicesFile = Annotated[
     Path | None, typer.Option(help="Choose among the plans of `offramp plan --choices FILE` as the link goes.")
 ]
@@ -138,13 +145,7 @@ def serve_edge(
     drop_threshold: Drop = None,
     plan: PlanFile = None,
     follow: ChoicesFile = None, follow_within: Within = None, audit: Audit = None, audit_most: AuditMost = None,
-    cloud: Annotated[
-        str | None,
-        typer.Option("--cloud", "--next", help="HOST:PORT of the cloud or of the next tier, or A,B of several."),
-    ] = None,
-    tier: Annotated[
-        str | None, typer.Option(help="Of a longer chain: whose part of the plan it runs. Default: edge, or the first.")
-    ] = None,
+    cloud: Next = None, tier: TierSaid = None,
     cloud_version: Annotated[
         str | None, typer.Option(help="The version on another maker's cloud; empty: none. Default: the bundle's id.")
     ] = None,
