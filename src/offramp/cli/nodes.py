@@ -52,6 +52,13 @@ CloudLink = Annotated[
 ]
 
 
+BatchSize = Annotated[
+    int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
+]
+MaxWait = Annotated[
+    float, typer.Option(help="How long a request may wait for company while the runtime is free; 0 does not.")
+]
+Queue = Annotated[int, typer.Option(help="Samples that may wait; what comes on top is refused at once.")]
 Next = Annotated[
     str | None,
     typer.Option("--cloud", "--next", help="HOST:PORT of the cloud or of the next tier, or A,B of several."),
@@ -87,13 +94,9 @@ def serve_cloud(
     max_batch: MaxBatch = 256,
     max_streams: MaxStreams = 128,
     max_connections: MaxConnections = 400,
-    batch_size: Annotated[
-        int, typer.Option(help="Samples of several requests run as one batch, at most; 1 runs each request alone.")
-    ] = 64,
-    max_wait_ms: Annotated[
-        float, typer.Option(help="How long a request may wait for company while the runtime is free; 0 does not.")
-    ] = 0.0,
-    queue: Annotated[int, typer.Option(help="Samples that may wait; what comes on top is refused at once.")] = 256,
+    batch_size: BatchSize = 64,
+    max_wait_ms: MaxWait = 0.0,
+    queue: Queue = 256,
     workers: Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")] = 1,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
@@ -146,6 +149,7 @@ def serve_edge(
     plan: PlanFile = None,
     follow: ChoicesFile = None, follow_within: Within = None, audit: Audit = None, audit_most: AuditMost = None,
     cloud: Next = None, tier: TierSaid = None,
+    batch_size: BatchSize = 64, max_wait_ms: MaxWait = 0.0, queue: Queue = 256,
     cloud_version: Annotated[
         str | None, typer.Option(help="The version on another maker's cloud; empty: none. Default: the bundle's id.")
     ] = None,
@@ -171,6 +175,7 @@ def serve_edge(
     cloud_token_file: CloudTokenFile = None, log_format: LogFormat = "text", log_requests: LogRequests = False,
 ) -> None:  # fmt: skip
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
+    from offramp.nodes.batching import Limits
     from offramp.nodes.edge_process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings, Follow
     from offramp.sockets import check_addresses
@@ -191,7 +196,7 @@ def serve_edge(
         origins=tuple(cors_origin or ()), root_path=root_path, log_format=log_format, log_requests=log_requests,
         access=_access(tls_cert, tls_key, tls_client_ca, tokens),
         credentials=credentials_of(cloud_tls_ca, cloud_tls_cert, cloud_tls_key, cloud_token_file),
-        trust=tuple(map(str, trust or ())),
+        trust=tuple(map(str, trust or ())), limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
     )  # fmt: skip
     run(settings)
 

@@ -64,7 +64,7 @@ class Trials:
                 batch_size=batch_size,
                 version=self._version(setup.model),
                 options=parameters(setup.plan, self._version(setup.cloud_model)),
-                direct=(nodes.cloud,) if setup.reply == "direct" else (),
+                direct=(nodes.cloud,) if setup.reply == "direct" and nodes.cloud else (),
             )
         cloud_ms = 1000 * (nodes.cloud_seconds() - before)
         return Entry(
