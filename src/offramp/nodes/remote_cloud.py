@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -11,23 +10,19 @@ import numpy as np
 
 from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.engine import PRECISIONS, Place
+from offramp.artifacts.engine import Place
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import (
     BundleMismatchError,
     DeadlineError,
-    InputError,
     LinkError,
-    OfframpError,
-    RefusedError,
     UnknownModelError,
     UnreachableError,
 )
 from offramp.exits.answers import Answers
 from offramp.nodes.breaker import Breaker
-from offramp.nodes.chain import TIER, check_next, follows, model_asked, plan_id, told_if_unknown
+from offramp.nodes.chain import follows, model_asked, plan_id, told_if_unknown
 from offramp.nodes.contract import (
-    CLASSIFIER,
     DIRECT,
     FOLLOWS,
     REPLY_AS,
@@ -35,13 +30,13 @@ from offramp.nodes.contract import (
     ROW,
     Reply,
     hops,
-    place_of,
     read_answers,
 )
 from offramp.nodes.flight import Flight, Rows
+from offramp.nodes.meeting import Meeting, blamed, let_in
 from offramp.nodes.replied import check_answers, check_logits
 from offramp.nodes.route import Course
-from offramp.nodes.sameness import Probes, difference
+from offramp.nodes.sameness import Probes
 from offramp.nodes.upstream import Finished, Health, failed, then
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.gone import Gone, GoneError
@@ -51,18 +46,6 @@ from offramp.protocol.served import Result
 from offramp.protocol.tensors import write_request
 
 PATIENCE = 0.9  # of its time, after which a caller that goes has waited long enough to hold it against the cloud
-
-
-@contextmanager
-def _let_in(address: str) -> Iterator[None]:
-    """That a cloud does not let its edge in is no fault of who asks the edge."""
-    try:
-        yield
-    except RefusedError as error:
-        raise RefusedError(
-            f"cloud {address} does not let this edge in ({error}). Give it a token with the rights infer and read "
-            "there (--cloud-token-file FILE)."
-        ) from error
 
 
 class RemoteCloud:
@@ -93,7 +76,7 @@ class RemoteCloud:
         self.bundle, self.health = bundle, health or Breaker()
         self.client = cloud if isinstance(cloud, Peer) else Peer(cloud, credentials=credentials)
         self.version = bundle.id if version is None else version
-        self.probes = Probes(bundle)
+        self.meeting = Meeting(bundle, self.client, self.version, Probes(bundle))
         self.shown: set[tuple[int, Codec]] = set()  # the tails that have shown what they compute, since it is there
         self.knows: set[str] = set()  # the plans, by their ids, that a tier between has answered by since it is there
         self.called = f"{LAST_TIER} {self.client.address}"
@@ -114,79 +97,9 @@ class RemoteCloud:
     def check(self, course: Course, timeout: float) -> Place | None:
         """Wait for it, and hold what it serves against the bundle, and what it computes, or by which plan."""
         self.called = f"{course.next} {self.client.address}"
-        with _let_in(self.client.address):
-            return self._checked(course, timeout)
-
-    def _checked(self, course: Course, timeout: float) -> Place | None:
-        self.wait_ready(timeout)
-        name, peer = model_asked(course), self.called
-        try:
-            versions = self.client.metadata(name, timeout).versions
-        except UnknownModelError as error:
-            check_next(course, self._tier(timeout), peer)
-            raise BundleMismatchError(
-                f"{peer} does not serve {name} ({error}). Serve the edge's bundle there: {self.bundle.path}"
-            ) from error
-        if self.version and not versions:  # not every server lists them
-            try:
-                self.client.metadata(name, timeout, self.version)
-            except UnknownModelError as error:
-                raise BundleMismatchError(
-                    f"{peer} does not serve {name} in version {self.version} ({error}). A server of another "
-                    "maker has versions of its own: name its with --cloud-version."
-                ) from error
-        elif self.version and self.version not in versions:
-            if self.version != self.bundle.id:
-                raise BundleMismatchError(
-                    f"{peer} serves {name} in version {', '.join(versions)}, and this edge asks for version "
-                    f"{self.version}. Name the right one with --cloud-version."
-                )
-            raise BundleMismatchError(
-                f"{peer} serves bundle {', '.join(versions)}, and this edge holds "
-                f"{self.version} ({self.bundle.path}). Give both nodes the same bundle."
-            )
-        self.client.prepare(name, timeout, self.version)
-        config = self._config(name, timeout)
-        place = place_of(config)
-        if course.onward:
-            check_next(course, config.get(TIER), peer)
-        else:
-            self._check_logits(course, place, timeout)
-        return place
-
-    def _config(self, name: str, timeout: float) -> dict[str, str]:
-        try:
-            return self.client.config(name, timeout, self.version)
-        except RefusedError:
-            raise
-        except OfframpError:  # a server of another maker need not have one
-            return {}
-
-    def _tier(self, timeout: float) -> str | None:
-        """Which tier the node is, by a model that it has, and not the one that is asked for; None: it does not say."""
-        with suppress(OfframpError):  # of a server of another maker, that need not tell
-            for name, version in self.client.statistics(timeout=timeout):
-                if name.startswith(CLASSIFIER):
-                    return self.client.config(name, timeout, version).get(TIER)
-        return None
-
-    def _check_logits(self, course: Course, place: Place | None, timeout: float) -> None:
-        """Raise BundleMismatchError where it makes something else of a few images than the bundle does."""
-        part, manifest = course.part, self.bundle.manifest
-        if (part.cut, part.codec) in self.shown:
-            return
-        precision = place.precision if place is not None and place.precision in PRECISIONS else None
-        probe, target = self.probes.get(part.cut, part.codec, precision), logits_name(manifest.last)
-        request = write_request(model_asked(course), self.version, probe.features)
-        result = self._result(self.client.begin(request, timeout), None, False)
-        peer = self.called
-        logits = check_logits(peer, target, result.outputs.get(target), *probe.logits.shape)
-        noun = manifest.preprocessing.noun
-        if wrong := difference(logits, probe.logits, manifest.classes, precision, target, noun=noun):
-            raise BundleMismatchError(
-                f"{peer} computes another network: {wrong}. Serve the edge's bundle there: {self.bundle.path}"
-            )
-        self.shown.add((part.cut, part.codec))
+        with let_in(self.called):
+            self.wait_ready(timeout)
+            return self.meeting.check(course, timeout, self.shown)
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
@@ -224,14 +137,15 @@ class RemoteCloud:
         """Send the features to a tier between, and give each tier's answers as they come."""
         if (refusal := self.health.refusal()) is not None:
             raise type(refusal)(*refusal.args)
-        request = self._request(flight, plan_id(flight.course.plan) in self.knows)
+        known = plan_id(flight.course.plan) in self.knows
         try:
-            try:
-                yield from self._parts(flight, request, timeout, gone)
-            except UnknownModelError:  # the plan, or the bundle: it has done nothing yet
-                request = self._request(flight, known=False)
-                with self._meant(None, direct=False):
-                    yield from self._parts(flight, request, timeout, gone)
+            with blamed(self.called):
+                try:
+                    yield from self._parts(flight, self._request(flight, known), timeout, gone)
+                except UnknownModelError:  # the plan, or the bundle: it has done nothing yet
+                    if not known:
+                        raise
+                    yield from self._parts(flight, self._request(flight, known=False), timeout, gone)
         except LinkError as error:
             self._failed(error)
             raise
@@ -304,24 +218,8 @@ class RemoteCloud:
 
     def _result(self, answer: "Future[Result]", version: str | None, direct: bool) -> Result:
         """What the cloud has answered, or why not, as whose fault that is."""
-        with self._meant(version, direct):
+        with blamed(self.called, version, direct=direct):
             return answer.result()
-
-    @contextmanager
-    def _meant(self, version: str | None, direct: bool) -> Iterator[None]:
-        peer = self.called
-        try:
-            with _let_in(self.client.address):
-                yield
-        except UnknownModelError as error:
-            if version is not None:
-                raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error
-            raise BundleMismatchError(f"{peer} changed its bundle: {error}") from error
-        except InputError as error:
-            # What the caller sent has been checked; of what goes along for it, only these two are the caller's own.
-            if type(error) is not InputError or version is not None or direct:
-                raise
-            raise LinkError(f"{peer} does not take what this edge sends it: {error}") from error
 
     def _last_exit(self, outputs: Iterable[str]) -> int:
         """Which exit another network's answer is of: that of its one output."""
