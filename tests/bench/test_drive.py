@@ -125,7 +125,7 @@ def test_nothing_to_send_is_said(edge: Peer) -> None:
 def test_a_run_begins_with_whoever_sends_first() -> None:
     """Of two clients, the one that was given the later query may have sent its before the other did."""
     answers = Answers(*(np.zeros((1, 2) if name == "probabilities" else 1) for name in vars(Answers)["__match_args__"]))
-    one = [Arrival(time=12.0, rows=np.array([0]), answers=answers, bytes_to_cloud=3)]
+    one = [Arrival(time=12.0, rows=np.array([0]), answers=answers, hops={"cloud": 3})]
     driven = Drive.of([(np.array([4]), 10.0, one), (np.array([7]), 9.0, one)])
     assert driven.seconds == 3.0
     assert driven.batch_ms.tolist() == [2000.0, 3000.0]

@@ -1,10 +1,11 @@
 """Drive an edge: send a set by a scenario, collect the answers, take the time of each sample and each query."""
 
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge, tier_names, tier_number
 from offramp.exits.evaluation import evaluate
-from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER, ROW, read_answers
+from offramp.nodes.contract import CLASSIFIER, ROW, hops, read_answers
 from offramp.nodes.images import as_batch
 from offramp.progress import Watch, unwatched
 from offramp.protocol.peer import Peer
@@ -43,6 +44,7 @@ class Drive:
     batch_ms: npt.NDArray[np.float64]  # of each query: until its last answer
     bytes_to_cloud: int
     seconds: float  # from the first query's start to the last answer
+    hops: Mapping[str, int] = field(default_factory=dict)  # bytes sent on each hop, by the tier that they were sent to
 
     @classmethod
     def of(cls, turns: list[tuple[Rows, float, list[Arrival]]]) -> Self:
@@ -60,7 +62,8 @@ class Drive:
         # Of several clients, the first to be given a query need not be the first to send its.
         seconds = max(part.time for part in every) - min(start for _, start, _ in turns)
         sent = sum(part.bytes_to_cloud for part in every)
-        return cls(rows, merge(parts, len(rows)), latency, batch_ms, sent, seconds)
+        hopped = sum((Counter(part.hops) for part in every), Counter[str]())
+        return cls(rows, merge(parts, len(rows)), latency, batch_ms, sent, seconds, dict(hopped))
 
     def latencies(self) -> Latencies:
         """Latency over the samples that each tier answered, and over all."""
@@ -128,8 +131,7 @@ def drive(
 
 
 def _part(result: Result, at: float) -> Arrival:
-    sent = int(result.parameters.get(BYTES_TO_CLOUD, 0))
-    return Arrival(at, result.outputs[ROW], read_answers(result.outputs), sent)
+    return Arrival(at, result.outputs[ROW], read_answers(result.outputs), hops(result.parameters))
 
 
 def measurement(

@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, LOGITS
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.client.describe import describe_edge
 from offramp.errors import DeadlineError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import (
-    BYTES_TO_CLOUD,
     CLASSIFIER,
     DEGRADED,
     DIRECT,
@@ -32,6 +32,7 @@ from offramp.nodes.contract import (
     REPLY_TO,
     ROW,
     TOKEN,
+    hops,
     read_answers,
 )
 from offramp.nodes.replied import check_logits
@@ -58,7 +59,12 @@ class Arrival:
     time: float  # at which it came, by time.perf_counter()
     rows: npt.NDArray[np.int64]  # of the batch, each with its answer
     answers: Answers
-    bytes_to_cloud: int
+    hops: Mapping[str, int]  # bytes that were sent for them, by the tier that they were sent to
+
+    @property
+    def bytes_to_cloud(self) -> int:
+        """Those that were sent to the cloud."""
+        return self.hops.get(LAST_TIER, 0)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -198,7 +204,7 @@ class Conversation:
                 self.second += int((~new).sum())
                 rows, answers = rows[new], answers.rows(new)
             left[rows] = False
-            yield Arrival(arrived, rows, answers, int(result.parameters.get(BYTES_TO_CLOUD, 0)))
+            yield Arrival(arrived, rows, answers, hops(result.parameters))
             if edge_is_done and not direct and left.any():
                 raise LinkError(
                     f"{self.edge.address}: answered {int((~left).sum())} of {len(left)} samples of a batch."
