@@ -159,7 +159,7 @@ def test_a_stream_gives_each_tier_s_answers_as_they_come(
     with Client(device.address()) as client, Peer(device.address()) as peer:
         client.infer(image)  # the plan goes along whole, once
         whole = hops(peer.infer("classifier", {"image": image}, timeout=10.0).parameters)
-        parts = list(client.stream(image, degraded=False))
+        parts = list(client.stream(image))
     assert [int(exit_) for one in parts for exit_ in np.unique(one.answers.exit)] == [1, 3, 5, 6, 9]
     assert all(len(np.unique(one.answers.tier)) == 1 for one in parts)
     same(merge([(one.rows, one.answers) for one in parts], len(image)), expected)
