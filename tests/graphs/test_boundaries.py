@@ -1,6 +1,7 @@
 """Where networks of each kind can be cut: what is offered, by which name, and why not elsewhere."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -233,6 +234,19 @@ def test_auto_takes_what_carries_little_where_there_is_enough() -> None:
     found = Boundaries((boundary(1, 2), boundary(2, 5), boundary(4)), (), 60)
     assert [one.number for one in choose_exits(found, 3)] == [1, 4]
     assert [one.number for one in choose_exits(found, 4)] == [1, 2, 4]
+
+
+def test_auto_puts_no_exit_where_it_saves_nothing_while_there_is_room_before() -> None:
+    """At 99 of a hundred parts of the network an exit costs a head and saves one part; inside a block is better."""
+
+    def boundary(number: int, macs: int, at: Literal["end", "inside"] = "end") -> Boundary:
+        return Boundary(number, f"b{number}", {"features": (4,)}, "vector", macs, 100 - macs, at, 0.0)
+
+    inside = boundary(2, 60, "inside")
+    found = Boundaries((boundary(1, 30), inside, boundary(3, 99)), (), 100)
+    assert [one.number for one in choose_exits(found, 3)] == [1, 2]
+    assert [one.number for one in choose_exits(found, 2)] == [1]
+    assert [one.number for one in choose_exits(found, 4)] == [1, 2, 3]
 
 
 def test_a_boundary_is_found_by_each_module_that_ends_there(found: Boundaries) -> None:

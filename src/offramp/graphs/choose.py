@@ -5,12 +5,15 @@ from math import prod
 from offramp.errors import InputError
 from offramp.graphs.boundaries import Boundaries, Boundary
 
+LATE = 0.9  # share of the network
+
 
 def choose_exits(found: Boundaries, count: int = 3) -> tuple[Boundary, ...]:
     """Choose the boundaries of `count` exits, the last of which is the network's own: `count - 1` of them.
 
     Exit k of n wants k/n of the multiply-adds before it, and takes the boundary nearest to that: of ends of blocks
     where less is carried beside the features than the features are, if there are enough; else of all ends, or of all.
+    Behind LATE of the multiply-adds an exit saves next to nothing: there one stands only where nothing is left before.
     """
     if count < 2:
         raise InputError(f"exits {count}: expected 2 or more, the network's own among them.")
@@ -21,7 +24,9 @@ def choose_exits(found: Boundaries, count: int = 3) -> tuple[Boundary, ...]:
         )
     ends = [one for one in found.offered if one.at == "end"]
     slim = [one for one in ends if carried(one) <= prod(one.tensors[one.main])]
-    pool = next(group for group in (slim, ends, list(found.offered)) if len(group) >= count - 1)
+    groups = [slim, ends, list(found.offered)]
+    early = [[one for one in group if one.macs_before <= LATE * found.macs] for group in groups]
+    pool = next(group for group in (*early, *groups) if len(group) >= count - 1)
     chosen: list[Boundary] = []
     for exit_ in range(1, count):
         after = len(chosen) and pool.index(chosen[-1]) + 1
