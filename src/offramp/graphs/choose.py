@@ -24,9 +24,11 @@ def choose_exits(found: Boundaries, count: int = 3) -> tuple[Boundary, ...]:
         )
     ends = [one for one in found.offered if one.at == "end"]
     slim = [one for one in ends if carried(one) <= prod(one.tensors[one.main])]
-    groups = [slim, ends, list(found.offered)]
-    early = [[one for one in group if one.macs_before <= LATE * found.macs] for group in groups]
-    pool = next(group for group in (*early, *groups) if len(group) >= count - 1)
+    # Of several places with the same work before them one will do, the end of a block where there is one.
+    apart = {one.macs_before: one for one in sorted(found.offered, key=lambda one: one.at == "end")}
+    spread = sorted(apart.values(), key=lambda one: one.number)
+    early = [[one for one in group if one.macs_before <= LATE * found.macs] for group in (slim, ends, spread)]
+    pool = next(group for group in (*early, slim, ends, list(found.offered)) if len(group) >= count - 1)
     chosen: list[Boundary] = []
     for exit_ in range(1, count):
         after = len(chosen) and pool.index(chosen[-1]) + 1
