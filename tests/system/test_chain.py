@@ -112,6 +112,13 @@ def test_every_answer_is_the_evaluation_s(
         same(device.infer(image[row : row + 1], degraded=False), expected.rows(slice(row, row + 1)))
 
 
+def test_a_chain_with_all_exits_at_one_tier_is_the_two_nodes_case(bundle: Bundle, image: Array, nodes: Chain) -> None:
+    """Bit for bit: a device that only passes images on changes nothing."""
+    device = Edge(bundle, ALONG, nodes.edge.address(), threads=1, tier="device")
+    alone = Edge(bundle, Plan(tiers={"edge": ALONG.tiers["edge"]}), nodes.cloud.address(), threads=1)
+    same(device.infer(image, degraded=False), alone.infer(image, degraded=False))
+
+
 @pytest.mark.parametrize("codecs", [("uint8", "fp16", "fp32"), ("fp16", "uint8", "uint8"), ("fp32", "uint8", "fp16")])
 def test_features_cross_each_hop_in_its_own_codec(
     bundle: Bundle, image: Array, nodes: Chain, codecs: tuple[Codec, ...]

@@ -22,7 +22,9 @@ from offramp.bench.drive import drive
 from offramp.data.image_set import Splits
 from offramp.errors import BundleMismatchError, InputError, UnreachableError
 from offramp.exits.answers import Tier
+from offramp.exits.evaluation import route
 from offramp.measure.predict import of_bundle
+from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Flight
 from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
@@ -80,6 +82,24 @@ def test_an_edge_before_a_foreign_cloud_gives_what_offline_evaluation_gives(
     assert agreement.holds, agreement
     assert agreement.ties <= 2
     assert (driven.answers.tier == Tier.CLOUD).any()
+
+
+def test_a_foreign_cloud_ends_a_chain(foreign: str, bundle: Bundle, digits: Splits, tmp_path: Path) -> None:
+    """The tier before it need not be the first: what it answers goes back through both."""
+    relay = {"active": [], "cut": 3}
+    plan = Plan.model_validate(
+        {"tiers": {"device": {"active": [{"exit": 2, "threshold": 0.2}], "cut": 3}, "edge": relay}}
+    )
+    plan.write(tmp_path / "chain.json")
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:64])
+    told = ("--plan", str(tmp_path / "chain.json"), "--tier", "edge", "--next", foreign, "--cloud-version", "1")
+    with running("edge", str(bundle.path), *told, "--precision", "fp32", "--port", "0", "--no-http") as edge:
+        answers = Edge(bundle, plan, edge.address(), threads=1, tier="device").infer(pixels, degraded=False)
+    offline = of_bundle(bundle).predict(digits.test, "test").rows(slice(0, 64))
+    expected = route(offline, plan)
+    assert np.array_equal(answers.label, expected.label)
+    assert np.array_equal(answers.tier, expected.tier)
+    assert {Tier.DEVICE, Tier.CLOUD} == set(answers.tier.tolist())
 
 
 def test_a_foreign_cloud_is_checked_before_it_is_used(foreign: str, bundle: Bundle) -> None:
