@@ -20,11 +20,11 @@ OTHER = Plan.of(3, 0.4, cut=9)
 
 
 @contextmanager
-def networks_of(*bundles: Bundle, **options: object) -> Iterator[EdgeNetworks]:
+def networks_of(*bundles: Bundle, plan: Plan = BEFORE, **options: object) -> Iterator[EdgeNetworks]:
     """An edge's networks, without a server."""
     paths = tuple(str(bundle.path) for bundle in bundles)
     settings = EdgeSettings(
-        bundles=paths, plan=BEFORE, runtime="onnxruntime", precision="fp32", threads=1, max_batch=4, **options
+        bundles=paths, plan=plan, runtime="onnxruntime", precision="fp32", threads=1, max_batch=4, **options
     )
     with ExitStack() as held:
         yield EdgeNetworks(settings, held)
@@ -114,3 +114,13 @@ def test_a_network_that_is_let_go_meanwhile_is_not_changed(networks: EdgeNetwork
     with pytest.raises(OfframpError, match=f"bundle {bundle.id} is not what this edge answers by now"):
         networks.change(network, OTHER, "ops")
     assert network.edge.plan == BEFORE
+
+
+def test_a_tier_between_follows_the_plan_of_the_first(bundle: Bundle) -> None:
+    """What is changed there would hold for nobody: it says where to change it."""
+    parts = {"active": [{"exit": 2, "threshold": 0.3}], "cut": 2}, {"active": [{"exit": 5, "threshold": 0.3}], "cut": 9}
+    plan = Plan.model_validate({"tiers": dict(zip(("device", "edge"), parts, strict=True))})
+    with networks_of(bundle, plan=plan, tier="edge") as networks:
+        assert {model.name for model in networks.models} >= {"classifier-2", "classifier-2-uint8", "replies"}
+        with pytest.raises(InputError, match="a chain follows the plan of its first tier"):
+            Plans(networks).change("", plan.to_json().encode(), "ops")

@@ -299,3 +299,9 @@ def test_a_tier_that_the_plan_does_not_name_does_not_start(
     THREE.write(path)
     ended = offramp("serve", "edge", str(bundle.path), "--plan", str(path), "--tier", "region", *PORTABLE)
     assert (ended.returncode, "tier 'region': the plan is for device and edge." in ended.stderr) == (2, True)
+
+
+def test_a_tier_between_says_so_where_one_looks(nodes: Chain) -> None:
+    """In the line that says ready and in what it is lost to; the plan is changed at the first tier."""
+    assert "region: mem, exit 5, T = 0.2, exit 6, T = 0.3, cloud " in "\n".join(nodes.region.output)
+    assert f"edge: mem, exit 3, T = 0.2, region {nodes.region.address()}, " in "\n".join(nodes.outer.output)

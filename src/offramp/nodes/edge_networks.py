@@ -75,6 +75,7 @@ class Way:
     def ask(self, wait: float, courses: "Mapping[Network, Course]") -> None:
         """Raise an error of ours unless the cloud is there, and is the one for what these networks hand on."""
         for network, course in courses.items():
+            self.watch.called = course.next
             network.remotes[self].wait_ready(wait)
             network.edge.check(wait, network.remotes[self], course)
 
@@ -145,6 +146,11 @@ class EdgeNetworks:
             now = list(self.generations.now.values())
             if network not in now:  # it was reloaded since somebody chose it
                 raise UnknownModelError(f"plan: bundle {network.edge.bundle.id} is not what this edge answers by now.")
+            if network.edge.course.takes is not None:
+                raise InputError(
+                    "plan: a chain follows the plan of its first tier, which goes along with what is handed on. Change it "
+                    "there."
+                )
             before, wanted = network.edge.plan, plan.check(network.edge.bundle.manifest)
             course = network.edge.ready(wanted) if wanted != before else network.edge.course
             self._ask({one: course if one is network else one.edge.course for one in now})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from offramp.exits.answers import tier_name
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.protocol.metrics import (
@@ -54,4 +55,5 @@ def _course(edge: Edge) -> tuple[str, ...]:
         str(part.cut),
         part.codec,
         "" if part.drop_threshold is None else f"{part.drop_threshold:g}",
+        tier_name(edge.tier),
     )

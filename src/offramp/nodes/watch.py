@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import BundleMismatchError, DeadlineError, OfframpError, RefusedError, UnreachableError
 from offramp.nodes.breaker import Breaker
 
@@ -39,6 +40,7 @@ class CloudWatch:
         meanwhile: str,
     ) -> None:
         self.address, self.ask, self.always, self.every, self.meanwhile = address, ask, always, every, meanwhile
+        self.called = LAST_TIER  # or another tier of a chain
         self.breaker = Breaker(cool=math.inf)
         self.known: OfframpError | None = None  # what was said last of why it cannot be used
         self.changed: Callable[[], object] = lambda: None
@@ -103,7 +105,7 @@ class CloudWatch:
                 self.lost(error)
         except Exception:  # of a connection that is closed; of any other it is a defect
             if not self.closed.is_set():
-                log.exception("a defect while asking cloud %s", self.address)
+                log.exception("a defect while asking %s %s", self.called, self.address)
         else:
             self.answered()
 
@@ -116,11 +118,11 @@ class CloudWatch:
                 return
             lasted, self.since = time.monotonic() - self.since, time.monotonic()
         if not _kind(trouble):
-            log.info("cloud back: %s, after %.1f s", self.address, lasted)
+            log.info("%s back: %s, after %.1f s", self.called, self.address, lasted)
         elif isinstance(trouble, REFUSED):
-            log.error("cloud refused: %s", trouble)
+            log.error("%s refused: %s", self.called, trouble)
         else:
-            log.warning("cloud lost: %s Until it is back, %s", trouble, self.meanwhile)
+            log.warning("%s lost: %s Until it is back, %s", self.called, trouble, self.meanwhile)
         self.wake.set()
         self.changed()
 

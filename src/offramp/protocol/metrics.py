@@ -103,7 +103,7 @@ COURSE = Family(
     "offramp_course",
     "info",
     "What an edge answers by now.",
-    ("version", "network", "exits", "thresholds", "cut", "codec", "drop_threshold"),
+    ("version", "network", "exits", "thresholds", "cut", "codec", "drop_threshold", "tier"),
 )
 # Of an edge that follows its link.
 SWITCHES = Family("offramp_course_switches", "counter", "Switches from one plan to another.", ("version",))
