@@ -4,23 +4,22 @@ Skipped where there is none. `OFFRAMP_MLSERVER_PYTHON` names the Python of an en
 onnxruntime; without it, they are looked for in this one.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from command_line import running
+from foreign import WAIT, foreign_server, python_of
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.bench.check import check
 from offramp.bench.drive import drive
 from offramp.data.image_set import Splits
-from offramp.errors import BundleMismatchError, InputError, UnreachableError
+from offramp.errors import BundleMismatchError, InputError
 from offramp.exits.answers import Tier
 from offramp.exits.evaluation import route
 from offramp.measure.predict import of_bundle
@@ -31,10 +30,9 @@ from offramp.nodes.route import Course
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
 
-PYTHON = os.environ.get("OFFRAMP_MLSERVER_PYTHON") or (sys.executable if find_spec("mlserver") else None)
+PYTHON = python_of("OFFRAMP_MLSERVER_PYTHON", "mlserver")
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="no mlserver: OFFRAMP_MLSERVER_PYTHON names none")
 
-WAIT = 60.0  # seconds after which a test that hangs fails
 TAILS = {"tail-3": "fp32", "tail-3-uint8": "uint8", "tail-3-fp16": "fp16"}
 
 
@@ -44,25 +42,10 @@ def foreign(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     folder = tmp_path_factory.mktemp("foreign")
     models = [f"{name}={_slice(bundle, folder / f'{name}.onnx', codec)}" for name, codec in TAILS.items()]
     assert PYTHON is not None
-    with held_port() as port, held_port() as http_port, (folder / "log").open("w") as log:
-        script = str(Path(__file__).with_name("foreign_cloud.py"))
-        server = subprocess.Popen(
-            [PYTHON, script, str(port), str(http_port), *models], stdout=log, stderr=log, cwd=folder
-        )
-        try:
-            with Peer(f"{HERE}:{port}") as client:
-                try:
-                    client.wait_ready(WAIT)
-                except UnreachableError as error:
-                    raise AssertionError((folder / "log").read_text()) from error
-            yield f"{HERE}:{port}"
-        finally:
-            server.terminate()
-            try:
-                server.wait(WAIT)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait(WAIT)
+    with held_port() as port, held_port() as http_port:
+        address = f"{HERE}:{port}"
+        with foreign_server(PYTHON, "foreign_cloud.py", folder, address, str(port), str(http_port), *models):
+            yield address
 
 
 @pytest.mark.parametrize("codec", ["fp32", "fp16", "uint8"])

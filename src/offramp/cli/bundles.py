@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from offramp.artifacts.bundle import MANIFEST
 from offramp.artifacts.document import check_output
 from offramp.artifacts.suite import BUNDLE
-from offramp.cli import completion
+from offramp.cli import completion, engine_options
 from offramp.cli.console import console
 from offramp.cli.frame import app, codec_of, needs_torch
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
     from offramp.artifacts.bundle import Bundle
+    from offramp.cli.engines import Engines
 
 
 @app.command()
@@ -23,7 +25,8 @@ def export(
         Path,
         typer.Argument(
             metavar="CHECKPOINT",
-            help="Folder that `offramp train` wrote, or one of `offramp suite`: every finished run of it.",
+            help="Folder that `offramp train` wrote, or one of `offramp suite`: every finished run of it. For --triton "
+            "and --kserve, a bundle as well.",
         ),
     ],
     out: Annotated[
@@ -41,22 +44,46 @@ def export(
     force_int8: Annotated[
         bool, typer.Option("--force-int8", help="The same, even where it loses more than 2 points.")
     ] = False,
+    triton: engine_options.Triton = None,
+    tail: engine_options.Tails = None,
+    triton_version: engine_options.TritonVersion = 1,
+    max_batch: engine_options.MaxBatch = 256,
+    kserve: engine_options.KServe = None,
+    storage: engine_options.Storage = None,
+    replicas: engine_options.Replicas = 1,
 ) -> None:
-    """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ; or so a suite's, all of them."""
-    needs_torch("export")
-    from offramp.artifacts.suite import SUITE, open_suite, to_export
-    from offramp.export.checkpoints import export_checkpoints
+    """Write a checkpoint as a bundle that nodes can run, and refuse if the two differ; or so a suite's, all of them.
 
+    And the bundle's tails for other people's servers, from the checkpoint or from a bundle that is there.
+    """
+    from offramp.cli.engines import Engines
+
+    engines = Engines.asked(triton, tail, triton_version, max_batch, kserve, storage, replicas)
+    if (source / MANIFEST).is_file():
+        engines.alone(source, out=out, data=data, int8=int8, force_int8=force_int8)
+        return
+    needs_torch("export")
     if exporter not in ("torchscript", "dynamo"):
         raise InputError(f"exporter {exporter!r}: unknown. Choose torchscript or dynamo.")
     check_output(out, folder=True)
+    how = {"exporter": exporter, "int8": int8 or force_int8, "force_int8": force_int8}
+    _export(source, out, data, engines, **how)
+
+
+def _export(source: Path, out: Path | None, data: str | None, engines: "Engines", **how: object) -> None:
+    """Export a checkpoint, or a suite's."""
+    from offramp.artifacts.suite import SUITE, open_suite, to_export
+    from offramp.export.checkpoints import export_checkpoints
+
     suite = open_suite(source) if (source / SUITE).is_file() else None
+    if suite is not None:
+        engines.refuse_suite(source)
     places = [(source, out or source / BUNDLE)] if suite is None else to_export(source, suite.runs, out)
     if out is None and source.exists():
         check_output(source, folder=True)
-    how = {"exporter": exporter, "int8": int8 or force_int8, "force_int8": force_int8}
     for bundle, notes in export_checkpoints(places, data, **how):
         _say(bundle, notes)
+        engines.write(bundle)
     if suite is not None:
         left = f"; not finished: {', '.join(map(str, suite.left))}. Go on with: offramp suite" if suite.left else "."
         print(f"{source}: {len(places)} finished runs exported{left}")
@@ -120,8 +147,7 @@ def slice_(
     """Write a part of a bundle as one ONNX file: for a small device, or for another maker's server as the cloud."""
     from offramp.artifacts.bundle import Bundle
     from offramp.artifacts.document import write_bytes
-    from offramp.runtime.codec import name_input
-    from offramp.runtime.cut import cut_out
+    from offramp.runtime.portable import portable
     from offramp.runtime.span import SpanSpec
 
     check_output(out)
@@ -130,12 +156,10 @@ def slice_(
     stop = manifest.last if end is None else end
     exits = tuple(exit_ for exit_ in manifest.exits if exit_ == stop)
     spec = SpanSpec(start, stop, exits, None if gives is None else codec_of(gives), codec_of(takes))
-    graph, found, outputs = cut_out(source, spec)
-    names, renamed = tuple(manifest.tensors(start)), graph  # as the protocol's request calls them, in whatever codec
-    for source_name, name in zip(found, names, strict=True):
-        renamed = name_input(renamed, source_name, name)
-    write_bytes(out, renamed)
-    print(f"{out}: {', '.join(names)} to {', '.join(outputs.values())}, {len(graph):,} bytes, of bundle {source.id}")
+    part = portable(source, spec)
+    write_bytes(out, part.graph)
+    names = f"{', '.join(part.inputs)} to {', '.join(part.outputs)}"
+    print(f"{out}: {names}, {len(part.graph):,} bytes, of bundle {source.id}")
 
 
 @app.command()
