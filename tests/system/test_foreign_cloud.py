@@ -63,7 +63,7 @@ def test_an_edge_before_a_foreign_cloud_gives_what_offline_evaluation_gives(
         driven = drive(client, pixels, batch_size=64, warm_up=0)
     agreement = check(driven.answers, digits.test, offline, bundle_id=bundle.id, plan=plan)
     assert agreement.holds, agreement
-    assert agreement.ties <= 2
+    assert agreement.swayed == 0  # not one of those near the threshold went the other way
     assert (driven.answers.tier == Tier.CLOUD).any()
 
 
