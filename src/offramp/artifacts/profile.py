@@ -76,6 +76,19 @@ class CrossingTime(Frozen):
     call_ms: Spread
 
 
+class NodeWork(Frozen):
+    """Processor time of a cloud's process for one call of a tail, the network's in it; one sample a call.
+
+    `alone_ms` of a call that comes after a pause, and finds the node idle; `many_ms` of each of `many` sent at once.
+    """
+
+    cut: int
+    codec: Codec
+    alone_ms: Spread
+    many_ms: Spread
+    many: Annotated[int, Field(ge=2)]
+
+
 class Profile(Document):
     """What a bundle's parts take on one device, by one runtime and precision, and what nodes add around them."""
 
@@ -98,6 +111,9 @@ class Profile(Document):
     answers: tuple[AnswerTime, ...]
     crossings: tuple[CrossingTime, ...]
     another_exit_ms: float = 0.0  # what one active exit more takes beside its spans
+    # What a cloud does for a call, at the longest tail and at the shortest; none: the system does not tell, or the
+    # profile is of before this was measured.
+    work: tuple[NodeWork, ...] = Field(default=(), exclude_if=lambda work: not work)
 
     @property
     def on(self) -> str:

@@ -12,12 +12,24 @@ from typing import Any
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.artifacts.profile import AnswerTime, CrossingTime, Profile, SpanTime, Spread
+from offramp.artifacts.profile import AnswerTime, CrossingTime, NodeWork, Profile, SpanTime, Spread
 from offramp.bench.cores import LEAST, limited
 from offramp.bench.http_call import HttpCall
-from offramp.bench.timed import TIMEOUT, Answer, Crossing, Length, SpanRun, Stacked, Timed, request_blocks
+from offramp.bench.timed import (
+    MANY,
+    TIMEOUT,
+    Answer,
+    Crossing,
+    Length,
+    SpanRun,
+    Stacked,
+    Timed,
+    Work,
+    request_blocks,
+    work_blocks,
+)
 from offramp.errors import InputError
-from offramp.machine import cores_to_use, here
+from offramp.machine import cores_to_use, here, work_of
 from offramp.measure.rounds import BOUND, Block, block, settle
 from offramp.measure.spans import Runner, neighbours, runner, spans_of
 from offramp.nodes.contract import CLASSIFIER
@@ -117,6 +129,9 @@ def started(bundle: Bundle, choice: Choice, threads: int, wanted: Wanted) -> Ite
         blocks = _span_blocks(bundle, spans, threads, wanted)
         blocks |= _library_blocks(bundle, spans, choice, length)
         blocks |= request_blocks(bundle, front, behind, web, length)
+        if (worked := work_of(cloud.process.pid)) is not None:
+            for cut in dict.fromkeys((manifest.cuts[0], manifest.cuts[-1])):
+                blocks |= work_blocks(bundle, behind, worked, cut.boundary, next(iter(cut.codecs)))
         held = "nothing"
         if wanted.share is not None:
             held = str(stack.enter_context(limited(edge.process.pid, wanted.share)))
@@ -184,7 +199,17 @@ def _requests(found: Mapping[Timed, Spread], first: int) -> dict[str, Any]:
             case Crossing(cut, codec, alone=False):
                 alone = found[Crossing(cut, codec, alone=True)]
                 crossings.append(CrossingTime(cut=cut, codec=codec, ms=ms.less(named), call_ms=alone))
-    return {"answers": tuple(answers), "crossings": tuple(crossings)}
+    return {"answers": tuple(answers), "crossings": tuple(crossings), "work": _work(found)}
+
+
+def _work(found: Mapping[Timed, Spread]) -> tuple[NodeWork, ...]:
+    """What the cloud did for a call, where that was measured."""
+    return tuple(
+        NodeWork(cut=cut, codec=codec, alone_ms=alone, many_ms=found[Work(cut, codec, MANY)], many=MANY)
+        for key, alone in found.items()
+        if isinstance(key, Work) and key.many == 1
+        for cut, codec in [(key.cut, key.codec)]
+    )
 
 
 def _another_exit(found: Mapping[Timed, Spread], threads: int) -> float:

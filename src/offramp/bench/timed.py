@@ -3,7 +3,8 @@
 Takes clients of an edge and a cloud. Knows neither how nodes are started nor what becomes of the times.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from offramp.protocol.tensors import write_request
 from offramp.runtime.span import SpanSpec
 
 TIMEOUT = 30.0  # seconds for one request
+MANY = 16  # calls at once, that show what a cloud does for each of many
+PAUSE, PAUSES = 0.005, 6  # seconds before a call that shall find it idle, and how often
 
 
 class Length(NamedTuple):
@@ -79,7 +82,19 @@ class Stacked:
         return f"an answer at exit {self.exits[-1]} behind {len(self.exits) - 1} others"
 
 
-Timed = SpanRun | Answer | Crossing | Stacked
+@dataclass(frozen=True)
+class Work:
+    """What the cloud's process does for one call, in processor time: of one after a pause, or each of many at once."""
+
+    cut: int
+    codec: Codec
+    many: int = 1
+
+    def __str__(self) -> str:
+        return f"the cloud's work for a call at cut {self.cut} in {self.codec}, {self.many} at once"
+
+
+Timed = SpanRun | Answer | Crossing | Stacked | Work
 
 
 def at_exit(exit_: int, last: int) -> Parameters:
@@ -137,9 +152,34 @@ def asking(edge: Peer, sample: Mapping[str, Array], named: Parameters, exit_: in
     return ask
 
 
-def calling(bundle: Bundle, cloud: Peer, cut: int, codec: Codec) -> Callable[[], object]:
-    """A call of the cloud's tail for one sample, as an edge makes it."""
+def work_blocks(bundle: Bundle, cloud: Peer, worked: Callable[[], float], cut: int, codec: Codec) -> dict[Timed, Block]:
+    """Blocks of the cloud's work for a call; `worked` gives the seconds that its process has been on a processor."""
+    calls = [calling(bundle, cloud.again(), cut, codec, wait=False) for _ in range(MANY)]
+    return {
+        Work(cut, codec): partial(work, calls[:1], worked, PAUSES),
+        Work(cut, codec, MANY): partial(work, calls, worked, PAUSES // 2),
+    }
+
+
+def work(calls: Sequence[Callable[[], Any]], worked: Callable[[], float], times: int) -> float:
+    """Milliseconds of a process's work for one call, where these are sent at once so many times, after a pause each."""
+    took = 0.0
+    for number in range(times + 1):
+        time.sleep(PAUSE)
+        before = worked()
+        for answer in [call() for call in calls]:
+            answer.result()
+        took += worked() - before if number else 0.0  # the first time finds connections that are not there yet
+    return 1000 * took / times / len(calls)
+
+
+def calling(bundle: Bundle, cloud: Peer, cut: int, codec: Codec, *, wait: bool = True) -> Callable[[], Any]:
+    """A call of the cloud's tail for one sample, as an edge makes it; without `wait` it gives the future alone."""
     spec = SpanSpec(cut, bundle.manifest.last, (bundle.manifest.last,), takes=codec)
     features = dict(zip(bundle.manifest.tensors(cut), spec.noise(bundle, 1), strict=True))
     name = tail_name(cut, codec)
-    return lambda: cloud.begin(write_request(name, bundle.id, features), TIMEOUT).result()
+
+    def begin() -> Any:
+        return cloud.begin(write_request(name, bundle.id, features), TIMEOUT)
+
+    return (lambda: begin().result()) if wait else begin

@@ -14,7 +14,8 @@ __all__ = ["app", "learn", "main"]
 
 # In the order of the pipeline, which is the help's: a verb is known once its module is imported.
 VERBS = (
-    "networks", "boundaries", "attach", "bundles", "measures", "profiles", "planning", "reproduce", "links", "nodes",
+    "networks", "boundaries", "attach", "bundles", "measures", "profiles", "planning", "fleet", "reproduce",
+    "links", "nodes",
 )  # fmt: skip
 
 

@@ -1,0 +1,286 @@
+"""A fleet in made-up time: edges that sample, links, replicas of a cloud that batch; what that is predicted to do.
+
+A discrete-event simulation (simpy). A replica does what `nodes.batching` does: who finds a runner free and nobody
+waiting runs at once and alone; else what waits is run together, up to a batch, in order of arrival; what finds the
+queue full is refused. Deterministic by its seed. Knows neither profiles nor bundles.
+"""
+
+import math
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import simpy
+
+from offramp.errors import InputError
+from offramp.plan.service import Service
+
+Steps = Generator[Any, Any, Any]
+Balance = Literal["connection", "request"]
+SLICE = 0.0015  # seconds that one of several gets of a core that they share: Linux's, on few cores
+WARM_UP = 0.1  # of what is asked is not counted: it finds everything idle
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One node, or as many of them as are asked for, all alike. Sizes are in samples, as of `nodes.batching.Limits`."""
+
+    service: Service
+    batch: int = 64
+    queue: int = 256
+    runners: int = 1
+    cores: int = 1  # 1: the network and the node's own work share it; more: they go on beside each other
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "queue", "runners", "cores"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} {getattr(self, name)}: of a replica, expected at least 1.")
+
+    @property
+    def most(self) -> float:
+        """Samples a second that it can answer at most, if all batches are full."""
+        host, network = self.service.host, self.service.run(self.batch) / self.batch
+        busiest = host + network if self.cores == 1 else max(host, network / self.runners)
+        return 1 / busiest if busiest else math.inf
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the ways of a sample through an edge: how often it is gone, and what it takes before the cloud."""
+
+    share: float
+    edge: float  # seconds, one sample after another on each edge
+    onward: bool
+    link: float = 0.0  # seconds there and back, that nobody else waits for
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Who asks: edges on which samples come at random (Poisson), each its own processor and link."""
+
+    edges: int
+    rate: float  # samples a second of each
+    ways: tuple[Way, ...]
+
+    def __post_init__(self) -> None:
+        if self.edges < 1:
+            raise InputError(f"edges {self.edges}: expected at least 1.")
+        if not 0 < self.rate < math.inf:
+            raise InputError(f"rate {self.rate:g}: expected samples a second of each edge, above 0.")
+
+    @property
+    def onward(self) -> float:
+        """Samples a second that the cloud is asked, by all of them."""
+        return self.edges * self.rate * sum(way.share for way in self.ways if way.onward)
+
+
+@dataclass(frozen=True)
+class Loops:
+    """Who asks, where it is a load driver: clients that send their next when they have their answer."""
+
+    clients: int
+    driver: float = 0.0  # seconds that the driver itself takes a request, one after another for all clients
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What came of it. All of it is predicted; times in seconds, `inf` of a sample that was refused."""
+
+    whole: npt.NDArray[np.float64]  # from the sample to its answer, wherever it was answered
+    cloud: npt.NDArray[np.float64]  # of those that went on: the call of the cloud
+    utilisation: float  # share of the time that a replica's busiest part was busy, mean of the replicas
+    seconds: float  # that were counted
+    sizes: npt.NDArray[np.int64]  # of the batches that were run
+
+    @property
+    def refused(self) -> float:
+        """Share of what the cloud was asked."""
+        return float(np.isinf(self.cloud).mean()) if len(self.cloud) else 0.0
+
+    @staticmethod
+    def percentile(seconds: npt.NDArray[np.float64], percent: float) -> float:
+        """The nearest rank, as of measured latencies; nan of none."""
+        if not len(seconds):
+            return math.nan
+        return float(np.percentile(seconds, percent, method="inverted_cdf"))
+
+
+@dataclass
+class _Node:
+    """A running replica."""
+
+    env: simpy.Environment
+    of: Replica
+    draw: np.random.Generator
+    host: simpy.Resource = field(init=False)
+    waiting: deque[simpy.Event] = field(default_factory=deque)
+    running: int = 0
+    handled: int = 0  # requests that its own work is done for at this moment
+    busy_host: float = 0.0
+    busy_runners: float = 0.0
+    sizes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.host = simpy.Resource(self.env)
+
+    def answer(self) -> Steps:
+        """Answer one sample; gives whether it was not refused."""
+        yield from self._handle()
+        if not self.waiting and self.running < self.of.runners:
+            self.running += 1
+            yield from self._run(1)
+        elif self.waiting and len(self.waiting) + 1 > self.of.queue:
+            return False
+        else:
+            self.waiting.append(done := self.env.event())
+            yield done
+        yield from self._handle()
+        return True
+
+    def _handle(self) -> Steps:
+        """Half of its own work for a request: of reading it, or of answering. What finds none other has more of it."""
+        service = self.of.service
+        seconds = (service.host + (0.0 if self.handled else service.wake)) / 2
+        self.handled += 1
+        yield from self._work(seconds)
+        self.handled -= 1
+
+    def _work(self, seconds: float) -> Steps:
+        """Be at work on the core that all of this node's own work is done on, in turns with others."""
+        self.busy_host += seconds
+        while seconds > 1e-12:
+            with self.host.request() as turn:
+                yield turn
+                took = min(seconds, SLICE)
+                yield self.env.timeout(took)
+            seconds -= took
+
+    def _run(self, size: int) -> Steps:
+        """Run a batch, and then what waits."""
+        self.sizes.append(size)
+        service = self.of.service
+        seconds = service.run(size) * float(self.draw.lognormal(0.0, service.spread))  # its median is as measured
+        self.busy_runners += seconds
+        if self.of.cores == 1:
+            self.busy_host -= seconds  # it is in the other one
+            yield from self._work(seconds)
+        else:
+            yield self.env.timeout(seconds)
+        self.running -= 1
+        if self.waiting:
+            self.env.process(self._serve())
+            self.running += 1
+
+    def _serve(self) -> Steps:
+        """A runner takes what waits, up to a batch."""
+        taken = [self.waiting.popleft() for _ in range(min(self.of.batch, len(self.waiting)))]
+        yield from self._run(len(taken))
+        for done in taken:
+            done.succeed()
+
+    def utilisation(self, seconds: float) -> float:
+        """Share of the time that its busiest part was busy."""
+        if self.of.cores == 1:
+            return (self.busy_host + self.busy_runners) / seconds
+        return max(self.busy_host, self.busy_runners / self.of.runners) / seconds
+
+
+@dataclass
+class _Run:
+    """One simulation under way."""
+
+    env: simpy.Environment
+    nodes: list[_Node]
+    beside: float
+    balance: Balance
+    whole: list[float] = field(default_factory=list)
+    cloud: list[tuple[float, float]] = field(default_factory=list)  # when it was asked, seconds
+    turns: "count[int]" = field(default_factory=count)
+
+    def call(self, edge: int) -> Steps:
+        """Ask the cloud for one sample, on the edge's connection; gives the seconds, or inf."""
+        start = self.env.now
+        number = edge if self.balance == "connection" else next(self.turns)
+        yield self.env.timeout(self.beside)
+        answered = yield from self.nodes[number % len(self.nodes)].answer()
+        took = self.env.now - start if answered else math.inf
+        self.cloud.append((start, took))
+        return took
+
+
+def simulate(
+    who: Fleet | Loops,
+    replica: Replica,
+    replicas: int,
+    *,
+    requests: int = 20_000,
+    balance: Balance = "connection",
+    seed: int = 0,
+) -> Simulated:
+    """Have a fleet, or a driver's clients, ask so many replicas until `requests` samples are answered.
+
+    An edge's connection leads to one replica, as a node's or a Kubernetes service's does, unless `balance` is
+    `request`: a proxy in front deals every request out in turn. The first tenth is not counted.
+    """
+    env = simpy.Environment()
+    draw, varied = np.random.default_rng(seed).spawn(2)
+    run = _Run(env, [_Node(env, replica, varied) for _ in range(replicas)], replica.service.beside, balance)
+    if isinstance(who, Fleet):
+        env.process(_arrivals(run, who, requests, draw))
+        env.run()
+    else:
+        driver = simpy.Resource(env)
+        for client in range(who.clients):
+            env.process(_client(run, client, who.driver, driver, requests))
+        env.run()
+    skipped = int(WARM_UP * len(run.whole))
+    later = sorted(run.cloud)[int(WARM_UP * len(run.cloud)) :]
+    return Simulated(
+        whole=np.array(run.whole[skipped:]),
+        cloud=np.array([seconds for _, seconds in later]),
+        utilisation=float(np.mean([node.utilisation(env.now) for node in run.nodes])) if env.now else 0.0,
+        seconds=float(env.now),
+        sizes=np.array([size for node in run.nodes for size in node.sizes], np.int64),
+    )
+
+
+def _client(run: _Run, number: int, own: float, driver: simpy.Resource, requests: int) -> Steps:
+    """One closed loop of a driver, whose own work for all its clients is done one after another."""
+    while len(run.whole) < requests:
+        start = run.env.now
+        yield from _hold(run.env, driver, own / 2)
+        yield from run.call(number)
+        yield from _hold(run.env, driver, own / 2)
+        run.whole.append(run.env.now - start)
+
+
+def _hold(env: simpy.Environment, resource: simpy.Resource, seconds: float) -> Steps:
+    with resource.request() as turn:
+        yield turn
+        yield env.timeout(seconds)
+
+
+def _arrivals(run: _Run, fleet: Fleet, requests: int, draw: np.random.Generator) -> Steps:
+    """Samples that come to edges at random, and the way that each goes."""
+    edges = [simpy.Resource(run.env) for _ in range(fleet.edges)]
+    shares = np.array([way.share for way in fleet.ways])
+    gaps = draw.exponential(1 / (fleet.edges * fleet.rate), requests)
+    whose, ways = draw.integers(fleet.edges, size=requests), draw.choice(len(shares), requests, p=shares / shares.sum())
+    for gap, edge, way in zip(gaps, whose, ways, strict=True):
+        yield run.env.timeout(gap)
+        run.env.process(_sample(run, int(edge), edges[edge], fleet.ways[way]))
+
+
+def _sample(run: _Run, number: int, edge: simpy.Resource, way: Way) -> Steps:
+    """One sample's way through its edge, and on."""
+    start = run.env.now
+    yield from _hold(run.env, edge, way.edge)
+    took = 0.0
+    if way.onward:
+        yield run.env.timeout(way.link)
+        took = yield from run.call(number)
+    run.whole.append(took if took == math.inf else run.env.now - start)
