@@ -39,7 +39,8 @@ from offramp.export.write import export
 from offramp.machine import here, work_of
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings
-from offramp.plan.fleet import Fleet, Loops, Replica, Simulated, Way, simulate
+from offramp.plan.fleet import Fleet, Loops, Simulated, Way, simulate
+from offramp.plan.replica import Replica
 from offramp.plan.service import QUARTILES, Service, Worked
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Result
@@ -84,7 +85,7 @@ class Measured:
         self.call = calling(bundle, self.peers[0], cut, codec)
         worked = work_of(cloud.process.pid)
         assert worked is not None
-        self.work = {at: work_blocks(bundle, self.peers[0], worked, at, codec) for at in (cut, light)}
+        self.work = {at: work_blocks(bundle, self.peers[:MANY], worked, at, codec) for at in (cut, light)}
         self.network: dict[int, list[float]] = {size: [] for size in SIZES}
         self.alone, self.light_network, self.own = list[float](), list[float](), list[float]()
         self.worked: dict[Any, list[float]] = {key: [] for blocks in self.work.values() for key in blocks}

@@ -11,6 +11,7 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.profile import LinkProfile, Profile
 from offramp.bench.device import Wanted, profile_device
+from offramp.bench.timed import MANY
 from offramp.children import Child
 from offramp.export.write import export
 from offramp.link.shape import LinkShape
@@ -18,6 +19,7 @@ from offramp.models.architecture import StandardCnn
 from offramp.nodes.process import child_node
 from offramp.nodes.settings import CloudSettings
 from offramp.plan.cost import Costs
+from offramp.plan.service import Service
 from untrained import noise, untrained
 
 
@@ -55,6 +57,10 @@ def test_a_device_is_profiled_whole(short: Bundle, tmp_path: Path) -> None:
                 active = [{"exit": k, "threshold": 0.5} for k in exits]
                 part = Plan.checked(active=active, cut=cut.boundary, codec=codec).first
                 assert costs.onward(part) > 0.07  # of which the link alone takes so long
+    assert [(one.cut, one.codec, one.many) for one in profile.work] == [(0, "fp32", MANY), (3, "fp32", MANY)]
+    service = Service.of(profile, bundle.manifest, 2, "uint8")
+    assert service.run(1) > 0
+    assert service.host + service.wake > 0  # whatever a node does, it is not nothing
     assert costs.local(Plan.checked(active=[{"exit": 2, "threshold": 0.5}], cut=last).first) > 0
 
 

@@ -130,8 +130,9 @@ def started(bundle: Bundle, choice: Choice, threads: int, wanted: Wanted) -> Ite
         blocks |= _library_blocks(bundle, spans, choice, length)
         blocks |= request_blocks(bundle, front, behind, web, length)
         if (worked := work_of(cloud.process.pid)) is not None:
-            for cut in dict.fromkeys((manifest.cuts[0], manifest.cuts[-1])):
-                blocks |= work_blocks(bundle, behind, worked, cut.boundary, next(iter(cut.codecs)))
+            many = [stack.enter_context(behind.again()) for _ in range(MANY)]
+            for cut in {cut.boundary: cut for cut in (manifest.cuts[0], manifest.cuts[-1])}.values():
+                blocks |= work_blocks(bundle, many, worked, cut.boundary, next(iter(cut.codecs)))
         held = "nothing"
         if wanted.share is not None:
             held = str(stack.enter_context(limited(edge.process.pid, wanted.share)))

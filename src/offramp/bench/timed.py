@@ -152,12 +152,17 @@ def asking(edge: Peer, sample: Mapping[str, Array], named: Parameters, exit_: in
     return ask
 
 
-def work_blocks(bundle: Bundle, cloud: Peer, worked: Callable[[], float], cut: int, codec: Codec) -> dict[Timed, Block]:
-    """Blocks of the cloud's work for a call; `worked` gives the seconds that its process has been on a processor."""
-    calls = [calling(bundle, cloud.again(), cut, codec, wait=False) for _ in range(MANY)]
+def work_blocks(
+    bundle: Bundle, clouds: Sequence[Peer], worked: Callable[[], float], cut: int, codec: Codec
+) -> dict[Timed, Block]:
+    """Blocks of a cloud's work for a call, asked on so many connections at once.
+
+    `worked` gives the seconds that its process has been on a processor.
+    """
+    calls = [calling(bundle, cloud, cut, codec, wait=False) for cloud in clouds]
     return {
         Work(cut, codec): partial(work, calls[:1], worked, PAUSES),
-        Work(cut, codec, MANY): partial(work, calls, worked, PAUSES // 2),
+        Work(cut, codec, len(calls)): partial(work, calls, worked, PAUSES // 2),
     }
 
 

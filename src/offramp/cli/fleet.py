@@ -16,7 +16,8 @@ from offramp.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from offramp.artifacts.plan import Plan
-    from offramp.plan.fleet import Balance, Fleet, Replica
+    from offramp.plan.fleet import Balance, Fleet
+    from offramp.plan.replica import Replica
     from offramp.plan.service import Service
     from offramp.plan.sizing import Bound
     from offramp.report.fleet_words import Sized
@@ -66,7 +67,8 @@ def fleet(
 ) -> None:  # fmt: skip
     """Predict what a fleet's answers take, by the number of a cloud's replicas, and how few keep a bound."""
     _needs_simpy()
-    from offramp.plan.fleet import Fleet, Replica, simulate
+    from offramp.plan.fleet import Fleet, simulate
+    from offramp.plan.replica import Replica
     from offramp.plan.sizing import Bound
     from offramp.report.fleet_words import fleet_document, fleet_table, verdict
 
@@ -150,6 +152,10 @@ def _sized(
 
     first = fewest(asked, replica)
     found, tried = (None, {}) if bound is None else least(first, bound, run)
-    wanted = {*shown, *(() if bound is not None or shown else range(first, first + 4))}
+    wanted = {*shown}
+    if found is not None:
+        wanted |= {max(1, found - 1), found + 1}  # what one less would be, and what one more is worth
+    elif bound is None and not shown:
+        wanted |= {*range(first, first + 4)}
     rows = dict(tried) | {number: run(number) for number in wanted if number not in tried}
     return Sized(model, asked, replica, rows, bound, found)

@@ -18,6 +18,26 @@ from offramp.runtime.tier_spans import tail_span
 QUARTILES = 1.349  # distance of the quartiles of a normal distribution, in standard deviations
 
 
+def network(batches: Mapping[int, float], samples: int) -> float:
+    """Seconds of a batch, by those of some sizes: between two on the line between them, beyond the last on its line.
+
+    Of one size alone, a batch takes what as many samples take one after another.
+
+    >>> network({1: 0.002, 8: 0.009}, 2), network({1: 0.002}, 3)
+    (0.003, 0.006)
+    """
+    if samples in batches:
+        return batches[samples]
+    if len(batches) == 1:
+        ((size, seconds),) = batches.items()
+        return seconds * samples / size
+    sizes = sorted(batches)
+    place = min(max(bisect_left(sizes, samples), 1), len(sizes) - 1)
+    low, high = sizes[place - 1], sizes[place]
+    slope = (batches[high] - batches[low]) / (high - low)
+    return batches[low] + slope * (samples - low)
+
+
 @dataclass(frozen=True)
 class Service:
     """Seconds of one replica. What it does for a request itself passes one after another; batches run beside that."""
@@ -31,22 +51,8 @@ class Service:
     spread: float = 0.0  # standard deviation of the logarithm of what a batch takes: it varies from run to run
 
     def run(self, samples: int) -> float:
-        """Seconds of a batch: as measured, between two sizes on the line between them, beyond the last on its line.
-
-        Of one size alone, a batch takes what as many samples take one after another.
-
-        >>> Service(0.001, {1: 0.002, 8: 0.009}).run(2)
-        0.003
-        """
-        sizes = sorted(self.batches)
-        if samples in self.batches:
-            return self.batches[samples]
-        if len(sizes) == 1:
-            return self.batches[sizes[0]] * samples / sizes[0]
-        place = min(max(bisect_left(sizes, samples), 1), len(sizes) - 1)
-        low, high = sizes[place - 1], sizes[place]
-        slope = (self.batches[high] - self.batches[low]) / (high - low)
-        return self.batches[low] + slope * (samples - low)
+        """Seconds of a batch."""
+        return network(self.batches, samples)
 
     @classmethod
     def of(cls, profile: Profile, manifest: Manifest, cut: int, codec: Codec) -> Self:
@@ -60,7 +66,7 @@ class Service:
         found = next((one for one in profile.crossings if (one.cut, one.codec) == (cut, codec)), None)
         if found is None:
             raise InputError(
-                f"cloud profile: it has no times at {(cut, codec)}. Measure again, with this program: "
+                f"cloud profile: it has no times at cut {cut} in {codec}. Measure again, with this program: "
                 "offramp profile BUNDLE"
             )
         tail, call = _tail(profile, manifest, cut, codec), found.call_ms.median / 1000
@@ -85,7 +91,7 @@ class Service:
         (0.001, 0.001, 0.002)
         """
         host, one = shortest.host, batches[1]
-        low, high = shortest.network(1), longest.network(1)
+        low, high = shortest.batches[1], longest.batches[1]
         share = min(1.0, max(0.0, (one - low) / (high - low))) if high > low else 0.0
         wake = max(0.0, (1 - share) * shortest.more(host) + share * longest.more(host))
         return cls(host, batches, max(0.0, call - host - wake - one), wake, spread)
@@ -106,18 +112,14 @@ class Worked:
         batches = _batches(profile, manifest, work.cut, work.codec)
         return cls(batches, work.alone_ms.median / 1000, work.many_ms.median / 1000, work.many)
 
-    def network(self, samples: int) -> float:
-        """Of a batch, the network's."""
-        return Service(0.0, self.batches).run(samples)
-
     @property
     def host(self) -> float:
         """The node's own for each of many: the first of them is run by itself, the others together."""
-        return max(0.0, self.many - (self.network(1) + self.network(self.count - 1)) / self.count)
+        return max(0.0, self.many - (self.batches[1] + network(self.batches, self.count - 1)) / self.count)
 
     def more(self, host: float) -> float:
         """What a call that finds it idle takes more than the network and `host`."""
-        return self.alone - self.network(1) - host
+        return self.alone - self.batches[1] - host
 
 
 def _tail(profile: Profile, manifest: Manifest, cut: int, codec: Codec) -> Spread:

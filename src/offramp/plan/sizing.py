@@ -14,7 +14,8 @@ from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.exits.evaluation import route
 from offramp.plan.cost import Costs
-from offramp.plan.fleet import Fleet, Replica, Simulated, Way
+from offramp.plan.fleet import Fleet, Simulated, Way
+from offramp.plan.replica import Replica
 
 MOST = 4096  # replicas that are looked at
 

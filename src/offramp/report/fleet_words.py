@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
-from offramp.plan.fleet import Fleet, Replica, Simulated
+from offramp.plan.fleet import Fleet, Simulated
+from offramp.plan.replica import Replica
 from offramp.plan.sizing import Bound
 
 
