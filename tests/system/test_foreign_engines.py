@@ -30,8 +30,8 @@ from offramp.exits.answers import Tier
 from offramp.export.kserve import write_service
 from offramp.export.triton import tails_of, write_repository
 from offramp.measure.predict import of_bundle
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import RemoteCloud
 from offramp.protocol.peer import Peer
 from ports import HERE, held_port
 
