@@ -63,6 +63,12 @@ def keep_to(cores: set[int]) -> None:
         os.sched_setaffinity(int(thread), cores)
 
 
+def spread(seconds: list[float]) -> float:
+    """Standard deviation of the logarithm, by the quartiles: as of a profile's times."""
+    first, third = np.percentile(seconds, (25, 75))
+    return float(np.log(third / first)) / QUARTILES
+
+
 class Measured:
     """The cloud that runs, and what was measured of it, a value a round."""
 
@@ -121,8 +127,8 @@ class Measured:
             Worked(batches, *(median(self.worked[key]) for key in blocks), MANY)
             for batches, blocks in zip((network, {1: median(self.light_network)}), self.work.values(), strict=True)
         )
-        first, third = np.percentile(self.network[1], (25, 75))
-        return Service.told(network, median(self.alone), shortest, longest, float(np.log(third / first)) / QUARTILES)
+        spreads = (spread(self.network[1]), spread(self.alone))
+        return Service.told(network, median(self.alone), shortest, longest, spreads)
 
     def run(self, name: str, schedule: Any, connections: int, **until: Any) -> None:
         """Have so many connections ask, and keep the percentiles of what they waited."""
@@ -162,7 +168,8 @@ def measure(bundle: Bundle, options: argparse.Namespace) -> dict[str, Any]:
     service, own, replica = measured.service, median(measured.own), Replica(measured.service)
     figures: dict[str, Any] = {
         "service": {
-            "spread": service.spread, "host": 1000 * service.host, "wake": 1000 * service.wake,
+            "spread": service.spread, "around": service.around,
+            "host": 1000 * service.host, "wake": 1000 * service.wake,
             "beside": 1000 * service.beside, "driver": 1000 * own,
             **{f"batch_{size}": 1000 * seconds for size, seconds in service.batches.items()},
         }

@@ -151,7 +151,7 @@ def _sized(
     from offramp.report.fleet_words import Sized
 
     first = fewest(asked, replica)
-    found, tried = (None, {}) if bound is None else least(first, bound, run)
+    found, tried = (None, {}) if bound is None else least(first, bound, run, max(first, asked.edges))
     wanted = {*shown}
     if found is not None:
         wanted |= {max(1, found - 1), found + 1}  # what one less would be, and what one more is worth

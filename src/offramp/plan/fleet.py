@@ -15,6 +15,7 @@ import simpy
 
 from offramp.errors import InputError
 from offramp.plan.replica import Node, Replica, Steps
+from offramp.plan.service import Service
 
 Balance = Literal["connection", "request"]
 WARM_UP = 0.1  # of what is asked is not counted: it finds everything idle
@@ -87,7 +88,8 @@ class _Run:
 
     env: simpy.Environment
     nodes: list[Node]
-    beside: float
+    service: Service
+    draw: np.random.Generator
     balance: Balance
     whole: list[float] = field(default_factory=list)
     cloud: list[tuple[float, float]] = field(default_factory=list)  # when it was asked, seconds
@@ -97,7 +99,7 @@ class _Run:
         """Ask the cloud for one sample, on the edge's connection; gives the seconds, or inf."""
         start = self.env.now
         number = edge if self.balance == "connection" else next(self.turns)
-        yield self.env.timeout(self.beside)
+        yield self.env.timeout(self.service.beside * float(self.draw.lognormal(0.0, self.service.around)))
         answered = yield from self.nodes[number % len(self.nodes)].answer()
         took = self.env.now - start if answered else math.inf
         self.cloud.append((start, took))
@@ -120,7 +122,8 @@ def simulate(
     """
     env = simpy.Environment()
     draw, varied = np.random.default_rng(seed).spawn(2)
-    run = _Run(env, [Node(env, replica, varied) for _ in range(replicas)], replica.service.beside, balance)
+    nodes = [Node(env, replica, varied) for _ in range(replicas)]
+    run = _Run(env, nodes, replica.service, varied, balance)
     if isinstance(who, Fleet):
         env.process(_arrivals(run, who, requests, draw))
         env.run()

@@ -80,6 +80,7 @@ class Node:
         """Half of its own work for a request: of reading it, or of answering. What finds none other has more of it."""
         service = self.of.service
         seconds = (service.host + (0.0 if self.handled else service.wake)) / 2
+        seconds *= float(self.draw.lognormal(0.0, service.around))
         self.handled += 1
         yield from self._work(seconds)
         self.handled -= 1

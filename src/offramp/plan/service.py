@@ -49,6 +49,7 @@ class Service:
         0.0  # on top of `host`, of a call that finds the replica idle: its caches are cold, its threads asleep
     )
     spread: float = 0.0  # standard deviation of the logarithm of what a batch takes: it varies from run to run
+    around: float = 0.0  # the same of all that is done around it
 
     def run(self, samples: int) -> float:
         """Seconds of a batch."""
@@ -72,18 +73,23 @@ class Service:
         tail, call = _tail(profile, manifest, cut, codec), found.call_ms.median / 1000
         batches = _batches(profile, manifest, cut, codec)
         if not profile.work or profile.threads > 1:
-            return cls(max(0.0, call - batches[1]), batches, spread=_spread(tail))
+            return cls(max(0.0, call - batches[1]), batches, spread=spread(tail), around=spread(found.call_ms))
         longest, shortest = (Worked.of(profile, manifest, one) for one in (profile.work[0], profile.work[-1]))
-        return cls.told(batches, call, shortest, longest, _spread(tail))
+        return cls.told(batches, call, shortest, longest, (spread(tail), spread(found.call_ms)))
 
     @classmethod
     def told(
-        cls, batches: Mapping[int, float], call: float, shortest: "Worked", longest: "Worked", spread: float = 0.0
+        cls,
+        batches: Mapping[int, float],
+        call: float,
+        shortest: "Worked",
+        longest: "Worked",
+        spreads: tuple[float, float] = (0.0, 0.0),
     ) -> Self:
         """Of what the network takes by batch size, a call of one sample, and the node's work at two tails; in seconds.
 
         What it does for each request is told by the shortest, where it is not lost beside the network. What a cold
-        start adds grows with the network: between the two tails, on the line.
+        start adds grows with the network: between the two tails, on the line. `spreads`: the network's, the call's.
 
         >>> worked = Worked({1: 0.001}, 0.003, 0.002, 16)
         >>> service = Service.told({1: 0.001}, 0.005, worked, worked)
@@ -94,7 +100,7 @@ class Service:
         low, high = shortest.batches[1], longest.batches[1]
         share = min(1.0, max(0.0, (one - low) / (high - low))) if high > low else 0.0
         wake = max(0.0, (1 - share) * shortest.more(host) + share * longest.more(host))
-        return cls(host, batches, max(0.0, call - host - wake - one), wake, spread)
+        return cls(host, batches, max(0.0, call - host - wake - one), wake, *spreads)
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,8 @@ def _tail(profile: Profile, manifest: Manifest, cut: int, codec: Codec) -> Sprea
     )
 
 
-def _spread(ms: Spread) -> float:
+def spread(ms: Spread) -> float:
+    """Standard deviation of the logarithm of a time, by its quartiles."""
     return log(ms.third / ms.first) / QUARTILES if 0 < ms.first < ms.third else 0.0
 
 

@@ -82,7 +82,7 @@ def least(
 ) -> tuple[int | None, Mapping[int, Simulated]]:
     """The least number of replicas, from `first` on, that keeps a bound, and all that was tried.
 
-    None where even a replica for each of `most` does not help: what is late is late elsewhere. More replicas are taken
+    None where even `most` of them do not help: what is late is late elsewhere. More replicas are taken
     never to be worse, so it is looked for by doubling, then by halving what is between.
     """
     tried: dict[int, Simulated] = {}
