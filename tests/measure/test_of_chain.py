@@ -49,7 +49,9 @@ CHAINS = {
         for other in CODECS
     },
     "the image goes to the edge": chain(part(cut=0, codec="uint8"), part((3, 0.4), cut=4, codec="uint8")),
-    "and back to the cloud": chain(part((2, 0.3), cut=0, codec="uint8"), part((3, 0.4), cut=0, codec="uint8")),
+    "and back to the cloud": chain(
+        part((2, 0.3), cut=0, codec="uint8"), part((3, 0.3), (4, 0.3), cut=0, codec="uint8")
+    ),
     "the edge relays": chain(part((2, 0.3), cut=3, codec="fp16"), part(cut=3, codec="fp16")),
     "and in another codec": chain(part((2, 0.3), cut=3, codec="fp16"), part(cut=3, codec="uint8")),
     "the edge answers all": chain(part((2, 0.3), cut=3, codec="uint8"), part((5, 0.2), cut=9)),
