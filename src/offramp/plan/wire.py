@@ -8,9 +8,17 @@ from collections.abc import Iterable
 from math import prod
 
 from offramp.artifacts.bundle import Manifest, Shape, logits_name
-from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, tail_name
+from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, sample_bytes, tail_name
 
 TAG = 1  # byte that says which field follows, and how it is written
+
+
+def feature_bytes(manifest: Manifest, cut: int, codec: Codec) -> int:
+    """Bytes of one sample's features at a cut in a codec, without what is put around them."""
+    tensors = manifest.tensors(cut)
+    coded = {name for name in tensors if manifest.codec_of(cut, name, codec) != "fp32"}
+    plain = [shape for name, shape in tensors.items() if name not in coded]
+    return sample_bytes(codec, [tensors[name] for name in coded], plain)
 
 
 def request_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> int:
