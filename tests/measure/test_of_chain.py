@@ -16,7 +16,7 @@ from offramp.cli.plans import Said, each_plan, one_plan
 from offramp.data.image_set import ImageSet, Splits
 from offramp.errors import InputError
 from offramp.exits.agreement import tolerance
-from offramp.exits.answers import Answers, Judged, Tier, merge
+from offramp.exits.answers import Answers, Judged, Tier, merge, tier_number
 from offramp.exits.asked import Asked
 from offramp.exits.evaluation import evaluate, route
 from offramp.measure.predict import of_bundle, of_plan
@@ -73,7 +73,7 @@ def in_turn(bundle: Bundle, plan: Plan, images: ImageSet) -> Answers:
     came = dict.fromkeys(manifest.tensors(0), manifest.preprocessing.from_uint8(images.images))
     rows, found, last = np.arange(len(images)), [], None
     for name in plan.tiers:
-        course, last = Course.of(plan, manifest, opened, Tier[name.upper()]), None
+        course, last = Course.of(plan, manifest, opened, tier_number(name)), None
         for one in parts(course, came):
             if isinstance(one, Answered):
                 found.append((rows[one.rows], one.answers))

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.legs import legs_of
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.artifacts.plan import Part, Plan
 from offramp.artifacts.predictions import Predictions
-from offramp.exits.answers import Answers, Tier
+from offramp.exits.answers import Answers, tier_number
 from offramp.exits.evaluation import route
 from offramp.plan.wire import feature_bytes
 
 COLUMNS = ("", "runs", "a sample leaves", "what crosses", "bytes a sample", "answers", "right")
-CLOUD = "cloud"
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def deployment(plan: Plan, manifest: Manifest | None = None, predictions: Predic
         if ends:
             return tiers
         start = part.cut
-    share, good = _of_tier(answers, right, CLOUD)
+    share, good = _of_tier(answers, right, LAST_TIER)
     macs = None if manifest is None else _macs(manifest, None, start, manifest.last)
-    return [*tiers, Shown(CLOUD, start, last, (), True, None, share, good, macs)]
+    return [*tiers, Shown(LAST_TIER, start, last, (), True, None, share, good, macs)]
 
 
 def rows_of(tiers: Sequence[Shown]) -> list[tuple[str, ...]]:
@@ -129,7 +129,7 @@ def _left(part: Part, answers: Answers | None, name: str, last: int | None) -> t
     """Who leaves at each active exit, but for one at the network's end, where all do."""
     if answers is None or not len(answers):
         return tuple(Left(one.exit, one.threshold) for one in part.active if one.exit != last)
-    here = (answers.tier == Tier[name.upper()]) & ~answers.dropped
+    here = (answers.tier == tier_number(name)) & ~answers.dropped
     return tuple(
         Left(one.exit, one.threshold, float((here & (answers.exit == one.exit)).mean()))
         for one in part.active
@@ -143,7 +143,7 @@ def _of_tier(answers: Answers | None, right: object, name: str) -> tuple[float |
 
     if answers is None or not len(answers):
         return None, None
-    here = answers.tier == Tier[name.upper()]
+    here = answers.tier == tier_number(name)
     return float(here.mean()), float(np.asarray(right)[here].mean()) if here.any() else None
 
 
