@@ -1,0 +1,223 @@
+"""Three tiers, device, edge and cloud: a plan's shape, and what one sample's way through it takes and costs.
+
+Takes the costs of each tier and of each hop, gives seconds, bytes and multiply-adds by where a sample is answered.
+Knows neither thresholds nor how many go which way.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.plan import Part
+from offramp.exits.score import Floats
+from offramp.plan.cost import Came, Costs
+from offramp.plan.pricing import ROUNDING, TAIL, part_of
+from offramp.plan.table import Crossing
+from offramp.plan.wire import tier_answer_bytes, tier_request_bytes
+
+
+class Shape(NamedTuple):
+    """A plan of three tiers but for its thresholds: exits of the device and of the edge, and what crosses behind each.
+
+    A crossing at the network's end is none: all is answered by then. `direct`: the cloud is asked by the device itself.
+    """
+
+    device: tuple[int, ...]
+    first: Crossing
+    edge: tuple[int, ...]
+    second: Crossing
+    direct: bool = False
+
+    @property
+    def exits(self) -> tuple[int, ...]:
+        """All exits that are asked, in their order."""
+        return (*self.device, *self.edge)
+
+    def computes(self, last: int) -> tuple[str, ...]:
+        """The tiers that compute anything: one that only hands on is none of them."""
+        at_device = bool(self.device) or self.first.cut > 0
+        at_edge = not self.direct and (bool(self.edge) or self.second.cut > self.first.cut)
+        at_cloud = last not in (self.first.cut, self.second.cut)
+        named = (("device", at_device), ("edge", at_edge), ("cloud", at_cloud))
+        return tuple(name for name, does in named if does)
+
+
+class ChainFigures(NamedTuple):
+    """What a plan of three tiers comes to, predicted: means over all samples but for `p95`; single or as columns."""
+
+    accuracy: Floats
+    mean: Floats  # seconds
+    p95: Floats  # seconds within which 95 % of the samples are answered
+    up: Floats  # bytes on the way up, of both hops together
+    down: Floats  # bytes back
+    cloud: Floats  # seconds of the cloud's
+    edge: Floats
+    device: Floats
+    macs: Floats
+    first: Floats  # bytes from the device
+    second: Floats  # bytes from the edge
+    at_device: Floats  # shares that are answered there
+    at_edge: Floats
+    onward: Floats  # to the cloud
+
+    def at(self, *place: int) -> "ChainFigures":
+        """One of several."""
+        return ChainFigures(*(column[place] for column in self))
+
+    def floats(self) -> dict[str, float]:
+        """As numbers, by name."""
+        return {name: float(value) for name, value in self._asdict().items()}
+
+
+class ChainPath(NamedTuple):
+    """One sample's way, by where it is answered: at each exit, then at the end. Each is of so many values."""
+
+    seconds: tuple[float, ...]
+    device: tuple[float, ...]
+    edge: tuple[float, ...]
+    cloud: tuple[float, ...]
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    down: tuple[int, ...]
+    macs: tuple[int, ...]
+    places: tuple[int, ...]  # which tier answers: 0, 1, 2
+
+    def one(self, left: Floats, right: Floats) -> ChainFigures:
+        """Figures of shares `left` answered at each exit and the end, `right` of all that are right: `(places, 1)`."""
+        return priced([self], left, right.sum(axis=0)[None]).at(0, 0)
+
+    def costs(self, minimise: str) -> Floats:
+        """Of a sample by where it is answered, what is to be least: of a percentile or of accuracy, its seconds."""
+        up = np.add(self.first, self.second)
+        by = {"bytes": up, "cloud": self.cloud, "macs": self.macs}
+        return np.array(by.get(minimise, self.seconds), np.float64)
+
+
+def priced(paths: Sequence[ChainPath], left: Floats, accuracy: Floats) -> ChainFigures:
+    """Figures of several shapes of the same exits at once: columns `(shapes, G)`, of `left` `(places, G)`."""
+    seconds = np.array([path.seconds for path in paths])
+
+    def mean(name: str) -> Floats:
+        values: Floats = np.array([getattr(path, name) for path in paths], np.float64) @ left
+        return values
+
+    place = np.array([path.places for path in paths])
+    first, second = mean("first"), mean("second")
+    return ChainFigures(
+        accuracy=np.broadcast_to(accuracy, first.shape),
+        mean=seconds @ left,
+        p95=_late(seconds, left),
+        up=first + second,
+        down=mean("down"),
+        cloud=mean("cloud"),
+        edge=mean("edge"),
+        device=mean("device"),
+        macs=mean("macs"),
+        first=first,
+        second=second,
+        at_device=(place == 0) @ left,
+        at_edge=(place == 1) @ left,
+        onward=(place == 2) @ left,
+    )
+
+
+def _late(seconds: Floats, left: Floats) -> Floats:
+    """Seconds within which TAIL of the samples are answered `(shapes, G)`; shapes whose places are as fast in turn."""
+    order = np.argsort(seconds, axis=1, kind="stable")
+    found = np.empty((len(seconds), left.shape[1]))
+    turns, of = np.unique(order, axis=0, return_inverse=True)
+    for number, turn in enumerate(turns):
+        rows = np.flatnonzero(of.ravel() == number)
+        within = (left[turn].cumsum(axis=0) >= TAIL - ROUNDING).argmax(axis=0)
+        found[rows] = seconds[rows][:, turn[within]]
+    return found
+
+
+@dataclass(frozen=True)
+class ChainPrices:
+    """A network on a device, an edge and a cloud, with the link behind each, and between device and cloud if any.
+
+    Each `Costs` has the link behind its tier.
+    """
+
+    manifest: Manifest
+    device: Costs
+    edge: Costs
+    direct: Costs | None = None
+    # A manifest's id, which messages hold, takes longer to make than all else here.
+    sizes: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
+
+    def path(self, shape: Shape) -> ChainPath:
+        """A sample's way through a shape."""
+        last, on_device = self.manifest.last, part_of(shape.device, [0.5] * len(shape.device), shape.first)
+        early = self.device.exits(on_device)
+        if shape.first.cut == last:
+            return self._ends(shape, (*early, self.device.local(on_device)))
+        if shape.direct:
+            return self._straight(shape, on_device, early)
+        came: Came = (shape.first.cut, shape.first.codec)
+        on_edge = part_of(shape.edge, [0.5] * len(shape.edge), shape.second)
+        up = self._up(shape.first)
+        edges, cloud, second, back = [*self.edge.exits(on_edge, came)], 0.0, 0, 0
+        after = list(edges)  # what the device waits for behind the link
+        if shape.second.cut == last:
+            edges.append(self.edge.local(on_edge, came))
+            after.append(edges[-1])
+        else:
+            cloud, second, back = self.edge.cloud(on_edge), self.edge.bytes_up(on_edge), self.edge.bytes_down(on_edge)
+            edges.append(self.edge.edge(on_edge, came))
+            after.append(edges[-1] + self.edge.way(on_edge) + cloud)
+        count, none = len(early), len(edges) - 1
+        sent = [*[0] * none, second]
+        down = [tier_answer_bytes(self.manifest, "edge" if k < none or not second else "cloud", "cloud", s)
+                for k, s in enumerate(sent)]  # fmt: skip
+        waits = [self.device.passing(up, size) + wait for size, wait in zip(down, after, strict=True)]
+        own = [self.device.edge(on_device, waits=wait) for wait in waits]
+        idle, seconds = [0] * count, [mine + wait for mine, wait in zip(own, waits, strict=True)]
+        return ChainPath(
+            (*early, *seconds), (*early, *own), (*idle, *edges), (*idle, *[0.0] * none, cloud),
+            (*idle, *[up] * (none + 1)), (*idle, *sent), (*idle, *down[:-1], down[-1] + back), self._macs(shape),
+            (*idle, *[1] * none, 2 if second else 1),
+        )  # fmt: skip
+
+    def _up(self, crossing: Crossing) -> int:
+        if crossing not in self.sizes:
+            self.sizes[crossing] = tier_request_bytes(self.manifest, crossing.cut, crossing.codec)
+        return self.sizes[crossing]
+
+    def _down(self, tier: str, sent: int) -> int:
+        if (tier, sent) not in self.sizes:
+            self.sizes[tier, sent] = tier_answer_bytes(self.manifest, tier, "cloud", sent)
+        return self.sizes[tier, sent]
+
+    def _ends(self, shape: Shape, seconds: tuple[float, ...]) -> ChainPath:
+        """All is answered on the device."""
+        none = (0,) * len(seconds)
+        return ChainPath(seconds, seconds, none, none, none, none, none, self._macs(shape), none)
+
+    def _straight(self, shape: Shape, part: Part, early: tuple[float, ...]) -> ChainPath:
+        """The device asks the cloud itself."""
+        assert self.direct is not None
+        by, idle = self.direct, (0,) * len(early)
+        return ChainPath(
+            (*early, by.onward(part)), (*early, by.edge(part)), (*idle, 0), (*idle, by.cloud(part)),
+            (*idle, by.bytes_up(part)), (*idle, 0), (*idle, by.bytes_down(part)), self._macs(shape), (*idle, 2),
+        )  # fmt: skip
+
+    def _macs(self, shape: Shape) -> tuple[int, ...]:
+        """Multiply-adds by place: what was computed before the input went on as it came is computed again."""
+        macs, last = self.manifest.macs, self.manifest.last
+        alone = shape.direct or shape.first.cut == last
+        cuts = (shape.first.cut, last if alone else shape.second.cut)
+        found: list[int] = []
+        asked: list[int] = []
+        spent = 0
+        for exits, cut in zip((shape.device, shape.edge), cuts, strict=True):
+            asked += exits
+            found += [spent + macs(k, tuple(asked)) for k in exits]
+            if exits and cut == 0:
+                spent, asked = found[-1], []
+        return (*found, spent + macs(last, tuple(asked)))
