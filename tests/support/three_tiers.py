@@ -41,6 +41,7 @@ class Tier:
     a_byte: float
     behind: float = 0.0001  # a stage of the cloud
     end: float = 0.0  # on top, of the last stage
+    share: float | None = None
 
     def runs(self, to: int, heads: int, came: Came) -> float:
         """Seconds to come so far."""

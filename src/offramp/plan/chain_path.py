@@ -4,9 +4,9 @@ Takes the costs of each tier and of each hop, gives seconds, bytes and multiply-
 Knows neither thresholds nor how many go which way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,6 +43,11 @@ class Shape(NamedTuple):
         at_cloud = last not in (self.first.cut, self.second.cut)
         named = (("device", at_device), ("edge", at_edge), ("cloud", at_cloud))
         return tuple(name for name, does in named if does)
+
+    def reached(self, last: int, figures: "ChainFigures") -> tuple[str, ...]:
+        """Of these, those that any sample of single figures comes to."""
+        beyond = {"device": 1.0, "edge": 1.0 - figures.at_device, "cloud": figures.onward}
+        return tuple(tier for tier in self.computes(last) if beyond[tier] > ROUNDING)
 
 
 class ChainFigures(NamedTuple):
@@ -147,51 +152,66 @@ class ChainPrices:
     device: Costs
     edge: Costs
     direct: Costs | None = None
-    # A manifest's id, which messages hold, takes longer to make than all else here.
-    sizes: dict[object, int] = field(default_factory=dict, compare=False, repr=False)
+    # What many shapes share: half a path costs more to make than all that is done with it.
+    held: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def path(self, shape: Shape) -> ChainPath:
         """A sample's way through a shape."""
-        last, on_device = self.manifest.last, part_of(shape.device, [0.5] * len(shape.device), shape.first)
-        early = self.device.exits(on_device)
-        if shape.first.cut == last:
+        on_device, early = self._held(self._on_device, shape.device, shape.first)
+        if shape.first.cut == self.manifest.last:
             return self._ends(shape, (*early, self.device.local(on_device)))
         if shape.direct:
             return self._straight(shape, on_device, early)
-        came: Came = (shape.first.cut, shape.first.codec)
-        on_edge = part_of(shape.edge, [0.5] * len(shape.edge), shape.second)
-        up = self._up(shape.first)
-        edges, cloud, second, back = [*self.edge.exits(on_edge, came)], 0.0, 0, 0
-        after = list(edges)  # what the device waits for behind the link
-        if shape.second.cut == last:
-            edges.append(self.edge.local(on_edge, came))
-            after.append(edges[-1])
-        else:
-            cloud, second, back = self.edge.cloud(on_edge), self.edge.bytes_up(on_edge), self.edge.bytes_down(on_edge)
-            edges.append(self.edge.edge(on_edge, came))
-            after.append(edges[-1] + self.edge.way(on_edge) + cloud)
-        count, none = len(early), len(edges) - 1
-        sent = [*[0] * none, second]
-        down = [tier_answer_bytes(self.manifest, "edge" if k < none or not second else "cloud", "cloud", s)
-                for k, s in enumerate(sent)]  # fmt: skip
+        up = self._held(self._up, shape.first)
+        edges, after, sent, down, cloud, back = self._held(self._on_edge, shape.first, shape.edge, shape.second)
         waits = [self.device.passing(up, size) + wait for size, wait in zip(down, after, strict=True)]
-        own = [self.device.edge(on_device, waits=wait) for wait in waits]
-        idle, seconds = [0] * count, [mine + wait for mine, wait in zip(own, waits, strict=True)]
+        own = self._own(on_device, waits)
+        idle, none = (0,) * len(early), len(edges) - 1
+        seconds = [mine + wait for mine, wait in zip(own, waits, strict=True)]
         return ChainPath(
             (*early, *seconds), (*early, *own), (*idle, *edges), (*idle, *[0.0] * none, cloud),
             (*idle, *[up] * (none + 1)), (*idle, *sent), (*idle, *down[:-1], down[-1] + back), self._macs(shape),
-            (*idle, *[1] * none, 2 if second else 1),
+            (*idle, *[1] * none, 2 if sent[-1] else 1),
         )  # fmt: skip
 
+    def _held(self, make: Callable[..., Any], *of: object) -> Any:
+        key = make.__name__, of
+        if key not in self.held:
+            self.held[key] = make(*of)
+        return self.held[key]
+
+    def _on_device(self, exits: tuple[int, ...], first: Crossing) -> tuple[Part, tuple[float, ...]]:
+        part = part_of(exits, [0.5] * len(exits), first)
+        return part, self.device.exits(part)
+
+    def _own(self, part: Part, waits: Sequence[float]) -> list[float]:
+        """Seconds of the device's for what goes on, by how long it waits; all the same where it has a whole core."""
+        if self.device.share in (None, 1):
+            return [self._held(self.device.edge, part)] * len(waits)
+        return [self.device.edge(part, waits=wait) for wait in waits]
+
     def _up(self, crossing: Crossing) -> int:
-        if crossing not in self.sizes:
-            self.sizes[crossing] = tier_request_bytes(self.manifest, crossing.cut, crossing.codec)
-        return self.sizes[crossing]
+        return tier_request_bytes(self.manifest, crossing.cut, crossing.codec)
 
     def _down(self, tier: str, sent: int) -> int:
-        if (tier, sent) not in self.sizes:
-            self.sizes[tier, sent] = tier_answer_bytes(self.manifest, tier, "cloud", sent)
-        return self.sizes[tier, sent]
+        return tier_answer_bytes(self.manifest, tier, "cloud", sent)
+
+    def _on_edge(self, first: Crossing, exits: tuple[int, ...], second: Crossing) -> tuple[Any, ...]:
+        """By where a sample is answered, at the edge or behind: the edge's seconds, all until it answers, and bytes."""
+        came: Came = (first.cut, first.codec)
+        part = part_of(exits, [0.5] * len(exits), second)
+        seconds, cloud, onward, back = [*self.edge.exits(part, came)], 0.0, 0, 0
+        until = list(seconds)
+        if second.cut == self.manifest.last:
+            seconds.append(self.edge.local(part, came))
+            until.append(seconds[-1])
+        else:
+            cloud, onward, back = self.edge.cloud(part), self.edge.bytes_up(part), self.edge.bytes_down(part)
+            seconds.append(self.edge.edge(part, came))
+            until.append(seconds[-1] + self.edge.way(part) + cloud)
+        sent = [0] * len(exits) + [onward]
+        down = [self._held(self._down, "cloud" if size else "edge", size) for size in sent]
+        return seconds, until, sent, down, cloud, back
 
     def _ends(self, shape: Shape, seconds: tuple[float, ...]) -> ChainPath:
         """All is answered on the device."""
@@ -209,15 +229,19 @@ class ChainPrices:
 
     def _macs(self, shape: Shape) -> tuple[int, ...]:
         """Multiply-adds by place: what was computed before the input went on as it came is computed again."""
+        alone = shape.direct or shape.first.cut == self.manifest.last
+        cuts = (shape.first.cut == 0, not alone and shape.second.cut == 0)
+        found: tuple[int, ...] = self._held(self._macs_of, shape.device, shape.edge, cuts)
+        return found
+
+    def _macs_of(self, device: tuple[int, ...], edge: tuple[int, ...], again: tuple[bool, bool]) -> tuple[int, ...]:
         macs, last = self.manifest.macs, self.manifest.last
-        alone = shape.direct or shape.first.cut == last
-        cuts = (shape.first.cut, last if alone else shape.second.cut)
         found: list[int] = []
         asked: list[int] = []
         spent = 0
-        for exits, cut in zip((shape.device, shape.edge), cuts, strict=True):
+        for exits, anew in zip((device, edge), again, strict=True):
             asked += exits
             found += [spent + macs(k, tuple(asked)) for k in exits]
-            if exits and cut == 0:
+            if exits and anew:
                 spent, asked = found[-1], []
         return (*found, spent + macs(last, tuple(asked)))

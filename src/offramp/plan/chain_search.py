@@ -23,7 +23,7 @@ from offramp.plan.refine import Start, refined
 from offramp.plan.table import Crossing
 
 ALL = ("device", "edge", "cloud")
-LEADERS = 6  # shapes whose thresholds are moved one by one, of those with three tiers and of the rest
+LEADERS = 3  # shapes whose thresholds are moved one by one, for each choice of tiers that compute
 Measure = Callable[[Hops], Predictions]
 
 
@@ -66,7 +66,7 @@ class ChainCandidate:
         left = np.bincount(at, minlength=len(exits) + 1)[:, None] / n
         rights = np.array([[np.count_nonzero(right[place][at == place]) / n] for place in range(len(exits) + 1)])
         found = prices.path(shape).one(left, rights)
-        return cls(shape, tuple(thresholds), found, shape.computes(table.last))
+        return cls(shape, tuple(thresholds), found, shape.reached(table.last, found))
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _moved(leader: Best, table: ChainTable, prices: ChainPrices, goal: Goal, gri
     if len(shape.exits) > 1:  # one exit's thresholds were all tried
         start = Start(shape.exits, (leader.threshold,) * len(shape.exits), shape.second)
         for thresholds, figures in refined(prices.path(shape), table.table(shape), start, goal, grid):
-            yield ChainCandidate(shape, thresholds, figures, leader.tiers)
+            yield ChainCandidate(shape, thresholds, figures, shape.reached(table.last, figures))
 
 
 def ranked(figures: Iterable[ChainFigures], goal: Goal) -> list[int]:
