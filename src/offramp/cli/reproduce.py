@@ -10,6 +10,8 @@ from offramp.cli import completion
 from offramp.cli.console import console
 from offramp.cli.frame import app, credentials_of, needs_torch
 from offramp.cli.options import Out, OwnCert, OwnKey, Seed, TlsCa, TokenFile
+from offramp.cli.reproduce_tiers import Asked as Chains
+from offramp.cli.reproduce_tiers import prepare_tiers, reproduce_tiers
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,6 +77,16 @@ def reproduce(
         str | None, typer.Option(help="HOST:PORT of an edge that runs already, with every bundle of the suite.")
     ] = None,
     cloud: Annotated[str | None, typer.Option(help="HOST:PORT of its cloud, as this node reaches it.")] = None,
+    tiers: Annotated[
+        int, typer.Option(min=2, max=3, help="3: device, edge and cloud, and when a third tier pays.")
+    ] = 2,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="HOST:PORT of a device that runs already, of --tiers 3; repeat for several chains."),
+    ] = None,
+    device_link: Annotated[
+        str, typer.Option(help="Between such a device and its edge, for the record.", autocompletion=completion.links)
+    ] = "loopback",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only export the suite's bundles, for nodes on other machines.")
@@ -98,6 +110,17 @@ def reproduce(
         _train_digits(folder)
     if prepare:
         _prepare(folder, seed, data)
+    if tiers == 3:
+        if prepare:
+            prepare_tiers(folder, seed, data)
+            return
+        reproduce_tiers(
+            Chains(folder, out, data, seed, repeats, samples, tuple(device or ()), near=device_link, far=link)
+        )
+        return
+    if device:
+        raise InputError(f"device {device[0]}: of three tiers. Ask for them as well: --tiers 3")
+    if prepare:
         return
     wanted = SECTIONS if sections == "all" else tuple(name.strip() for name in sections.split(","))
     settings = Settings(

@@ -46,7 +46,7 @@ class Shape(NamedTuple):
 
     def reached(self, last: int, figures: "ChainFigures") -> tuple[str, ...]:
         """Of these, those that any sample of single figures comes to."""
-        beyond = {"device": 1.0, "edge": 1.0 - figures.at_device, "cloud": figures.onward}
+        beyond = {"device": 1.0, "edge": 1.0 - float(figures.at_device), "cloud": float(figures.onward)}
         return tuple(tier for tier in self.computes(last) if beyond[tier] > ROUNDING)
 
 

@@ -152,10 +152,17 @@ def _searched(scan: ChainScan, table: ChainTable, prices: ChainPrices, goal: Goa
     """All that was kept, the best first, and those leaders whose thresholds are better moved one by one."""
     order = ranked([one.figures for one in scan.best], goal)
     best = [scan.best[k] for k in order]
-    with_all, others = ([one for one in best if (one.tiers == ALL) == whole][:LEADERS] for whole in (True, False))
-    found = [ChainCandidate(one.shape, (one.threshold,) * len(one.shape.exits), one.figures, one.tiers) for one in best]
-    for leader in (*with_all, *others):
-        found += _moved(leader, table, prices, goal, scan.grid)
+    found = [
+        ChainCandidate(
+            one.shape, (one.threshold,) * len(one.shape.exits), one.figures, one.shape.reached(table.last, one.figures)
+        )
+        for one in best
+    ]
+    seen: dict[tuple[str, ...], int] = {}
+    for leader in best:
+        seen[leader.tiers] = seen.get(leader.tiers, 0) + 1
+        if seen[leader.tiers] <= LEADERS:
+            found += _moved(leader, table, prices, goal, scan.grid)
     yield from (found[k] for k in ranked([one.figures for one in found], goal))
 
 
