@@ -19,6 +19,17 @@ FORMS = (".svg", ".png")
 NUMBERS = 4  # the first column of numbers
 
 
+def showed_plan(model: str, bundle: Path | None, predictions: Path | None, picture: Path | None) -> bool:
+    """Show it, if it is a plan's file; InputError where it is none, and what is of a plan alone was said."""
+    if is_plan(Path(model)):
+        show_plan(Path(model), bundle, predictions, picture)
+        return True
+    of_plan = {"bundle": bundle, "predictions": predictions, "picture": picture}
+    if said := [name for name, path in of_plan.items() if path is not None]:
+        raise InputError(f"--{said[0]}: of a plan alone, and {model} is none. Leave it out, or show a plan's file.")
+    return False
+
+
 def is_plan(path: Path) -> bool:
     """Whether a file is a plan's: it says so itself."""
     if not path.is_file():

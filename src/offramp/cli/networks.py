@@ -11,7 +11,7 @@ from rich.table import Table
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
 from offramp.cli.console import console
-from offramp.cli.deployment import is_plan, show_plan
+from offramp.cli.deployment import showed_plan
 from offramp.cli.frame import app, needs_torch
 from offramp.cli.options import (
     Bottleneck,
@@ -118,13 +118,8 @@ def show(
     """Show stages and heads with their MACs, parameters and features; of a plan its tiers, exits, cuts and bytes."""
     from offramp.artifacts.bundle import MANIFEST, Bundle
 
-    if is_plan(Path(model)):
-        show_plan(Path(model), bundle, predictions, picture)
+    if showed_plan(model, bundle, predictions, picture):
         return
-    if said := [
-        name for name, path in (("bundle", bundle), ("predictions", predictions), ("picture", picture)) if path
-    ]:
-        raise InputError(f"--{said[0]}: of a plan alone, and {model} is none. Leave it out, or show a plan's file.")
     if (Path(model) / MANIFEST).exists():
         manifest = Bundle.open(model).manifest
         stages = {s.index: (s.macs, s.parameters, [*s.tensors.values()]) for s in manifest.stages}
