@@ -76,7 +76,8 @@ def conditions(found: ThreeTiers) -> dict[str, str]:
         "Nodes": found.topology,
         "Machine": found.hardware,
         "Load when each world began": ", ".join(f"{load:g}" for load in found.loads),
-        "Program": f"{found.commit}, {found.date}",
+        "Program": found.commit,
+        "Measured": found.date,
         "Answers that differ from the offline evaluation": str(found.differing),
     }
 
