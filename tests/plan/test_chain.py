@@ -13,7 +13,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.exits.answers import Tier as Answering
 from offramp.exits.evaluation import route
-from offramp.plan.chain_path import ChainPrices, Shape
+from offramp.plan.chain_path import ChainPath, ChainPrices, Shape, priced
 from offramp.plan.chain_scan import ChainScan
 from offramp.plan.chain_search import ALL, ChainCandidate, choose_chain
 from offramp.plan.chain_table import ChainTable, Hops, hops, lossy, plan_measured
@@ -242,6 +242,24 @@ def test_what_the_answer_hangs_on_is_measured_first(plain: Predictions, manifest
     assert found.best.figures.mean <= all_known.best.figures.mean * (1 + 1e-9)
     given = [choose_chain(Samples(plain), of, Wanted(max_loss=0.01), grid=GRID).best.shape]
     assert not any(lossy(hop) for shape in given for hop in hops(shape))
+
+
+def test_exits_that_a_second_hop_leaves_out_are_measured_by_themselves(plain: Predictions, manifest: Manifest) -> None:
+    """Of two lossy hops the end alone is known, where the edge does not come to every exit; else it is refused."""
+    first, second = Crossing(0, "fp16"), Crossing(2, "uint8")
+    table = ChainTable.of(Samples(plain, (behind(plain, (first, second)),)), manifest, "entropy")
+    assert first not in table.behind
+    assert (first, second) in table.pairs
+    with pytest.raises(InputError, match="the edge may have any exit behind the first cut"):
+        ChainTable.of(Samples(plain, (behind(plain, (first, Crossing(2, "fp32"))),)), manifest, "entropy")
+
+
+def test_who_is_late_is_told_whatever_place_is_the_slowest() -> None:
+    """An exit's answer may take longer than what goes on: a profile's noise may say so."""
+    none = (0,) * 3
+    path = ChainPath((3.0, 1.0, 2.0), none, none, none, none, none, none, none, (0, 1, 2))
+    left = np.array([[0.04, 0.06], [0.5, 0.5], [0.46, 0.44]])
+    assert list(priced([path], left, left.sum(axis=0)[None]).p95[0]) == [2.0, 3.0]
 
 
 def test_plans_that_measure_hear_every_exit_behind_the_hop(manifest: Manifest) -> None:

@@ -48,23 +48,24 @@ class ChainTable:
         first, second = hops_of(one)
         plain, right = self.plain, one.at(one.last).argmax(axis=1) == one.labels
         scores, rights = plain.scores.copy(), plain.right.copy()
-        if lossy(first):
-            for exit_ in [k for k in plain.exits if k > first.cut]:
-                if exit_ not in one.logits:
-                    raise InputError(
-                        f"predictions: by {one.header.route}, without exit {exit_}, which the edge may have. Measure "
-                        "every exit behind the first cut."
-                    )
-                judged = Judged.of(one.at(exit_), score)
-                scores[plain.row(exit_)] = judged.scores
-                rights[plain.row(exit_)] = judged.probabilities.argmax(axis=1) == one.labels
+        heard = [k for k in plain.exits if k > first.cut and k in one.logits]
+        whole = heard == [k for k in plain.exits if k > first.cut]
+        if lossy(first) and not whole and not lossy(second):
+            raise InputError(
+                f"predictions: by {one.header.route}, and the edge may have any exit behind the first cut. Measure all "
+                "of them: active at the edge, with its cut at the network's end."
+            )
+        for exit_ in heard if lossy(first) and whole else ():
+            judged = Judged.of(one.at(exit_), score)
+            scores[plain.row(exit_)] = judged.scores
+            rights[plain.row(exit_)] = judged.probabilities.argmax(axis=1) == one.labels
         behind = replace(plain, scores=scores, right=rights)
         ends, pairs = dict(plain.ends), dict(self.pairs)
         if lossy(first) and lossy(second):
             pairs[first, second] = right
         else:
             ends[first if lossy(first) else second] = right
-        held = {**self.behind, first: behind} if lossy(first) else self.behind
+        held = {**self.behind, first: behind} if lossy(first) and whole else self.behind
         return replace(self, plain=replace(plain, ends=ends), behind=held, pairs=pairs)
 
     @property
