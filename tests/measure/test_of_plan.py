@@ -113,15 +113,9 @@ def test_a_header_names_the_route(int8_bundle: Bundle, few: ImageSet) -> None:
 
 
 def test_a_plan_that_cannot_be_followed_is_refused(bundle: Bundle, checkpoint: Checkpoint) -> None:
-    """A cut that the bundle lacks, a plan of three tiers, and a checkpoint, which is not cut."""
+    """A cut that the bundle lacks, and a checkpoint, which is not cut."""
     with pytest.raises(InputError, match="exit 12"):
         of_plan(bundle, Plan.of(12, 0.3))
-    three = Plan.model_validate(
-        {"tiers": {"device": {"active": [], "cut": 2}, "edge": {"active": [], "cut": 4}}, "score": "entropy"}
-    )
-    with pytest.raises(InputError) as caught:
-        of_plan(bundle, three)
-    assert str(caught.value) == "plan: of device and edge. Predictions are of one edge and its cloud."
     with pytest.raises(InputError) as caught:
         open_predictor(checkpoint.path, plan=Plan.of(3, 0.3))
     assert str(caught.value) == (

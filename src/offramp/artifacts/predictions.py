@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.artifacts.engine import Engine, Place, Precision
+from offramp.artifacts.legs import Leg, legs_of, lossy
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactDamagedError, InputError, MissingExtraError
 
@@ -41,6 +43,8 @@ class PredictionsHeader(Document):
     active: tuple[int, ...] | None = None  # local exits where a span of the route ends; None: the graph in one piece
     cut: int = 0  # where the features of the last exit's logits crossed from one node to another
     codec: Codec = "fp32"  # and how; fp32 changes nothing, wherever the cut, where numbers are fp32's
+    # Of a chain, what the tiers behind the first one did; programs of before read what has none.
+    behind: tuple[Leg, ...] = Field(default=(), exclude_if=lambda behind: not behind)
     image: str = "UINT8"  # the form that samples came in; of images, 8-bit pixels of the network's size
     runtime: str = "onnxruntime"  # that measured them: onnxruntime, openvino or torch
     precision: Precision = "fp32"  # that it multiplied in
@@ -62,20 +66,34 @@ class PredictionsHeader(Document):
                 else ""
             )
             return f"the whole graph in one piece{through}"
-        exits = f"exit {', '.join(map(str, self.active))}" if self.active else "no local exit"
-        return f"{exits}, cut at {self.cut} in {self.codec}" if self.cut != self.exits[-1] else f"{exits}, not cut"
+        return ", then ".join(leg.words(self.exits[-1]) for leg in self.legs)
+
+    @property
+    def legs(self) -> tuple[Leg, ...]:
+        """What each tier did on the way; of the graph in one piece, what the last exit's logits went through."""
+        return (Leg(active=self.active or (), cut=self.cut, codec=self.codec), *self.behind)
+
+    @property
+    def coded(self) -> bool:
+        """Whether anything crossed in a codec that loses."""
+        return any(leg.codec != "fp32" for leg in self.legs)
+
+    def lossy(self) -> dict[int, tuple[tuple[int, Codec], ...]]:
+        """Of each exit that was measured, the crossings before it that change numbers in fp32."""
+        last = self.exits[-1]
+        if self.active is None:
+            return dict.fromkeys(self.exits, ()) | dict(lossy(self.legs, last)[-1:])
+        return dict(lossy(self.legs, last))
 
     def follows(self, plan: Plan) -> bool:
         """Whether these are the logits of the spans that nodes run by this plan, whatever its thresholds."""
-        crossing = (plan.cut, "fp32" if plan.cut == self.exits[-1] else plan.codec)
-        active = tuple(one.exit for one in plan.active)
-        return len(plan.tiers) == 1 and self.active == active and (self.cut, self.codec) == crossing
+        return self.active is not None and self.legs == legs_of(plan, self.exits[-1])
 
     def measure_by(self, plan: Plan) -> str:
         """The command that measures by a plan, on the same runtime in the same precision."""
         exits = "".join(f" --exit {active.exit}" for active in plan.active)
-        how = f"--cut {plan.cut} --codec {plan.codec} --runtime {self.runtime} --precision {self.precision}"
-        return f"offramp predict BUNDLE{exits} {how}"
+        route = f"{exits} --cut {plan.cut} --codec {plan.codec}" if len(plan.tiers) == 1 else " --plan PLAN"
+        return f"offramp predict BUNDLE{route} --runtime {self.runtime} --precision {self.precision}"
 
     def check_engine(self, engine: Engine) -> None:
         """Raise InputError unless answers of an engine can be held against these: fp32 against fp32, else like to like.

@@ -11,6 +11,7 @@ from rich.table import Table
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
 from offramp.cli.console import console
+from offramp.cli.deployment import showed_plan
 from offramp.cli.frame import app, needs_torch
 from offramp.cli.options import (
     Bottleneck,
@@ -102,7 +103,7 @@ def train(
 @app.command()
 def show(
     model: Annotated[
-        str, typer.Argument(help="A model's name, a checkpoint or a bundle.", autocompletion=completion.models)
+        str, typer.Argument(help="A model's name, a checkpoint, a bundle, or a plan.", autocompletion=completion.models)
     ] = "mem",
     preset: Annotated[
         str,
@@ -110,10 +111,15 @@ def show(
     ] = "small",
     head: HeadKind = "linear",
     bottleneck: Bottleneck = None,
+    bundle: Annotated[Path | None, typer.Option(help="Of a plan: whose bytes and stages are shown.")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="Of a plan: who leaves where, and is right.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Of a plan: draw it as well, a .svg or .png file.")] = None,
 ) -> None:
-    """Show stages and heads with their MACs, parameters and features."""
+    """Show stages and heads with their MACs, parameters and features; of a plan its tiers, exits, cuts and bytes."""
     from offramp.artifacts.bundle import MANIFEST, Bundle
 
+    if showed_plan(model, bundle, predictions, picture):
+        return
     if (Path(model) / MANIFEST).exists():
         manifest = Bundle.open(model).manifest
         stages = {s.index: (s.macs, s.parameters, [*s.tensors.values()]) for s in manifest.stages}

@@ -15,6 +15,7 @@ from offramp.cli.console import console
 from offramp.cli.frame import app
 from offramp.cli.options import RecordedData
 from offramp.cli.planning_asked import Asked, Given
+from offramp.cli.planning_chain import Third, plan_chain
 from offramp.cli.planning_inputs import gathered
 from offramp.cli.quantities import milliseconds, share
 from offramp.cli.verifying import shape_to_run, verified
@@ -34,6 +35,18 @@ Link = Annotated[
     typer.Option(
         help="lan, wifi, lte, 3g, satellite, 10mbit,20ms …, a file of `offramp profile --cloud`, or none: no cloud.",
         autocompletion=completion.links,
+    ),
+]
+DeviceProfile = Annotated[
+    Path | None, typer.Option(help=f"Of a third tier, a device before the edge: plan a chain of three. {OWN}")
+]
+DeviceLink = Annotated[
+    str | None, typer.Option(help="Between device and edge, as --link.", autocompletion=completion.links)
+]
+DirectLink = Annotated[
+    str | None,
+    typer.Option(
+        help="Between device and cloud, past the edge. Default: only through it.", autocompletion=completion.links
     ),
 ]
 MaxLoss = Annotated[
@@ -77,6 +90,9 @@ def plan(
     profile: EdgeProfile = None,
     cloud_profile: CloudProfile = None,
     link: Link = None,
+    device_profile: DeviceProfile = None,
+    device_link: DeviceLink = None,
+    direct_link: DirectLink = None,
     max_loss: MaxLoss = None,
     confidence: Confidence = None,
     promise: PromiseKind = "accuracy",
@@ -95,7 +111,7 @@ def plan(
     verify: Verify = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Choose what to deploy: exits, thresholds, cut, codec, or no cloud; with what that is predicted to give."""
+    """Choose what to deploy: exits, thresholds, cuts, codecs, two tiers or three, or no cloud; with what that gives."""
     for path in (out, choices):
         check_output(path)
     check_output(page, folder=True)
@@ -109,6 +125,10 @@ def plan(
         bundle, tuple(predictions or ()), data, profile, cloud_profile, link, cascade, cascade_predictions,
         cascade_profile, tuple(report or ()),
     )  # fmt: skip
+    if third := Third(device_profile, device_link, direct_link):
+        unlike = {"confidence": confidence, "choices": choices, "page": page, "verify": verify, "cascade": cascade}
+        plan_chain(given, asked, third, out, unlike, as_json)
+        return
     outcome, ready, tests, source = gathered(given, asked, choices is not None)
     print(json.dumps(_document(outcome, tests), indent=2)) if as_json else _print(outcome, tests)
     _write(outcome, ready, out, choices, page)

@@ -32,7 +32,7 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
     with waiting() as watching:
         source = None if given.data is None and given.predictions else source_of(bundle, edge, given, watching.at)
         samples, calibration = _samples(given, asked, bundle.manifest, source)
-        _say_estimate(samples.plain.header)
+        say_estimate(samples.plain.header)
         extent, prices = market(given, bundle.manifest, edge, link, samples, source)
         chosen = _chosen(samples, prices, asked, extent)
         deployed, plan = chosen.best, chosen.best.plan(chosen.score)
@@ -45,7 +45,8 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
     return outcome, ready, _tests(given, outcome, bundle.manifest), source
 
 
-def _say_estimate(header: "PredictionsHeader") -> None:
+def say_estimate(header: "PredictionsHeader") -> None:
+    """Print that accuracies are estimates, where they are."""
     if header.precision != "fp32":
         print(
             f"note: in {header.precision} a network that is cut gives other numbers than {header.route}, and nodes "

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from offramp.artifacts.predictions import PredictionsHeader
     from offramp.nodes.settings import AtLastExit
 
-PlanFile = Annotated[Path | None, typer.Option("--plan", help="A plan as a file, instead of options that say one.")]
+PlanFile = Annotated[
+    Path | None,
+    typer.Option("--plan", help="A plan as a file, of any number of tiers, instead of options that say one."),
+]
 Exits = Annotated[
     list[int] | None, typer.Option("--exit", help="Active exit; repeat for several: one plan, that has them all.")
 ]
@@ -122,6 +125,7 @@ def one_plan(said: Said, header: "PredictionsHeader") -> "Plan":
     """The plan that was said, of predictions: cut and codec are those measured where they were not named."""
     from offramp.artifacts.plan import Plan
 
+    _of_one_tier(said, header)
     if said.plan is None and (header.active is not None or header.codec != "fp32"):
         cut, codec = header.cut if said.cut is None else said.cut, said.codec or header.codec
         said = replace(said, cut=cut if said.exits else said.cut, codec=codec)
@@ -134,6 +138,7 @@ def each_plan(said: Said, header: "PredictionsHeader") -> "list[Plan]":
     from offramp.artifacts.plan import Plan
     from offramp.paper.stated import THRESHOLDS
 
+    _of_one_tier(said, header)
     last, codec = header.exits[-1], said.codec or header.codec
     together = header.active is not None and not said.exits
     alone = said.exits or [k for k in header.exits if k != last] or [last]
@@ -152,6 +157,14 @@ def each_plan(said: Said, header: "PredictionsHeader") -> "list[Plan]":
                 )
             )
     return plans
+
+
+def _of_one_tier(said: Said, header: "PredictionsHeader") -> None:
+    """Raise InputError where options, which are of an edge, would have to say what a chain does."""
+    if said.plan is None and header.behind:
+        raise InputError(
+            f"predictions: of a chain ({header.route}), and options say what one tier does. Give its plan: --plan FILE"
+        )
 
 
 def asked_of(said: Said) -> "Callable[[Plan], dict[str, Any]]":

@@ -10,6 +10,8 @@ from offramp.cli import completion
 from offramp.cli.console import console
 from offramp.cli.frame import app, credentials_of, needs_torch
 from offramp.cli.options import Out, OwnCert, OwnKey, Seed, TlsCa, TokenFile
+from offramp.cli.reproduce_tiers import Asked as Chains
+from offramp.cli.reproduce_tiers import prepare_tiers, reproduce_tiers
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +30,28 @@ LinkName = Annotated[
         help="Between edge and cloud: loopback, lan, wifi, lte, 3g, satellite, or like 10mbit,20ms.",
         autocompletion=completion.links,
     ),
+]
+SuiteFolder = Annotated[
+    Path | None, typer.Argument(help="Folder of `offramp suite`. Default: OUT/suite, the digits, trained first.")
+]
+Repeats = Annotated[int, typer.Option(min=1, help="How often each setup is measured.")]
+Samples = Annotated[int, typer.Option(min=1, help="Test samples a setup, at most; the paper's section takes all.")]
+Data = Annotated[str | None, typer.Option(help="Where the suite's data lies now. Default: where it lay.")]
+RunSeed = Annotated[int | None, typer.Option(help="Of the suite's runs. Default: the lowest.")]
+EdgeAt = Annotated[
+    str | None, typer.Option(help="HOST:PORT of an edge that runs already, with every bundle of the suite.")
+]
+CloudAt = Annotated[str | None, typer.Option(help="HOST:PORT of its cloud, as this node reaches it.")]
+Tiers = Annotated[int, typer.Option(min=2, max=3, help="3: device, edge and cloud, and when a third tier pays.")]
+DeviceAt = Annotated[
+    list[str] | None,
+    typer.Option(help="HOST:PORT of a device that runs already, of --tiers 3; repeat for several chains."),
+]
+DeviceLink = Annotated[
+    str, typer.Option(help="Between such a device and its edge, for the record.", autocompletion=completion.links)
+]
+Prepare = Annotated[
+    bool, typer.Option("--prepare", help="Only export the suite's bundles, for nodes on other machines.")
 ]
 NINE = ",".join([*(f"sem-{k}" for k in range(1, 9)), "mem"])  # the paper's models
 
@@ -57,28 +81,22 @@ def measure_digits(out: Path, models: str, *, epochs: int | None = None, seed: i
 
 @app.command()
 def reproduce(
-    suite: Annotated[
-        Path | None,
-        typer.Argument(help="Folder of `offramp suite`. Default: OUT/suite, the digits, trained first."),
-    ] = None,
+    suite: SuiteFolder = None,
     out: Out = Path("reproduction"),
     sections: Sections = "all",
     link: LinkName = "loopback",
-    repeats: Annotated[int, typer.Option(min=1, help="How often each setup is measured.")] = 3,
-    samples: Annotated[
-        int, typer.Option(min=1, help="Test samples a setup, at most; the paper's section takes all.")
-    ] = 1_024,
+    repeats: Repeats = 3,
+    samples: Samples = 1_024,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    data: Annotated[str | None, typer.Option(help="Where the suite's data lies now. Default: where it lay.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the suite's runs. Default: the lowest.")] = None,
-    edge: Annotated[
-        str | None, typer.Option(help="HOST:PORT of an edge that runs already, with every bundle of the suite.")
-    ] = None,
-    cloud: Annotated[str | None, typer.Option(help="HOST:PORT of its cloud, as this node reaches it.")] = None,
+    data: Data = None,
+    seed: RunSeed = None,
+    edge: EdgeAt = None,
+    cloud: CloudAt = None,
+    tiers: Tiers = 2,
+    device: DeviceAt = None,
+    device_link: DeviceLink = "loopback",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in OUT.")] = False,
-    prepare: Annotated[
-        bool, typer.Option("--prepare", help="Only export the suite's bundles, for nodes on other machines.")
-    ] = False,
+    prepare: Prepare = False,
     tls_ca: TlsCa = None, tls_cert: OwnCert = None, tls_key: OwnKey = None, token_file: TokenFile = None,
 ) -> None:  # fmt: skip
     """Measure the paper's whole evaluation on running nodes, and write the report."""
@@ -98,23 +116,23 @@ def reproduce(
         _train_digits(folder)
     if prepare:
         _prepare(folder, seed, data)
+    if tiers == 3:
+        if prepare:
+            prepare_tiers(folder, seed, data)
+            return
+        reproduce_tiers(
+            Chains(folder, out, data, seed, repeats, samples, tuple(device or ()), near=device_link, far=link)
+        )
+        return
+    if device:
+        raise InputError(f"device {device[0]}: of three tiers. Ask for them as well: --tiers 3")
+    if prepare:
         return
     wanted = SECTIONS if sections == "all" else tuple(name.strip() for name in sections.split(","))
     settings = Settings(
-        suite=folder,
-        out=out,
-        data=data,
-        seed=seed,
-        sections=wanted,
-        link=link,
-        repeats=repeats,
-        samples=samples,
-        batch_size=batch_size,
-        resume=resume,
-        edge=edge,
-        cloud=cloud,
-        credentials=credentials,
-    )
+        suite=folder, out=out, data=data, seed=seed, sections=wanted, link=link, repeats=repeats, samples=samples,
+        batch_size=batch_size, resume=resume, edge=edge, cloud=cloud, credentials=credentials,
+    )  # fmt: skip
     _measure(settings)
 
 

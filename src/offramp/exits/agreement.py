@@ -27,7 +27,7 @@ def tolerance(header: PredictionsHeader, plan: Plan, places: Sequence[Place | No
     Nothing where fp32 or int8 ran the same spans on the same runtime and processor everywhere; a place that is not
     known is another one.
     """
-    within = max(WITHIN[header.precision], EXACT if header.codec == "fp32" else WITHIN_CODED)
+    within = max(WITHIN[header.precision], WITHIN_CODED if header.coded else EXACT)
     if header.precision == "bf16":
         return within, "bf16 rounds by batch size and threads"
     if not header.follows(plan):

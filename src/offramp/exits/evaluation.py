@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.legs import crossed_in_words, legs_of, lossy
 from offramp.artifacts.outcome import Outcome
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
@@ -59,18 +60,19 @@ def check_route(predictions: Predictions, plan: Plan) -> None:
     Below fp32 a cut elsewhere gives others. The graph measured in one piece stands for every plan all the same: as an
     estimate, which `PredictionsHeader.follows` tells from the numbers that nodes give.
     """
-    header = predictions.header
-    crossing = [(p.cut, p.codec) for p in plan.tiers.values() if p.cut != predictions.last and p.codec != "fp32"]
-    measured = [(header.cut, header.codec)] if header.codec != "fp32" else []
-    if crossing and len(plan.tiers) > 1:
+    header, last = predictions.header, predictions.last
+    measured = header.lossy()
+    for exit_, crossed in lossy(legs_of(plan, last), last):
+        if crossed == measured.get(exit_, crossed):  # an exit that was not measured is missed when it is asked
+            continue
+        if exit_ == last and len(plan.tiers) == len(header.legs) == 1:
+            raise InputError(
+                f"predictions: the last exit's logits were measured with codec {header.codec} at cut {header.cut}, and "
+                f"the plan sends {plan.codec} at cut {plan.cut}. Measure with: {header.measure_by(plan)}"
+            )
         raise InputError(
-            f"plan: {len(plan.tiers)} tiers, and features that cross as {crossing[0][1]}. Predictions hold the exits "
-            "of one tier behind which features were encoded. Choose codec fp32."
-        )
-    if crossing != measured:
-        raise InputError(
-            f"predictions: the last exit's logits were measured with codec {header.codec} at cut {header.cut}, and the "
-            f"plan sends {plan.codec} at cut {plan.cut}. Measure with: {header.measure_by(plan)}"
+            f"predictions: between the input and exit {exit_}, what loses was {crossed_in_words(measured[exit_])}, and "
+            f"by the plan it is {crossed_in_words(crossed)}. Measure with: {header.measure_by(plan)}"
         )
     if header.precision != "fp32" and header.active is not None and not header.follows(plan):
         raise InputError(

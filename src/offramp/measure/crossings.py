@@ -11,11 +11,12 @@ import numpy as np
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import Splits
 from offramp.data.jpeg import through_jpeg, to_jpeg
 from offramp.data.recorded import load_as_trained
-from offramp.measure.predict import of_bundle
+from offramp.measure.predict import of_bundle, of_plan
 from offramp.progress import Watch, unwatched
 
 
@@ -51,6 +52,10 @@ class Crossings:
         """Every exit on a split, the last one by features that cross at a cut; without one, the graph in one piece."""
         predictor = of_bundle(self.bundle, cut, codec, self.engine)
         return predictor.predict(self.splits.part(split), split, self.watch)
+
+    def measure_by(self, split: str, plan: Plan) -> Predictions:
+        """A plan's exits and the last on a split, by the spans of its tiers."""
+        return of_plan(self.bundle, plan, self.engine).predict(self.splits.part(split), split, self.watch)
 
     def compressed(self, split: str) -> Compressed:
         """The same images through JPEG, at the network's size."""

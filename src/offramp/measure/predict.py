@@ -13,16 +13,17 @@ from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.inputs import TOKENIZER, Input, read_samples
+from offramp.artifacts.legs import legs_of
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.machine import processor_kind
+from offramp.measure.stretch import opened
 from offramp.progress import Watch, unwatched
 from offramp.runtime.choice import choose
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
-from offramp.runtime.tier_spans import tail_span, tier_spans
 
 if TYPE_CHECKING:
     from offramp.models.checkpoint import Checkpoint
@@ -134,38 +135,34 @@ def of_bundle(bundle: Bundle, cut: int = 0, codec: Codec = "fp32", engine: Engin
 
 
 def of_plan(bundle: Bundle, plan: Plan, engine: Engine = PORTABLE) -> Predictor:
-    """Predict by the spans that an edge and its cloud run by a plan, every sample through all of them.
+    """Predict by the spans that the tiers of a plan and the cloud behind them run, every sample through all of them.
 
     Gives the plan's exits and the last: in fp32 and int8 the very numbers that nodes on the same runtime and processor
-    answer by, whatever the thresholds. Raises InputError for a plan that the bundle cannot follow, or of several tiers.
+    answer by, whatever the thresholds. Raises InputError for a plan that the bundle cannot follow, or that asks one
+    exit at two tiers.
     """
     manifest = bundle.manifest
     plan.check(manifest)
     last = manifest.last
-    if list(plan.tiers) != ["edge"]:
-        raise InputError(f"plan: of {' and '.join(plan.tiers)}. Predictions are of one edge and its cloud.")
-    before, rest, _ = tier_spans(plan.first, last)
-    specs = [*before, *([rest] if rest else [])]
-    ends_here = bool(specs) and specs[-1].exits == (last,)
-    if not ends_here:
-        specs.append(tail_span(last, plan.cut, plan.codec))
-    steps = [(spec, open_span(bundle, spec, engine)) for spec in specs]
+    legs = legs_of(plan, last)
+    exits = [exit_ for leg in legs for exit_ in leg.active if exit_ != last]
+    if twice := sorted(exit_ for exit_ in {*exits} if exits.count(exit_) > 1):
+        raise InputError(
+            f"plan: exit {twice[0]} is asked at two tiers, and predictions hold what an exit says once. Leave it out "
+            "at one of them."
+        )
+    stretches = opened(bundle, plan, engine)
 
     def run(image: npt.NDArray[np.float32]) -> dict[int, npt.NDArray[np.float32]]:
         logits: dict[int, npt.NDArray[np.float32]] = {}
-        at: list[npt.NDArray[Any]] = [image]
-        for spec, span in steps:
-            if spec.start == 0:  # the first, or what gets the image back
-                at = [encode_image(image, spec.takes)]
-            outputs = span.run(*at)
-            logits |= {exit_: outputs[logits_name(exit_)] for exit_ in spec.exits}
-            at = [outputs[name] for name in manifest.tensors(spec.end)] if spec.gives else at
+        came: list[npt.NDArray[Any]] = [image]
+        for stretch in stretches:
+            came = stretch.run(came, logits)
         return logits
 
-    active = tuple(one.exit for one in plan.active)
-    exits = (*(exit_ for exit_ in active if exit_ != last), last)
-    codec = "fp32" if ends_here else plan.codec
-    return _of(bundle, engine, run, exits=exits, active=active, cut=plan.cut, codec=codec)
+    first, *behind = legs
+    route = {"active": first.active, "cut": first.cut, "codec": first.codec, "behind": tuple(behind)}
+    return _of(bundle, engine, run, exits=(*sorted(exits), last), **route)
 
 
 def _of(bundle: Bundle, engine: Engine, run: Pass, **route: Any) -> Predictor:

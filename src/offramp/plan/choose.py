@@ -12,7 +12,7 @@ from offramp.artifacts.plan import ScoreName
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.plan.candidate import Candidate
-from offramp.plan.goal import Goal, Minimised, points
+from offramp.plan.goal import Goal, Measured, Minimised, points
 from offramp.plan.inputs import Samples
 from offramp.plan.pricing import Prices
 from offramp.plan.search import Scan, chain, search
@@ -108,7 +108,7 @@ def choose(
         scan = Scan.of(table, prices)
         ranked = [one for one in ranked if one.crossing not in hoped]
     if not goal.met(ranked[0].figures):
-        raise _refusal(wanted, goal, ranked[0], whole)
+        raise refusal(wanted, ranked[0].figures, str(ranked[0]), whole)
     return Chosen(samples, table, prices, goal, scan, ranked, whole, score)
 
 
@@ -128,8 +128,9 @@ def _unmeasured(samples: Samples, manifest: Manifest) -> list[Crossing]:
     return [way for way in every if way.codec != "fp32" and samples.by(way) is None]
 
 
-def _refusal(wanted: Wanted, goal: Goal, nearest: Candidate, whole: float) -> InputError:
-    figures, asked = nearest.figures, []
+def refusal(wanted: Wanted, figures: Measured, nearest: str, whole: float) -> InputError:
+    """What is said where no plan meets what is wanted: of how many tiers, the nearest and its figures."""
+    asked = []
     if wanted.deadline is not None:
         asked.append(f"95 % of the samples within {1000 * wanted.deadline:g} ms")
     if wanted.max_loss is not None:

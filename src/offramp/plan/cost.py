@@ -5,7 +5,7 @@ their answers are worth; the words for that are `plan.search`'s.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Self
 
@@ -19,6 +19,8 @@ from offramp.plan.wire import answer_bytes, request_bytes
 from offramp.runtime.span import SpanSpec
 from offramp.runtime.tier_spans import tier_spans
 
+Came = tuple[int, Codec | None]  # the boundary and the codec in which a tier's samples come; no codec: as images
+IMAGES: Came = (0, None)
 PERIOD = 0.01  # seconds that an edge's share of a core is of: what it does not use in one is not kept for the next
 PACKET = 1448  # bytes of data in one TCP segment over Ethernet
 # Bytes that HTTP/2 and gRPC put around a message, one way, on a connection that is in use: they pass the link as well,
@@ -44,7 +46,7 @@ class Costs:
     link: LinkProfile
     another_exit: float = 0.0
     share: float | None = None  # of a core that the edge is held to
-    priced: dict[Part, tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
+    priced: dict[tuple[Part, Came], tuple[float, ...]] = field(default_factory=dict, compare=False, repr=False)
     # Bytes up and down by cut and codec: a manifest's id, which they hold, takes longer to make than all else here.
     sizes: dict[tuple[int, Codec], tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
 
@@ -96,50 +98,52 @@ class Costs:
             share=edge.share,
         )
 
-    def exits(self, part: Part) -> tuple[float, ...]:
+    def exits(self, part: Part, came: Came = IMAGES) -> tuple[float, ...]:
         """Seconds at the edge until a sample has left at each active exit of a part, in their order.
 
         The heads before it and the node's own work are included.
         """
-        if part not in self.priced:
-            steps, _, _ = tier_spans(part, self.manifest.last)
+        key = part, came
+        if key not in self.priced:
+            steps, _, _ = tier_spans(part, self.manifest.last, *came)
             times, passed = [], 0.0
             for position, step in enumerate(steps):
                 passed += self.span(step)
                 alone = self._answer(step.end) - self.span(_alone(step.end, self.manifest.last))
                 times.append(max(passed, alone + passed + position * self.another_exit))
-            self.priced[part] = tuple(times)
-        return self.priced[part]
+            self.priced[key] = tuple(times)
+        return self.priced[key]
 
-    def local(self, part: Part) -> float:
+    def local(self, part: Part, came: Came = IMAGES) -> float:
         """Seconds of a sample that leaves at no active exit, at a part that runs to the network's end."""
         last = self.manifest.last
         if part.cut != last:
             raise InputError(f"cut {part.cut}: a sample that leaves nowhere goes on from there. Ask what that costs.")
-        steps, rest, _ = tier_spans(part, last)
+        steps, rest, _ = tier_spans(part, last, *came)
         if rest is None:  # the last exit is an active one, and all leave there
-            return self.exits(part)[-1]
+            return self.exits(part, came)[-1]
         around = self._answer(last) - self.span(_alone(last, last)) + len(steps) * self.another_exit
         return max(around, 0.0) + sum(map(self.span, [*steps, rest]))
 
-    def edge(self, part: Part) -> float:
+    def edge(self, part: Part, came: Came = IMAGES, waits: float | None = None) -> float:
         """Edge seconds of a sample that goes on: spans, heads, encoding, what nodes do around them, and the way back.
 
-        Where the edge is held to a share of a core, what it may use again while it waits for the cloud is taken off.
+        Where the edge is held to a share of a core, what it may use again while it `waits` for what is behind it, the
+        way and the cloud where nothing is said, is taken off.
         """
-        steps, rest, _ = tier_spans(part, self.manifest.last)
+        steps, rest, _ = tier_spans(part, self.manifest.last, *came)
         where = part.cut, part.codec
         reference = [SpanSpec(0, part.cut, (part.cut,), part.codec)] if part.cut else []
         more = len(steps) - len(reference)
         run = [*steps] if rest is None else [*steps, rest]
         around = _found(self.crossings, where, "edge profile") - sum(map(self.span, reference))
         seconds = max(around + more * self.another_exit, 0.0) + sum(map(self.span, run))
-        if self.share is None:
+        if self.share is None or self.share == 1:
             return seconds
         # Held back or not, so much of its time was on the processor at most: less it does not become by any wait.
         used = min(seconds, self.share * (seconds + min(self.waits[where], PERIOD)))
-        rested = min(self.way(part) + self.cloud(part), PERIOD) - min(self.waits[where], PERIOD)
-        return max(used, seconds - rested) if self.share < 1 else seconds
+        waits = self.way(part) + self.cloud(part) if waits is None else waits
+        return max(used, seconds - min(waits, PERIOD) + min(self.waits[where], PERIOD))
 
     def cloud(self, part: Part) -> float:
         """Cloud seconds of a sample that goes on: a call of its tail as a client beside it sees it."""
@@ -147,7 +151,11 @@ class Costs:
 
     def way(self, part: Part) -> float:
         """Seconds on the link, there and back; infinite where a rate is 0."""
-        link, up, down = self.link, self.bytes_up(part) + AROUND, self.bytes_down(part) + AROUND
+        return self.passing(self.bytes_up(part), self.bytes_down(part))
+
+    def passing(self, up: int, down: int) -> float:
+        """Seconds on the link of messages of so many bytes, there and back."""
+        link, up, down = self.link, up + AROUND, down + AROUND
         passing = sum(8 * size / rate for size, rate in ((up, link.up), (down, link.down)) if rate is not None)
         packets = -(-up // PACKET) + -(-down // PACKET)
         return passing + _seconds(link.round_trip_ms + packets * link.loss * link.loss_ms)
@@ -168,18 +176,34 @@ class Costs:
         """Seconds of a span; InputError where the profile does not have it."""
         if (found := self.spans.get(spec)) is not None:
             return found
+        if spec.start == spec.end:  # of a tier that only puts one codec in the place of another
+            return self._decoding(spec.start, spec.takes) + self._encoding(spec.end, spec.gives)
+        if spec.takes != "fp32":  # timed in front of a tail alone
+            return self._decoding(spec.start, spec.takes) + self.span(replace(spec, takes="fp32"))
         if spec.gives is None and spec.end != self.manifest.last:
             # What is given and not wanted takes no time to speak of.
             return self.span(SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes))
-        if spec.gives not in (None, "fp32"):  # an encoder was timed behind the whole of what leads to it
-            coded, plain = (SpanSpec(0, spec.end, (spec.end,), gives) for gives in (spec.gives, "fp32"))
-            if spec != coded:
-                alone = SpanSpec(spec.start, spec.end, spec.exits, "fp32", spec.takes)
-                return self.span(alone) + max(0.0, self.span(coded) - self.span(plain))
+        if spec.gives not in (None, "fp32") and spec != SpanSpec(0, spec.end, (spec.end,), spec.gives):
+            return self.span(replace(spec, gives="fp32")) + self._encoding(spec.end, spec.gives)
         raise InputError(
             f"edge profile: it has no time of span [{spec.start}, {spec.end}) with exits {list(spec.exits)} that gives "
             f"{spec.gives}. Measure again, with this program: offramp profile BUNDLE"
         )
+
+    def _encoding(self, boundary: int, codec: Codec | None) -> float:
+        """Seconds of an encoder, as it was timed behind the whole of what leads to its boundary."""
+        if codec in (None, "fp32") or not boundary:
+            return 0.0
+        coded, plain = (SpanSpec(0, boundary, (boundary,), gives) for gives in (codec, "fp32"))
+        return max(0.0, self.span(coded) - self.span(plain))
+
+    def _decoding(self, boundary: int, codec: Codec) -> float:
+        """Seconds of a decoder, as it was timed in front of a tail."""
+        if codec == "fp32":
+            return 0.0
+        last = self.manifest.last
+        coded, plain = (SpanSpec(boundary, last, (last,), takes=takes) for takes in (codec, "fp32"))
+        return max(0.0, _found(self.spans, coded, "edge profile") - self.span(plain))
 
     def _bytes(self, part: Part) -> tuple[int, int]:
         crossing = part.cut, part.codec

@@ -1,20 +1,48 @@
 """What is wanted of a plan: what to make least, within which bounds. Knows figures alone, not how they came about."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.errors import InputError
 from offramp.exits.score import Floats
-from offramp.plan.pricing import Columns, Figures
+from offramp.plan.pricing import Columns
 
 Minimised = Literal["latency", "p95", "bytes", "cloud", "macs", "loss"]
 MINIMISED: tuple[Minimised, ...] = get_args(Minimised)
 COSTS: dict[Minimised, str] = {"latency": "mean", "p95": "p95", "bytes": "up", "cloud": "cloud", "macs": "macs"}
 LOOKED_AT = 6000  # of a ranking: of 256 thresholds each, 23 sets of exits at least
 EQUAL = 1e-9  # relative: figures that differ by less are the same sum in another order
+
+
+class Measured(Protocol):
+    """Figures of a plan, or columns of several, of however many tiers: what a goal looks at."""
+
+    @property
+    def accuracy(self) -> float | Floats:
+        """Share that is right."""
+
+    @property
+    def mean(self) -> float | Floats:
+        """Seconds."""
+
+    @property
+    def p95(self) -> float | Floats:
+        """Seconds."""
+
+    @property
+    def up(self) -> float | Floats:
+        """Bytes."""
+
+    @property
+    def cloud(self) -> float | Floats:
+        """Seconds."""
+
+    @property
+    def macs(self) -> float | Floats:
+        """Multiply-adds."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +62,12 @@ class Goal:
             if bound is not None and not 0 <= bound < np.inf:
                 raise InputError(f"{name} {bound:g}: expected a number that is not negative.")
 
-    def cost(self, figures: Figures | Columns) -> Floats:
+    def cost(self, figures: Measured) -> Floats:
         """What is to be least."""
-        value = -figures.accuracy if self.minimise == "loss" else getattr(figures, COSTS[self.minimise])
+        value = -np.asarray(figures.accuracy) if self.minimise == "loss" else getattr(figures, COSTS[self.minimise])
         return np.asarray(value, np.float64)
 
-    def missed(self, figures: Figures | Columns) -> Floats:
+    def missed(self, figures: Measured) -> Floats:
         """By how much the bound that is missed most is, as a share of it (of 1, for accuracy); 0 where all are met."""
         over = np.zeros(np.shape(figures.accuracy))
         if self.accuracy is not None:
@@ -60,7 +88,7 @@ class Goal:
         order = np.lexsort([*(np.round(key, 12) for key in keys), cost[places], missed[places]])
         return places[order]
 
-    def met(self, figures: Figures) -> bool:
+    def met(self, figures: Measured) -> bool:
         """Whether one plan's figures are within the bounds."""
         return not self.missed(figures)
 

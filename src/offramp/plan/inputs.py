@@ -31,7 +31,8 @@ class Samples:
 
     def by(self, crossing: Crossing) -> Predictions | None:
         """Those of a lossy crossing; None where it was not measured."""
-        return next((one for one in self.others if (one.header.cut, one.header.codec) == crossing[:2]), None)
+        single = [one for one in self.others if not one.header.behind]
+        return next((one for one in single if (one.header.cut, one.header.codec) == crossing[:2]), None)
 
     def halves(self) -> tuple[Self, Self]:
         """Every other sample, and the rest: two parts without a sample in common."""
@@ -51,15 +52,23 @@ def lossless(predictions: Predictions) -> bool:
     return predictions.header.active is None and predictions.header.codec == "fp32"
 
 
-def sort_out(files: Mapping[str, Predictions], manifest: Manifest, *, reporting: bool = False) -> dict[str, Samples]:
+def sort_out(
+    files: Mapping[str, Predictions], manifest: Manifest, *, reporting: bool = False, chains: bool = False
+) -> dict[str, Samples]:
     """The samples of each split that there is, by its name.
 
     Raises InputError for predictions of another bundle or of other samples than the rest of their split, for those of
-    a split that must not be looked at, and where those of the graph in one piece are missing.
+    a split that must not be looked at, where those of the graph in one piece are missing, and for those of a chain
+    where no chain is planned.
     """
     found: dict[str, Samples] = {}
     for name, one in sorted(files.items(), key=lambda item: not lossless(item[1])):
         _check(name, one, manifest, reporting=reporting)
+        if one.header.behind and not chains:
+            raise InputError(
+                f"{name}: of a chain ({one.header.route}), and an edge and its cloud are planned. Leave it out, or "
+                "plan a chain: --device-profile FILE"
+            )
         split = one.header.split
         if lossless(one):
             if split in found:
@@ -108,6 +117,8 @@ def _beside(name: str, samples: Samples, other: Predictions) -> Samples:
             f"{name}: measured with {header.runtime} {header.precision}, and the others with {plain.header.runtime} "
             f"{plain.header.precision}. Measure both alike."
         )
-    if samples.by(Crossing(header.cut, header.codec)) is not None:
-        raise InputError(f"{name}: the crossing at cut {header.cut} in {header.codec} has been given already.")
+    crossed = [(leg.cut, leg.codec) for leg in header.legs]
+    if crossed in [[(leg.cut, leg.codec) for leg in one.header.legs] for one in samples.others]:
+        where = " and ".join(f"cut {cut} in {codec}" for cut, codec in crossed)
+        raise InputError(f"{name}: the crossing at {where} has been given already.")
     return samples.beside(other)

@@ -16,7 +16,6 @@ from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal
 from offramp.plan.joint import Leaves, plans
 from offramp.plan.pricing import Prices
-from offramp.plan.refine import costs_of
 from offramp.plan.table import Crossing, Table
 
 RATES = np.geomspace(0.02, 2, 20)  # of the whole network's cost, for a hundredth of accuracy
@@ -60,7 +59,7 @@ def leaves(table: Table, losses: Floats, prices: Prices, goal: Goal, crossing: C
 
 def _costs(prices: Prices, exits: tuple[int, ...], crossing: Crossing, goal: Goal) -> Floats:
     """What is to be least, of a sample by where it is answered."""
-    return costs_of(prices.path(exits, crossing), goal)
+    return prices.path(exits, crossing).costs(goal.minimise)
 
 
 def _end(prices: Prices, exits: tuple[int, ...], crossing: Crossing, goal: Goal) -> float:

@@ -129,6 +129,16 @@ class Path(NamedTuple):
     macs: tuple[int, ...]
     sends: bool
 
+    def one(self, left: Floats, right: Floats) -> Figures:
+        """Figures of shares `left` answered at each exit and the end, `right` of all that are right: `(places, 1)`."""
+        return figures(self, left, right).at(0)
+
+    def costs(self, minimise: str) -> Floats:
+        """Of a sample by where it is answered, what is to be least: of a percentile or of accuracy, its seconds."""
+        none = (0.0,) * (len(self.seconds) - 1)
+        by = {"bytes": (*none, self.up), "cloud": (*none, self.cloud), "macs": self.macs}
+        return np.array(by.get(minimise, self.seconds), np.float64)
+
     @property
     def dear(self) -> tuple[float, ...]:
         """What it costs: a path that is nowhere less than another is worth nothing where answers are the same."""
@@ -214,7 +224,7 @@ def figures_of(
     right = at_each(table, exits, crossing)
     left = np.bincount(at, minlength=len(exits) + 1)[:, None] / n
     rights = np.array([[np.count_nonzero(right[place][at == place]) / n] for place in range(len(exits) + 1)])
-    return figures(prices.path(exits, crossing), left, rights).at(0)
+    return prices.path(exits, crossing).one(left, rights)
 
 
 def at_each(table: Table, exits: Sequence[int], crossing: Crossing) -> Bools:

@@ -8,14 +8,14 @@ just met. Not exhaustive: how far from it is measured (docs/planning.md).
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from offramp.exits.score import Floats
-from offramp.plan.goal import Goal
-from offramp.plan.pricing import Figures, Path, at_each, figures
+from offramp.plan.goal import Goal, Measured
+from offramp.plan.pricing import at_each
 from offramp.plan.table import Bools, Counts, Crossing, Table, bins
 
 SWEEPS = 6  # through all exits at one price, at most: two or three settle
@@ -23,6 +23,20 @@ PRICES = 10  # tried
 PUSHES = (-8, -3, -1, 1, 3, 8)  # places in the grid
 ROUNDS = 3
 EQUAL = 1e-12
+
+
+F = TypeVar("F", bound=Measured)
+F_co = TypeVar("F_co", bound=Measured, covariant=True)
+
+
+class Way(Protocol[F_co]):
+    """A sample's way through a plan, by where it is answered, of however many tiers."""
+
+    def one(self, left: Floats, right: Floats) -> F_co:
+        """Figures of shares `left` answered at each exit and the end, `right` of all that are right: `(places, 1)`."""
+
+    def costs(self, minimise: str) -> Floats:
+        """What is to be least, of a sample by where it is answered."""
 
 
 class Start(NamedTuple):
@@ -34,10 +48,10 @@ class Start(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Moves:
+class Moves(Generic[F]):
     """A set of exits by a crossing, ready for its thresholds, as places in the grid, to be moved."""
 
-    path: Path
+    path: Way[F]
     placed: Counts  # (exits, N)
     right: Bools  # (exits + 1, N)
     costs: Floats  # (exits + 1,): of a sample, by where it is answered
@@ -49,12 +63,12 @@ class Moves:
         left: Counts = gone.argmax(axis=0)
         return left
 
-    def figures(self, at: npt.NDArray[np.intp]) -> Figures:
+    def figures(self, at: npt.NDArray[np.intp]) -> F:
         """What it comes to."""
         left, (count, n) = self.left(at), self.right.shape
         right = self.right[left, np.arange(n)]
         gone, rightly = (np.bincount(of, minlength=count)[:, None] / n for of in (left, left[right]))
-        return figures(self.path, gone, rightly).at(0)
+        return self.path.one(gone, rightly)
 
     def by(self, exit_: int, at: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
         """Cost and rightness, summed over all samples, of each threshold of one exit, the others as they are."""
@@ -107,8 +121,8 @@ class Moves:
 
 
 def refined(
-    path: Path, table: Table, start: Start, goal: Goal, grid: Floats, *, thorough: bool = False
-) -> Iterator[tuple[tuple[float, ...], Figures]]:
+    path: Way[F], table: Table, start: Start, goal: Goal, grid: Floats, *, thorough: bool = False
+) -> Iterator[tuple[tuple[float, ...], F]]:
     """Thresholds that were looked at, with their figures; the good ones are among them.
 
     `thorough`: from the best of them on, each threshold is pushed a little to either side and the others made the best
@@ -116,11 +130,11 @@ def refined(
     """
     rows = [table.row(exit_) for exit_ in start.exits]
     right = at_each(table, start.exits, start.crossing)
-    moves = Moves(path, bins(table.scores[rows], grid), right, costs_of(path, goal), len(grid))
+    moves = Moves(path, bins(table.scores[rows], grid), right, path.costs(goal.minimise), len(grid))
     at = np.searchsorted(grid, np.array(start.thresholds)).astype(np.intp)
-    seen: dict[tuple[int, ...], Figures] = {}
+    seen: dict[tuple[int, ...], F] = {}
 
-    def look(at: npt.NDArray[np.intp]) -> Figures:
+    def look(at: npt.NDArray[np.intp]) -> F:
         key = tuple(map(int, at))
         if key not in seen:
             seen[key] = moves.figures(at)
@@ -142,7 +156,7 @@ def refined(
     yield from ((tuple(float(grid[k]) for k in key), found) for key, found in seen.items())
 
 
-def _pushed(moves: Moves, at: npt.NDArray[np.intp], accuracy: float) -> Iterator[npt.NDArray[np.intp]]:
+def _pushed(moves: Moves[F], at: npt.NDArray[np.intp], accuracy: float) -> Iterator[npt.NDArray[np.intp]]:
     """Thresholds that are cheaper each than the last, all right often enough."""
     least = moves.total(at)
     for _ in range(ROUNDS):
@@ -160,14 +174,7 @@ def _pushed(moves: Moves, at: npt.NDArray[np.intp], accuracy: float) -> Iterator
             return
 
 
-def costs_of(path: Path, goal: Goal) -> Floats:
-    """Of a sample by where it is answered, what is to be least: of a percentile or of accuracy, its seconds."""
-    none = (0.0,) * (len(path.seconds) - 1)
-    by = {"bytes": (*none, path.up), "cloud": (*none, path.cloud), "macs": path.macs}
-    return np.array(by.get(goal.minimise, path.seconds), np.float64)
-
-
-def _price(moves: Moves, at: npt.NDArray[np.intp]) -> float:
+def _price(moves: Moves[F], at: npt.NDArray[np.intp]) -> float:
     """What a right answer costs about here: the exchange of cost for rightness, from a little laxer to stricter."""
     step = max(moves.size // 16, 1)
     laxer, stricter = (moves.left(np.clip(at + way, 0, moves.size - 1)) for way in (step, -step))
@@ -177,8 +184,8 @@ def _price(moves: Moves, at: npt.NDArray[np.intp]) -> float:
     return float(max(dearer, 1e-12) / max(gained, 1))
 
 
-def _accurate_enough(goal: Goal, found: Figures) -> bool:
+def _accurate_enough(goal: Goal, found: Measured) -> bool:
     """Whether a right answer may be worth less: accuracy is met, or cost is over where accuracy is to be most."""
     if goal.accuracy is not None and goal.minimise != "loss":
-        return found.accuracy >= goal.accuracy - 1e-12
+        return bool(found.accuracy >= goal.accuracy - 1e-12)
     return not goal.met(found)

@@ -81,14 +81,14 @@ class Scan:
         return within[front(cost[within], self.figures.accuracy[within])]
 
 
-def most_exits(count: int) -> int:
-    """How many exits a set may have, of so many.
+def most_exits(count: int, allowed: int = MOST_SETS) -> int:
+    """How many exits a set may have, of so many, where so many sets are allowed.
 
     >>> most_exits(8), most_exits(12), most_exits(40)
     (8, 12, 2)
     """
     sets, most = 1, 0
-    while most < count and sets + comb(count, most + 1) <= MOST_SETS:
+    while most < count and sets + comb(count, most + 1) <= allowed:
         most += 1
         sets += comb(count, most)
     return most

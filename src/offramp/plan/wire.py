@@ -8,9 +8,18 @@ from collections.abc import Iterable
 from math import prod
 
 from offramp.artifacts.bundle import Manifest, Shape, logits_name
-from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, tail_name
+from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, sample_bytes, tail_name
 
+PLAN_ID = 16  # letters of a plan's id, where a tier between knows it
 TAG = 1  # byte that says which field follows, and how it is written
+
+
+def feature_bytes(manifest: Manifest, cut: int, codec: Codec) -> int:
+    """Bytes of one sample's features at a cut in a codec, without what is put around them."""
+    tensors = manifest.tensors(cut)
+    coded = {name for name in tensors if manifest.codec_of(cut, name, codec) != "fp32"}
+    plain = [shape for name, shape in tensors.items() if name not in coded]
+    return sample_bytes(codec, [tensors[name] for name in coded], plain)
 
 
 def request_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> int:
@@ -29,6 +38,28 @@ def answer_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> i
     return _message(tail_name(cut, codec), manifest.id, [logits])
 
 
+def tier_request_bytes(manifest: Manifest, cut: int, codec: Codec) -> int:
+    """Size of the message by which a tier leaves one sample to a tier between, that knows the plan by its id."""
+    forms = {name: manifest.codec_of(cut, name, codec) for name in manifest.tensors(cut)}
+    tensors = [
+        (name, DATATYPES[forms[name]], (1, *shape), CODEC_BYTES[forms[name]])
+        for name, shape in manifest.tensors(cut).items()
+    ]
+    said = _parameter("follows", _text("f" * PLAN_ID))
+    return _message(tail_name(cut, codec).replace("tail", "classifier", 1), manifest.id, tensors) + said
+
+
+def tier_answer_bytes(manifest: Manifest, tier: str, to: str, sent: int = 0) -> int:
+    """Size of the answer to it, by a `tier`; `sent` is what went on `to` the next for it."""
+    classes = (1, len(manifest.classes))
+    columns = (("label", "INT64", 8), ("exit", "INT64", 8), ("score", "FP32", 4), ("degraded", "BOOL", 1))
+    tensors = [("probabilities", "FP32", classes, 4), *((name, kind, (1,), size) for name, kind, size in columns)]
+    tensors += [("dropped", "BOOL", (1,), 1), ("row", "INT64", (1,), 8), ("tier", "BYTES", (1,), 4 + len(tier))]
+    name = f"classifier-{manifest.last}"  # of one or two digits, and with a codec: a byte or six beside this
+    said = _parameter(f"bytes_to_{to}", TAG + _varint(sent))
+    return _message(name, manifest.id, tensors) + said
+
+
 def _message(model: str, version: str, tensors: Iterable[tuple[str, str, Shape, int]]) -> int:
     """A request or an answer: both have the same fields."""
     total = _text(model) + _text(version)
@@ -37,6 +68,11 @@ def _message(model: str, version: str, tensors: Iterable[tuple[str, str, Shape, 
         described = _text(name) + _text(datatype) + TAG + _varint(extents) + extents
         total += _field(described) + _field(prod(shape) * size)
     return total
+
+
+def _parameter(name: str, value: int) -> int:
+    """One entry of a message's parameters, whose value takes so many bytes."""
+    return _field(_text(name) + _field(value))
 
 
 def _text(value: str) -> int:

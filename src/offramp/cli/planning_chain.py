@@ -1,0 +1,191 @@
+"""The verb plan of three tiers: a device before the edge, a link behind each, and whether the third tier pays."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from offramp.cli.console import console
+from offramp.cli.planning_asked import Asked, Given
+from offramp.cli.planning_inputs import say_estimate, source_of
+from offramp.cli.planning_market import edge_profile, link_named, read_all
+from offramp.errors import InputError
+from offramp.progress import waiting
+
+if TYPE_CHECKING:
+    from offramp.artifacts.bundle import Bundle
+    from offramp.artifacts.predictions import Predictions
+    from offramp.measure.crossings import Crossings
+    from offramp.plan.chain_path import ChainPrices
+    from offramp.plan.chain_search import ChainChosen
+    from offramp.plan.chain_table import Hops
+
+
+@dataclass(frozen=True)
+class Third:
+    """What was said of a device before the edge, as typed."""
+
+    profile: Path | None
+    link: str | None
+    direct: str | None
+
+    def __bool__(self) -> bool:
+        return (self.profile, self.link, self.direct) != (None, None, None)
+
+
+def plan_chain(
+    given: Given, asked: Asked, third: Third, out: Path, unlike: Mapping[str, object], as_json: bool
+) -> None:
+    """Choose among plans of three tiers, print, and write the plan; `unlike` is what is said of two tiers alone."""
+    from offramp.artifacts.bundle import Bundle
+
+    if said := [name for name, value in unlike.items() if value not in (None, False)]:
+        raise InputError(f"--{said[0]}: of an edge and its cloud. Of a chain it is not known yet: leave it out.")
+    bundle = Bundle.open(given.bundle)
+    with waiting() as watching:
+        edge = edge_profile(given)
+        source = None if given.data is None and given.predictions else source_of(bundle, edge, given, watching.at)
+        chosen = _chosen(given, asked, third, bundle, source)
+    plan = chosen.best.plan(chosen.table.last, chosen.score)
+    lines = _tests(given, chosen, bundle)
+    if as_json:
+        print(json.dumps(_document(chosen, lines), indent=2))
+    else:
+        _print(chosen, lines)
+    plan.write(out)
+    print(
+        f"{out}: the plan of {' and '.join(plan.tiers)}; show it by: offramp show {out} --bundle {given.bundle}; serve "
+        f"it by: offramp serve edge BUNDLE --plan {out} --tier TIER --next HOST:PORT",
+        file=sys.stderr,
+    )
+
+
+def _chosen(given: Given, asked: Asked, third: Third, bundle: "Bundle", source: "Crossings | None") -> "ChainChosen":
+    """By the score that is asked for, or the best of all."""
+    from offramp.plan.chain_search import choose_chain
+    from offramp.plan.inputs import Samples, sort_out
+
+    found = sort_out(read_all(given.predictions), bundle.manifest, chains=True)
+    if source is not None and "validation" not in found:
+        found["validation"] = Samples(source.measure("validation"))
+    samples = found.get("validation") or found["calibration"]
+    say_estimate(samples.plain.header)
+    prices = _prices(given, third, bundle, samples)
+    measure = None if source is None else _measured(source, samples.split, bundle)
+    tried = [choose_chain(samples, prices, asked.wanted, score, measure) for score in asked.scores]
+    return min(tried, key=lambda one: float(one.goal.cost(one.best.figures)))
+
+
+def _prices(given: Given, third: Third, bundle: "Bundle", samples: Any) -> "ChainPrices":
+    from offramp.artifacts.profile import Profile
+    from offramp.plan.chain_path import ChainPrices
+    from offramp.plan.cost import Costs
+
+    if third.profile is None:
+        raise InputError(
+            "device profile: nothing says what the network's parts take on the device. Measure it there: offramp "
+            f"profile {given.bundle} --out device.json, and give --device-profile device.json"
+        )
+    if third.link is None:
+        raise InputError("device link: nothing says what lies between device and edge. Name it: --device-link wifi")
+    near, far = link_named(third.link), link_named(given.link)
+    if near is None or far is None:
+        raise InputError("link: none, and a chain needs the links that it is made of. Name both, or plan without one.")
+    device, edge = Profile.read(third.profile), edge_profile(given)
+    cloud = edge if given.cloud_profile is None else Profile.read(given.cloud_profile)
+    manifest, precision = bundle.manifest, samples.plain.header.precision
+    past = None if third.direct is None else link_named(third.direct)
+    return ChainPrices(
+        manifest,
+        Costs.of(manifest, device, near, edge, precision=precision),
+        Costs.of(manifest, edge, far, cloud, precision=precision),
+        None if past is None else Costs.of(manifest, device, past, cloud, precision=precision),
+    )
+
+
+def _measured(source: "Crossings", split: str, bundle: "Bundle") -> Any:
+    """What measures a split by two hops."""
+    from offramp.plan.chain_table import lossy, plan_measured
+
+    def measure(hops: "Hops") -> "Predictions":
+        first, second = hops
+        if lossy(first) and first != second:
+            return source.measure_by(split, plan_measured(bundle.manifest, first, second))
+        return source.measure(split, second.cut, second.codec)
+
+    return measure
+
+
+def _tests(given: Given, chosen: "ChainChosen", bundle: "Bundle") -> list[str]:
+    """What the choice comes to on predictions that nothing was chosen on."""
+    from offramp.plan.chain_search import ChainCandidate
+    from offramp.plan.chain_table import ChainTable
+    from offramp.plan.inputs import sort_out
+    from offramp.plan.table import Crossing
+
+    lines, best = [], chosen.best
+    for split, samples in sort_out(read_all(given.report), bundle.manifest, reporting=True, chains=True).items():
+        table = ChainTable.of(samples, bundle.manifest, chosen.score)
+        if not table.knows(best.shape):
+            lines.append(f"on {split}: what is lost on its hops was not measured. Those predictions too: --report")
+            continue
+        found = ChainCandidate.of(table, chosen.prices, best.shape, best.thresholds).figures.floats()
+        whole = float(table.plain.ends[Crossing(table.last, "fp32")].mean())
+        lines.append(
+            f"on {split}, {len(table.plain):,} samples: right on {100 * found['accuracy']:.2f} %, "
+            f"{100 * (whole - found['accuracy']):.2f} points lost; mean {1000 * found['mean']:.3g} ms, "
+            f"{found['first']:,.0f} and {found['second']:,.0f} bytes; the device answers "
+            f"{100 * found['at_device']:.1f} %, the edge {100 * found['at_edge']:.1f} %"
+        )
+    return lines
+
+
+def _print(chosen: "ChainChosen", lines: list[str]) -> None:
+    from offramp.report.chain_words import COLUMNS, PREDICTED, SAYS, answer, rows_of
+    from offramp.report.plan_words import asked
+
+    console.print(
+        f"{len(chosen.table.plain)} samples; {chosen.priced:,} plans of three tiers priced. Asked for: "
+        f"{asked(chosen.goal, chosen.whole)}",
+        highlight=False,
+    )
+    table = Table(caption=SAYS)
+    for name in COLUMNS:
+        table.add_column(
+            name, justify="right" if name in PREDICTED else "left", no_wrap=name in (*PREDICTED, *COLUMNS[1:3]),
+            min_width=26 if name == COLUMNS[-1] else None,
+        )  # fmt: skip
+    rows = rows_of(chosen)
+    for row in rows[:-1]:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*rows[-1])
+    console.print(table)
+    for sentence in [*answer(chosen), *lines]:
+        console.print(sentence, highlight=False)
+
+
+def _document(chosen: "ChainChosen", lines: list[str]) -> dict[str, Any]:
+    from offramp.report.chain_words import answer
+
+    last = chosen.table.last
+    return {
+        "samples": len(chosen.table.plain),
+        "priced": chosen.priced,
+        "last_exit": chosen.whole,
+        "third_tier_pays": chosen.pays,
+        "plan": chosen.best.plan(last, chosen.score).model_dump(mode="json"),
+        "predicted": chosen.best.figures.floats(),
+        "by_tiers": [
+            {
+                "computes": tiers, "predicted": one.figures.floats(), "met": chosen.goal.met(one.figures),
+                "direct": one.shape.direct, "plan": one.plan(last, chosen.score).model_dump(mode="json"),
+            }
+            for tiers, one in chosen.by_tiers.items()
+        ],
+        "answer": [*answer(chosen), *lines],
+    }  # fmt: skip

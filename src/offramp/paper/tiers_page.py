@@ -1,0 +1,61 @@
+"""The report on three tiers: when a third pays and when it does not, a table a world, every sample as CSV."""
+
+from pathlib import Path
+
+from offramp._version import __version__
+from offramp.artifacts.document import write_bytes
+from offramp.charts.chains import chains
+from offramp.charts.sheet import Figure, as_png, as_svg
+from offramp.charts.svg import inline
+from offramp.paper.tiers import ALL, TIERS, ThreeTiers
+from offramp.paper.tiers_words import COLUMNS, SAYS, answers, conditions, rows_of, samples_csv
+from offramp.report.template import Markup, render, unbroken
+
+NAME, SAMPLES = "tiers", "tiers-samples.csv"
+CAPTION = "Mean latency of a sample by each chain, in each world; shorter is better"
+
+
+def write_tiers(found: ThreeTiers, folder: Path) -> list[Path]:
+    """Write `tiers.html`, the document, the samples and the figure, each whole or not at all; give their paths."""
+    figure = picture(found)
+    contents = {
+        f"{NAME}.html": page(found, figure).encode(), TIERS: found.to_json().encode(),
+        SAMPLES: samples_csv(found).encode(), f"figures/{NAME}.svg": as_svg(figure).encode(),
+        f"figures/{NAME}.png": as_png(figure),
+    }  # fmt: skip
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    return [folder / name for name in contents]
+
+
+def page(found: ThreeTiers, figure: Figure) -> str:
+    """The page as HTML; every value is escaped, only our own drawing is not."""
+    return render(
+        "tiers.html",
+        __package__,
+        version=__version__,
+        title="Device, edge and cloud: when a third tier pays",
+        finding=unbroken(_verdict(found)),
+        answers=[unbroken(sentence) for sentence in answers(found)],
+        conditions=conditions(found),
+        figures=[
+            {"name": NAME, "title": "Latency", "caption": f"{CAPTION}.",
+             "drawing": Markup(inline(as_svg(figure), NAME, CAPTION))}
+        ],
+        worlds={str(world): rows_of(found.of(world)) for world in found.worlds},
+        columns=COLUMNS,
+        says=SAYS,
+    )  # fmt: skip
+
+
+def picture(found: ThreeTiers) -> Figure:
+    """Bars of mean latencies."""
+    worlds = {str(world): {one.name: one.mean_ms for one in found.of(world)} for world in found.worlds}
+    said = [f"{name}: {value}" for name, value in conditions(found).items()]
+    return chains(said, "Device, edge and cloud", worlds, ALL)
+
+
+def _verdict(found: ThreeTiers) -> str:
+    """In how many worlds it pays."""
+    pays = sum(found.of(world)[0].name == ALL for world in found.worlds)
+    return f"Of {len(found.worlds)} worlds that were measured, a third tier pays in {pays}."

@@ -1,0 +1,86 @@
+"""When a third tier pays: what was measured of chains, in words, cells and rows. Draws nothing."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+from offramp.paper.tiers import ALL, Chain, ThreeTiers, World
+
+COLUMNS = (
+    "chain", "mean ms", "median", "95 %", "right %", "device %", "edge %", "cloud %", "bytes to edge", "to cloud",
+)  # fmt: skip
+SAYS = (
+    "of one sample at a time, the median of its repeats; bytes are of messages, a sample in the mean. Every chain with "
+    "local exits has the same two, and leaves by them at the same threshold. The quickest first"
+)
+
+
+def answers(found: ThreeTiers) -> list[str]:
+    """For each world whether a third tier pays, and what it saves or costs."""
+    return [answer(world, found.of(world)) for world in found.worlds]
+
+
+def answer(world: World, chains: Sequence[Chain]) -> str:
+    """Of one world, whose chains come from the quickest on."""
+    three = next((one for one in chains if one.name == ALL), None)
+    fewer = next((one for one in chains if one.name != ALL), None)
+    if three is None or fewer is None:
+        return f"{_capital(str(world))}: nothing to hold a third tier against."
+    apart = 100 * abs(three.mean_ms / fewer.mean_ms - 1)
+    quicker = three.mean_ms < fewer.mean_ms
+    said = "a third tier pays" if quicker else "a third tier does not pay"
+    sent = f"{three.mean_bytes('edge'):,.0f} and {three.mean_bytes('cloud'):,.0f} bytes on its hops"
+    other = f"{fewer.mean_bytes('edge'):,.0f} and {fewer.mean_bytes('cloud'):,.0f}"
+    return (
+        f"{_capital(str(world))}: {said}. Three tiers take {three.mean_ms:.2f} ms in the mean, {apart:.1f} % "
+        f"{'less' if quicker else 'more'} than the best of fewer ({fewer.name}, {fewer.mean_ms:.2f} ms), with {sent} "
+        f"against {other}; right on {100 * three.accuracy:.1f} % against {100 * fewer.accuracy:.1f} %."
+    )
+
+
+def rows_of(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
+    """A row a chain under COLUMNS."""
+    return [
+        (
+            one.name,
+            f"{one.mean_ms:.2f}",
+            f"{one.percentile_ms(0.5):.2f}",
+            f"{one.percentile_ms(0.95):.2f}",
+            f"{100 * one.accuracy:.1f}",
+            *(f"{100 * one.share(tier):.1f}" for tier in ("device", "edge", "cloud")),
+            *(f"{one.mean_bytes(to):,.0f}" for to in ("edge", "cloud")),
+        )
+        for one in chains
+    ]
+
+
+def samples_csv(found: ThreeTiers) -> str:
+    """A row for each sample by each chain in each world."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = ("index", "tier", "exit", "right", "ms", "bytes_to_edge", "bytes_to_cloud")
+    writer.writerow(("near", "far", "device_cores", "edge_cores", "chain", *names))
+    for chain in found.chains:
+        world = chain.world
+        place = (world.near, world.far, world.device_cores, world.edge_cores, chain.name)
+        writer.writerows((*place, *(getattr(one, name) for name in names)) for one in chain.samples)
+    return text.getvalue()
+
+
+def conditions(found: ThreeTiers) -> dict[str, str]:
+    """What was measured where, by name."""
+    count = len(found.chains[0].samples) if found.chains else 0
+    return {
+        "Network": f"{found.model}, bundle {found.bundle[:16]}",
+        "Samples": f"{count} of {found.data}, each alone, {found.repeats} times",
+        "Nodes": found.topology,
+        "Machine": found.hardware,
+        "Load when each world began": ", ".join(f"{load:g}" for load in found.loads),
+        "Program": found.commit,
+        "Measured": found.date,
+        "Answers that differ from the offline evaluation": str(found.differing),
+    }
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
