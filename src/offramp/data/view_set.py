@@ -3,7 +3,7 @@
 A view is an `ImageSet`: of images, or of values, of a shape of its own. Knows nothing of how views came about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -117,6 +117,22 @@ def split_views(pool: ViewSet, test: ViewSet | None, seed: int) -> ViewSplits:
         calibration=rows(cut.calibration, True),
         test=rows(cut.test, False),
     )
+
+
+def one_after_another(sets: Sequence[ViewSet]) -> ViewSet:
+    """The samples of sets of the same views and classes, as one set."""
+    first, there = sets[0], np.concatenate([one.there for one in sets])
+    views = {
+        name: replace(
+            view,
+            images=np.concatenate([one.views[name].images for one in sets]),
+            labels=np.concatenate([one.labels for one in sets]),
+            index=np.concatenate([one.index for one in sets]),
+            digests=None,
+        )
+        for name, view in first.views.items()
+    }
+    return replace(first, views=views, there=there)
 
 
 def _numbered(of: ViewSet, view: str) -> ImageSet:

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.values import Values
 from offramp.data.image_set import ImageSet
 from offramp.data.view_set import ViewSet, ViewSplits
 from offramp.errors import InputError, TrainingError
@@ -77,6 +79,18 @@ def train_views(
         _fit(net, train, recipe, seed, watch)
         net.eval()
         return TrainedViews(net, recipe, seed, time.perf_counter() - start, accuracies(net, splits.validation))
+
+
+def takes_of(views: ViewSet) -> dict[str, Preprocessing | Values]:
+    """What a network of these views takes: images of their size, or values of their shape."""
+    found: dict[str, Preprocessing | Values] = {}
+    for name, one in views.views.items():
+        if one.noun == "images":
+            height, width, channels = one.images.shape[1:]
+            found[name] = Preprocessing(channels=channels, height=height, width=width)
+        else:
+            found[name] = Values(shape=one.images.shape[1:])
+    return found
 
 
 def _fit(net: ViewsNet, train: ViewSet, recipe: ViewsRecipe, seed: int, watch: Watch) -> None:
