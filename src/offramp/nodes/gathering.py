@@ -115,6 +115,12 @@ class Gathering(Generic[Given]):
         self._forget(now)
         return over
 
+    def hurry(self) -> None:
+        """The time of everything that is under way is over now."""
+        now = self.clock()
+        for gather in self.known.values():
+            gather.end = min(gather.end, now)
+
     def next(self) -> float | None:
         """Seconds until the next gather's time is over; None: none is under way."""
         ends = [gather.end for gather in self.known.values() if not gather.joined]
