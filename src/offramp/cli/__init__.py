@@ -15,7 +15,7 @@ __all__ = ["app", "learn", "main"]
 # In the order of the pipeline, which is the help's: a verb is known once its module is imported.
 VERBS = (
     "networks", "boundaries", "attach", "bundles", "measures", "profiles", "planning", "reproduce", "links", "nodes",
-    "aggregators",
+    "aggregators", "views",
 )  # fmt: skip
 
 

@@ -21,8 +21,7 @@ from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import Checkpoint, ModelCard
 from offramp.models.exit_net import ExitNet
 from offramp.models.views import CUT
-from offramp.models.views_net import ViewsNet, join, signs
-from offramp.train.views import TrainedViews
+from offramp.models.views_net import TrainedViews, ViewsNet, join, signs
 
 
 def export_views(trained: TrainedViews, out: Path, calibration: ViewSet, data: str) -> ViewsFolder:
@@ -48,7 +47,7 @@ def export_views(trained: TrainedViews, out: Path, calibration: ViewSet, data: s
         at=document.at,
         missing=MISSING[document.join],
         joint=joint.id,
-        silent=trained.recipe.silent,
+        silent=trained.silent,
     ).write(out / VIEWS)
     return ViewsFolder.open(out)
 
@@ -60,12 +59,12 @@ def _export(
     weights: bytes = safetensors.torch.save({name: kept.contiguous() for name, kept in net.state_dict().items()})
     card = ModelCard(
         architecture=architecture,
-        recipe=trained.recipe.model_dump(mode="json"),
+        recipe=dict(trained.recipe),
         data=data,
         seed=trained.seed,
         commit=commit(),
         hardware=processor(),
-        epochs=trained.recipe.epochs,
+        epochs=trained.epochs,
         seconds=round(trained.seconds, 3),
         validation_accuracy={},
         weights_sha256=hashlib.sha256(weights).hexdigest(),

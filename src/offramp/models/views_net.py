@@ -1,6 +1,8 @@
 """A network of several views in torch: trained as one, and taken apart into ordinary networks of stages and heads."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +65,19 @@ class ViewsNet(nn.Module):
         return ExitNet(self.stages, {1: self.behind[0], 2: self.behind[1]})
 
 
+@dataclass(frozen=True)
+class TrainedViews:
+    """A trained network in evaluation mode, and what it took."""
+
+    net: ViewsNet
+    recipe: Mapping[str, Any]
+    epochs: int
+    silent: float  # the probability with which each view was left out
+    seed: int
+    seconds: float
+    accuracy: Mapping[str, float]  # on the validation set, all views there: each device's exit, `joint` and `last`
+
+
 def join(views: Sequence[Tensor], had: Tensor, how: Join) -> Tensor:
     """`exits.joining.join`, of tensors that gradients go through."""
     masks = [_beside(mask, view) for mask, view in zip(had.T, views, strict=True)]
@@ -120,7 +135,9 @@ def _front(document: ViewsNetwork, view: str, statistics: Statistics | None) -> 
         size = before
     if document.bits:
         layers[-1] = nn.Hardtanh()
-    head = nn.Sequential(nn.Flatten(), nn.Linear(size, len(document.classes)))
+    # Of a vector there is nothing to flatten, and the exporter would give its copy the boundary's name.
+    flat = [nn.Flatten()] if isinstance(takes, Preprocessing) else []
+    head = nn.Sequential(*flat, nn.Linear(size, len(document.classes)))
     if document.at == "logits":
         return nn.Sequential(*layers, head), _AsItIs()
     return nn.Sequential(*layers), head

@@ -7,7 +7,6 @@ part behind the join has seen what it gets when a device is silent.
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from offramp.data.view_set import ViewSet, ViewSplits
 from offramp.errors import InputError, TrainingError
 from offramp.models.threads import torch_threads
 from offramp.models.views import ViewsNetwork
-from offramp.models.views_net import ViewsNet
+from offramp.models.views_net import TrainedViews, ViewsNet
 from offramp.progress import Watch, unwatched
 from offramp.train.pixels import channel_statistics
 
@@ -43,17 +42,6 @@ class ViewsRecipe(Frozen):
     weight_decay: float = Field(default=5e-2, ge=0)
     silent: float = Field(default=0.2, ge=0, lt=1)
     flip: bool = False  # mirror every view of a sample, every other time
-
-
-@dataclass(frozen=True)
-class TrainedViews:
-    """A trained network in evaluation mode, and what it took."""
-
-    net: ViewsNet
-    recipe: ViewsRecipe
-    seed: int
-    seconds: float
-    accuracy: dict[str, float]  # on the validation set, all views there: each device's exit, `joint` and `last`
 
 
 def train_views(
@@ -78,7 +66,8 @@ def train_views(
         net = ViewsNet(document, statistics, seed)
         _fit(net, train, recipe, seed, watch)
         net.eval()
-        return TrainedViews(net, recipe, seed, time.perf_counter() - start, accuracies(net, splits.validation))
+        seconds, right = time.perf_counter() - start, accuracies(net, splits.validation)
+        return TrainedViews(net, recipe.model_dump(mode="json"), recipe.epochs, recipe.silent, seed, seconds, right)
 
 
 def takes_of(views: ViewSet) -> dict[str, Preprocessing | Values]:
@@ -97,8 +86,9 @@ def _fit(net: ViewsNet, train: ViewSet, recipe: ViewsRecipe, seed: int, watch: W
     drawn = torch.Generator().manual_seed(seed)
     steps = max(1, len(train) // recipe.batch_size)
     optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    total = max(recipe.epochs * steps, 2)  # and its rise is longer than a step, or torch would divide by 0
     rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.2
+        optimizer, recipe.learning_rate, total_steps=total, pct_start=max(0.2, 1.5 / total)
     )
     tensors, labels = as_tensors(train), torch.from_numpy(train.labels)
     there = torch.from_numpy(train.there)
