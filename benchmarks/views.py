@@ -40,14 +40,16 @@ class Setting:
     looks: int = 1
 
 
-EVERY = tuple((join, at, False) for at in ("features", "logits") for join in ("max", "mean", "concat"))
-BITS = (("mean", "features", True), ("concat", "features", True))
+FEATURES = tuple((join, "features", False) for join in ("concat", "mean", "max"))
+LOGITS = tuple((join, "logits", False) for join in ("concat", "mean", "max"))
+BITS = (("concat", "features", True), ("mean", "features", True))
+EVERY = (*FEATURES, BITS[0], *LOGITS, BITS[1])
 SETTINGS = {
-    "digits": Setting((16, 16, 8), 32, ViewsRecipe(epochs=6, batch_size=128), EVERY + BITS, looks=8),
+    "digits": Setting((16, 16, 8), 32, ViewsRecipe(epochs=6, batch_size=128), EVERY, looks=8),
     "cifar10": Setting(
         (24, 32, 16), 64, ViewsRecipe(epochs=6, flip=True), (("concat", "features", True),), train=10_000, test=2_000
     ),
-    "multifeature": Setting((64, 32), 64, ViewsRecipe(epochs=40), EVERY + BITS),
+    "multifeature": Setting((64, 32), 64, ViewsRecipe(epochs=40), EVERY),
 }  # fmt: skip
 
 
@@ -137,14 +139,16 @@ def main() -> None:
         file = options.out / f"{name}.json"
         rows = json.loads(file.read_text())["rows"] if file.exists() else []
         done = {(row["join"], row["at"], row["bits"], row["seed"]) for row in rows}
-        for seed in range(1 if options.quick else options.seeds):
-            splits = None
-            for how in setting.joins:
+        loaded: dict[int, ViewSplits] = {}
+        for how in setting.joins:
+            for seed in range(1 if options.quick else options.seeds):
                 if (*how, seed) in done:
                     continue
-                splits = splits or load_views(
-                    source, seed=seed, train=setting.train, test=setting.test, looks=setting.looks
-                )
+                if seed not in loaded:
+                    loaded[seed] = load_views(
+                        source, seed=seed, train=setting.train, test=setting.test, looks=setting.looks
+                    )
+                splits = loaded[seed]
                 row = one_run(name, setting, splits, how, seed, options.work)
                 print(json.dumps({key: row[key] for key in ("join", "at", "bits", "seed", "seconds", "by_count")}))
                 rows.append(row)
