@@ -32,6 +32,7 @@ class Nodes:
     devices: dict[str, Node]
     peers: dict[str, Peer]
     aggregator: Peer
+    onto: tuple[str, ...]  # what each device is told
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def nodes(views: ViewsFolder, threshold: float, tmp_path_factory: pytest.TempPat
             for name, bundle in views.devices.items()
         }
         peers = {name: held.enter_context(Peer(node.address())) for name, node in devices.items()}
-        yield Nodes(devices, peers, held.enter_context(Peer(aggregator.address())))
+        yield Nodes(devices, peers, held.enter_context(Peer(aggregator.address())), onto)
 
 
 def ask(nodes: Nodes, test_set: ViewSet, view: str, row: int, sample: str) -> Result:
@@ -177,7 +178,7 @@ def test_another_bundle_s_features_are_refused(nodes: Nodes, test_set: ViewSet, 
 def test_a_dead_device_costs_accuracy_and_not_the_answer(
     views: ViewsFolder, nodes: Nodes, test_set: ViewSet, offline: Seen, row: int
 ) -> None:
-    """The others are answered as the evaluation says without it. Last of these tests: it is dead afterwards."""
+    """The others are answered as the evaluation says without it; started again, it is one of them again."""
     left = ("view-1", "view-2")
     nodes.devices["view-5"].process.kill()
     began = time.monotonic()
@@ -187,3 +188,10 @@ def test_a_dead_device_costs_accuracy_and_not_the_answer(
     for answer in found.values():
         assert answer.parameters["views"] == "view-1,view-2"
         assert (answer.outputs["label"].item(), answer.outputs["exit"].item()) == (labels[row], exits[row])
+    with (
+        running("edge", str(views.devices["view-5"].path), *nodes.onto, *PORTABLE) as again,
+        Peer(again.address()) as peer,
+    ):
+        nodes.peers["view-5"] = peer
+        found = together(nodes, test_set, views.views.names, row, "restarted")
+    assert {answer.parameters["views"] for answer in found.values()} == {"view-1,view-2,view-5"}
