@@ -21,7 +21,7 @@ def append_packing(model: Any, name: str, target: str, above: Floats, shape: tup
     """Make the graph give `target`, uint8 `(N, bytes)`: which values of its output `name` lie above some numbers."""
     size, spare = prod(shape), -prod(shape) % 8
     _flat(next(value for value in model.graph.output if value.name == target), size + spare)
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "above": above,
         "flat": np.array([0, size], np.int64),
         "pads": np.array([0, 0, 0, spare], np.int64),
@@ -50,7 +50,7 @@ def prepend_unpacking(
     size, spare = prod(shape), -prod(shape) % 8
     _flat(next(value for value in model.graph.input if value.name == source), size + spare)
     low, high = levels
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "each": np.array([0, -1, 1], np.int64),
         "places": PLACES,
         "half": np.array(0.5, np.float32),
