@@ -56,8 +56,24 @@ def sent(views: ViewsFolder, test_set: ViewSet) -> dict[str, Array]:
     return found
 
 
+class Clock:
+    """Time that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def moved(model: ViewModel, clock: Clock, seconds: float) -> None:
+    """So many seconds are over."""
+    clock.now += seconds
+    with model.aggregator.changing:
+        model.aggregator.changing.notify_all()
+
+
 @contextmanager
-def aggregator(views: ViewsFolder, plan: Plan = PLAN, **settings: float) -> Iterator[dict[str, ViewModel]]:
+def aggregator(views: ViewsFolder, plan: Plan = PLAN, **settings: object) -> Iterator[dict[str, ViewModel]]:
     """One that waits for long, with a cloud in this process: its models of one codec, by view."""
     edge = Edge(views.joint, plan, LocalCloud(views.joint), threads=1)
     known = Gathering(views.views.names, **{"wait": LONG, **settings})  # type: ignore[arg-type, var-annotated]
@@ -146,9 +162,11 @@ def test_a_silent_device_costs_accuracy_and_not_the_answer(
     """When the wait is over, the answer is that of the evaluation without it, and marked so; what is late finds it."""
     there = ("view-1", "view-5")
     labels, exits, _ = expected(views, offline, there)
-    with aggregator(views, wait=0.02) as models:
+    clock = Clock()
+    with aggregator(views, clock=clock) as models:
         for row in range(6):
             pending = [models[name].infer(call(sent[name][[row]], sample=str(row))) for name in there]
+            moved(models["view-1"], clock, LONG)
             for found in pending:
                 answer = result(found)
                 assert answer.outputs["label"].tolist() == [labels[row]]
@@ -283,7 +301,7 @@ def test_over_the_wire_devices_are_answered_while_they_wait(
     """No thread waits for what has not come; another bundle's features are refused, and the rest is answered."""
     labels, _, _ = expected(views, offline, ("view-1", "view-2"))
     edge = Edge(views.joint, PLAN, LocalCloud(views.joint), threads=1)
-    node = Aggregator(views, edge, Gathering(views.views.names, wait=LONG))
+    node = Aggregator(views, edge, Gathering(views.views.names, quorum=2, wait=LONG))
     node.start()
     server = Server(node.models(), "127.0.0.1", 0, max_batch=16, calls=2)
     server.start()
@@ -300,7 +318,7 @@ def test_over_the_wire_devices_are_answered_while_they_wait(
             said: dict[str, str] = {"sample": str(row), "view": view}
             features = {"features_1": sent[view][[row]]}
             version = views.devices[view].id
-            found[view, row] = peer.infer(name, features, version=version, parameters=said, timeout=4.0)
+            found[view, row] = peer.infer(name, features, version=version, parameters=said, timeout=WAIT)
 
         threads = [threading.Thread(target=device, args=(v, row)) for row in range(8) for v in ("view-1", "view-2")]
         for thread in threads:
