@@ -339,3 +339,13 @@ def test_a_node_that_stops_answers_what_it_has(views: ViewsFolder, sent: dict[st
     assert result(pending).parameters["views"] == "view-1"
     with pytest.raises(UnreachableError, match="this node is stopping"):
         models["view-1"].infer(call(sent["view-1"][[0]], sample="t"))
+
+
+def test_a_view_alone_is_a_maximum_and_a_mean_of_itself(views: ViewsFolder) -> None:
+    """Where the others are left out, and not zeros."""
+    edge = Edge(views.joint, PLAN, LocalCloud(views.joint), threads=1)
+    features = np.random.default_rng(0).normal(size=(2, *views.shape("view-2"))).astype(np.float32)
+    for join in ("max", "mean"):
+        folder = replace(views, views=views.views.model_copy(update={"join": join}))
+        alone = Aggregator(folder, edge, Gathering(views.views.names)).joined_alone("view-2", features)
+        assert np.array_equal(alone, features)
