@@ -73,13 +73,13 @@ def one_set(name: str, found: Found) -> str:
     parts = [f"## {TITLES[name]}\n"]
     parts.append(
         f"{first['samples']} test samples, {said['train']:,} training samples ({said['looks']} looks at each source "
-        f"sample), {seeds} seeds, {said['recipe']['epochs']} epochs, each view left out with probability "
+        f"sample), up to {seeds} seeds, {said['recipe']['epochs']} epochs, each view left out with probability "
         f"{said['recipe']['silent']}; {conditions['hardware']}, one thread. Accuracy in percent: mean ± standard "
         "deviation over seeds. Features cross in uint8, in one bit where the network was trained for that.\n"
     )
     parts.append("Accuracy of the last exit by how many devices speak, the mean over every choice of so many:\n")
-    parts.append(table(["join", *counts], (
-        [named(kind), *(percent(row["by_count"][LAST][count] for row in rows) for count in counts)]
+    parts.append(table(["join", "seeds", *counts], (
+        [named(kind), str(len(rows)), *(percent(row["by_count"][LAST][count] for row in rows) for count in counts)]
         for kind, rows in by_kind.items()
     )))  # fmt: skip
     parts.append("Each device alone, by its own exit:\n")
