@@ -18,15 +18,21 @@ import torch
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.names import parse_exits
 from offramp.artifacts.predictions import Predictions
+from offramp.artifacts.views import ViewsFolder
 from offramp.cli import main
-from offramp.data.image_set import Splits
+from offramp.data.image_set import SPLITS, Splits
 from offramp.data.load import load
+from offramp.data.load_views import load_views
+from offramp.data.view_set import ViewSplits
+from offramp.export.views import export_views
 from offramp.export.write import export
 from offramp.measure.predict import of_bundle
 from offramp.models.architecture import preset
 from offramp.models.checkpoint import Checkpoint
+from offramp.models.views import ViewsNetwork
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
+from offramp.train.views import ViewsRecipe, takes_of, train_views
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
@@ -103,6 +109,27 @@ def bundle(checkpoint: Checkpoint) -> Bundle:
 def int8_bundle(checkpoint: Checkpoint, digits: Splits, made_once: MadeOnce) -> Bundle:
     """The same with an int8 graph beside the other."""
     return Bundle.open(made_once("int8", lambda folder: export(checkpoint, folder, digits.calibration, int8=True)))
+
+
+@pytest.fixture(scope="session")
+def seen_views() -> ViewSplits:
+    """Three of the six devices that see the digits."""
+    splits = load_views("digits", train=640)
+    parts = {name: splits.part(name).only(("view-1", "view-2", "view-5")) for name in SPLITS}
+    return ViewSplits(**parts)
+
+
+@pytest.fixture(scope="session")
+def views(seen_views: ViewSplits, made_once: MadeOnce) -> ViewsFolder:
+    """A network of these three, trained for bits just long enough that joined they know more than each alone."""
+
+    def make(folder: Path) -> None:
+        train = seen_views.train
+        document = ViewsNetwork(takes=takes_of(train), classes=train.classes, join="concat", bits=True, front=(8, 8, 8))
+        trained = train_views(document, seen_views, ViewsRecipe(epochs=8), 0, threads=1)
+        export_views(trained, folder, seen_views.calibration, "digits")
+
+    return ViewsFolder.open(made_once("views", make))
 
 
 @pytest.fixture(scope="session")

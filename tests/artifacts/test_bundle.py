@@ -203,11 +203,11 @@ def test_a_manifest_cannot_name_a_file_outside_its_folder(small_bundle: Bundle, 
 def test_an_unknown_version_is_refused(small_bundle: Bundle) -> None:
     """A bundle of a later program says so, and how to go on."""
     message = (
-        f"{small_bundle.path / MANIFEST}: offramp.bundle version 4, and this program reads version 3, 2 and 1. "
+        f"{small_bundle.path / MANIFEST}: offramp.bundle version 5, and this program reads version 4, 3, 2 and 1. "
         "Write it again with this program, or read it with the one that wrote it."
     )
     with pytest.raises(ArtifactVersionError, match=f"^{re.escape(message)}$"):
-        Bundle.open(rewritten(small_bundle, version=4))
+        Bundle.open(rewritten(small_bundle, version=5))
 
 
 def test_a_document_of_another_kind_is_refused(small_bundle: Bundle) -> None:

@@ -91,7 +91,7 @@ def test_a_drop_threshold_outside_0_to_1_is_refused() -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"score": "luck"}, "score 'luck': unknown. Choose one of entropy, max-probability, margin, patience."),
-    ({"codec": "zip"}, "codec 'zip': unknown. Choose one of fp32, fp16, uint8."),
+    ({"codec": "zip"}, "codec 'zip': unknown. Choose one of fp32, fp16, uint8, 1bit."),
     ({"cut": 3}, "plan: the cut must be 0 or not before the last active exit 4, got 3."),
     ({"drop_threshold": 0.4}, "plan: the drop threshold must not be below the last exit's threshold 0.5, got 0.4."),
 ]
@@ -202,7 +202,7 @@ NOT_SAID = [
     ),
     ({"threshold": 0.5}, "threshold 0.5: this edge has no active exit. Name one as well."),
     ({"exit_": 5, "cut": 3}, "plan: the cut must be 0 or not before the last active exit 5, got 3."),
-    ({"codec": "jpeg"}, "codec 'jpeg': unknown. Choose one of fp32, fp16, uint8."),
+    ({"codec": "jpeg"}, "codec 'jpeg': unknown. Choose one of fp32, fp16, uint8, 1bit."),
     (
         {"exit_": 3, "drop_threshold": 2.0},
         "drop threshold 2.0: expected a number in [0, 1]. A sample leaves when its score is below the threshold: at 0 "

@@ -293,7 +293,7 @@ WRONG: dict[str, tuple[Parameters, str]] = {
         {"exit": 0},
         "exit 0: without a local exit, the cut says how far the edge runs. Name it as well.",
     ),
-    "a codec that there is not": ({"codec": "jpeg"}, "codec 'jpeg': unknown. Choose one of fp32, fp16, uint8."),
+    "a codec that there is not": ({"codec": "jpeg"}, "codec 'jpeg': unknown. Choose one of fp32, fp16, uint8, 1bit."),
     "a drop threshold below the threshold": (
         {"drop_threshold": 0.2},
         "plan: the drop threshold must not be below the last exit's threshold 0.3, got 0.2.",

@@ -141,12 +141,12 @@ class Manifest(Document):
     It is written as the oldest version that can hold it: the bundle's id is over what is written, so that a bundle
     keeps the one it had, and older programs read what they can run. Version 2 has boundaries of several tensors,
     version 3 features below 0, channels that are not the first axis, tensors that stay plain, names of boundaries, and
-    inputs that are no images.
+    inputs that are no images, version 4 features that cross in one bit a value.
     """
 
     FORMAT: ClassVar[str] = "offramp.bundle"
-    VERSION: ClassVar[int] = 3
-    READS: ClassVar[tuple[int, ...]] = (1, 2)
+    VERSION: ClassVar[int] = 4
+    READS: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
     model: str
     classes: tuple[str, ...]
@@ -191,6 +191,8 @@ class Manifest(Document):
     @property
     def _oldest(self) -> int:
         """The oldest version that can hold this manifest."""
+        if any(cut.bits for cut in self.cuts):
+            return 4
         new_cuts = any(cut.is_new(self.tensors(cut.boundary)) for cut in self.cuts)
         if new_cuts or any(stage.name for stage in self.stages) or self.preprocessing.kind != "images":
             return 3
@@ -244,6 +246,8 @@ class Manifest(Document):
             return ""
         if boundary == 0 and codec not in self.preprocessing.codecs:
             return f"at cut 0 {self.model} takes {self.preprocessing.name}, which {codec} cannot hold"
+        if codec == "1bit":
+            return f"at cut {boundary} {self.model} was not made for one bit a value"
         if codec == "fp16":
             return f"at cut {boundary} the features of {self.model} go beyond 65504, which is the most that it holds"
         return f"at cut {boundary} {self.model} was exported without it. Export it again"

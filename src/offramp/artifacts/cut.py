@@ -19,12 +19,21 @@ class CodecResult(Frozen):
     accuracy: float | None  # of the last exit on the calibration samples; None where they had no labels
 
 
+class Levels(Frozen):
+    """What a bit stands for, of each channel or of all: set above `above`, and then `high`; else `low`."""
+
+    above: Scale
+    low: Scale
+    high: Scale
+
+
 class CutSpec(Frozen):
     """How features cross a boundary; of several tensors, what is said of each is by name.
 
     uint8 is affine: a value is `scale * (q - zero)`. `scale` is one step of each channel, or of all (the image); `zero`
     is the step that stands for 0, of each channel, and is not written where it is 0 for all: features out of a ReLU.
     `plain` tensors cross as fp32 in every codec: masks, token ids. A cut without uint8 has neither scale nor zero.
+    `bits` says by tensor what its bits stand for in the codec of one bit a value, where there is that.
     """
 
     boundary: int
@@ -35,6 +44,7 @@ class CutSpec(Frozen):
     plain: tuple[str, ...] = Field(default=(), exclude_if=not_)
     # The axis of a sample that holds the channels, by tensor, where its rank does not say so.
     axes: dict[str, int] = Field(default_factory=dict, exclude_if=not_)
+    bits: dict[str, Levels] = Field(default_factory=dict, exclude_if=not_)
 
     def scale_of(self, name: str) -> Scale:
         """The scale of one of the boundary's tensors."""
@@ -60,6 +70,7 @@ class CutSpec(Frozen):
         scaled = set(self.scale) if isinstance(self.scale, dict) else {only}
         if scaled - {*self.plain} != tensors.keys() - {*self.plain}:
             raise ValueError(f"{here}: a scale for each of {', '.join(tensors)} is needed, got {sorted(scaled)}")
+        self._check_bits({name: shape for name, shape in tensors.items() if name not in self.plain})
         for name in (name for name in tensors if name not in self.plain and "uint8" in self.codecs):
             shape, scale, zero = tensors[name], self.scale_of(name), self.zero_of(name)
             axis = self.axis_of(name, shape)
@@ -71,6 +82,16 @@ class CutSpec(Frozen):
                 )
             if min(scale) <= 0 or min(zero) < 0 or max(zero) > 255:
                 raise ValueError(f"{here}: {name} needs scales above 0, and zero points within 0 to 255")
+
+    def _check_bits(self, tensors: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise ValueError unless each tensor has what one bit a value needs, or none has where there is no such."""
+        if (set(tensors) if "1bit" in self.codecs else set()) != self.bits.keys():
+            raise ValueError(f"cut {self.boundary}: bits of each tensor and 1bit among the codecs, or neither")
+        for name, levels in self.bits.items():
+            channels = tensors[name][self.axis_of(name, tensors[name])]
+            counts = {len(levels.above), len(levels.low), len(levels.high)}
+            if len(counts) != 1 or counts.pop() not in (1, channels):
+                raise ValueError(f"cut {self.boundary}: {name} has {channels} channels, and its bits levels of others")
 
     def is_new(self, tensors: Mapping[str, tuple[int, ...]]) -> bool:
         """Whether programs that know bundles of versions 1 and 2 alone cannot run this."""

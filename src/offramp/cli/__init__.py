@@ -14,8 +14,8 @@ __all__ = ["app", "learn", "main"]
 
 # In the order of the pipeline, which is the help's: a verb is known once its module is imported.
 VERBS = (
-    "networks", "boundaries", "attach", "bundles", "measures", "profiles", "planning", "fleet", "reproduce",
-    "links", "nodes",
+    "networks", "boundaries", "attach", "bundles", "measures", "profiles", "planning", "fleet", "reproduce", "links",
+    "nodes", "aggregators", "views",
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with starting() if serving else nullcontext(), settle_output():
             # Of a node every module is memory at rest, and time until it is ready: of the verbs it knows its own.
-            learn(("nodes",) if serving else VERBS)
+            learn(("nodes", "aggregators") if serving else VERBS)
             app(arguments)
     except OfframpError as error:
         print(f"offramp: error: {error}", file=sys.stderr)

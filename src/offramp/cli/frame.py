@@ -91,12 +91,12 @@ def needs_onnx(verb: str) -> None:
 
 def codec_of(name: str) -> "Codec":
     """The codec of a name; an InputError where there is none."""
-    from offramp.artifacts.codec import CODECS
+    from offramp.artifacts.codec import ALL_CODECS
 
-    for codec in CODECS:
+    for codec in ALL_CODECS:
         if codec == name:
             return codec
-    raise InputError(f"codec {name!r}: unknown. Choose one of {', '.join(CODECS)}.")
+    raise InputError(f"codec {name!r}: unknown. Choose one of {', '.join(ALL_CODECS)}.")
 
 
 def credentials_of(

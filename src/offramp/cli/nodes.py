@@ -119,7 +119,7 @@ def serve_cloud(
         bundles=tuple(map(str, bundle)),
         host=host,
         port=port,
-        http_port=_http_port(port, http_port, no_http),
+        http_port=http_port_of(port, http_port, no_http),
         threads=threads,
         max_batch=max_batch,
         max_streams=max_streams,
@@ -130,7 +130,7 @@ def serve_cloud(
         precision=precision,
         origins=tuple(cors_origin or ()),
         root_path=root_path,
-        access=_access(tls_cert, tls_key, tls_client_ca, tokens),
+        access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
         trust=tuple(map(str, trust or ())),
         log_format=log_format,
         log_requests=log_requests,
@@ -191,10 +191,10 @@ def serve_edge(
         cloud=None if cloud is None else ",".join(check_addresses(cloud)), link=_link(link, cloud),
         cloud_version=cloud_version, cloud_wait=cloud_wait, cloud_timeout=cloud_timeout, degraded=not no_degraded,
         in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
-        http_port=_http_port(port, http_port, no_http), threads=threads, max_batch=max_batch,
+        http_port=http_port_of(port, http_port, no_http), threads=threads, max_batch=max_batch,
         max_streams=max_streams, max_connections=max_connections, runtime=runtime, precision=precision,
         origins=tuple(cors_origin or ()), root_path=root_path, log_format=log_format, log_requests=log_requests,
-        access=_access(tls_cert, tls_key, tls_client_ca, tokens),
+        access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
         credentials=credentials_of(cloud_tls_ca, cloud_tls_cert, cloud_tls_key, cloud_token_file),
         trust=tuple(map(str, trust or ())), limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
     )  # fmt: skip
@@ -237,7 +237,7 @@ def _link(text: str | None, cloud: str | None) -> "LinkShape | None":
     return shape
 
 
-def _access(cert: Path | None, key: Path | None, client_ca: Path | None, tokens: Path | None) -> "Access":
+def access_of(cert: Path | None, key: Path | None, client_ca: Path | None, tokens: Path | None) -> "Access":
     """Who may come in."""
     from offramp.protocol.door import Access
 
@@ -245,7 +245,7 @@ def _access(cert: Path | None, key: Path | None, client_ca: Path | None, tokens:
     return Access(**dict(zip(("cert", "key", "client_ca", "tokens"), files, strict=True)))
 
 
-def _http_port(port: int, http_port: int | None, no_http: bool) -> int | None:
+def http_port_of(port: int, http_port: int | None, no_http: bool) -> int | None:
     """Triton's convention, 8000 for HTTP beside 8001 for gRPC, moved along with the port; None for no HTTP."""
     if no_http:
         return None

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE, Bundle, Shape, features_name, logits_name
 from offramp.artifacts.codec import CODECS, Codec, encode_image, sample_bytes
-from offramp.artifacts.cut import CodecResult, CutSpec, Scale, Zero
+from offramp.artifacts.cut import CodecResult, CutSpec, Levels, Scale, Zero
 from offramp.errors import InputError
+from offramp.export.bits import Bits, levels_of
 from offramp.runtime.onnx_span import OnnxSpan
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
@@ -35,14 +36,15 @@ def cuts(
     input_codecs: Sequence[Codec] = CODECS,
     plain: Mapping[int, tuple[str, ...]] | None = None,
     axes: Mapping[int, dict[str, int]] | None = None,
+    bits: Mapping[int, Bits] | None = None,
 ) -> tuple[CutSpec, ...]:
     """Describe the cuts at some boundaries, by the shapes of what crosses there; accuracies are not measured yet.
 
     A channel's scale spreads the 256 steps of uint8 from its smallest to its largest value over the samples, with 0
     among them: features out of a ReLU start there. `plain` names the tensors that stay fp32, `axes` the axis of a
     sample that holds a tensor's channels, where its rank does not say so; each by boundary. Boundary 0 is the input, in
-    its own `input_codecs`: uint8 is of an image in [0, 1], one scale for all. Raises InputError where features are NaN
-    or infinite.
+    its own `input_codecs`: uint8 is of an image in [0, 1], one scale for all. At the boundaries in `bits` features
+    cross in one bit a value as well. Raises InputError where features are NaN or infinite.
     """
     drafts = {
         boundary: CutSpec(
@@ -59,9 +61,19 @@ def cuts(
         if boundary and name not in cut.plain
     }
     ranges = _ranges(graph, wanted, image) if wanted else {}
-    return tuple(
-        _cut(cut, tensors[boundary], ranges) if boundary else _input_cut(cut, shapes[0], input_codecs)
-        for boundary, cut in drafts.items()
+    found = {k: _cut(cut, tensors[k], ranges) if k else _input_cut(cut, shapes[0], input_codecs)
+             for k, cut in drafts.items()}  # fmt: skip
+    for boundary, how in (bits or {}).items():
+        coded = {name: wanted[name] for name in tensors[boundary] if name in wanted}
+        found[boundary] = _with_bits(found[boundary], tensors[boundary], levels_of(graph, coded, image, how))
+    return tuple(found.values())
+
+
+def _with_bits(cut: CutSpec, tensors: dict[str, Shape], levels: dict[str, Levels]) -> CutSpec:
+    """Give a cut the codec of one bit a value."""
+    size = sample_bytes("1bit", [tensors[name] for name in levels], [tensors[name] for name in cut.plain])
+    return cut.model_copy(
+        update={"bits": levels, "codecs": cut.codecs | {"1bit": CodecResult(bytes_per_sample=size, accuracy=None)}}
     )
 
 

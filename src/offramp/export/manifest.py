@@ -1,5 +1,6 @@
 """The manifest of a checkpoint's bundle, but for what its codecs cost: that is measured on the bundle."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import GRAPH, HeadSpec, Manifest, Origin, Parity, StageSpec, digest
 from offramp.artifacts.inputs import TOKENIZER
+from offramp.export.bits import Bits
 from offramp.export.calibrate import cuts
 from offramp.graphs.layout import Kind
 from offramp.models.architecture import Architecture
@@ -18,7 +20,13 @@ from offramp.models.graph_network import GraphNetwork
 AXES: dict[Kind, int] = {"nhwc": 2, "ncl": 0}
 
 
-def manifest_of(checkpoint: Checkpoint, graph: bytes, parity: Parity, image: npt.NDArray[np.float32]) -> Manifest:
+def manifest_of(
+    checkpoint: Checkpoint,
+    graph: bytes,
+    parity: Parity,
+    image: npt.NDArray[np.float32],
+    bits: Mapping[int, Bits] | None = None,
+) -> Manifest:
     """Describe a network and its graph, and calibrate its codecs on samples as the network takes them."""
     card, architecture = checkpoint.card, checkpoint.card.architecture
     stages, heads = count(checkpoint.net, architecture.shape)
@@ -35,7 +43,7 @@ def manifest_of(checkpoint: Checkpoint, graph: bytes, parity: Parity, image: npt
             for index, cost in stages.items()
         ),
         heads=tuple(HeadSpec(exit=exit_, macs=cost.macs, parameters=cost.parameters) for exit_, cost in heads.items()),
-        cuts=cuts(graph, shapes, image, input_codecs=card.takes.codecs, **_crossing(architecture)),
+        cuts=cuts(graph, shapes, image, input_codecs=card.takes.codecs, bits=bits, **_crossing(architecture)),
         parity=parity,
         origin=Origin(
             checkpoint_sha256=card.weights_sha256,

@@ -1,5 +1,6 @@
 """Export: from a checkpoint to a bundle, refused where the two differ."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,7 @@ from offramp.artifacts.inputs import TOKENIZER, read_samples
 from offramp.artifacts.self_test import SelfTest, self_test_images
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
+from offramp.export.bits import Bits
 from offramp.export.calibrate import SAMPLES, measured_cuts
 from offramp.export.graph import Exporter, output_names, to_onnx
 from offramp.export.head_graph import with_heads
@@ -48,6 +50,7 @@ def export(
     tolerance: float = TOLERANCE,
     int8: bool = False,
     force_int8: bool = False,
+    bits: Mapping[int, Bits] | None = None,
 ) -> Bundle:
     """Write a checkpoint's bundle into `out`.
 
@@ -55,7 +58,8 @@ def export(
     Raises ParityError, and writes nothing, where any boundary's or exit's values differ by more than `tolerance`.
 
     With `int8` the bundle holds a second graph that multiplies in int8, and the manifest what that does; ParityError
-    too where it loses more than two points at the last exit, unless `force_int8`.
+    too where it loses more than two points at the last exit, unless `force_int8`. At the boundaries in `bits`, features
+    cross in one bit a value as well.
     """
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out}: is a file, and a bundle is a folder. Choose an empty or a new one.")
@@ -72,7 +76,7 @@ def export(
     else:
         graph = with_heads(backbone, net, len(architecture.classes))
     parity = check_parity(net, graph, image[:PARITY_SAMPLES], tolerance)
-    manifest = manifest_of(checkpoint, graph, parity, image)
+    manifest = manifest_of(checkpoint, graph, parity, image, bits)
     cuts_measured = measured_cuts(Bundle(out, manifest, graph), image, calibration.labels)
     manifest = manifest.model_copy(update={"cuts": cuts_measured})
     files, graph_int8, effect = manifest.files, None, None

@@ -29,7 +29,11 @@ ROW = "row"  # a tensor: which rows of the caller's batch a part answers, or whi
 # Parameters of a request to the classifier: parts of a plan, for this one call.
 PLAN = frozenset({"exit", "threshold", "cut", "codec", "drop_threshold"})
 FOLLOWS = "follows"  # of what one tier of a chain hands to the next: the plan, whole, or its id where it is known there
-ALONG = frozenset({"sample", "view"})  # what a request says of its samples goes with them, from tier to tier
+# Of what several devices see of one thing: which sample, whose view; and of its answer, which views it is made of, and
+# that this one came too late to be among them.
+SAMPLE, VIEW, VIEWS, LATE = "sample", "view", "views", "late"
+ALONG = frozenset({SAMPLE, VIEW})  # what a request says of its samples goes with them, from tier to tier
+BACK = frozenset({VIEWS, LATE})  # and what is said of their answers comes back with those
 DEGRADED = "degraded"  # false: an error in place of an answer of the edge's where the cloud fails
 CLOUD_VERSION = "cloud_version"  # the id of another bundle that the cloud finishes with: a cascade
 # Of one that is answered directly: the client's stream at the cloud, and its own name for the request.

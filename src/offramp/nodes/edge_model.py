@@ -17,6 +17,7 @@ from offramp.exits.answers import Answers, merge, tier_name
 from offramp.nodes.chain import TIER
 from offramp.nodes.contract import (
     ALONG,
+    BACK,
     BYTES_TO,
     CLASS_NAME,
     CLASSIFIER,
@@ -256,6 +257,8 @@ def result_of(part: Answered, names: Array | None, to: str) -> Result:
     sent: dict[str, bool | int | float | str] = {f"{BYTES_TO}{to}": part.bytes_to_cloud}
     if part.hops:
         sent |= {f"{BYTES_TO}{tier}": count for tier, count in part.hops.items()}
+    if part.said:
+        sent |= part.said
     if part.answers is None:  # the cloud has answered these rows to the client itself
         return Result(rows, sent | {DIRECT: True}, part.last, {ANSWERED_DIRECTLY: len(part.rows)})
     named = {} if names is None else {CLASS_NAME: names[part.answers.label]}
@@ -285,7 +288,8 @@ def whole(parts: list[Result], rest: Pending | None = None) -> Result:
     joined = {name: np.concatenate([part.outputs[name] for part in parts]) for name in parts[0].outputs}
     order = np.argsort(joined[ROW])
     by = sum((Counter(part.by) for part in parts), Counter[Kind]())
-    return Result({name: array[order] for name, array in joined.items()}, sent_in(parts), by=by)
+    said = {name: value for part in parts for name, value in part.parameters.items() if name in BACK}
+    return Result({name: array[order] for name, array in joined.items()}, {**sent_in(parts), **said}, by=by)
 
 
 def sent_in(parts: list[Result]) -> dict[str, int]:

@@ -148,8 +148,8 @@ class EdgeNetworks:
                 raise UnknownModelError(f"plan: bundle {network.edge.bundle.id} is not what this edge answers by now.")
             if network.edge.course.takes is not None:
                 raise InputError(
-                    "plan: a chain follows the plan of its first tier, which goes along with what is handed on. Change it "
-                    "there."
+                    "plan: a chain follows the plan of its first tier, which goes along with what is handed on. Change "
+                    "it there."
                 )
             before, wanted = network.edge.plan, plan.check(network.edge.bundle.manifest)
             course = network.edge.ready(wanted) if wanted != before else network.edge.course

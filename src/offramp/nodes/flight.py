@@ -36,6 +36,7 @@ class Answered(NamedTuple):
     bytes_from_cloud: int = 0
     last: bool = False
     hops: Mapping[str, int] = NOWHERE  # bytes that were sent on behind the next tier, to each
+    said: Parameters = NOWHERE  # what the tiers behind say of the answers
 
 
 @dataclass(frozen=True)

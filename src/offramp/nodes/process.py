@@ -20,6 +20,10 @@ def serve(settings: Settings) -> None:
     """Serve by settings of either kind until SIGTERM or SIGINT."""
     if isinstance(settings, CloudSettings):
         serve_cloud(settings)
+    elif settings.gathers is not None:
+        from offramp.nodes.aggregator_process import serve_aggregator  # most edges do without
+
+        serve_aggregator(settings)
     else:
         serve_edge(settings)
 

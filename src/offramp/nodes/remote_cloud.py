@@ -23,6 +23,7 @@ from offramp.exits.answers import Answers
 from offramp.nodes.breaker import Breaker
 from offramp.nodes.chain import follows, model_asked, plan_id, told_if_unknown
 from offramp.nodes.contract import (
+    BACK,
     DIRECT,
     FOLLOWS,
     REPLY_AS,
@@ -210,7 +211,8 @@ class RemoteCloud:
             return Finished(None, sent, result.size, result.took, behind)
         if course.onward:
             answers = self._answers(flight, result, len(flight.rows))
-            return Finished(answers, sent, result.size, result.took, behind)
+            said = {name: result.parameters[name] for name in BACK & result.parameters.keys()}
+            return Finished(answers, sent, result.size, result.took, behind, said)
         exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
         name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
         logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)

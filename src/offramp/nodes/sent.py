@@ -45,7 +45,7 @@ class Sent:
                 "it."
             ) from error
         sizes = finished.bytes_sent, finished.bytes_received
-        return Answered(flight.rows, finished.answers, *sizes, last=True, hops=finished.hops)
+        return Answered(flight.rows, finished.answers, *sizes, last=True, hops=finished.hops, said=finished.said)
 
     def _stand_in(self, error: OfframpError) -> Answered | None:
         flight = self.flight

@@ -167,6 +167,17 @@ class Audited:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gathers:
+    """That an edge gathers the views of a folder, and joins them; its bundle is what is behind the join."""
+
+    folder: str
+    wait: float = 0.1  # seconds for which others are waited for
+    quorum: int | None = None  # views that are enough; None: all
+    keep: float = 10.0  # seconds in which what is late finds its answer
+    most: int = 1024  # samples that are known at once
+
+
+@dataclass(frozen=True, kw_only=True)
 class EdgeSettings(NodeSettings):
     """What an edge serves, by which plan, and the cloud that it sends the rest to, HOST:PORT, over which link."""
 
@@ -176,6 +187,7 @@ class EdgeSettings(NodeSettings):
     plan_file: str | None = None  # which it stands in, and is read again from at a reload
     follow: Follow | None = None  # its plan is the first of these then
     audit: Audited | None = None
+    gathers: Gathers | None = None
     cloud: str | None = None  # or several, with commas between them
     cloud_version: str | None = None  # on another maker's cloud; None: the bundle's id
     cloud_wait: float = 10.0  # seconds for it to answer at start

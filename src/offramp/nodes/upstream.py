@@ -11,7 +11,7 @@ from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import Reply
 from offramp.nodes.flight import Flight
 from offramp.nodes.route import Course
-from offramp.protocol.served import Array
+from offramp.protocol.served import Array, Parameters
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Finished:
     bytes_received: int = 0  # and of the answer
     took: float | None = None  # seconds in the next tier, by its own word
     hops: Mapping[str, int] = field(default_factory=dict)  # bytes sent on from there, to each tier behind it
+    said: Parameters = field(default_factory=dict)  # what it says of the answers
 
     @classmethod
     def by_cloud(

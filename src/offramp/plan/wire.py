@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from math import prod
 
 from offramp.artifacts.bundle import Manifest, Shape, logits_name
-from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, sample_bytes, tail_name
+from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, carried, sample_bytes, tail_name
 
 PLAN_ID = 16  # letters of a plan's id, where a tier between knows it
 TAG = 1  # byte that says which field follows, and how it is written
@@ -26,7 +26,7 @@ def request_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> 
     """Size of the message by which an edge leaves `rows` samples to a cloud: what it counts as bytes to the cloud."""
     forms = {name: manifest.codec_of(cut, name, codec) for name in manifest.tensors(cut)}
     tensors = [
-        (name, DATATYPES[forms[name]], (rows, *shape), CODEC_BYTES[forms[name]])
+        (name, DATATYPES[forms[name]], (rows, *carried(forms[name], shape)), CODEC_BYTES.get(forms[name], 1))
         for name, shape in manifest.tensors(cut).items()
     ]
     return _message(tail_name(cut, codec), manifest.id, tensors)

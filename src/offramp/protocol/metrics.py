@@ -120,6 +120,8 @@ CLOUD_SLOWER = Family(
 AUDITED = Family(
     "offramp_audited_samples", "counter", "Samples drawn, by whether the last exit agrees.", ("version", "found")
 )
+# Of one that joins several views.
+GATHERED = Family("offramp_gathered", "counter", "Samples joined, and views that came late or again.", ("told",))
 AUDIT_ALARM = Family("offramp_audit_alarm", "gauge", "1 where a promise was found not to hold.", ("version",))
 LOOKED = (
     IN_FLIGHT,
@@ -131,6 +133,7 @@ LOOKED = (
     CLOUD_SLOWER,
     AUDITED,
     AUDIT_ALARM,
+    GATHERED,
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in (*COUNTED, *LOOKED)}
 

@@ -3,7 +3,8 @@
 fp16 is a cast. uint8 is affine, one scale and one zero point a channel: a division, the zero point added, and a
 QuantizeLinear at the end of the sender's span, and a DequantizeLinear at the start of the receiver's. Features out of a
 ReLU have their zero points at 0, and nothing is added. At boundary 0 the tensor is the image, most often, whose one
-scale of 1/255 gives an 8-bit image back exactly. Knows nothing of what a scale was taken from.
+scale of 1/255 gives an 8-bit image back exactly. One bit a value is in `runtime.bits`. Knows nothing of what a scale
+was taken from.
 """
 
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.cut import Scale, Zero
+from offramp.artifacts.cut import Levels, Scale, Zero
+from offramp.runtime.bits import append_packing, prepend_unpacking
 from offramp.runtime.onnx_messages import FLOAT, FLOAT16, UINT8, ModelProto, node, tensor
 
-TYPES: dict[Codec, int] = {"fp32": FLOAT, "fp16": FLOAT16, "uint8": UINT8}
+TYPES: dict[Codec, int] = {"fp32": FLOAT, "fp16": FLOAT16, "uint8": UINT8, "1bit": UINT8}
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,18 @@ class Form:
     zero: Zero = ()
     axis: int = 0  # of one sample, that holds the channels
     rank: int = 3  # of one sample
+    bits: Levels | None = None
+    shape: tuple[int, ...] = ()  # of one sample, of what crosses in bits
 
     @classmethod
     def of(cls, manifest: Manifest, boundary: int, name: str, codec: Codec) -> "Form":
         """The form of a tensor at a boundary of a bundle, where features cross in a codec."""
         used = manifest.codec_of(boundary, name, codec)
-        if used != "uint8":
+        if used in ("fp32", "fp16"):
             return cls(used)
         cut, shape = manifest.cut(boundary), manifest.tensors(boundary)[name]
+        if used == "1bit":
+            return cls(used, axis=cut.axis_of(name, shape), rank=len(shape), bits=cut.bits[name], shape=shape)
         return cls(used, cut.scale_of(name), cut.zero_of(name), cut.axis_of(name, shape), len(shape))
 
 
@@ -53,6 +59,9 @@ def append_encoder(model: Any, name: str, form: Form) -> None:
     output = next(value for value in graph.output if value.name == name)
     output.name = target
     output.type.tensor_type.elem_type = TYPES[form.codec]
+    if form.bits is not None:
+        append_packing(model, name, target, _beside(np.array(form.bits.above, np.float32), form), form.shape)
+        return
     if form.codec == "fp16":
         graph.node.append(node("Cast", [name], [target], to=TYPES[form.codec]))
         return
@@ -81,6 +90,10 @@ def prepend_decoder(model: Any, name: str, form: Form) -> None:
     entry = next(value for value in graph.input if value.name == name)
     entry.name = source
     entry.type.tensor_type.elem_type = TYPES[form.codec]
+    if form.bits is not None:
+        low, high = (_beside(np.array(level, np.float32), form) for level in (form.bits.low, form.bits.high))
+        prepend_unpacking(model, source, name, (low, high), form.shape)
+        return
     if form.codec == "fp16":
         decoder = node("Cast", [source], [name], to=FLOAT)
     else:

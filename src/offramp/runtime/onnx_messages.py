@@ -28,12 +28,14 @@ FIELDS = {
     "SparseTensorProto": "1 values TensorProto, 2 indices TensorProto",
     "ValueInfoProto": "1 name string, 2 type TypeProto",
     "TypeProto": "1 tensor_type TensorTypeProto",
-    "TensorTypeProto": "1 elem_type int32",
+    "TensorTypeProto": "1 elem_type int32, 2 shape TensorShapeProto",
+    "TensorShapeProto": "1 dim Dimension*",
+    "Dimension": "1 dim_value int64, 2 dim_param string",
     "FunctionProto": "1 name string, 7 node NodeProto*, 10 domain string",
     "OperatorSetIdProto": "",
     "Kept": "",
 }
-FLOAT, UINT8, FLOAT16 = 1, 2, 10  # a tensor's data_type
+FLOAT, UINT8, INT64, FLOAT16 = 1, 2, 7, 10  # a tensor's data_type
 EXTERNAL = 1  # a tensor's data_location, where it lies in a file of its own
 INT = 2  # an attribute's type
 
@@ -55,6 +57,6 @@ def node(operator: str, inputs: list[str], outputs: list[str], **integers: int) 
 
 
 def tensor(name: str, values: npt.NDArray[Any]) -> Any:
-    """A constant of a graph, of fp32 or uint8."""
-    kind = {np.dtype(np.float32): FLOAT, np.dtype(np.uint8): UINT8}[values.dtype]
+    """A constant of a graph, of fp32, uint8 or int64."""
+    kind = {np.dtype(np.float32): FLOAT, np.dtype(np.uint8): UINT8, np.dtype(np.int64): INT64}[values.dtype]
     return TensorProto(name=name, dims=values.shape, data_type=kind, raw_data=values.tobytes())
