@@ -75,18 +75,25 @@ def joined(address: str) -> Iterator[Any]:
 
 def _check_alive(address: str) -> None:
     """Raise where the head of a cluster does not say that it lives, to who shows what this process would."""
+    if (error := alive(address)) is None:
+        return
+    if error.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
+        raise RefusedError(_refused(address, shown=_token() is not None)) from error
+    raise UnreachableError(
+        f"no Ray cluster answers at {address} ({error.code().name.lower()}: {str(error.details())[:200]}). Start its "
+        "head (ray start --head --port=PORT), or check the address (--ray-address HOST:PORT) and the network."
+    ) from error
+
+
+def alive(address: str) -> Any:
+    """Ask the head of a cluster whether it lives: None where it does, else grpc's error."""
     metadata = [("authorization", f"Bearer {token}")] if (token := _token()) else None
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
         try:
             channel.unary_unary(ALIVE)(b"", timeout=PATIENCE, metadata=metadata)
         except grpc.RpcError as error:
-            code, details = error.code(), str(error.details())
-            if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
-                raise RefusedError(_refused(address, shown=token is not None)) from error
-            raise UnreachableError(
-                f"no Ray cluster answers at {address} ({code.name.lower()}: {details[:200]}). Start its head (ray "
-                "start --head --port=PORT), or check the address (--ray-address HOST:PORT) and the network."
-            ) from error
+            return error
+    return None
 
 
 def _token() -> str | None:
