@@ -51,6 +51,12 @@ class Machine:
                 with_no_fuss(pid)
         self.process.wait(WAIT)
 
+    def hide(self, folder: Path) -> None:
+        """Have it see nothing in a folder."""
+        inside_of = ["nsenter", "--mount", "--target", str(self.holder.pid)]
+        hiding = [*inside_of, "mount", "-t", "tmpfs", "nothing", str(folder)]
+        subprocess.run(hiding, check=True, capture_output=True, timeout=WAIT)
+
     def cut(self) -> None:
         """Pull its cable."""
         ip("link", "set", self.cable, "down")
@@ -123,7 +129,7 @@ def _end(process: "subprocess.Popen[bytes]", seconds: float = 15.0) -> None:
 
 
 def _machine(stack: ExitStack, number: int, net: str, bridge: str, head: str, cpus: float, kept: Path) -> Machine:
-    holder = subprocess.Popen(["unshare", "--net", "sleep", "3600"])
+    holder = subprocess.Popen(["unshare", "--net", "--mount", "sleep", "3600"])
     stack.callback(lambda: (holder.kill(), holder.wait(WAIT)))
     here = os.readlink("/proc/self/ns/net")
     while os.readlink(f"/proc/{holder.pid}/ns/net") == here:
@@ -139,7 +145,7 @@ def _machine(stack: ExitStack, number: int, net: str, bridge: str, head: str, cp
         ("route", "add", "default", "via", f"{net}.254"),
     ):
         ip(*command, within=holder.pid)
-    by = ("nsenter", "--net", "--target", str(holder.pid))
+    by = ("nsenter", "--net", "--mount", "--target", str(holder.pid))
     process = _ray(
         kept / f"machine-{number}", "--address", head, "--node-ip-address", address, "--num-cpus", f"{cpus:g}", by=by
     )

@@ -23,6 +23,10 @@ Count = Annotated[
     str | None, typer.Option(help="With --engine ray: how many replicas, like 2, or 1:4 to have it scale. Default: 1.")
 ]
 Cores = Annotated[float | None, typer.Option(help="With --engine ray: cores of each of them. Default: 1.")]
+RunCores = Annotated[
+    float | None,
+    typer.Option(help="With --engine ray: cores of each run, which trains on as many threads. Default: 1."),
+]
 RayAddress = Annotated[
     str | None,
     typer.Option(

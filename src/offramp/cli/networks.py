@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
+from offramp.cli.cluster import EngineName, RayAddress, RunCores, check_engine
 from offramp.cli.console import console
 from offramp.cli.frame import app, needs_torch
 from offramp.cli.options import (
@@ -187,7 +188,8 @@ def suite(
     compile_: Compile = None,
     cross: Annotated[bool, typer.Option("--cross", help="Train SEMs under every regime too.")] = False,
     threads: TrainThreads = 0,
-) -> None:
+    engine: EngineName = "node", run_cpus: RunCores = None, ray_address: RayAddress = None,
+) -> None:  # fmt: skip
     """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
     needs_torch("suite")
     from offramp.artifacts.data_record import DataSource
@@ -208,9 +210,16 @@ def suite(
         bottlenecks=_bottlenecks(bottleneck),
         cross=cross,
     )
+    on_cluster = check_engine(engine, run_cpus=run_cpus, ray_address=ray_address)
     check_output(out, folder=True)
     clock = Clock(None if budget is None else parse_budget(budget))
-    done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console, threads=threads or None)
+    common: dict[str, Any] = {"thresholds": THRESHOLDS, "clock": clock, "console": console, "threads": threads or None}
+    if on_cluster:
+        from offramp.suite.cluster import run_suite_on
+
+        done = run_suite_on(settings, out, address=ray_address or "auto", cpus=run_cpus or 1.0, **common)
+    else:
+        done = run_suite(settings, out, **common)
     left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
     console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
 
