@@ -30,7 +30,7 @@ def why_none() -> str:
     if missing := [tool for tool in ("ip", "unshare", "nsenter") if shutil.which(tool) is None]:
         return f"no network namespaces: there is no {' and no '.join(missing)}"
     made = subprocess.run(
-        ["unshare", "--net", "ip", "link", "add", "b", "type", "bridge"], capture_output=True, text=True
+        ["unshare", "--net", "ip", "link", "add", "tried", "type", "bridge"], capture_output=True, text=True
     )
     return f"no network namespaces can be joined: {made.stderr.strip()}" if made.returncode else ""
 
