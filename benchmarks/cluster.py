@@ -80,15 +80,11 @@ class Handle:
 def latencies(bundle: Bundle, cluster: Raylets, options: argparse.Namespace) -> dict[str, Any]:
     """Seconds of one request at a time, of each contender, in turns."""
     with ExitStack() as stack:
-        fronts = {
-            f"front {count}": stack.enter_context(
-                front(bundle.path, cluster, count, *(("--ray-proxy", str(PROXY)) if count == 1 else ()))
-            )
-            for count in (1, 2, 4)
-            if count == 1 or not options.quick
-        }
-        for child in fronts.values():  # the first starts Ray Serve, with its proxies
-            child.address(READY)
+        fronts: dict[str, Child] = {}
+        for count in (1,) if options.quick else (1, 2, 4):
+            more = ("--ray-proxy", str(PROXY)) if count == 1 else ()
+            child = fronts[f"front {count}"] = stack.enter_context(front(bundle.path, cluster, count, *more))
+            child.address(READY)  # the first starts Ray Serve, with its proxies
         addresses = {"node": stack.enter_context(node(bundle.path)).address(READY)}
         addresses |= {name: child.address(READY) for name, child in fronts.items()}
         loads: dict[str, Any] = {name: Load(bundle, 3, address, 1) for name, address in addresses.items()}

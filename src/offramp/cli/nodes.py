@@ -112,15 +112,9 @@ def serve_cloud(
     ray_application: RayApplication = None, ray_target: RayTarget = None, ray_proxy: RayProxy = None,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
-    cors_origin: Origins = None,
-    root_path: RootPath = "",
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    tls_client_ca: TlsClientCa = None,
-    tokens: TokensFile = None,
-    trust: Trusted = None,
-    log_format: LogFormat = "text",
-    log_requests: LogRequests = False,
+    cors_origin: Origins = None, root_path: RootPath = "", tls_cert: TlsCert = None, tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None, tokens: TokensFile = None, trust: Trusted = None,
+    log_format: LogFormat = "text", log_requests: LogRequests = False,
 ) -> None:  # fmt: skip
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
@@ -128,25 +122,13 @@ def serve_cloud(
     from offramp.nodes.settings import CloudSettings
 
     settings = CloudSettings(
-        bundles=tuple(map(str, bundle)),
-        host=host,
-        port=port,
-        http_port=_http_port(port, http_port, no_http),
-        threads=threads,
-        max_batch=max_batch,
-        max_streams=max_streams,
-        max_connections=max_connections,
-        limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
-        workers=workers,
-        runtime=runtime,
-        precision=precision,
-        origins=tuple(cors_origin or ()),
-        root_path=root_path,
-        access=_access(tls_cert, tls_key, tls_client_ca, tokens),
-        trust=tuple(map(str, trust or ())),
-        log_format=log_format,
-        log_requests=log_requests,
-    )
+        bundles=tuple(map(str, bundle)), host=host, port=port, http_port=_http_port(port, http_port, no_http),
+        threads=threads, max_batch=max_batch, max_streams=max_streams, max_connections=max_connections,
+        limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue), workers=workers, runtime=runtime,
+        precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
+        access=_access(tls_cert, tls_key, tls_client_ca, tokens), trust=tuple(map(str, trust or ())),
+        log_format=log_format, log_requests=log_requests,
+    )  # fmt: skip
     asked = replicas_of(
         engine, replicas=replicas, cpus=replica_cpus, address=ray_address, application=ray_application,
         target=ray_target, proxy=ray_proxy,

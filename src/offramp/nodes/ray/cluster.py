@@ -24,6 +24,7 @@ ALIVE = "/ray.rpc.NodeInfoGcsService/CheckAlive"
 PATIENCE = 5.0  # seconds for the head to say that it lives
 JOINING, LEAVING = 60.0, 30.0  # seconds to become part of a cluster, and to leave it
 MODE, TOKEN, TOKEN_FILE, KEPT = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", ".ray/auth_token"
+OURS = "offramp.errors."  # how an error of ours begins in a traceback
 STORE = 100_000_000  # bytes of a local cluster's object store: nothing large goes through it
 
 log = logging.getLogger("offramp")
@@ -154,7 +155,7 @@ def within(seconds: float, work: Callable[[], T], what: str) -> T | None:
 def said(error: BaseException | str) -> str:
     """What an error of ours said that Ray gives back in a traceback of its own; else its last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    ours = [line for line in lines if line.startswith("offramp.errors.")]
+    ours = [line for line in lines if line.startswith(OURS)]
     last = (ours or lines or [type(error).__name__])[-1]
     return last.partition(": ")[2] if ours else last
 

@@ -10,7 +10,7 @@ from typing import Any
 from offramp.errors import BusyError, InputError, LinkError
 from offramp.nodes.ray.asked import Replicas
 from offramp.nodes.ray.balance import Place
-from offramp.nodes.ray.cluster import LEAVING, said, within
+from offramp.nodes.ray.cluster import LEAVING, OURS, said, within
 from offramp.nodes.ray.proxy import SERVICER
 from offramp.nodes.ray.replica import GRACE, Replica
 from offramp.nodes.ray.scaling import by_flight
@@ -154,7 +154,8 @@ def _awaited(serve: Any, asked: Replicas, stopped: Callable[[], bool]) -> Deploy
         status, message = found.status()
         if status == "RUNNING":
             return found
-        if status in ("DEPLOY_FAILED", "UNHEALTHY", "GONE", "DELETING"):
+        # Ray Serve tries for minutes; what is an error of ours will be one each time.
+        if status in ("DEPLOY_FAILED", "UNHEALTHY", "GONE", "DELETING") or OURS in message:
             raise LinkError(f"a replica cannot start on this cluster: {said(message)}")
         time.sleep(LOOK)
     if stopped():
