@@ -154,6 +154,21 @@ def show(
     console.print(table)
 
 
+ModelNames = Annotated[
+    str,
+    typer.Option(
+        help="all, or a list like standard,sem-2,mem,2+5.", autocompletion=completion.list_of(completion.models)
+    ),
+]
+RegimeNames = Annotated[
+    str,
+    typer.Option(
+        help="The first is what the others are compared with.",
+        autocompletion=completion.list_of(completion.one_of(*completion.REGIMES)),
+    ),
+]
+
+
 @app.command()
 def suite(
     source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images, an .npz file, or hub:NAME.")],
@@ -164,19 +179,8 @@ def suite(
     fit: Fit = "stretch",
     skip_bad: SkipBad = False,
     preset: Preset = None,
-    models: Annotated[
-        str,
-        typer.Option(
-            help="all, or a list like standard,sem-2,mem,2+5.", autocompletion=completion.list_of(completion.models)
-        ),
-    ] = "all",
-    regimes: Annotated[
-        str,
-        typer.Option(
-            help="The first is what the others are compared with.",
-            autocompletion=completion.list_of(completion.one_of(*completion.REGIMES)),
-        ),
-    ] = "joint",
+    models: ModelNames = "all",
+    regimes: RegimeNames = "joint",
     seeds: Annotated[str, typer.Option(help="A list like 0,1,2.")] = "0",
     budget: Annotated[str | None, typer.Option(help="Stop in time, like 9m; the same command goes on.")] = None,
     recipe: RecipeName = None,
