@@ -3,7 +3,8 @@
 node     the single node, `offramp serve cloud`, of as many threads as one replica
 front N  `--engine ray --replicas N`: the front balances over the replicas, which are called directly
 proxy    Ray's own gRPC proxy, in front of one replica
-handle   Ray's own DeploymentHandle, from a driver, to one replica: what a front would use that did not call directly
+handle   Ray's own DeploymentHandle, from a driver, to one replica, which hands it to its node
+empty    the same of a call that does nothing: the least that a front would add that used handles
 
 One request is sent at a time, of one sample, in turns; each answer is held against the network run in this process. The
 cluster's machines are network namespaces of this one (`raylets`): added milliseconds are stated, and no speed-up is.
@@ -35,7 +36,6 @@ from raylets import SETTINGS, Machine, Raylets, raylets, with_no_fuss
 
 READY = 300.0  # seconds for a front, on a busy machine
 PROXY = 19100
-BY_HANDLE = "handle"
 
 
 def front(bundle: Path, cluster: Raylets, replicas: int, *more: str) -> Child:
@@ -60,7 +60,7 @@ class Handle:
         from ray import serve
 
         ray.init(address=cluster.address, log_to_driver=False, configure_logging=False)
-        self.handle = serve.get_app_handle("tails-1").ModelInfer
+        self.handle = serve.get_app_handle("tails-1")
         self.requests = [request.SerializeToString() for request in load.requests]
         self.seconds: list[float] = []
 
@@ -68,13 +68,28 @@ class Handle:
         """Ask so many, one after another."""
         for number in range(count):
             start = time.perf_counter()
-            self.handle.remote(self.requests[number % len(self.requests)], None).result(timeout_s=30)
+            self.ask(number)
             self.seconds.append(time.perf_counter() - start)
+
+    def ask(self, number: int) -> None:
+        """Ask one thing."""
+        self.handle.ModelInfer.remote(self.requests[number % len(self.requests)], None).result(timeout_s=30)
 
     def taken(self) -> list[float]:
         """Seconds of each since this was asked last."""
         found, self.seconds = self.seconds, []
         return found
+
+
+class Empty(Handle):
+    """The same, and nothing is asked of the replica but that it answers."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.handle, self.seconds = handle.handle, []
+
+    def ask(self, number: int) -> None:
+        """Ask next to nothing."""
+        self.handle.whose.remote().result(timeout_s=30)
 
 
 def latencies(bundle: Bundle, cluster: Raylets, options: argparse.Namespace) -> dict[str, Any]:
@@ -89,7 +104,8 @@ def latencies(bundle: Bundle, cluster: Raylets, options: argparse.Namespace) -> 
         addresses |= {name: child.address(READY) for name, child in fronts.items()}
         loads: dict[str, Any] = {name: Load(bundle, 3, address, 1) for name, address in addresses.items()}
         loads["proxy"] = Load(bundle, 3, f"127.0.0.1:{PROXY}", 1, "tails-1")
-        loads[BY_HANDLE] = Handle(cluster, loads["node"])
+        loads["handle"] = Handle(cluster, loads["node"])
+        loads["empty"] = Empty(loads["handle"])
         for name, load in loads.items():
             load.rush(50)  # opens the session of each replica
             load.taken()
