@@ -81,6 +81,13 @@ class Handle:
         return found
 
 
+def ray_shutdown() -> None:
+    """Leave the cluster before it ends: else Ray speaks of it after the last line."""
+    import ray
+
+    ray.shutdown()
+
+
 class Empty(Handle):
     """The same, and nothing is asked of the replica but that it answers."""
 
@@ -105,6 +112,7 @@ def latencies(bundle: Bundle, cluster: Raylets, options: argparse.Namespace) -> 
         loads: dict[str, Any] = {name: Load(bundle, 3, address, 1) for name, address in addresses.items()}
         loads["proxy"] = Load(bundle, 3, f"127.0.0.1:{PROXY}", 1, "tails-1")
         loads["handle"] = Handle(cluster, loads["node"])
+        stack.callback(ray_shutdown)
         loads["empty"] = Empty(loads["handle"])
         for name, load in loads.items():
             load.rush(50)  # opens the session of each replica

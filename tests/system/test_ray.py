@@ -14,10 +14,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.suite import SUITE, Suite
 from offramp.children import Child
 from offramp.errors import LinkError
+from offramp.models.checkpoint import CARD, ModelCard
+from offramp.suite.budget import Clock
+from offramp.suite.lease import begun
+from offramp.suite.run import run_suite, suite_settings
+from offramp.train.loop import STATE
+from offramp.train.recipe import RECIPES
 from until import until
 
 pytest.importorskip("ray", reason="ray is not installed")
@@ -119,6 +127,33 @@ def test_what_cannot_be_says_so_and_leaves_nothing(bundle: Bundle, machines: Ray
     assert f"no Ray cluster answers at {host}:1 " in refused(bundle, f"{host}:1")
     assert alive(f"{host}:{port}") is None
     assert not actors()
+
+
+def test_a_suite_on_a_cluster_is_that_of_one_machine_though_a_run_is_killed(cluster: str, tmp_path: Path) -> None:
+    """Which goes on from its last epoch: to the same weights and figures."""
+    settings = suite_settings(
+        data="digits", preset_name="tiny", recipe=RECIPES["digits"].but(epochs=5), models="sem-2,2+5",
+        regimes="joint", seeds="0",
+    )  # fmt: skip
+    one = run_suite(settings, tmp_path / "one", clock=Clock(None), console=Console(quiet=True), threads=1)
+    words = ("--models", "sem-2,2+5", "--epochs", "5", "--engine", "ray", "--ray-address", cluster)
+    command = (sys.executable, "-m", "offramp", "suite", "digits", "--out", str(tmp_path / "two"), *words)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as suite:
+        run = tmp_path / "two" / one.runs[1].key.folder
+        until(lambda: (run / STATE).exists() or (run / CARD).exists(), within=WAIT)
+        for pid in subprocess.run(["pgrep", "-f", "^ray::_train"], capture_output=True, text=True).stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+        printed = suite.communicate(timeout=4 * WAIT)[0]
+    assert suite.returncode == 0, printed
+    two = Suite.read(tmp_path / "two" / SUITE)
+    assert [run.key for run in two.runs] == [run.key for run in one.runs]
+    for alone, there in zip(one.runs, two.runs, strict=True):
+        assert (there.test_accuracy, there.training) == (alone.test_accuracy, alone.training)
+        weights = [ModelCard.read(tmp_path / name / alone.key.folder / CARD).weights_sha256 for name in ("one", "two")]
+        assert weights[0] == weights[1]
+    assert begun(run)[0]["from_epoch"] == 0
+    assert all(later["from_epoch"] != 0 for later in begun(run)[1:]), printed
+    assert "from epoch" in printed
 
 
 def test_the_load_tells_what_went_wrong(bundle: Bundle) -> None:

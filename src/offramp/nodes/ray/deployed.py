@@ -61,7 +61,7 @@ def deployed(ray: Any, settings: str, token: str, asked: Replicas, stopped: Call
     ours = _is_running(ray)
     _start(serve, asked, running=not ours)
     try:
-        _check_free(serve, asked.application)
+        ours |= _check_free(serve, asked.application)
         try:
             serve.run_many(
                 [
@@ -106,10 +106,10 @@ def _start(serve: Any, asked: Replicas, *, running: bool) -> None:
         serve.start(**options, logging_config={"enable_access_log": False})
 
 
-def _check_free(serve: Any, name: str) -> None:
-    """Raise BusyError where another front has this application; one whose front has gone is taken over."""
+def _check_free(serve: Any, name: str) -> bool:
+    """Raise BusyError where another front has this application; whether one is taken over whose front has gone."""
     if name not in serve.status().applications:
-        return
+        return False
     try:
         answers = serve.get_app_handle(name).broadcast("whose").results(timeout_s=ANSWER, return_exceptions=True)
     except Exception as error:
@@ -124,6 +124,7 @@ def _check_free(serve: Any, name: str) -> None:
             "name (--ray-application), or stop that one."
         )
     log.warning("ray application %r was left here by a front that has gone: taken over", name)
+    return True
 
 
 def _application(serve: Any, settings: str, token: str, asked: Replicas) -> Any:
