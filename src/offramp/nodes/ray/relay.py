@@ -9,8 +9,8 @@ from offramp.errors import InputError, LinkError
 from offramp.nodes.cloud import Tail
 from offramp.nodes.contract import Reply
 from offramp.nodes.features import check_features
-from offramp.nodes.logits import check_logits
 from offramp.nodes.ray.balance import Balance
+from offramp.nodes.replied import check_logits
 from offramp.protocol.served import Call, Pending, Result
 from offramp.protocol.tensors import write_request
 
