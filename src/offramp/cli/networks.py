@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from math import prod
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
+from offramp.cli.cluster import EngineName, RayAddress, RunCores, check_engine
 from offramp.cli.console import console
 from offramp.cli.deployment import showed_plan
 from offramp.cli.frame import app, needs_torch
@@ -159,6 +160,21 @@ def show(
     console.print(table)
 
 
+ModelNames = Annotated[
+    str,
+    typer.Option(
+        help="all, or a list like standard,sem-2,mem,2+5.", autocompletion=completion.list_of(completion.models)
+    ),
+]
+RegimeNames = Annotated[
+    str,
+    typer.Option(
+        help="The first is what the others are compared with.",
+        autocompletion=completion.list_of(completion.one_of(*completion.REGIMES)),
+    ),
+]
+
+
 @app.command()
 def suite(
     source: Annotated[str, typer.Argument(help="digits, a folder of parquet or of images, an .npz file, or hub:NAME.")],
@@ -169,19 +185,8 @@ def suite(
     fit: Fit = "stretch",
     skip_bad: SkipBad = False,
     preset: Preset = None,
-    models: Annotated[
-        str,
-        typer.Option(
-            help="all, or a list like standard,sem-2,mem,2+5.", autocompletion=completion.list_of(completion.models)
-        ),
-    ] = "all",
-    regimes: Annotated[
-        str,
-        typer.Option(
-            help="The first is what the others are compared with.",
-            autocompletion=completion.list_of(completion.one_of(*completion.REGIMES)),
-        ),
-    ] = "joint",
+    models: ModelNames = "all",
+    regimes: RegimeNames = "joint",
     seeds: Annotated[str, typer.Option(help="A list like 0,1,2.")] = "0",
     budget: Annotated[str | None, typer.Option(help="Stop in time, like 9m; the same command goes on.")] = None,
     recipe: RecipeName = None,
@@ -193,7 +198,8 @@ def suite(
     compile_: Compile = None,
     cross: Annotated[bool, typer.Option("--cross", help="Train SEMs under every regime too.")] = False,
     threads: TrainThreads = 0,
-) -> None:
+    engine: EngineName = "node", run_cpus: RunCores = None, ray_address: RayAddress = None,
+) -> None:  # fmt: skip
     """Train the paper's models under several regimes and seeds, as far as a budget of time goes."""
     needs_torch("suite")
     from offramp.artifacts.data_record import DataSource
@@ -214,9 +220,16 @@ def suite(
         bottlenecks=_bottlenecks(bottleneck),
         cross=cross,
     )
+    on_cluster = check_engine(engine, run_cpus=run_cpus, ray_address=ray_address)
     check_output(out, folder=True)
     clock = Clock(None if budget is None else parse_budget(budget))
-    done = run_suite(settings, out, thresholds=THRESHOLDS, clock=clock, console=console, threads=threads or None)
+    common: dict[str, Any] = {"thresholds": THRESHOLDS, "clock": clock, "console": console, "threads": threads or None}
+    if on_cluster:
+        from offramp.suite.cluster import run_suite_on
+
+        done = run_suite_on(settings, out, address=ray_address or "auto", cpus=run_cpus or 1.0, **common)
+    else:
+        done = run_suite(settings, out, **common)
     left = f"; left: {', '.join(map(str, done.left))}. Go on by the same command." if done.left else "."
     console.print(f"{out}: {len(done.runs)} of {len(done.settings.planned())} runs finished{left}", highlight=False)
 

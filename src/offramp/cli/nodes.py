@@ -6,6 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from offramp.cli import completion
+from offramp.cli.cluster import (
+    Cores,
+    Count,
+    EngineName,
+    RayAddress,
+    RayApplication,
+    RayProxy,
+    RayTarget,
+    replicas_of,
+)
 from offramp.cli.frame import credentials_of, serve
 from offramp.cli.options import (
     CloudTlsCa,
@@ -98,44 +108,37 @@ def serve_cloud(
     max_wait_ms: MaxWait = 0.0,
     queue: Queue = 256,
     workers: Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")] = 1,
+    engine: EngineName = "node", replicas: Count = None, replica_cpus: Cores = None, ray_address: RayAddress = None,
+    ray_application: RayApplication = None, ray_target: RayTarget = None, ray_proxy: RayProxy = None,
     runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto",
-    cors_origin: Origins = None,
-    root_path: RootPath = "",
-    tls_cert: TlsCert = None,
-    tls_key: TlsKey = None,
-    tls_client_ca: TlsClientCa = None,
-    tokens: TokensFile = None,
-    trust: Trusted = None,
-    log_format: LogFormat = "text",
-    log_requests: LogRequests = False,
-) -> None:
+    cors_origin: Origins = None, root_path: RootPath = "", tls_cert: TlsCert = None, tls_key: TlsKey = None,
+    tls_client_ca: TlsClientCa = None, tokens: TokensFile = None, trust: Trusted = None,
+    log_format: LogFormat = "text", log_requests: LogRequests = False,
+) -> None:  # fmt: skip
     """Serve every tail of one bundle or several, in batches across clients."""
     from offramp.nodes.batching import Limits
     from offramp.nodes.cloud_process import serve_cloud as run
     from offramp.nodes.settings import CloudSettings
 
     settings = CloudSettings(
-        bundles=tuple(map(str, bundle)),
-        host=host,
-        port=port,
-        http_port=http_port_of(port, http_port, no_http),
-        threads=threads,
-        max_batch=max_batch,
-        max_streams=max_streams,
-        max_connections=max_connections,
-        limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
-        workers=workers,
-        runtime=runtime,
-        precision=precision,
-        origins=tuple(cors_origin or ()),
-        root_path=root_path,
-        access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
-        trust=tuple(map(str, trust or ())),
-        log_format=log_format,
-        log_requests=log_requests,
-    )
-    run(settings)
+        bundles=tuple(map(str, bundle)), host=host, port=port, http_port=http_port_of(port, http_port, no_http),
+        threads=threads, max_batch=max_batch, max_streams=max_streams, max_connections=max_connections,
+        limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue), workers=workers, runtime=runtime,
+        precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
+        access=access_of(tls_cert, tls_key, tls_client_ca, tokens), trust=tuple(map(str, trust or ())),
+        log_format=log_format, log_requests=log_requests,
+    )  # fmt: skip
+    asked = replicas_of(
+        engine, replicas=replicas, cpus=replica_cpus, address=ray_address, application=ray_application,
+        target=ray_target, proxy=ray_proxy,
+    )  # fmt: skip
+    if asked is None:
+        run(settings)
+    else:
+        from offramp.nodes.ray.front import serve_replicas
+
+        serve_replicas(settings, asked)
 
 
 @serve.command("edge")

@@ -29,7 +29,7 @@ from offramp.models.count import count
 from offramp.progress import waiting
 from offramp.suite.budget import Clock, OutOfTimeError
 from offramp.train.loop import LOG, Run, train
-from offramp.train.observe import ProgressBar, read_log
+from offramp.train.observe import Observer, ProgressBar, read_log
 from offramp.train.recipe import Recipe
 from offramp.train.regimes.settings import REGIMES
 from offramp.train.regimes.settings import regime as find_regime
@@ -96,46 +96,63 @@ def run_suite(
     """
     if size() > 1:
         raise TrainingError(f"suite: runs in one process, and torchrun started {size()}. Start it without torchrun.")
-    sizes = preset(settings.preset)
-    shape = (sizes.channels, sizes.size, sizes.size)
-    suite = _opened(settings, out)
+    suite = open_suite_in(settings, out)
     suite.write(out / SUITE)
-    rule = POSITION if suite.settings.split == "position" else None
-    source, read_as = settings.source or settings.data, suite.settings.read_as
     splits: dict[int, Splits] = {}
     for key in suite.left:
         if key.seed not in splits:
-            with waiting() as watching:
-                read = load(source, shape, seed=key.seed, rule=rule, read_as=read_as, watch=watching.at)
-            splits = {key.seed: read}
-            if read.record is not None:
-                console.print("\n".join(read.record.lines()), highlight=False, soft_wrap=True)
+            splits = {key.seed: loaded(suite, settings, key.seed)}
+            if (record := splits[key.seed].record) is not None:
+                console.print("\n".join(record.lines()), highlight=False, soft_wrap=True)
         at = splits[key.seed]
-        _check_unchanged(suite, at, out)
+        check_unchanged(suite, at, out)
         try:
             clock.start()
             with ProgressBar(str(key)) as bar:
-                run = _run(settings, key, at.train.classes)
-                folder = out / key.folder
-                checkpoint = train(run, at, folder, resume=True, observers=[bar, clock], threads=threads)
+                result, seconds = trained(settings, key, at, out, thresholds, [bar, clock], threads)
         except OutOfTimeError:
             break
-        start = time.monotonic()
-        with waiting() as watching:
-            predictions = of_checkpoint(checkpoint, threads=threads).predict(at.test, "test", watching.at)
-        predictions.write(out / key.folder / PREDICTIONS)
-        result = _result(key, checkpoint, predictions, thresholds)
         suite = suite.model_copy(
             update={"runs": (*suite.runs, result), "classes": at.train.classes, "test_samples": len(at.test)}
         )
         suite.write(out / SUITE)
-        clock.reserve = max(clock.reserve, time.monotonic() - start)
+        clock.reserve = max(clock.reserve, seconds)
         shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in result.test_accuracy.items())
         console.print(f"{key}: test accuracy in % by exit {shown}; {result.seconds:.0f} s", highlight=False)
     return suite
 
 
-def _check_unchanged(suite: Suite, now: Splits, out: Path) -> None:
+def loaded(suite: Suite, settings: SuiteSettings, seed: int) -> Splits:
+    """A suite's data as a seed splits them."""
+    sizes = preset(settings.preset)
+    shape = (sizes.channels, sizes.size, sizes.size)
+    rule = POSITION if suite.settings.split == "position" else None
+    source, read_as = settings.source or settings.data, suite.settings.read_as
+    with waiting() as watching:
+        return load(source, shape, seed=seed, rule=rule, read_as=read_as, watch=watching.at)
+
+
+def trained(
+    settings: SuiteSettings,
+    key: RunKey,
+    splits: Splits,
+    out: Path,
+    thresholds: Sequence[float],
+    observers: Sequence[Observer],
+    threads: int | None,
+) -> tuple[SuiteRun, float]:
+    """Train one run, from its last epoch where it has begun, and give what it came to, and the seconds for that."""
+    folder = out / key.folder
+    run = _run(settings, key, splits.train.classes)
+    checkpoint = train(run, splits, folder, resume=True, observers=observers, threads=threads)
+    start = time.monotonic()
+    with waiting() as watching:
+        predictions = of_checkpoint(checkpoint, threads=threads).predict(splits.test, "test", watching.at)
+    predictions.write(folder / PREDICTIONS)
+    return _result(key, checkpoint, predictions, thresholds), time.monotonic() - start
+
+
+def check_unchanged(suite: Suite, now: Splits, out: Path) -> None:
     """Raise a TrainingError where the data are not those of the runs that are finished: their tests would differ."""
     cards = [card for run in suite.runs if (card := out / run.key.folder / CARD).is_file()]
     was = ModelCard.read(cards[0]).record if cards else None
@@ -158,7 +175,7 @@ def _run(settings: SuiteSettings, key: RunKey, classes: tuple[str, ...]) -> Run:
     return Run(sizes.architecture(exits, classes, settings.head, settings.bottlenecks), recipe, settings.data, key.seed)
 
 
-def _opened(settings: SuiteSettings, out: Path) -> Suite:
+def open_suite_in(settings: SuiteSettings, out: Path) -> Suite:
     """The suite in a folder, with its plan extended by what is asked for now; a new one where there is none yet."""
     if out.exists() and not out.is_dir():
         raise TrainingError(f"{out}: is a file, and a suite is a folder. Choose an empty or a new one.")
