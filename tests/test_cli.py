@@ -254,7 +254,7 @@ def test_a_bundle_of_an_unknown_version_is_refused(bundle: Bundle, tmp_path: Pat
     (newer / "manifest.json").write_text(json.dumps(manifest | {"version": 99}))
 
     assert refusal("serve", "cloud", str(newer)) == (
-        f"{newer / 'manifest.json'}: offramp.bundle version 99, and this program reads version 3, 2 and 1. "
+        f"{newer / 'manifest.json'}: offramp.bundle version 99, and this program reads version 4, 3, 2 and 1. "
         "Write it again with this program, or read it with the one that wrote it."
     )
 
