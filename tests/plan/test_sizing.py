@@ -104,3 +104,6 @@ def test_ways_cost_what_the_planner_says(bundle: Bundle) -> None:
     assert onward.link == costs.way(PLAN.first)
     with pytest.raises(InputError, match="answers everything at the edge"):
         ways_of(Plan.of(3, 0.3, cut=9), costs, (0.7, 0.3))
+    chain = Plan.model_validate({"tiers": {"device": {"active": [], "cut": 2}, "edge": {"active": [], "cut": 3}}})
+    with pytest.raises(InputError, match="it has the tiers device, edge"):
+        ways_of(chain, costs, (0.7, 0.3))

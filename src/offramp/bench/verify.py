@@ -21,7 +21,7 @@ from offramp.artifacts.profile import LinkProfile, Profile, Spread
 from offramp.bench.cores import limited
 from offramp.bench.device import Wanted, document, started
 from offramp.bench.link import profile_link
-from offramp.bench.timed import TIMEOUT, Crossing, SpanRun, Timed
+from offramp.bench.timed import TIMEOUT, Crossing, SpanRun, Timed, Work
 from offramp.bench.verified import Row
 from offramp.data.image_set import ImageSet
 from offramp.errors import InputError
@@ -127,6 +127,7 @@ def needed(blocks: Mapping[Timed, Block], bundle: Bundle, plans: Sequence[Plan])
         for key, block in blocks.items()
         if not (isinstance(key, SpanRun) and (key.batch != 1 or key.spec not in run))
         and not (isinstance(key, Crossing) and (key.cut, key.codec) not in crossings)
+        and not isinstance(key, Work)  # a fleet's, and no plan's price
     }
 
 
