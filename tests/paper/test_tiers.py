@@ -134,6 +134,18 @@ def test_a_third_tier_pays_where_it_is_the_quickest() -> None:
     assert answer(WORLD, [chain(ALL, 1.0, plan)]).endswith("nothing to hold a third tier against.")
 
 
+def test_what_chance_may_have_done_is_no_answer() -> None:
+    """Where samples differ more among each other than the chains do."""
+    plan = Plan.of(2, 0.3)
+    one, other = chain(ALL, 8.0, plan), chain("device and edge", 9.0, plan)
+    many = [one.samples[0].model_copy(update={"ms": ms}) for ms in (1.0, 20.0, 2.0, 9.0)]
+    apart = answer(
+        WORLD,
+        [one.model_copy(update={"samples": tuple(many)}), other.model_copy(update={"samples": 4 * other.samples})],
+    )
+    assert "whether a third tier pays is not to be told from these samples. Three tiers take 8.00 ms" in apart
+
+
 def test_the_report_holds_all_of_it(found: ThreeTiers, tmp_path: Path) -> None:
     """A page, the document, a figure, and a row for each sample by each chain."""
     written = [path.name for path in write_tiers(found, tmp_path)]

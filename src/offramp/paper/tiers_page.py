@@ -8,7 +8,7 @@ from offramp.charts.chains import chains
 from offramp.charts.sheet import Figure, as_png, as_svg
 from offramp.charts.svg import inline
 from offramp.paper.tiers import ALL, TIERS, ThreeTiers
-from offramp.paper.tiers_words import COLUMNS, SAYS, answers, conditions, rows_of, samples_csv
+from offramp.paper.tiers_words import COLUMNS, SAYS, answers, conditions, rows_of, samples_csv, sure
 from offramp.report.template import Markup, render, unbroken
 
 NAME, SAMPLES = "tiers", "tiers-samples.csv"
@@ -57,5 +57,6 @@ def picture(found: ThreeTiers) -> Figure:
 
 def _verdict(found: ThreeTiers) -> str:
     """In how many worlds it pays."""
-    pays = sum(found.of(world)[0].name == ALL for world in found.worlds)
+    firsts = [found.of(world)[:2] for world in found.worlds]
+    pays = sum(one[0].name == ALL and (len(one) < 2 or sure(*one)) for one in firsts)
     return f"Of {len(found.worlds)} worlds that were measured, a third tier pays in {pays}."

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import statistics
 from collections.abc import Sequence
 
 from offramp.paper.tiers import ALL, Chain, ThreeTiers, World
 
+SIGMAS = 1.96  # of a mean, for 95 %
 COLUMNS = (
     "chain", "mean ms", "median", "95 %", "right %", "device %", "edge %", "cloud %", "bytes to edge", "to cloud",
 )  # fmt: skip
@@ -29,6 +31,8 @@ def answer(world: World, chains: Sequence[Chain]) -> str:
     apart = 100 * abs(three.mean_ms / fewer.mean_ms - 1)
     quicker = three.mean_ms < fewer.mean_ms
     said = "a third tier pays" if quicker else "a third tier does not pay"
+    if not sure(three, fewer):
+        said = "whether a third tier pays is not to be told from these samples"
     sent = f"{three.mean_bytes('edge'):,.0f} and {three.mean_bytes('cloud'):,.0f} bytes on its hops"
     other = f"{fewer.mean_bytes('edge'):,.0f} and {fewer.mean_bytes('cloud'):,.0f}"
     return (
@@ -36,6 +40,18 @@ def answer(world: World, chains: Sequence[Chain]) -> str:
         f"{'less' if quicker else 'more'} than the best of fewer ({fewer.name}, {fewer.mean_ms:.2f} ms), with {sent} "
         f"against {other}; right on {100 * three.accuracy:.1f} % against {100 * fewer.accuracy:.1f} %."
     )
+
+
+def sure(one: Chain, other: Chain) -> bool:
+    """Whether one is quicker than the other, or slower, by more than chance: the mean of each sample's difference.
+
+    By the normal approximation, with a confidence of 95 %.
+    """
+    differences = [mine.ms - theirs.ms for mine, theirs in zip(one.samples, other.samples, strict=True)]
+    if len(differences) < 2:
+        return True
+    spread = statistics.stdev(differences) / len(differences) ** 0.5
+    return bool(abs(statistics.fmean(differences)) > SIGMAS * spread)
 
 
 def rows_of(chains: Sequence[Chain]) -> list[tuple[str, ...]]:
