@@ -47,7 +47,7 @@ EVERY = (*FEATURES, BITS[0], *LOGITS, BITS[1])
 SETTINGS = {
     "digits": Setting((16, 16, 8), 32, ViewsRecipe(epochs=6, batch_size=128), EVERY, looks=8),
     "cifar10": Setting(
-        (24, 32, 16), 64, ViewsRecipe(epochs=6, flip=True), (("concat", "features", True),), train=10_000, test=2_000
+        (24, 32, 16), 64, ViewsRecipe(epochs=12, flip=True), (("concat", "features", True),), train=10_000, test=2_000
     ),
     "multifeature": Setting((64, 32), 64, ViewsRecipe(epochs=40), EVERY),
 }  # fmt: skip
