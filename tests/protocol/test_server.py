@@ -251,6 +251,14 @@ def test_a_request_that_outlasts_the_grace_is_given_up(
     stopping.result(WAIT)
 
 
+def _ended(client: socket.socket) -> bool:
+    """Whether a connection's end has come: with half a request in it that nobody has read yet, that is a reset."""
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET /v2/heal", b"POST /v2/models/double/infer HTTP/1.1\r\nHost: x\r\n"])
 def test_clients_that_ask_nothing_do_not_keep_a_server(server: Server, pool: ThreadPoolExecutor, sent: bytes) -> None:
     """An idle connection, or half a request, is closed when the server stops."""
@@ -258,7 +266,7 @@ def test_clients_that_ask_nothing_do_not_keep_a_server(server: Server, pool: Thr
     with socket.create_connection((HERE, server.http.port), WAIT) as client:
         client.sendall(sent)
         pool.submit(server.stop, 3600.0).result(WAIT)
-        assert client.recv(1) == b""
+        assert _ended(client)
 
 
 def until_refused(server: Server) -> None:
