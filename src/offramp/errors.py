@@ -22,6 +22,7 @@
         ├── DeadlineError        the other node did not answer in time
         ├── OverloadedError      the other node has more to do than it takes on
         ├── BundleMismatchError  the other node serves another bundle
+        ├── BehindError          the other node is there, and who comes behind it cannot be asked
         ├── RefusedError         the other node, or this one, does not let its caller in
         │   ├── UnauthenticatedError  who calls shows no token, or one that is not known
         │   └── ForbiddenError       the token is known, and has no right to this
@@ -111,6 +112,10 @@ class OverloadedError(LinkError):
 
 class BundleMismatchError(LinkError):
     """The other node serves another bundle."""
+
+
+class BehindError(LinkError):
+    """The other node is there; one behind it cannot be asked, and nobody stands in for that."""
 
 
 class RefusedError(LinkError):

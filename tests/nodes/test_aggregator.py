@@ -14,7 +14,7 @@ from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.views import ViewsFolder
 from offramp.data.view_set import ViewSet, ViewSplits
-from offramp.errors import InputError, UnknownModelError, UnreachableError
+from offramp.errors import BehindError, InputError, UnknownModelError, UnreachableError
 from offramp.exits.answers import Judged
 from offramp.measure.views import Seen, joined, joint_span, seen
 from offramp.nodes.aggregator import Aggregator, ViewModel
@@ -245,10 +245,35 @@ def test_a_lost_cloud_is_every_device_s_loss_alike(views: ViewsFolder, sent: dic
     else:
         raised = []
         for one in pending:
-            with pytest.raises(UnreachableError, match=r"cloud nowhere: not there\. 1 of 1 samples") as caught:
+            with pytest.raises(BehindError, match=r"cloud nowhere: not there\. 1 of 1 samples") as caught:
                 result(one)
             raised.append(caught.value)
         assert len(set(map(id, raised))) == 3
+        edge.degrades = True  # the error is not kept: who asks again is answered
+        again = models["view-1"].infer(call(sent["view-1"][[0]], 0.1, sample="s"))
+        assert result(again).outputs["degraded"].tolist() == [True]
+    node.close()
+
+
+def test_each_caller_says_for_itself_whether_it_takes_a_degraded_answer(
+    views: ViewsFolder, sent: dict[str, Array]
+) -> None:
+    """One that does not gets an error, in time or late, and takes nothing from the others."""
+    edge = Edge(views.joint, Plan.of(1, 0.0), Lost(views.joint), threads=1)
+    edge.degrades = True
+    node = Aggregator(views, edge, Gathering(views.views.names, quorum=2, wait=LONG))
+    node.start()
+    first, second, third = (
+        next(model for model in node.models() if (model.view, model.name) == (view, f"classifier-1-{CODEC}"))
+        for view in views.views.names
+    )
+    strict = first.infer(Call({"features_1": sent[first.view][[0]]}, {"sample": "s", "degraded": False}))
+    other = second.infer(call(sent[second.view][[0]], sample="s"))
+    late = third.infer(Call({"features_1": sent[third.view][[0]]}, {"sample": "s", "degraded": False}))
+    assert result(other).outputs["degraded"].tolist() == [True]
+    for one in (strict, late):
+        with pytest.raises(BehindError, match="takes no degraded answer"):
+            result(one)
     node.close()
 
 

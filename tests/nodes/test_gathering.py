@@ -1,5 +1,6 @@
 """Gathering views of samples, by a clock that stands still until it is moved."""
 
+import math
 import re
 
 import pytest
@@ -96,12 +97,35 @@ def test_half_of_a_callers_time_is_for_the_answer(clock: Clock) -> None:
     """The caller with the least time left decides when its sample is joined, and by when it is answered."""
     known = gathering(clock)
     gather = known.add("s", "a", "A", timeout=1.0).gather
-    assert (gather.end, gather.due) == (100.5, 101.0)
+    assert (gather.end, gather.due(clock(), 0.01)) == (100.5, 101.0)
     known.add("s", "b", "B", timeout=0.4)
-    assert (gather.end, gather.due) == (100.2, 100.4)
+    assert (gather.end, gather.due(clock(), 0.01)) == (100.2, 100.4)
     clock.now += 0.1
     known.add("s", "b", "B", timeout=60.0)
-    assert (gather.end, gather.due) == (100.2, 100.4)
+    assert (gather.end, gather.due(clock(), 0.01)) == (100.2, 100.4)
+
+
+def test_who_cannot_be_answered_in_time_costs_the_others_nothing(clock: Clock) -> None:
+    """The sample is joined early for such a caller, and answered by when the next of them goes."""
+    known = gathering(clock)
+    gather = known.add("s", "a", "A", timeout=0.02).gather
+    known.add("s", "b", "B", timeout=10.0)
+    assert (gather.end, gather.due(clock(), 0.03)) == (100.01, 110.0)
+    known.add("s", "c", "C")
+    assert gather.due(clock(), 0.03) == 110.0
+    assert gather.due(109.99, 0.03) == math.inf
+    assert known.add("t", "a", "A", timeout=0.02).gather.due(clock(), 0.03) == 100.02
+
+
+def test_a_sample_that_got_no_answer_begins_anew(clock: Clock) -> None:
+    """Who sends its view again is not told of an error of before; another sample of that name is left alone."""
+    known = gathering(clock)
+    first, *_ = [known.add("s", view, view).gather for view in "abc"]
+    known.drop(first)
+    second = known.add("s", "a", "again")
+    assert (second.gather is first, second.late) == (False, False)
+    known.drop(first)
+    assert known.add("s", "b", "B").gather is second.gather
 
 
 def test_a_view_without_time_is_joined_at_once(clock: Clock) -> None:

@@ -26,8 +26,10 @@ from offramp.exits.answers import Answers, Tier, merge
 from offramp.exits.evaluation import route
 from offramp.nodes.contract import hops, read_answers
 from offramp.nodes.edge import Edge
-from offramp.nodes.flight import Answered, Rows
+from offramp.nodes.flight import Answered, Flight, Rows
 from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.streamed import each_tier_s
+from offramp.protocol.gone import Gone
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
 from ports import HERE, held_port
@@ -250,8 +252,27 @@ def test_who_takes_no_degraded_answer_gets_an_error_of_the_tier_that_is_lost(
         with running("edge", str(bundle.path), *told, "--tier", "edge") as edge:
             device = Edge(bundle, ONWARD, edge.address(), threads=1, tier="device")
             assert set(device.infer(image[:2]).tier.tolist()) == {Tier.EDGE}
-            with pytest.raises(UnreachableError, match=f"{HERE}:{nobody} does not answer"):
-                device.infer(image[:2], degraded=False)
+            for _ in range(3):
+                with pytest.raises(UnreachableError, match=f"{HERE}:{nobody} does not answer"):
+                    device.infer(image[:2], degraded=False)
+                with pytest.raises(UnreachableError, match=f"{HERE}:{nobody} does not answer"):
+                    list(each_tier_s(device, onward_of(device, image[:2]), None, False, Gone()))
+                # The edge is there all the same, and is asked by others, who take its answer.
+                assert set(device.infer(image[:2]).tier.tolist()) == {Tier.EDGE}
+
+
+def onward_of(edge: Edge, image: Array) -> Flight:
+    """What an edge hands on."""
+    (flight,) = (one for one in edge.parts(image) if isinstance(one, Flight))
+    return flight
+
+
+def test_a_plan_is_refused_where_any_tier_behind_cannot_follow_it(bundle: Bundle, nodes: Chain) -> None:
+    """It is made ready along the chain before it is in force: a cloud has no exits of its own to answer at."""
+    plan = Plan.model_validate({"tiers": {**THREE.model_dump()["tiers"], "cloud": part(9, (8, 0.2))}})
+    with pytest.raises(BundleMismatchError) as refused:
+        Edge(bundle, plan, nodes.edge.address(), threads=1, tier="device").check()
+    assert f"cloud {nodes.cloud.address()} is no tier of a chain" in str(refused.value)
 
 
 @pytest.mark.parametrize(

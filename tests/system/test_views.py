@@ -12,7 +12,7 @@ from command_line import Node, running
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.views import ViewsFolder
 from offramp.data.view_set import ViewSet, ViewSplits
-from offramp.errors import DeadlineError, UnknownModelError
+from offramp.errors import DeadlineError, InputError, UnknownModelError
 from offramp.exits.answers import Judged
 from offramp.measure.views import Seen, joined, joint_span, seen
 from offramp.protocol.peer import Peer
@@ -209,3 +209,25 @@ def test_a_dead_device_costs_accuracy_and_not_the_answer(
     ):
         nodes.peers["view-5"] = peer
         together(nodes, test_set, views.views.names, row, "restarted", views.views.names)
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"view": "view-9"}, "view 'view-9': unknown"),
+        ({"view": "view-2", "sample": "mine"}, "view 'view-2': bundle"),
+        ({"sample": 17}, "parameter 'sample': expected a string, got 17"),
+        ({"sample": ""}, "an id of 1 to 256 characters is expected"),
+    ],
+)
+def test_what_a_caller_says_wrong_of_a_sample_is_its_own_fault(
+    nodes: Nodes, test_set: ViewSet, row: int, said: dict[str, str | int], why: str
+) -> None:
+    """Refused through the device, as often as it is said; the next good one is answered by the aggregator."""
+    image = {"image": np.ascontiguousarray(test_set.views["view-1"].images[[row]])}
+    for _ in range(4):
+        with pytest.raises(InputError) as refused:
+            nodes.peers["view-1"].infer("classifier", image, timeout=TIMEOUT, parameters=said)
+        assert why in str(refused.value)
+    good = nodes.peers["view-1"].infer("classifier", image, timeout=TIMEOUT)
+    assert not good.outputs["degraded"].any()

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -18,12 +19,12 @@ import numpy as np
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.views import ViewsFolder
-from offramp.errors import InputError, OfframpError, UnreachableError
+from offramp.errors import BehindError, InputError, OfframpError, UnreachableError
 from offramp.exits.answers import tier_name
 from offramp.exits.joining import join
 from offramp.nodes.cache import Cache
-from offramp.nodes.chain import TIER
-from offramp.nodes.contract import DEGRADED, LATE, PLAN, SAMPLE, VIEW, VIEWS, Reply, classifier_name
+from offramp.nodes.chain import TIER, behind
+from offramp.nodes.contract import DEGRADED, LATE, PLAN, READY, SAMPLE, VIEW, VIEWS, Reply, classifier_name
 from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.edge_model import answer_specs, landed, result_of, timed, whole
 from offramp.nodes.features import boundary_specs, check_features
@@ -37,6 +38,7 @@ from offramp.runtime.span import Span, SpanSpec
 log = logging.getLogger("offramp")
 
 MOST_SPANS = 256
+LEAST = 0.03  # seconds without which nobody can be answered any more
 Decode = tuple[str, int, Codec]  # a view, and where and how its features come
 
 
@@ -142,26 +144,33 @@ class Aggregator:
         try:
             views = [taken[name].features if name in taken else none for name, none in self.none.items()]
             had = np.array([[name in taken for name in self.none]])
-            degraded = all(given.degraded for given in taken.values())
-            end = None if gather.due == math.inf else gather.due
+            # Made for whoever takes one; a caller who does not gets an error in its place.
+            degraded = any(given.degraded for given in taken.values())
+            due = gather.due(time.monotonic(), LEAST)
+            end = None if due == math.inf else due
             found = answered(self.edge, join(views, had, self.folder.views.join), end, degraded, Record())
         except Exception as error:
             if not isinstance(error, OfframpError):
                 log.exception("aggregator: a defect, of sample %s", gather.sample)
+            self._forget(gather)
             gather.answer.set_exception(error)
             return
         if isinstance(found, Result):
             gather.answer.set_result(Once(lambda: found))
             return
-        once = Once(found.finish)
+        once = Once(found.finish, lambda: self._forget(gather))
         found.answer.add_done_callback(lambda _: gather.answer.set_result(once))
+
+    def _forget(self, gather: "Gather[Given]") -> None:
+        with self.changing:
+            self.gathering.drop(gather)
 
 
 class Once:
     """A result that is made once, by whoever asks first, for all who ask."""
 
-    def __init__(self, make: Callable[[], Result]) -> None:
-        self.make, self.making = make, threading.Lock()
+    def __init__(self, make: Callable[[], Result], told: Callable[[], object] = lambda: None) -> None:
+        self.make, self.told, self.making = make, told, threading.Lock()  # of a failure
         self.made: Result | None = None
         self.failed: Exception | None = None
 
@@ -173,6 +182,7 @@ class Once:
                     self.made = self.make()
                 except Exception as error:
                     self.failed = error
+                    self.told()
         if self.failed is not None:
             raise again(self.failed)
         assert self.made is not None
@@ -237,23 +247,25 @@ class ViewModel:
 
     def infer(self, call: Call) -> Result | Pending:
         """Answer a view with the others of its sample, or a batch of views each alone where no sample is named."""
+        if call.flag(READY):  # the aggregator answers by its own plan, and is ready
+            return Result({})
         self._check(call)
-        came = call.tensors(*self.sources)
-        check_features(self.inputs, came)
+        sent = call.tensors(*self.sources)
+        check_features(self.inputs, sent)
         sample, degraded = call.text(SAMPLE), self.aggregator.edge.degrading(call.flag(DEGRADED))
-        if sample is not None and len(came[0]) != 1:
+        if sample is not None and len(sent[0]) != 1:
             raise InputError(
-                f"sample {sample!r}: a call has one view of one sample, got {len(came[0])} rows. Send a call for each."
+                f"sample {sample!r}: a call has one view of one sample, got {len(sent[0])} rows. Send a call for each."
             )
         start = perf_counter()
         decoder = self.aggregator.decoder(self.view, self.boundary, self.codec)
-        features = came[0] if decoder is None else next(iter(decoder.run(*came).values()))
+        features = sent[0] if decoder is None else next(iter(decoder.run(*sent).values()))
         call.record.stage("decode", start)
         if sample is None:
             joined = self.aggregator.joined_alone(self.view, features)
             return self._alone(answered(self.aggregator.edge, joined, deadline(call.timeout), degraded, call.record))
-        given = Given(features, degraded)
-        return self._waits(self.aggregator.add(sample, self.view, given, call.timeout), call)
+        came = self.aggregator.add(sample, self.view, Given(features, degraded), call.timeout)
+        return self._waits(came, degraded, call)
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer in one part: of a sample that is waited for there is no earlier one."""
@@ -273,9 +285,13 @@ class ViewModel:
     def _alone(self, found: Result | Pending) -> Result | Pending:
         if isinstance(found, Result):
             return self._own(found, (self.view,), late=False)
-        return Pending(found.answer, lambda: self._own(found.finish(), (self.view,), late=False))
+        return Pending(found.answer, partial(self._finished_alone, found))
 
-    def _waits(self, came: "Came[Given]", call: Call) -> Pending:
+    def _finished_alone(self, found: Pending) -> Result:
+        with behind():
+            return self._own(found.finish(), (self.view,), late=False)
+
+    def _waits(self, came: "Came[Given]", degraded: bool, call: Call) -> Pending:
         """What its caller waits for: a future of its own, since it may go while others wait."""
         gather, mine, start = came.gather, Future[None](), perf_counter()
 
@@ -285,9 +301,16 @@ class ViewModel:
 
         def finish() -> Result:
             call.record.stage("queue", start)
-            if (error := gather.answer.exception()) is not None:
-                raise again(error)
-            return self._own(gather.answer.result().get(), gather.had, came.late)
+            with behind():
+                if (error := gather.answer.exception()) is not None:
+                    raise again(error)
+                answer = gather.answer.result().get()
+            if not degraded and answer.outputs["degraded"].any():
+                raise BehindError(
+                    f"sample {gather.sample!r}: it was answered without the {self.aggregator.edge.course.next}, which "
+                    "does not answer, and this caller takes no degraded answer."
+                )
+            return self._own(answer, gather.had, came.late)
 
         gather.answer.add_done_callback(there)
         return Pending(mine, finish)

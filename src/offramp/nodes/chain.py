@@ -7,13 +7,22 @@ answered by it once, by its id from then on. Takes courses and parameters; knows
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import lru_cache
 
 from offramp.artifacts.codec import tail_name
 from offramp.artifacts.plan import Plan
-from offramp.errors import ArtifactError, BundleMismatchError, InputError, UnknownModelError
+from offramp.errors import (
+    ArtifactError,
+    BehindError,
+    BundleMismatchError,
+    InputError,
+    RefusedError,
+    UnknownModelError,
+    UnreachableError,
+)
 from offramp.nodes.contract import FOLLOWS, classifier_name
 from offramp.nodes.route import Course
 from offramp.protocol.served import Result
@@ -78,6 +87,15 @@ class Followed:
             while len(self.plans) > KEPT:
                 del self.plans[next(iter(self.plans))]
         return plan
+
+
+@contextmanager
+def behind() -> Iterator[None]:
+    """What goes wrong with the next tier is told to the tier before as that: this one is there, and may be asked."""
+    try:
+        yield
+    except (UnreachableError, BundleMismatchError, RefusedError) as error:
+        raise BehindError(str(error)) from error
 
 
 def told_if_unknown(

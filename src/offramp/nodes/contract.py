@@ -32,6 +32,7 @@ FOLLOWS = "follows"  # of what one tier of a chain hands to the next: the plan, 
 # Of what several devices see of one thing: which sample, whose view; and of its answer, which views it is made of, and
 # that this one came too late to be among them.
 SAMPLE, VIEW, VIEWS, LATE = "sample", "view", "views", "late"
+READY = "ready"  # beside it, true: nothing is to be answered, but made ready to be, here and behind
 ALONG = frozenset({SAMPLE, VIEW})  # what a request says of its samples goes with them, from tier to tier
 BACK = frozenset({VIEWS, LATE})  # and what is said of their answers comes back with those
 DEGRADED = "degraded"  # false: an error in place of an answer of the edge's where the cloud fails
@@ -40,7 +41,7 @@ CLOUD_VERSION = "cloud_version"  # the id of another bundle that the cloud finis
 REPLY_TO, REPLY_AS = "reply_to", "reply_as"
 TOKEN = "token"  # of the request that opens such a stream
 # Secrets, who is meant, and what no client has said: they do not come back with an answer.
-CONSUMED = frozenset({REPLY_TO, REPLY_AS, TOKEN, FOLLOWS})
+CONSUMED = frozenset({REPLY_TO, REPLY_AS, TOKEN, FOLLOWS, READY})
 # Parameters of an answer.
 BYTES_TO = "bytes_to_"  # and a tier's name: what was sent to it for this answer
 BYTES_TO_CLOUD = f"{BYTES_TO}{LAST_TIER}"

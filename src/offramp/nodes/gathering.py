@@ -31,11 +31,18 @@ class Gather(Generic[Given]):
 
     sample: str
     end: float  # when it is joined with what is there
-    due: float  # when the first of its callers waits no longer
+    dues: list[float] = field(default_factory=list)  # when each of its callers waits no longer
     views: dict[str, Given] = field(default_factory=dict)  # by name; empty again once it was taken
     had: tuple[str, ...] = ()  # the views it was joined with
     forgotten: float = math.inf  # when nothing is known of it any more
     answer: "Future[Any]" = field(default_factory=Future)
+
+    def due(self, now: float, least: float) -> float:
+        """When it has to be answered: before the first goes of those callers who wait for `least` seconds more.
+
+        Who goes sooner gets no answer in any case, and costs the others none.
+        """
+        return min((due for due in self.dues if due - now > least), default=max(self.dues, default=math.inf))
 
     @property
     def joined(self) -> bool:
@@ -98,9 +105,9 @@ class Gathering(Generic[Given]):
             gather = self._begin(sample, now)
         self.told["repeated"] += view in gather.views
         gather.views[view] = given
+        gather.dues.append(math.inf if timeout is None else now + timeout)
         if timeout is not None:
             gather.end = min(gather.end, now + SHARE * timeout)
-            gather.due = min(gather.due, now + timeout)
         ready = len(gather.views) >= self.quorum or gather.end <= now
         if ready:
             self._close(gather, now)
@@ -114,6 +121,11 @@ class Gathering(Generic[Given]):
             self._close(gather, now)
         self._forget(now)
         return over
+
+    def drop(self, gather: Gather[Given]) -> None:
+        """Forget a gather of which no answer came: whoever sends a view again begins anew."""
+        if self.known.get(gather.sample) is gather:
+            del self.known[gather.sample]
 
     def hurry(self) -> None:
         """The time of everything that is under way is over now."""
@@ -147,7 +159,7 @@ class Gathering(Generic[Given]):
                     "(--wait-ms) or for fewer views (--quorum), or ask later."
                 )
             del self.known[oldest]
-        gather = self.known[sample] = Gather(sample, now + self.wait, math.inf)
+        gather = self.known[sample] = Gather(sample, now + self.wait)
         return gather
 
     def _close(self, gather: Gather[Given], now: float) -> None:

@@ -11,6 +11,7 @@ from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import PRECISIONS, Place
 from offramp.errors import (
+    BehindError,
     BundleMismatchError,
     InputError,
     LinkError,
@@ -18,12 +19,13 @@ from offramp.errors import (
     RefusedError,
     UnknownModelError,
 )
-from offramp.nodes.chain import TIER, check_next, model_asked
-from offramp.nodes.contract import CLASSIFIER, place_of
+from offramp.nodes.chain import TIER, check_next, follows, model_asked
+from offramp.nodes.contract import CLASSIFIER, FOLLOWS, READY, place_of
 from offramp.nodes.replied import check_logits
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probes, difference
 from offramp.protocol.peer import Peer
+from offramp.protocol.served import Parameters
 from offramp.protocol.tensors import write_request
 
 
@@ -40,8 +42,8 @@ def let_in(called: str) -> Iterator[None]:
 
 
 @contextmanager
-def blamed(called: str, version: str | None = None, *, direct: bool = False) -> Iterator[None]:
-    """Whose fault an error of the next tier is: a caller's alone where it has named `version`, or whom to answer."""
+def blamed(called: str, version: str | None = None, *, own: bool = False) -> Iterator[None]:
+    """Whose fault an error of the next tier is: a caller's alone where it has named `version`, or said its own."""
     try:
         with let_in(called):
             yield
@@ -51,7 +53,7 @@ def blamed(called: str, version: str | None = None, *, direct: bool = False) -> 
         raise BundleMismatchError(f"{called} changed its bundle: {error}") from error
     except InputError as error:
         # What the caller sent has been checked; of what goes along for it, only these two are the caller's own.
-        if type(error) is not InputError or version is not None or direct:
+        if type(error) is not InputError or version is not None or own:
             raise
         raise LinkError(f"{called} does not take what this edge sends it: {error}") from error
 
@@ -102,6 +104,12 @@ class Meeting:
         place = place_of(config)
         if course.onward:
             check_next(course, config.get(TIER), peer)
+            plan: Parameters = {FOLLOWS: follows(course.plan, known=False), READY: True}
+            try:
+                with blamed(peer):  # it makes ready what the plan wants of it, and asks those behind it for the same
+                    self.client.infer(name, {}, timeout=timeout, version=self.version, parameters=plan)
+            except BehindError as error:
+                raise BundleMismatchError(f"{peer} cannot follow this plan: {error}") from error
         else:
             self._check_logits(course, place, timeout, shown)
         return place

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,8 +14,10 @@ from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Place
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import (
+    BehindError,
     BundleMismatchError,
     DeadlineError,
+    InputError,
     LinkError,
     UnknownModelError,
     UnreachableError,
@@ -23,6 +26,7 @@ from offramp.exits.answers import Answers
 from offramp.nodes.breaker import Breaker
 from offramp.nodes.chain import follows, model_asked, plan_id, told_if_unknown
 from offramp.nodes.contract import (
+    ALONG,
     BACK,
     DIRECT,
     FOLLOWS,
@@ -47,6 +51,11 @@ from offramp.protocol.served import Result
 from offramp.protocol.tensors import write_request
 
 PATIENCE = 0.9  # of its time, after which a caller that goes has waited long enough to hold it against the cloud
+
+
+def _says(flight: Flight) -> bool:
+    """Whether a caller's own words go along with a flight, which may be wrong."""
+    return not ALONG.isdisjoint(flight.along)
 
 
 class RemoteCloud:
@@ -139,18 +148,13 @@ class RemoteCloud:
         if (refusal := self.health.refusal()) is not None:
             raise type(refusal)(*refusal.args)
         known = plan_id(flight.course.plan) in self.knows
-        try:
-            with blamed(self.called):
-                try:
-                    yield from self._parts(flight, self._request(flight, known), timeout, gone)
-                except UnknownModelError:  # the plan, or the bundle: it has done nothing yet
-                    if not known:
-                        raise
-                    yield from self._parts(flight, self._request(flight, known=False), timeout, gone)
-        except LinkError as error:
-            self._failed(error)
-            raise
-        self.health.answered()
+        with self._told(), blamed(self.called, own=_says(flight)):
+            try:
+                yield from self._parts(flight, self._request(flight, known), timeout, gone)
+            except UnknownModelError:  # the plan, or the bundle: it has done nothing yet
+                if not known:
+                    raise
+                yield from self._parts(flight, self._request(flight, known=False), timeout, gone)
 
     def _parts(
         self, flight: Flight, request: ModelInferRequest, timeout: float, gone: Gone
@@ -185,13 +189,23 @@ class RemoteCloud:
             self.health.failed(DeadlineError(f"{self.called} did not answer before its caller went."))
 
     def _heard(self, *of: Any) -> Finished:
+        with self._told():
+            return self._finished(*of)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What comes of a request is told to who keeps an eye on the next tier; what is behind it is not its fault."""
         try:
-            finished = self._finished(*of)
+            yield
+        except (BehindError, InputError) as error:
+            self.health.answered()
+            if isinstance(error, BehindError):
+                raise UnreachableError(str(error)) from error
+            raise
         except LinkError as error:
             self._failed(error)
             raise
         self.health.answered()
-        return finished
 
     def _failed(self, error: LinkError) -> None:
         if isinstance(error, (UnreachableError, BundleMismatchError)):
@@ -201,7 +215,7 @@ class RemoteCloud:
     def _finished(
         self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"
     ) -> Finished:
-        peer, result = self.called, self._result(answer, version, direct)
+        peer, result = self.called, self._result(answer, version, direct or _says(flight))
         course, behind = flight.course, hops(result.parameters)
         if course.onward:
             self.knows.add(plan_id(course.plan))
@@ -218,9 +232,9 @@ class RemoteCloud:
         logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)
         return Finished.by_cloud(flight, logits, exit_, sent, result.size, result.took)
 
-    def _result(self, answer: "Future[Result]", version: str | None, direct: bool) -> Result:
+    def _result(self, answer: "Future[Result]", version: str | None, own: bool) -> Result:
         """What the cloud has answered, or why not, as whose fault that is."""
-        with blamed(self.called, version, direct=direct):
+        with blamed(self.called, version, own=own):
             return answer.result()
 
     def _last_exit(self, outputs: Iterable[str]) -> int:

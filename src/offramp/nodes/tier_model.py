@@ -4,6 +4,7 @@ It answers by the plan that goes along with each request, which is the first tie
 has a stream to this tier too.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,23 +15,27 @@ import numpy as np
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Plan
-from offramp.errors import InputError
+from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
 from offramp.exits.answers import tier_name
 from offramp.nodes.batched import Caller, called_by
 from offramp.nodes.cache import Cache
-from offramp.nodes.chain import TIER, Followed, plan_id
-from offramp.nodes.contract import DEGRADED, DIRECT, FOLLOWS, PLAN, REPLY_AS, ROW, Reply, classifier_name
+from offramp.nodes.chain import TIER, Followed, behind, plan_id
+from offramp.nodes.contract import DEGRADED, DIRECT, FOLLOWS, PLAN, READY, REPLY_AS, ROW, Reply, classifier_name
 from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.edge_model import answer_specs, landed, noted, onward, result_of, sent_in, timed, whole
 from offramp.nodes.features import boundary_specs
 from offramp.nodes.flight import Answered, Flight, Rows
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Course
+from offramp.nodes.sent import Sent
 from offramp.nodes.streamed import each_tier_s
-from offramp.protocol.record import Kind
+from offramp.protocol.record import Kind, Record
 from offramp.protocol.served import Call, Pending, Result
 
 COURSES = 16  # of plans of others, kept open
+CHECK = 2.0  # seconds for those behind to be held against a plan
+
+log = logging.getLogger("offramp")
 
 
 class Followers:
@@ -79,6 +84,8 @@ class TierModel:
 
     def infer(self, call: Call) -> Result | Pending:
         """Answer a batch whole, in the caller's order; where it names a client's stream, there, and nothing here."""
+        if call.flag(READY):
+            return self._made_ready(call)
         join = whole if Reply.of(call) is None else _told
         found: list[Result] = []
         for part in self._parts(call):
@@ -105,18 +112,29 @@ class TierModel:
                 flight = onward(part if rows is None else replace(part, rows=rows[part.rows]), call)
                 if streamed and course.onward:
                     since = record.stage("encode", start)
-                    for answered in each_tier_s(self.edge, flight, end, degraded, call.cancelled):
-                        yield noted(answered, None, course.next, record)
+                    with behind():
+                        for answered in each_tier_s(self.edge, flight, end, degraded, call.cancelled):
+                            yield noted(answered, None, course.next, record)
                     record.stage("upstream", since)
                     return
                 sent = self.edge.send(flight, end, reply, None, degraded)
-                landing = partial(landed, sent, None, course.next, record, record.stage("encode", start))
+                landing = partial(self._landed, sent, course, record, record.stage("encode", start))
                 yield Pending(sent.answer, landing if reply is None else partial(self._tell, reply, landing))
             elif reply is None or rows is None:
                 yield result_of(part, None, course.next)
             else:
                 answered = part._replace(rows=rows[part.rows])
                 yield self._tell(reply, partial(result_of, answered, None, course.next))
+
+    def _made_ready(self, call: Call) -> Result:
+        """Open what a plan wants of this tier, and hold those behind against it: they may be away, and not others."""
+        course = self._course(call)
+        with behind():
+            try:
+                self.edge.check(CHECK if call.timeout is None else min(call.timeout / 2, CHECK), course=course)
+            except (UnreachableError, DeadlineError, OverloadedError):
+                log.info("plan %s: followed, and who comes behind cannot be asked now", plan_id(course.plan))
+        return Result({})
 
     def _course(self, call: Call) -> Course:
         course = self.followers.course(call)
@@ -126,6 +144,10 @@ class TierModel:
                 f"crosses boundary {course.start} as {course.takes or 'the samples themselves'}."
             )
         return course
+
+    def _landed(self, sent: Sent, course: Course, record: Record, since: float) -> Result:
+        with behind():
+            return landed(sent, None, course.next, record, since)
 
     def _tell(self, reply: Reply, made: Callable[[], Result]) -> Result:
         """Give a part to the client that it is for, where nobody behind has done so, and what is left to say of it."""

@@ -5,6 +5,7 @@ from typing import Any
 import grpc
 
 from offramp.errors import (
+    BehindError,
     BundleMismatchError,
     BusyError,
     DeadlineError,
@@ -33,6 +34,7 @@ STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode, int], ...] = (
     (ForbiddenError, grpc.StatusCode.PERMISSION_DENIED, 403),
     (RefusedError, grpc.StatusCode.FAILED_PRECONDITION, 502),  # by another node: who called this one has done no wrong
     (BundleMismatchError, grpc.StatusCode.FAILED_PRECONDITION, 502),
+    (BehindError, grpc.StatusCode.DATA_LOSS, 502),  # between tiers of a chain alone: clients get what was behind it
     (DeadlineError, grpc.StatusCode.DEADLINE_EXCEEDED, 504),
     (OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED, 503),
     (UnreachableError, grpc.StatusCode.UNAVAILABLE, 503),
