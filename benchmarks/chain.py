@@ -2,13 +2,15 @@
 
     python benchmarks/chain.py "$(offramp pretrained)/bundle" --requests 100000
 
-hop     a call of the last tier's tail by a client, less the tail's own span: one hop over the same protocol
-two     device and cloud; the device hands on every sample where it is cut
-three   an edge between them, that hands on what it takes
-four    and a region behind that
+1 node  a device that runs the network to its end
+2 nodes device and cloud; the device hands on every sample where it is cut
+3 nodes an edge between them, that hands on what it takes
+4 nodes and a region behind that
+call    a call of the last tier's tail by a client that waits for it, less the tail's own span
 
-All over gRPC on loopback, one sample a call, one client, in turn. What a tier adds is the difference to the chain
-before it, and it may be 1.15 hops. Then clients ask a chain of three whose tiers each answer a third or so, batches
+All over gRPC on loopback, one sample a call, one client, in turn. One hop is what the second node costs the first; a
+tier more may add 1.15 of it. A bare call stands beside it: a node that waits for another keeps no thread, and pays for
+that. Then clients ask a chain of three whose tiers each answer a third or so, batches
 of 1 to 8 samples drawn anew for each request: every row is held against what the tiers' own spans give in this process.
 """
 
@@ -104,6 +106,7 @@ def hops(bundle: Bundle, pixels: np.ndarray, cut: int, rounds: int, repeats: int
     one = pixels[:1]
     with ExitStack() as held:
         ways = {f"{n + 1} nodes": held.enter_context(served(bundle, relaying(n, cut))) for n in (1, 2, 3)}
+        ways = {"1 node": held.enter_context(served(bundle, relaying(1, bundle.manifest.last)))} | ways
         clients = {name: held.enter_context(offramp.Client(first)) for name, (first, _) in ways.items()}
         tail = held.enter_context(Peer(ways["2 nodes"][1]))
         device = Edge(bundle, relaying(1, cut), LocalCloud(bundle, ENGINE), threads=1, tier="device")
@@ -196,21 +199,22 @@ def main() -> None:
     pixels = pixels_of(bundle, told.data)[:SAMPLES]
     cut = [cut.boundary for cut in bundle.manifest.cuts if cut.boundary < bundle.manifest.last][-1]
     times = hops(bundle, pixels, cut, told.rounds, told.repeats)
-    hop = [tail - span for tail, span in zip(times["tail"], times["span"], strict=True)]
+    hop = [two - one for one, two in zip(times["1 node"], times["2 nodes"], strict=True)]
+    call = [tail - span for tail, span in zip(times["tail"], times["span"], strict=True)]
     shares = {
         f"{more} over {less}, in hops": Spread.of(
             [(b - a) / h for a, b, h in zip(times[less], times[more], hop, strict=True)]
         )
         for less, more in pairwise(("2 nodes", "3 nodes", "4 nodes"))
     }
-    rows = [[name, Spread.of(values).show(1000)] for name, values in (times | {"hop": hop}).items()]
+    rows = [[name, Spread.of(values).show(1000)] for name, values in (times | {"hop": hop, "call": call}).items()]
     show("A call of one sample, handed on whole", ("", "ms"), rows)
     show("What a tier more adds", ("", "hops"), [[name, share.show()] for name, share in shares.items()])
     counted = kept(bundle, pixels, told.requests)
     show("A chain of three under load", ("", ""), [[name, str(value)] for name, value in counted.items()])
     bad = [counted[name] for name in ("lost", "incomplete", "doubled", "differ", "degraded")]
     figures = {
-        "ms": {name: 1000 * Spread.of(values).median for name, values in (times | {"hop": hop}).items()},
+        "ms": {name: 1000 * Spread.of(values).median for name, values in (times | {"hop": hop, "call": call}).items()},
         "added": {name: share.median for name, share in shares.items()},
         "kept": counted,
         "passes": not any(bad) and all(share.median <= MOST for share in shares.values()),
