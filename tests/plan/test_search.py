@@ -13,7 +13,7 @@ from offramp.exits.evaluation import route
 from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal
 from offramp.plan.pricing import Prices, figures_of
-from offramp.plan.search import Scan, chain, search
+from offramp.plan.search import Scan, at_the_edge, chain, search
 from offramp.plan.table import Crossing, Table, bins
 
 GRID = np.array([0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0])
@@ -147,3 +147,16 @@ def test_a_chain_falls_in_accuracy_and_cost_together(scan: Scan, table: Table, p
 def test_a_score_equal_to_a_threshold_stays() -> None:
     """As at a running exit."""
     assert list(bins(np.array([0.0, 0.1, 0.3, 0.9]), np.array([0.1, 0.3, 0.5]))) == [0, 1, 2, 3]
+
+
+def test_a_plan_that_leaves_nothing_to_a_cloud_needs_none(table: Table, prices: Prices) -> None:
+    """Whoever is told so serves it without one: the rest, if there ever is any, runs to the end at the edge."""
+    sends = Candidate.of(prices, table, (3,), (1.0,), Crossing(3, "fp32"))
+    some = Candidate.of(prices, table, (3,), (0.05,), Crossing(3, "fp32"))
+    assert not sends.figures.onward
+    first, *rest = at_the_edge([sends], table, prices)
+    assert (first.crossing, rest) == (Crossing(5, "fp32"), [sends])
+    assert first.figures.mean == pytest.approx(sends.figures.mean)
+    assert not first.plan().first.hands_on(5)
+    assert at_the_edge([some], table, prices) == [some]
+    assert at_the_edge([first], table, prices) == [first]

@@ -15,7 +15,7 @@ from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal, Measured, Minimised, points
 from offramp.plan.inputs import Samples
 from offramp.plan.pricing import Prices
-from offramp.plan.search import Scan, chain, search
+from offramp.plan.search import Scan, at_the_edge, chain, search
 from offramp.plan.table import Bools, Crossing, Table
 
 Measure = Callable[[Crossing], Predictions]
@@ -107,6 +107,7 @@ def choose(
     if hoped:
         scan = Scan.of(table, prices)
         ranked = [one for one in ranked if one.crossing not in hoped]
+    ranked = at_the_edge(ranked, table, prices)
     if not goal.met(ranked[0].figures):
         raise refusal(wanted, ranked[0].figures, str(ranked[0]), whole)
     return Chosen(samples, table, prices, goal, scan, ranked, whole, score)

@@ -109,6 +109,17 @@ def search(scan: Scan, table: Table, prices: Prices, goal: Goal, starts: int = S
     return ranked([*best, *fewer(best[0], table, prices, goal)], goal)
 
 
+def at_the_edge(found: list[Candidate], table: Table, prices: Prices) -> list[Candidate]:
+    """The same; where the best leaves none of these samples to a cloud, before it the one that never leaves any.
+
+    It costs the same, and whoever is told that no cloud is needed has a plan that needs none.
+    """
+    best, here = found[0], Crossing(table.last, "fp32")
+    if best.figures.onward or best.crossing == here or here not in table.ends:
+        return found
+    return [replace(best, crossing=here).on(prices, table), *found]
+
+
 def fewer(best: Candidate, table: Table, prices: Prices, goal: Goal) -> Iterator[Candidate]:
     """The same without exits at which hardly anybody leaves, for as long as that is better."""
     tried = []

@@ -12,7 +12,7 @@ import numpy as np
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
-from offramp.exits.evaluation import route
+from offramp.exits.evaluation import check_route, route
 from offramp.plan.cost import Costs
 from offramp.plan.fleet import Fleet, Simulated, Way
 from offramp.plan.replica import Replica
@@ -32,7 +32,11 @@ def one_tier(plan: Plan) -> Plan:
 
 def shares_of(plan: Plan, predictions: Predictions) -> tuple[float, ...]:
     """Shares of the samples that leave at each active exit of an edge, in their order, then of those that go on."""
-    answers = route(predictions, plan.but(codec="fp32"))  # a codec changes what the cloud says, and not who asks it
+    try:
+        check_route(predictions, plan)
+    except InputError:  # of the network in one piece: a codec changes what the cloud says, and not who asks it
+        plan = plan.but(codec="fp32")
+    answers = route(predictions, plan)
     local = [float(np.mean(answers.exit == active.exit)) for active in plan.active]
     return (*local, max(0.0, 1 - sum(local)))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from offramp.artifacts.outcome import OVERALL, Over
+from offramp.artifacts.outcome import LAST_TIER, OVERALL, Over
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.classes import ByClass
@@ -29,15 +29,26 @@ def accuracy(share: float | None, of: int) -> str:
 
 def cells(found: Evaluated) -> tuple[str, ...]:
     """A plan's row under COLUMNS."""
-    active, outcome, last = found.plan.active, found.outcome, max(found.forwarded, default=0)
-    shown = {k: share for k, share in found.forwarded.items() if k in (*(one.exit for one in active), last)}
+    tiers, outcome, last = found.plan.tiers, found.outcome, max(found.forwarded, default=0)
+    exits = [one.exit for part in tiers.values() for one in part.active]
+    shown = {k: share for k, share in found.forwarded.items() if k in (*exits, last)}
+    local = [tier for tier in tiers if tier != LAST_TIER]
+    rights = {tier: accuracy(outcome.right(tier), outcome.count(tier)) for tier in local}
+    answered = [f"{tier} {outcome.count(tier)}" for tier in local] if len(local) > 1 else [str(outcome.local)]
     return (
-        ", ".join(str(one.exit) for one in active) or NONE,
-        ", ".join(f"{one.threshold:g}" for one in active) or NONE,
-        *map(str, (outcome.local, outcome.count("cloud"), outcome.dropped)),
-        *(accuracy(outcome.right(over), outcome.count(over)) for over in OVER),
+        _by_tier([", ".join(str(one.exit) for one in part.active) for part in tiers.values()]),
+        _by_tier([", ".join(f"{one.threshold:g}" for one in part.active) for part in tiers.values()]),
+        ", ".join(answered),
+        *map(str, (outcome.count(LAST_TIER), outcome.dropped)),
+        ", ".join(f"{tier} {right}" for tier, right in rights.items()) if len(local) > 1 else rights.get("edge", NONE),
+        *(accuracy(outcome.right(over), outcome.count(over)) for over in OVER[1:]),
         " ".join(f"{k}:{100 * share:.1f}" for k, share in shown.items()) or NONE,
     )
+
+
+def _by_tier(said: list[str]) -> str:
+    """What each tier of a chain has, in its order."""
+    return " | ".join(one or NONE for one in said)
 
 
 def intervals(found: Evaluated) -> dict[str, tuple[float, float]]:
