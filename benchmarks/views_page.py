@@ -79,8 +79,8 @@ def one_set(name: str, found: Found) -> str:
     )
     if said["looks"] > 1:
         parts.append(
-            f"That each source sample is seen {said['looks']} times was chosen after first trainings, on validation data, "
-            "in which a silent device cost 2 to 3 points; what the devices see was not changed.\n"
+            f"That each source sample is seen {said['looks']} times was chosen after first trainings, on validation "
+            "data, in which a silent device cost 2 to 3 points; what the devices see was not changed.\n"
         )
     parts.append("Accuracy of the last exit by how many devices speak, the mean over every choice of so many:\n")
     parts.append(table(["join", "seeds", *counts], (
