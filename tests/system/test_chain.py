@@ -172,6 +172,7 @@ def test_a_stream_gives_each_tier_s_answers_as_they_come(
     assert [int(exit_) for one in parts for exit_ in np.unique(one.answers.exit)] == [1, 3, 5, 6, 9]
     assert all(len(np.unique(one.answers.tier)) == 1 for one in parts)
     same(merge([(one.rows, one.answers) for one in parts], len(image)), expected)
+    assert all(one.parameters.keys() > {"bytes_to_edge"} for one in parts[1:])
     assert {name: sum(one.hops.get(name, 0) for one in parts) for name in BEHIND} == whole
 
 

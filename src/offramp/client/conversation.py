@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -60,6 +60,7 @@ class Arrival:
     rows: npt.NDArray[np.int64]  # of the batch, each with its answer
     answers: Answers
     hops: Mapping[str, int]  # bytes that were sent for them, by the tier that they were sent to
+    parameters: Parameters = field(default_factory=dict)  # what else came with them
 
     @property
     def bytes_to_cloud(self) -> int:
@@ -204,7 +205,7 @@ class Conversation:
                 self.second += int((~new).sum())
                 rows, answers = rows[new], answers.rows(new)
             left[rows] = False
-            yield Arrival(arrived, rows, answers, hops(result.parameters))
+            yield Arrival(arrived, rows, answers, hops(result.parameters), result.parameters)
             if edge_is_done and not direct and left.any():
                 raise LinkError(
                     f"{self.edge.address}: answered {int((~left).sum())} of {len(left)} samples of a batch."
