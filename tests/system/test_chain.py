@@ -28,7 +28,7 @@ from offramp.nodes.contract import hops, read_answers
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Answered, Flight, Rows
 from offramp.nodes.local_cloud import LocalCloud
-from offramp.nodes.streamed import each_tier_s
+from offramp.nodes.streamed import sent_in_parts
 from offramp.protocol.gone import Gone
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array
@@ -160,7 +160,7 @@ def device(bundle: Bundle, nodes: Chain, tmp_path_factory: pytest.TempPathFactor
         yield node
 
 
-def test_a_stream_gives_each_tier_s_answers_as_they_come(
+def test_a_stream_gives_sent_in_parts_answers_as_they_come(
     bundle: Bundle, predictions: Predictions, image: Array, device: Node
 ) -> None:
     """Four parts and more, in the order of the chain, together what the evaluation says."""
@@ -257,7 +257,7 @@ def test_who_takes_no_degraded_answer_gets_an_error_of_the_tier_that_is_lost(
                 with pytest.raises(UnreachableError, match=f"{HERE}:{nobody} does not answer"):
                     device.infer(image[:2], degraded=False)
                 with pytest.raises(UnreachableError, match=f"{HERE}:{nobody} does not answer"):
-                    list(each_tier_s(device, onward_of(device, image[:2]), None, False, Gone()))
+                    list(sent_in_parts(device, onward_of(device, image[:2]), None, False, Gone()))
                 # The edge is there all the same, and is asked by others, who take its answer.
                 assert set(device.infer(image[:2]).tier.tolist()) == {Tier.EDGE}
 

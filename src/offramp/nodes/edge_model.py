@@ -36,7 +36,7 @@ from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.flight import Answered, Flight, parts
 from offramp.nodes.route import Course
 from offramp.nodes.sent import Sent
-from offramp.nodes.streamed import each_tier_s
+from offramp.nodes.streamed import sent_in_parts
 from offramp.protocol.record import Decided, Judgement, Kind, Record
 from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
 from offramp.protocol.tensors import objects
@@ -147,7 +147,7 @@ class EdgeModel:
                 flight = onward(part, call)
                 if streamed and flight.course.onward:
                     since = record.stage("encode", start)
-                    for came in each_tier_s(self.edge, flight, end, degraded, call.cancelled):
+                    for came in sent_in_parts(self.edge, flight, end, degraded, call.cancelled):
                         yield noted(came, names, to, record)
                     record.stage("upstream", since)
                     return

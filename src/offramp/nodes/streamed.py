@@ -25,7 +25,7 @@ class InParts(Protocol):
         """
 
 
-def each_tier_s(edge: Edge, flight: Flight, end: float | None, degraded: bool, gone: Gone) -> Iterator[Answered]:
+def sent_in_parts(edge: Edge, flight: Flight, end: float | None, degraded: bool, gone: Gone) -> Iterator[Answered]:
     """Send a flight as `Edge.send` does; what no tier behind has answered when that fails is answered here."""
     sending = edge.sending(flight, end, degraded)
     left = np.ones(len(flight.rows), np.bool_)

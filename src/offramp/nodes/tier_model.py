@@ -28,7 +28,7 @@ from offramp.nodes.flight import Answered, Flight, Rows
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Course
 from offramp.nodes.sent import Sent
-from offramp.nodes.streamed import each_tier_s
+from offramp.nodes.streamed import sent_in_parts
 from offramp.protocol.record import Kind, Record
 from offramp.protocol.served import Call, Pending, Result
 
@@ -113,7 +113,7 @@ class TierModel:
                 if streamed and course.onward:
                     since = record.stage("encode", start)
                     with behind():
-                        for answered in each_tier_s(self.edge, flight, end, degraded, call.cancelled):
+                        for answered in sent_in_parts(self.edge, flight, end, degraded, call.cancelled):
                             yield noted(answered, None, course.next, record)
                     record.stage("upstream", since)
                     return
