@@ -9,7 +9,7 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.cli.deployment import is_plan, show_plan
-from offramp.errors import InputError
+from offramp.errors import ArtifactMissingError, InputError
 from offramp.exits.evaluation import evaluate, route
 from offramp.plan.wire import feature_bytes
 from offramp.report.deployment import deployment, rows_of
@@ -104,3 +104,10 @@ def test_no_samples_have_no_shares() -> None:
     paper = network()
     (device, *_) = deployment(PLAN, paper, drawn(paper, 0).rows(np.arange(0)))
     assert (device.answers, device.right, device.left[0].share) == (None, None, None)
+
+
+def test_a_plan_s_file_that_is_not_there_is_no_model(tmp_path: Path) -> None:
+    """What ends in .json is called a file that is missing; a model's name is left to who knows models."""
+    with pytest.raises(ArtifactMissingError, match=r"nope\.json: no such file"):
+        is_plan(tmp_path / "nope.json")
+    assert not is_plan(tmp_path / "mem")

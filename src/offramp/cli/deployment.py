@@ -33,6 +33,8 @@ def showed_plan(model: str, bundle: Path | None, predictions: Path | None, pictu
 def is_plan(path: Path) -> bool:
     """Whether a file is a plan's: it says so itself."""
     if not path.is_file():
+        if path.suffix == ".json" and not path.exists():
+            read_bytes(path)  # says that there is no such file: no model is called so
         return False
     try:
         found = json.loads(read_bytes(path))
