@@ -23,7 +23,7 @@ from offramp.measure.predict import of_plan
 from offramp.paper.tiers import ALL, TIERS, Answered, Chain, ThreeTiers, World, chains_of, local_exits
 from offramp.paper.tiers_page import write_tiers
 from offramp.paper.tiers_run import measure_tiers
-from offramp.paper.tiers_words import answer, answers, rows_of, samples_csv
+from offramp.paper.tiers_words import answer, answers, compared, rows_of, samples_csv
 
 WORLD = World(near="lan", far="lte", device_cores=0.25)
 
@@ -158,3 +158,10 @@ def test_the_report_holds_all_of_it(found: ThreeTiers, tmp_path: Path) -> None:
     assert len(rows) == 24 * len(found.chains)
     assert {row["chain"] for row in rows} == {one.name for one in found.chains}
     assert len(rows_of(found.of(WORLD))) == len(found.chains)
+
+
+def test_a_multiple_is_said_as_one() -> None:
+    """Five thousand percent are a number that nobody reads."""
+    assert [compared(ratio) for ratio in (0.8, 1.0, 1.2, 18.02)] == [
+        "20.0 % less than", "0.0 % more than", "20.0 % more than", "18 times that of",
+    ]  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from offramp.paper.tiers import ALL, Chain, ThreeTiers, World
 
 SIGMAS = 1.96  # of a mean, for 95 %
+TIMES = 3  # from which on a ratio is said as one
 COLUMNS = (
     "chain", "mean ms", "median", "95 %", "right %", "device %", "edge %", "cloud %", "bytes to edge", "to cloud",
 )  # fmt: skip
@@ -28,7 +29,6 @@ def answer(world: World, chains: Sequence[Chain]) -> str:
     fewer = next((one for one in chains if one.name != ALL), None)
     if three is None or fewer is None:
         return f"{_capital(str(world))}: nothing to hold a third tier against."
-    apart = 100 * abs(three.mean_ms / fewer.mean_ms - 1)
     quicker = three.mean_ms < fewer.mean_ms
     said = "a third tier pays" if quicker else "a third tier does not pay"
     if not sure(three, fewer):
@@ -36,10 +36,17 @@ def answer(world: World, chains: Sequence[Chain]) -> str:
     sent = f"{three.mean_bytes('edge'):,.0f} and {three.mean_bytes('cloud'):,.0f} bytes on its hops"
     other = f"{fewer.mean_bytes('edge'):,.0f} and {fewer.mean_bytes('cloud'):,.0f}"
     return (
-        f"{_capital(str(world))}: {said}. Three tiers take {three.mean_ms:.2f} ms in the mean, {apart:.1f} % "
-        f"{'less' if quicker else 'more'} than the best of fewer ({fewer.name}, {fewer.mean_ms:.2f} ms), with {sent} "
-        f"against {other}; right on {100 * three.accuracy:.1f} % against {100 * fewer.accuracy:.1f} %."
+        f"{_capital(str(world))}: {said}. Three tiers take {three.mean_ms:.2f} ms in the mean, "
+        f"{compared(three.mean_ms / fewer.mean_ms)} the best of fewer ({fewer.name}, {fewer.mean_ms:.2f} ms), "
+        f"with {sent} against {other}; right on {100 * three.accuracy:.1f} % against {100 * fewer.accuracy:.1f} %."
     )
+
+
+def compared(ratio: float) -> str:
+    """How a time compares with another's: in percent, or in times where it is a multiple."""
+    if ratio >= TIMES:
+        return f"{ratio:.0f} times that of"
+    return f"{100 * abs(ratio - 1):.1f} % {'less' if ratio < 1 else 'more'} than"
 
 
 def sure(one: Chain, other: Chain) -> bool:
