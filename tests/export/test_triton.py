@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from kinds import VALUES, bundle_of
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.suite import SUITE
+from offramp.artifacts.views import ViewsFolder
 from offramp.errors import ArtifactError, InputError
-from offramp.export.triton import Repository, _text, tails_of, write_repository
+from offramp.export.triton import Repository, _text, model_config, tails_of, write_repository
 from offramp.nodes.cloud import Tail
+from offramp.nodes.features import boundary_specs
 from suites import build_suite
 
 schema = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason="tritonclient is not installed")
@@ -195,3 +197,13 @@ def test_an_unknown_version_is_an_input_error() -> None:
     """Of the writer as well."""
     with pytest.raises(InputError):
         Repository(version=0)
+
+
+def test_bits_stand_in_a_config_as_they_travel(views: ViewsFolder) -> None:
+    """Eight values to a number: the shape that the graph takes, not that of the features."""
+    bundle = next(iter(views.devices.values()))
+    (tail,) = tails_of(bundle, ["tail-1-1bit"])
+    found = text_format.Parse(model_config(bundle, tail, Repository()), schema.ModelConfig())
+    (one,), (spec,) = found.input, boundary_specs(bundle.manifest, 1, "1bit")
+    assert (one.data_type, list(one.dims)) == (schema.TYPE_UINT8, list(spec.shape[1:]))
+    assert tuple(one.dims) != bundle.manifest.tensors(1)[one.name]

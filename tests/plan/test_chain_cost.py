@@ -9,6 +9,7 @@ from made_up_profile import CALL, EXIT, HANDED_ON, NODE, made_up_profile, span_m
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Part, Plan
 from offramp.artifacts.profile import LinkProfile
+from offramp.artifacts.views import ViewsFolder
 from offramp.exits.answers import Answers
 from offramp.link.shape import LinkShape
 from offramp.nodes.contract import classifier_name
@@ -92,6 +93,15 @@ def test_messages_of_a_tier_between_are_counted_to_the_byte(bundle: Bundle) -> N
     assert {one.name for one in fields(Answers)} < values.keys()
     answer = write_response("classifier-9", manifest.id, values, {"bytes_to_cloud": 300}, "")
     assert answer.ByteSize() == tier_answer_bytes(manifest, "edge", "cloud", 300)
+
+
+def test_bits_to_a_tier_between_are_counted_as_they_travel(views: ViewsFolder) -> None:
+    """Eight values to a byte."""
+    manifest = next(iter(views.devices.values())).manifest
+    (form, shape) = manifest.crossing(1, "1bit")["features_1"]
+    request = write_request("classifier-1-1bit", manifest.id, {"features_1": np.zeros((1, *shape), np.uint8)})
+    request.parameters["follows"].string_param = "f" * 16
+    assert (form, request.ByteSize()) == ("1bit", tier_request_bytes(manifest, 1, "1bit"))
 
 
 def test_seconds_of_a_hop_grow_with_what_crosses(bundle: Bundle) -> None:

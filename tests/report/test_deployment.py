@@ -11,7 +11,6 @@ from offramp.artifacts.plan import Plan
 from offramp.cli.deployment import is_plan, show_plan
 from offramp.errors import ArtifactMissingError, InputError
 from offramp.exits.evaluation import evaluate, route
-from offramp.plan.wire import feature_bytes
 from offramp.report.deployment import deployment, rows_of
 from on_paper import drawn, network
 
@@ -78,7 +77,7 @@ def test_the_verb_prints_and_draws(bundle: Bundle, tmp_path: Path, capsys: pytes
         "cloud",
         "exit 3 below 0.3",
         "stages 3–4",
-        f"{feature_bytes(bundle.manifest, 2, 'fp32'):,}",
+        f"{bundle.manifest.cut(2).codecs['fp32'].bytes_per_sample:,}",
     ):
         assert word in svg
     assert "boundary 2 in fp32" in said

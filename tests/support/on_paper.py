@@ -13,6 +13,7 @@ from offramp.artifacts.bundle import (
     StageSpec,
     digest,
 )
+from offramp.artifacts.codec import CODEC_BYTES
 from offramp.artifacts.cut import CodecResult, CutSpec
 from offramp.artifacts.plan import Part
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
@@ -52,9 +53,14 @@ class ByHand:
         return 60
 
 
+def crossing(boundary: int) -> dict[str, CodecResult]:
+    """What each codec makes of a boundary: its bytes, and no accuracy."""
+    values = SIZES.get(boundary, 3) if boundary else 3 * 4 * 4
+    return {name: CodecResult(bytes_per_sample=size * values, accuracy=None) for name, size in CODEC_BYTES.items()}
+
+
 def network() -> Manifest:
     """Five stages, an exit at each, cut anywhere in any codec."""
-    results = {name: CodecResult(bytes_per_sample=1, accuracy=None) for name in ("fp32", "fp16", "uint8")}
     return Manifest(
         model="paper",
         classes=CLASSES,
@@ -63,7 +69,7 @@ def network() -> Manifest:
             StageSpec(index=k, shape=(1, 1, SIZES.get(k, 3)), macs=100 * k, parameters=1) for k in range(1, 6)
         ),
         heads=tuple(HeadSpec(exit=k, macs=k, parameters=1) for k in range(1, 6)),
-        cuts=tuple(CutSpec(boundary=k, scale=(0.1,), codecs=results, samples=1) for k in range(LAST)),
+        cuts=tuple(CutSpec(boundary=k, scale=(0.1,), codecs=crossing(k), samples=1) for k in range(LAST)),
         parity=Parity(max_difference=0.0, tolerance=1e-4, samples=1),
         origin=Origin(checkpoint_sha256="ab" * 32, data="digits", recipe="none", seed=0, epochs=1, commit="unknown"),
         files={GRAPH: digest(b"")},

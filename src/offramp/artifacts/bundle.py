@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from offramp.artifacts.codec import Codec
+from offramp.artifacts.codec import Codec, carried
 from offramp.artifacts.cut import CutSpec
 from offramp.artifacts.data_record import DataRecord, data_name
 from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
@@ -255,6 +255,11 @@ class Manifest(Document):
     def codec_of(self, boundary: int, name: str, codec: Codec) -> Codec:
         """The form in which one tensor of a boundary crosses in a codec: one that stays plain is fp32 in each."""
         return "fp32" if codec == "fp32" or name in self.cut(boundary).plain else codec
+
+    def crossing(self, boundary: int, codec: Codec) -> dict[str, tuple[Codec, Shape]]:
+        """What crosses a boundary in a codec: of each tensor the form, and the shape of one sample's in it."""
+        forms = {name: self.codec_of(boundary, name, codec) for name in self.tensors(boundary)}
+        return {name: (forms[name], carried(forms[name], shape)) for name, shape in self.tensors(boundary).items()}
 
     def macs(self, exit_: int, active: tuple[int, ...] = ()) -> int:
         """Multiply-adds of one sample that leaves at `exit_`, having passed the heads `active` before it."""

@@ -79,9 +79,8 @@ def model_config(bundle: Bundle, tail: Tail, how: Repository) -> str:
     """A tail's `config.pbtxt`. What its version is of stands in the parameters: such a server cannot name a bundle."""
     manifest = bundle.manifest
     inputs = [
-        f"{{ name: {_text(name)} data_type: TYPE_{DATATYPES[manifest.codec_of(tail.boundary, name, tail.codec)]} "
-        f"dims: [ {', '.join(map(str, shape))} ] }}"
-        for name, shape in manifest.tensors(tail.boundary).items()
+        f"{{ name: {_text(name)} data_type: TYPE_{DATATYPES[form]} dims: [ {', '.join(map(str, shape))} ] }}"
+        for name, (form, shape) in manifest.crossing(tail.boundary, tail.codec).items()
     ]
     said = {
         "bundle": bundle.id,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from offramp.artifacts.bundle import Manifest
-from offramp.artifacts.codec import DATATYPES, Codec, carried
+from offramp.artifacts.codec import DATATYPES, Codec
 from offramp.errors import InputError
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, TensorSpec
@@ -13,10 +13,9 @@ from offramp.protocol.served import Array, TensorSpec
 
 def boundary_specs(manifest: Manifest, boundary: int, codec: Codec) -> tuple[TensorSpec, ...]:
     """The tensors of a boundary, encoded by a codec, batch first; those that stay plain are FP32 in each."""
-    forms = {name: manifest.codec_of(boundary, name, codec) for name in manifest.tensors(boundary)}
     return tuple(
-        TensorSpec(name, DATATYPES[forms[name]], (-1, *carried(forms[name], shape)))
-        for name, shape in manifest.tensors(boundary).items()
+        TensorSpec(name, DATATYPES[form], (-1, *shape))
+        for name, (form, shape) in manifest.crossing(boundary, codec).items()
     )
 
 

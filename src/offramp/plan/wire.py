@@ -8,28 +8,15 @@ from collections.abc import Iterable
 from math import prod
 
 from offramp.artifacts.bundle import Manifest, Shape, logits_name
-from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, carried, sample_bytes, tail_name
+from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, tail_name
 
 PLAN_ID = 16  # letters of a plan's id, where a tier between knows it
 TAG = 1  # byte that says which field follows, and how it is written
 
 
-def feature_bytes(manifest: Manifest, cut: int, codec: Codec) -> int:
-    """Bytes of one sample's features at a cut in a codec, without what is put around them."""
-    tensors = manifest.tensors(cut)
-    coded = {name for name in tensors if manifest.codec_of(cut, name, codec) != "fp32"}
-    plain = [shape for name, shape in tensors.items() if name not in coded]
-    return sample_bytes(codec, [tensors[name] for name in coded], plain)
-
-
 def request_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> int:
     """Size of the message by which an edge leaves `rows` samples to a cloud: what it counts as bytes to the cloud."""
-    forms = {name: manifest.codec_of(cut, name, codec) for name in manifest.tensors(cut)}
-    tensors = [
-        (name, DATATYPES[forms[name]], (rows, *carried(forms[name], shape)), CODEC_BYTES.get(forms[name], 1))
-        for name, shape in manifest.tensors(cut).items()
-    ]
-    return _message(tail_name(cut, codec), manifest.id, tensors)
+    return _message(tail_name(cut, codec), manifest.id, _crossing(manifest, cut, codec, rows))
 
 
 def answer_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> int:
@@ -40,11 +27,7 @@ def answer_bytes(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> i
 
 def tier_request_bytes(manifest: Manifest, cut: int, codec: Codec) -> int:
     """Size of the message by which a tier leaves one sample to a tier between, that knows the plan by its id."""
-    forms = {name: manifest.codec_of(cut, name, codec) for name in manifest.tensors(cut)}
-    tensors = [
-        (name, DATATYPES[forms[name]], (1, *shape), CODEC_BYTES[forms[name]])
-        for name, shape in manifest.tensors(cut).items()
-    ]
+    tensors = _crossing(manifest, cut, codec)
     said = _parameter("follows", _text("f" * PLAN_ID))
     return _message(tail_name(cut, codec).replace("tail", "classifier", 1), manifest.id, tensors) + said
 
@@ -58,6 +41,14 @@ def tier_answer_bytes(manifest: Manifest, tier: str, to: str, sent: int = 0) -> 
     name = f"classifier-{manifest.last}"  # of one or two digits, and with a codec: a byte or six beside this
     said = _parameter(f"bytes_to_{to}", TAG + _varint(sent))
     return _message(name, manifest.id, tensors) + said
+
+
+def _crossing(manifest: Manifest, cut: int, codec: Codec, rows: int = 1) -> list[tuple[str, str, Shape, int]]:
+    """The tensors of a cut as a message has them: name, datatype, shape, and bytes of one value."""
+    return [
+        (name, DATATYPES[form], (rows, *shape), CODEC_BYTES.get(form, 1))
+        for name, (form, shape) in manifest.crossing(cut, codec).items()
+    ]
 
 
 def _message(model: str, version: str, tensors: Iterable[tuple[str, str, Shape, int]]) -> int:

@@ -14,7 +14,6 @@ from offramp.artifacts.plan import Part, Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.answers import Answers, tier_number
 from offramp.exits.evaluation import route
-from offramp.plan.wire import feature_bytes
 
 COLUMNS = ("", "runs", "a sample leaves", "what crosses", "bytes a sample", "answers", "right")
 
@@ -121,7 +120,7 @@ def rows_of(tiers: Sequence[Shown]) -> list[tuple[str, ...]]:
 
 
 def _hop(part: Part, manifest: Manifest | None, onward: float | None) -> Hop:
-    size = None if manifest is None else feature_bytes(manifest, part.cut, part.codec)
+    size = None if manifest is None else manifest.cut(part.cut).codecs[part.codec].bytes_per_sample
     return Hop(part.cut, part.codec, size, onward)
 
 
