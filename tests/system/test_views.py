@@ -11,9 +11,10 @@ import pytest
 from command_line import Node, running
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.views import ViewsFolder
+from offramp.client.client import Client
 from offramp.data.view_set import ViewSet, ViewSplits
 from offramp.errors import DeadlineError, InputError, UnknownModelError
-from offramp.exits.answers import Judged
+from offramp.exits.answers import Judged, Tier
 from offramp.measure.views import Seen, joined, joint_span, seen
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Result
@@ -231,3 +232,12 @@ def test_what_a_caller_says_wrong_of_a_sample_is_its_own_fault(
         assert why in str(refused.value)
     good = nodes.peers["view-1"].infer("classifier", image, timeout=TIMEOUT)
     assert not good.outputs["degraded"].any()
+
+
+def test_a_stream_says_which_views_an_answer_is_made_of(nodes: Nodes, test_set: ViewSet, row: int) -> None:
+    """As a whole answer does: what the aggregator says comes back with the part that it made."""
+    image = np.ascontiguousarray(test_set.views["view-1"].images[[row]])
+    with Client(nodes.devices["view-1"].address()) as client:
+        (part,) = client.stream(image)
+    assert part.parameters["views"] == "view-1"
+    assert part.answers.tier.tolist() != [Tier.DEVICE]

@@ -26,10 +26,11 @@ from offramp.nodes.cache import Cache
 from offramp.nodes.chain import TIER, behind
 from offramp.nodes.contract import DEGRADED, LATE, PLAN, READY, SAMPLE, VIEW, VIEWS, Reply, classifier_name
 from offramp.nodes.edge import Edge, deadline
-from offramp.nodes.edge_model import answer_specs, landed, result_of, timed, whole
+from offramp.nodes.edge_model import answer_specs, gathered, landed, result_of, timed
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.flight import Flight
 from offramp.nodes.gathering import TOLD, Came, Gather, Gathering
+from offramp.nodes.upstream import again
 from offramp.protocol.record import Record
 from offramp.protocol.served import Array, Call, Pending, Result
 from offramp.runtime.open import open_span, warm_up
@@ -189,24 +190,19 @@ class Once:
         return self.made
 
 
-def again(error: BaseException) -> BaseException:
-    """One of its own for each: an error that is raised again holds the frames of every time before."""
-    return type(error)(*error.args)
-
-
 def answered(edge: Edge, joined: Array, end: float | None, degraded: bool, record: Record) -> Result | Pending:
     """What an edge makes of joined features, whole."""
-    found: list[Result] = []
-    for part in timed(edge.parts(joined), record):
-        if isinstance(part, Flight):
-            start = perf_counter()
-            sent = edge.send(part, end, None, None, degraded)
-            rest = Pending(
-                sent.answer, partial(landed, sent, None, edge.course.next, record, record.stage("encode", start))
-            )
-            return Pending(sent.answer, partial(whole, found, rest))
-        found.append(result_of(part, None, edge.course.next))
-    return whole(found)
+
+    def parts() -> Iterator[Result | Pending]:
+        for part in timed(edge.parts(joined), record):
+            if isinstance(part, Flight):
+                start, to = perf_counter(), edge.course.next
+                sent = edge.send(part, end, None, None, degraded)
+                yield Pending(sent.answer, partial(landed, sent, None, to, record, record.stage("encode", start)))
+            else:
+                yield result_of(part, None, edge.course.next)
+
+    return gathered(parts())
 
 
 class ViewModel:

@@ -8,14 +8,12 @@ import threading
 import time
 from collections.abc import Iterator
 
-import numpy as np
-
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.codec import Codec, tail_name
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import InputError
 from offramp.nodes.batching import Batcher
-from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply
+from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, rows_said
 from offramp.nodes.features import boundary_specs, check_features
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Step
@@ -85,9 +83,8 @@ class Tail:
             tensors = call.tensors(*self.sources)
             logits = self.finish(*tensors, timeout=call.timeout, gone=call.cancelled, record=call.record)
             return Result({self.target: logits}, by={self.kind: len(logits)})
-        features, rows = call.tensors(*self.sources, beside=(ROW,)), call.inputs.get(ROW)
-        if rows is None or rows.shape != features[0].shape[:1] or rows.dtype != np.int64:
-            raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
+        features = call.tensors(*self.sources, beside=(ROW,))
+        rows = rows_said(call, features[0])
         if self.replies is None:
             raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
         logits = self.finish(*features, timeout=call.timeout, gone=call.cancelled, record=call.record)

@@ -91,6 +91,14 @@ def _words(count: int) -> npt.NDArray[np.object_]:
     return np.array([tier_name(number).encode() for number in range(count)], np.object_)
 
 
+def rows_said(call: Call, batch: Array) -> Array:
+    """Which rows of its batch a client is to be told of, where it is answered directly; InputError where none are."""
+    rows = call.inputs.get(ROW)
+    if rows is None or rows.shape != batch.shape[:1] or rows.dtype != np.int64:
+        raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
+    return rows
+
+
 # What a model's configuration says of the place where it computes; an edge's, of its cloud's under CLOUD as well.
 CLOUD = "cloud_"
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -127,6 +128,7 @@ class Edge:
         self.fallbacks = Cache[tuple[int, Codec], Fallback](
             lambda cut: Fallback.of(bundle, *cut, self.spans.get), FALLBACKS
         )
+        self.specs = cache(partial(boundary_specs, bundle.manifest))  # of each batch that comes as features
         self.held: frozenset[Course] = frozenset()
         self.follower: Follows | None = None  # who has it follow its link
         self.auditor: Audits | None = None  # who looks at its answers
@@ -317,9 +319,10 @@ class Edge:
             assert isinstance(batch, dict)
             (samples,) = Call(batch).tensors(self.preprocessing.name)
             return {IMAGE: read_batch(self.preprocessing, samples, self.bundle.tokenizer)}
-        names = list(self.bundle.manifest.tensors(course.start))
+        specs = self.specs(course.start, course.takes)
+        names = [spec.name for spec in specs]
         tensors = Call(batch if isinstance(batch, dict) else {names[0]: batch}).tensors(*names)
-        check_features(boundary_specs(self.bundle.manifest, course.start, course.takes), tensors)
+        check_features(specs, tensors)
         return dict(zip(names, tensors, strict=True))
 
     def _check(self, plan: Plan) -> None:

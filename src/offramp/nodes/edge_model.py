@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from time import perf_counter
@@ -42,6 +42,7 @@ from offramp.protocol.served import Array, Call, Pending, Result, TensorSpec
 from offramp.protocol.tensors import objects
 
 ALIKE = (2, 3, 5, 8, 16)  # sizes of batches that are held against samples alone
+Join = Callable[..., Result]  # of parts that are there, and of one that is pending, if any
 ANSWERED_DIRECTLY = Kind("cloud", outcome="direct")
 
 
@@ -84,12 +85,7 @@ class EdgeModel:
             raise InputError(
                 "parameter 'reply_to': a whole answer leaves no rows out. Use the streaming call (ModelStreamInfer)."
             )
-        found: list[Result] = []
-        for part in self._parts(call):
-            if isinstance(part, Pending):  # the last
-                return Pending(part.answer, partial(whole, found, part))
-            found.append(part)
-        return whole(found)
+        return gathered(self._parts(call))
 
     def at_once(self, calls: Sequence[Call]) -> list[Result] | None:
         """Answer batches as one where the plan in force answers everything here and no call asks for anything else."""
@@ -278,6 +274,16 @@ def _by(answers: Answers) -> dict[Kind, int]:
 @lru_cache(maxsize=256)
 def _kind(tier: int, exit_: int, degraded: bool, dropped: bool) -> Kind:
     return Kind(tier_name(tier), exit_, "dropped" if dropped else "degraded" if degraded else "ok")
+
+
+def gathered(parts: Iterator[Result | Pending], join: Join | None = None) -> Result | Pending:
+    """One answer of parts, of which the last may be pending: `whole`, or as `join` makes it."""
+    join, found = join or whole, list[Result]()
+    for part in parts:
+        if isinstance(part, Pending):  # the last
+            return Pending(part.answer, partial(join, found, part))
+        found.append(part)
+    return join(found)
 
 
 def whole(parts: list[Result], rest: Pending | None = None) -> Result:

@@ -22,7 +22,6 @@ from offramp.errors import (
     UnknownModelError,
     UnreachableError,
 )
-from offramp.exits.answers import Answers
 from offramp.nodes.breaker import Breaker
 from offramp.nodes.chain import follows, model_asked, plan_id, told_if_unknown
 from offramp.nodes.contract import (
@@ -42,7 +41,7 @@ from offramp.nodes.meeting import Meeting, blamed, let_in
 from offramp.nodes.replied import check_answers, check_logits
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probes
-from offramp.nodes.upstream import Finished, Health, failed, then
+from offramp.nodes.upstream import Finished, Health, again, failed, then
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.messages import ModelInferRequest
@@ -116,8 +115,7 @@ class RemoteCloud:
     ) -> Future[Finished]:
         """Send the features in one message; logits or answers will come, or word that the client has them."""
         if (refusal := self.health.refusal()) is not None:
-            # One of its own for each: an error that is raised again holds the frames of every time before.
-            return failed(type(refusal)(*refusal.args))
+            return failed(again(refusal))
         known = flight.course.onward and plan_id(flight.course.plan) in self.knows
         request = self._request(flight, known, to, version)
         finished = partial(self._heard, flight, version, request.ByteSize(), to is not None)
@@ -146,7 +144,7 @@ class RemoteCloud:
     def parts(self, flight: Flight, timeout: float, gone: Gone) -> Iterator[tuple[Rows, Finished]]:
         """Send the features to a tier between, and give each tier's answers as they come."""
         if (refusal := self.health.refusal()) is not None:
-            raise type(refusal)(*refusal.args)
+            raise again(refusal)
         known = plan_id(flight.course.plan) in self.knows
         with self._told(), blamed(self.called, own=_says(flight)):
             try:
@@ -166,9 +164,7 @@ class RemoteCloud:
                 rows = result.outputs.get(ROW)
                 if rows is None or rows.dtype != np.int64 or not ((rows >= 0) & (rows < len(flight.rows))).all():
                     raise LinkError(f"{self.called}: expected the rows that a part answers, as {ROW}.")
-                self.knows.add(plan_id(flight.course.plan))
-                answers = self._answers(flight, result, len(rows))
-                yield rows, Finished(answers, sent, result.size, hops=hops(result.parameters))
+                yield rows, self._answered(flight, result, len(rows), sent)
                 sent = 0
         finally:
             gone.told = None
@@ -176,12 +172,16 @@ class RemoteCloud:
         if gone.is_set():
             raise GoneError
 
-    def _answers(self, flight: Flight, result: Result, rows: int) -> Answers:
-        """What a tier between has answered to so many rows."""
+    def _answered(self, flight: Flight, result: Result, rows: int, sent: int) -> Finished:
+        """What a tier between has answered to so many rows, whole or in a part; it knows the plan by now."""
         manifest, course = self.bundle.manifest, flight.course
+        self.knows.add(plan_id(course.plan))
         exits = [exit_ for exit_ in manifest.exits if exit_ > course.part.cut]
-        answers = read_answers(result.outputs)
-        return check_answers(self.called, answers, rows, len(manifest.classes), exits, course.behind)
+        answers = check_answers(
+            self.called, read_answers(result.outputs), rows, len(manifest.classes), exits, course.behind
+        )
+        said = {name: result.parameters[name] for name in BACK & result.parameters.keys()}
+        return Finished(answers, sent, result.size, result.took, hops(result.parameters), said)
 
     def _left(self, end: float, answer: "Future[Finished]") -> None:
         """Where the caller has gone, and at its deadline: it went because the cloud is late."""
@@ -216,17 +216,14 @@ class RemoteCloud:
         self, flight: Flight, version: str | None, sent: int, direct: bool, answer: "Future[Result]"
     ) -> Finished:
         peer, result = self.called, self._result(answer, version, direct or _says(flight))
-        course, behind = flight.course, hops(result.parameters)
-        if course.onward:
-            self.knows.add(plan_id(course.plan))
         if direct:
             if result.parameters.get(DIRECT) is not True:
                 raise LinkError(f"{peer} sends no direct replies. Leave 'reply_to' out.")
-            return Finished(None, sent, result.size, result.took, behind)
-        if course.onward:
-            answers = self._answers(flight, result, len(flight.rows))
-            said = {name: result.parameters[name] for name in BACK & result.parameters.keys()}
-            return Finished(answers, sent, result.size, result.took, behind, said)
+            if flight.course.onward:
+                self.knows.add(plan_id(flight.course.plan))
+            return Finished(None, sent, result.size, result.took, hops(result.parameters))
+        if flight.course.onward:
+            return self._answered(flight, result, len(flight.rows), sent)
         exit_ = self.bundle.manifest.last if version is None else self._last_exit(result.outputs)
         name, classes = logits_name(exit_), len(self.bundle.manifest.classes)
         logits = check_logits(peer, name, result.outputs.get(name), len(flight.rows), classes)

@@ -44,8 +44,7 @@ class Sent:
                 f"{error} {len(flight.rows)} of {flight.of} samples are not sure enough {where}to be answered without "
                 "it."
             ) from error
-        sizes = finished.bytes_sent, finished.bytes_received
-        return Answered(flight.rows, finished.answers, *sizes, last=True, hops=finished.hops, said=finished.said)
+        return finished.answered(flight.rows, last=True)
 
     def _stand_in(self, error: OfframpError) -> Answered | None:
         flight = self.flight

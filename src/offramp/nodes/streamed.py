@@ -38,8 +38,7 @@ def sent_in_parts(edge: Edge, flight: Flight, end: float | None, degraded: bool,
                 if not left[rows].all():
                     raise LinkError("the next tier answered a sample twice.")
                 left[rows] = False
-                sizes = part.bytes_sent, part.bytes_received
-                yield Answered(flight.rows[rows], part.answers, *sizes, last=not left.any(), hops=part.hops)
+                yield part.answered(flight.rows[rows], last=not left.any())
                 if not left.any():
                     return
         raise LinkError(f"the next tier answered {int((~left).sum())} of {len(left)} samples.")

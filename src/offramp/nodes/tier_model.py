@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import partial
 from time import perf_counter
 
-import numpy as np
-
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.plan import Plan
 from offramp.errors import DeadlineError, InputError, OverloadedError, UnreachableError
@@ -20,11 +18,22 @@ from offramp.exits.answers import tier_name
 from offramp.nodes.batched import Caller, called_by
 from offramp.nodes.cache import Cache
 from offramp.nodes.chain import TIER, Followed, behind, plan_id
-from offramp.nodes.contract import DEGRADED, DIRECT, FOLLOWS, PLAN, READY, REPLY_AS, ROW, Reply, classifier_name
+from offramp.nodes.contract import (
+    DEGRADED,
+    DIRECT,
+    FOLLOWS,
+    PLAN,
+    READY,
+    REPLY_AS,
+    ROW,
+    Reply,
+    classifier_name,
+    rows_said,
+)
 from offramp.nodes.edge import Edge, deadline
-from offramp.nodes.edge_model import answer_specs, landed, noted, onward, result_of, sent_in, timed, whole
+from offramp.nodes.edge_model import answer_specs, gathered, landed, noted, onward, result_of, sent_in, timed
 from offramp.nodes.features import boundary_specs
-from offramp.nodes.flight import Answered, Flight, Rows
+from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Course
 from offramp.nodes.sent import Sent
@@ -51,7 +60,9 @@ class Followers:
         if said is None:
             return own
         plan = self.followed.meant(said, own.plan)
-        return own if plan_id(plan) == plan_id(own.plan) else self.courses.get(plan)
+        if plan is own.plan or plan_id(plan) == plan_id(own.plan):
+            return own
+        return self.courses.get(plan)
 
 
 class TierModel:
@@ -86,13 +97,7 @@ class TierModel:
         """Answer a batch whole, in the caller's order; where it names a client's stream, there, and nothing here."""
         if call.flag(READY):
             return self._made_ready(call)
-        join = whole if Reply.of(call) is None else _told
-        found: list[Result] = []
-        for part in self._parts(call):
-            if isinstance(part, Pending):  # the last
-                return Pending(part.answer, partial(join, found, part))
-            found.append(part)
-        return join(found)
+        return gathered(self._parts(call), None if Reply.of(call) is None else _told)
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a batch in parts; `row` says which rows of the batch a part answers."""
@@ -104,7 +109,7 @@ class TierModel:
         came = dict(zip(self.sources, call.tensors(*self.sources, beside=(ROW,)), strict=True))
         course, end, record = self._course(call), deadline(call.timeout), call.record
         reply, degraded = Reply.of(call), self.edge.degrading(call.flag(DEGRADED))
-        rows = None if reply is None else rows_said(call, len(came[self.sources[0]]))
+        rows = None if reply is None else rows_said(call, came[self.sources[0]])
         caller = Caller(call.timeout, call.cancelled, record)
         for part in _called(timed(self.edge.parts(came, plan=course), record), caller):
             if isinstance(part, Flight):
@@ -157,14 +162,6 @@ class TierModel:
                 raise InputError("parameter 'reply_to': this node sends no direct replies. Leave it out.")
             self.replies.send(reply.token, Result(result.outputs, {REPLY_AS: reply.request}))
         return Result({}, {**result.parameters, DIRECT: True}, result.last, result.by)
-
-
-def rows_said(call: Call, count: int) -> Rows:
-    """Which rows of its batch a client is to be told of, where it is answered directly; InputError where none are."""
-    rows = call.inputs.get(ROW)
-    if rows is None or rows.shape != (count,) or rows.dtype != np.int64:
-        raise InputError(f"{ROW}: a direct reply says which rows it answers. Expected INT64 of shape (N,).")
-    return rows
 
 
 def _told(parts: list[Result], rest: Pending | None = None) -> Result:

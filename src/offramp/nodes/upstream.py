@@ -3,15 +3,17 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from offramp.artifacts.engine import Place
 from offramp.errors import OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import Reply
-from offramp.nodes.flight import Flight
+from offramp.nodes.flight import Answered, Flight, Rows
 from offramp.nodes.route import Course
 from offramp.protocol.served import Array, Parameters
+
+E = TypeVar("E", bound=BaseException)
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,11 @@ class Finished:
     took: float | None = None  # seconds in the next tier, by its own word
     hops: Mapping[str, int] = field(default_factory=dict)  # bytes sent on from there, to each tier behind it
     said: Parameters = field(default_factory=dict)  # what it says of the answers
+
+    def answered(self, rows: Rows, *, last: bool) -> Answered:
+        """The same as answers to these rows of the caller's batch."""
+        sizes = self.bytes_sent, self.bytes_received
+        return Answered(rows, self.answers, *sizes, last=last, hops=self.hops, said=self.said)
 
     @classmethod
     def by_cloud(
@@ -38,6 +45,11 @@ class Finished:
         """Answers from a last exit's logits `(N, classes)`."""
         answers = Judged.of(logits, flight.course.plan.score).answers(exit_, Tier.CLOUD)
         return cls(answers, bytes_sent, bytes_received, took)
+
+
+def again(error: E) -> E:
+    """One of its own for each who is told: an error that is raised again holds the frames of every time before."""
+    return type(error)(*error.args)
 
 
 class Upstream(Protocol):
