@@ -27,6 +27,7 @@ from offramp.protocol.served import Array, Call, Pending, Result
 from offramp.protocol.server import Server
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec
+from standing_clock import Clock
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
@@ -54,15 +55,6 @@ def sent(views: ViewsFolder, test_set: ViewSet) -> dict[str, Array]:
         outputs = open_span(bundle, SpanSpec(0, 1, (1,), CODEC)).run(bundle.read(test_set.views[name].images))
         found[name] = outputs["features_1"]
     return found
-
-
-class Clock:
-    """Time that a test moves."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def moved(model: ViewModel, clock: Clock, seconds: float) -> None:

@@ -13,24 +13,15 @@ from offramp.errors import (
     UnreachableError,
 )
 from offramp.nodes.breaker import COOL, FAILURES, Breaker
+from standing_clock import Clock
 
 GONE, LATE, NONSENSE = UnreachableError("gone."), DeadlineError("late."), LinkError("nonsense.")
-
-
-class Clock:
-    """A time that stands until it is moved."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        """The time."""
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
     """One at 100 s."""
-    return Clock()
+    return Clock(100.0)
 
 
 @pytest.fixture
@@ -111,7 +102,7 @@ EVENTS = st.sampled_from(("gone", "late", "answered", "ask", "wait"))
 @given(st.lists(EVENTS, max_size=40))
 def test_it_never_lets_two_ask_within_a_while_when_it_is_not_closed(events: list[str]) -> None:
     """Whatever happens in whatever order; and from any state, a while and an answer close it."""
-    clock = Clock()
+    clock = Clock(100.0)
     breaker, asked = Breaker(clock=clock), -1e9
     for event in events:
         if event == "gone":

@@ -29,6 +29,7 @@ from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.upstream import Finished, failed
 from offramp.protocol.served import Array, Call
+from standing_clock import Clock
 
 ROWS = 120
 GONE = UnreachableError("gone.")
@@ -142,17 +143,6 @@ def test_a_degraded_answer_cannot_be_asked_of_who_gives_none(bundle: Bundle, ima
     """It would be an error at the first failure only."""
     with pytest.raises(InputError, match=r"^degraded: this edge gives no degraded answers\."):
         edge_of(bundle, degraded=False).infer(image, degraded=True)
-
-
-class Clock:
-    """A time that the steps of a network take."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        """The time."""
-        return self.now
 
 
 class Slow(TimedStep):

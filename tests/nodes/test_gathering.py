@@ -9,22 +9,14 @@ from hypothesis import strategies as st
 
 from offramp.errors import InputError, OverloadedError
 from offramp.nodes.gathering import Gather, Gathering
+from standing_clock import Clock
 
 VIEWS = ("a", "b", "c")
 
 
-class Clock:
-    """Time that a test moves."""
-
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(100.0)
 
 
 def gathering(clock: Clock, **settings: float) -> Gathering[str]:
@@ -218,7 +210,7 @@ def test_every_view_is_in_one_gather_and_every_gather_is_joined_once(
     steps: list[tuple[str, str, float]], quorum: int, keep: float, most: int
 ) -> None:
     """Whatever comes when: of its own sample, with views of that alone, inside its time; nothing is lost uncounted."""
-    clock = Clock()
+    clock = Clock(100.0)
     known, joined = gathering(clock, quorum=quorum, keep=keep, most=most), list[Gather[str]]()
     came = late = refused = 0
     for number, (sample, view, pause) in enumerate(steps):

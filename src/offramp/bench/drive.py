@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
-from offramp.artifacts.outcome import OVERALL, Over
+from offramp.artifacts.outcome import LAST_TIER, OVERALL, Over
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load, Scenario
 from offramp.bench.load import Ask, Calls, Completed, load
@@ -61,9 +61,8 @@ class Drive:
         every = [part for _, _, came in turns for part in came]
         # Of several clients, the first to be given a query need not be the first to send its.
         seconds = max(part.time for part in every) - min(start for _, start, _ in turns)
-        sent = sum(part.bytes_to_cloud for part in every)
         hopped = sum((Counter(part.hops) for part in every), Counter[str]())
-        return cls(rows, merge(parts, len(rows)), latency, batch_ms, sent, seconds, dict(hopped))
+        return cls(rows, merge(parts, len(rows)), latency, batch_ms, hopped[LAST_TIER], seconds, dict(hopped))
 
     def latencies(self) -> Latencies:
         """Latency over the samples that each tier answered, and over all."""

@@ -1,6 +1,9 @@
 """Where verbs print their tables: a terminal of its width, or a file."""
 
+from collections.abc import Iterable, Sequence
+
 from rich.console import Console
+from rich.table import Table
 
 
 class Printer(Console):
@@ -15,3 +18,14 @@ class Printer(Console):
 console = Printer()
 if not console.is_terminal:  # in a file or a pipe there is no width to keep to, and a cut number is no number
     console = Printer(width=140)
+
+
+def print_choice(table: Table, rows: Sequence[tuple[str, ...]], sentences: Iterable[str]) -> None:
+    """What was looked at in a table, the last row apart, which is the choice, and what is said of it."""
+    for row in rows[:-1]:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*rows[-1])
+    console.print(table)
+    for sentence in sentences:
+        console.print(sentence, highlight=False)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.console import console
+from offramp.cli.console import console, print_choice
 from offramp.cli.frame import app
 from offramp.cli.options import RecordedData
 from offramp.cli.planning_asked import Asked, Given
@@ -169,14 +169,7 @@ def _print(outcome: "Outcome", tests: list[str]) -> None:
         table.add_column(
             f"predicted\n{name}" if number else f"\n{name}", justify="right" if number else "left", no_wrap=number
         )
-    rows = rows_of(outcome)
-    for row in rows[:-1]:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*rows[-1])
-    console.print(table)
-    for sentence in [*answer(outcome), *tests]:
-        console.print(sentence, highlight=False)
+    print_choice(table, rows_of(outcome), [*answer(outcome), *tests])
 
 
 def _document(outcome: "Outcome", tests: list[str]) -> dict[str, Any]:

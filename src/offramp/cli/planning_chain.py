@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from offramp.cli.console import console
+from offramp.cli.console import console, print_choice
 from offramp.cli.planning_asked import Asked, Given
 from offramp.cli.planning_inputs import say_estimate, source_of
 from offramp.cli.planning_market import edge_profile, link_named, read_all
@@ -159,14 +159,7 @@ def _print(chosen: "ChainChosen", lines: list[str]) -> None:
             name, justify="right" if name in PREDICTED else "left", no_wrap=name in (*PREDICTED, *COLUMNS[1:3]),
             min_width=26 if name == COLUMNS[-1] else None,
         )  # fmt: skip
-    rows = rows_of(chosen)
-    for row in rows[:-1]:
-        table.add_row(*row)
-    table.add_section()
-    table.add_row(*rows[-1])
-    console.print(table)
-    for sentence in [*answer(chosen), *lines]:
-        console.print(sentence, highlight=False)
+    print_choice(table, rows_of(chosen), [*answer(chosen), *lines])
 
 
 def _document(chosen: "ChainChosen", lines: list[str]) -> dict[str, Any]:

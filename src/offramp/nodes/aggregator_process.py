@@ -11,6 +11,7 @@ from offramp.artifacts.views import ViewsFolder
 from offramp.errors import InputError
 from offramp.nodes.aggregator import Aggregator, Given
 from offramp.nodes.edge_networks import EdgeNetworks
+from offramp.nodes.edge_process import exits_said
 from offramp.nodes.gathering import Gathering
 from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.plans import Plans
@@ -73,8 +74,8 @@ def _gathered(node: Aggregator) -> Iterable[tuple[Family, tuple[str, ...], float
 def _title(folder: ViewsFolder, node: Aggregator) -> str:
     """What an aggregator says of itself: `aggregator: views, 6 views by concat of features, a quorum of 5 …`."""
     views, gathering, edge = folder.views, node.gathering, node.edge
-    active = ", ".join(f"exit {one.exit}, T = {one.threshold:g}" for one in edge.plan.active) or f"cut {edge.plan.cut}"
     return (
         f"aggregator: {Path(folder.path).name}, {len(views.views)} views by {views.join} of {views.at}, quorum "
-        f"{gathering.quorum} within {1000 * gathering.wait:g} ms, {active}, bundle {folder.joint.id}, {edge.choice}"
+        f"{gathering.quorum} within {1000 * gathering.wait:g} ms, {exits_said(edge.course.part)}, "
+        f"bundle {folder.joint.id}, {edge.choice}"
     )

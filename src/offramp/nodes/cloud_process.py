@@ -60,7 +60,7 @@ def serve_cloud(settings: CloudSettings) -> None:
             http_port = held.enter_context(hold_port(host, http_port))
         engine, of_one = choice.engine, replace(settings.of_one(), port=port, http_port=http_port)
         told = replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why)
-        title = f"{_title(bundles)}, {choice}, {settings.workers} workers"
+        title = f"{cloud_title(bundles)}, {choice}, {settings.workers} workers"
         http = None if http_port is None else join_address(host, http_port)
         counts = shared_memory(settings.workers)
         held.callback(os.close, counts)
@@ -81,10 +81,15 @@ def serve_cloud(settings: CloudSettings) -> None:
         )
 
 
+def chosen(settings: CloudSettings, bundle: Bundle) -> Choice:
+    """The runtime and precision that are asked for, or settled on this machine, for the largest batch that may come."""
+    largest = max(settings.limits.batch, settings.max_batch)
+    return choose(bundle, settings.runtime, settings.precision, settings.of_one().threads, largest)
+
+
 def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
     """The runtime and precision of every tail: one choice for the node, that of its first network."""
-    largest = max(settings.limits.batch, settings.max_batch)
-    choice = choose(bundle, settings.runtime, settings.precision, settings.of_one().threads, largest)
+    choice = chosen(settings, bundle)
     return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
@@ -109,7 +114,7 @@ def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice,
 
     # Every call that the batcher lets in has a thread, and there are some for others: nothing waits unseen.
     calls = settings.limits.calls + CALLS
-    title = f"{_title(bundles)}, {choice}"
+    title = f"{cloud_title(bundles)}, {choice}"
     serve_models(
         [*_flat(held), *replies], settings, title, orders, reload,
         door=door, calls=calls, shared=settings.shared, full=batcher.full, metrics=metrics,
@@ -121,7 +126,7 @@ def _flat(held: Generations[list[Tail]]) -> Iterable[Tail]:
     return chain.from_iterable(held.all.values())
 
 
-def _title(bundles: list[Bundle]) -> str:
+def cloud_title(bundles: list[Bundle]) -> str:
     """What a cloud says of itself: `cloud: mem, tail-0 to tail-8-uint8, bundle 3f…`."""
     said = []
     for bundle in bundles:

@@ -111,11 +111,13 @@ def _on(watches: list[CloudWatch], settings: EdgeSettings, onto: str) -> str:
 
 def _edge_title(edges: list[Edge], on: str) -> str:
     """What an edge says of itself: `edge: mem, exit 3, T = 0.3, cloud …, bundle 3f…`; of several networks, in short."""
-    said, tier = [(edge.bundle.manifest.model, _by(edge.course.part)) for edge in edges], tier_name(edges[0].tier)
+    said = [(edge.bundle.manifest.model, exits_said(edge.course.part)) for edge in edges]
+    tier = tier_name(edges[0].tier)
     if len(edges) == 1:
         return f"{tier}: {', '.join(said[0])}, {on}, bundle {edges[0].bundle.id}, {edges[0].choice}"
     return f"{tier}: {', '.join(f'{model} ({by})' for model, by in said)}, {on}, {edges[0].choice}"
 
 
-def _by(part: Part) -> str:
+def exits_said(part: Part) -> str:
+    """Where samples may leave at a tier, and below what score, in a few words."""
     return ", ".join(f"exit {active.exit}, T = {active.threshold:g}" for active in part.active) or f"cut {part.cut}"

@@ -5,11 +5,13 @@ The documents alone. Programs read `tiers.json`; `tiers-samples.csv` has each sa
 
 from typing import Annotated, ClassVar
 
+import numpy as np
 from pydantic import Field
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.plan import ActiveExit, Part, Plan
+from offramp.bench.scenario import percentile_ms
 from offramp.errors import InputError
 from offramp.paper.stated import THRESHOLD
 
@@ -62,8 +64,7 @@ class Chain(Frozen):
 
     def percentile_ms(self, share: float) -> float:
         """Latency that so many of the samples took at most: the nearest rank."""
-        times = sorted(one.ms for one in self.samples)
-        return times[max(0, -(-int(1000 * share * len(times)) // 1000) - 1)]
+        return percentile_ms(np.array([one.ms for one in self.samples]), 100 * share)
 
     @property
     def accuracy(self) -> float:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from offramp.paper.tiers import ALL, Chain, ThreeTiers, World
+from offramp.report.plan_words import capital
 
 SIGMAS = 1.96  # of a mean, for 95 %
 TIMES = 3  # from which on a ratio is said as one
@@ -28,7 +29,7 @@ def answer(world: World, chains: Sequence[Chain]) -> str:
     three = next((one for one in chains if one.name == ALL), None)
     fewer = next((one for one in chains if one.name != ALL), None)
     if three is None or fewer is None:
-        return f"{_capital(str(world))}: nothing to hold a third tier against."
+        return f"{capital(str(world))}: nothing to hold a third tier against."
     quicker = three.mean_ms < fewer.mean_ms
     said = "a third tier pays" if quicker else "a third tier does not pay"
     if not sure(three, fewer):
@@ -36,7 +37,7 @@ def answer(world: World, chains: Sequence[Chain]) -> str:
     sent = f"{three.mean_bytes('edge'):,.0f} and {three.mean_bytes('cloud'):,.0f} bytes on its hops"
     other = f"{fewer.mean_bytes('edge'):,.0f} and {fewer.mean_bytes('cloud'):,.0f}"
     return (
-        f"{_capital(str(world))}: {said}. Three tiers take {three.mean_ms:.2f} ms in the mean, "
+        f"{capital(str(world))}: {said}. Three tiers take {three.mean_ms:.2f} ms in the mean, "
         f"{compared(three.mean_ms / fewer.mean_ms)} the best of fewer ({fewer.name}, {fewer.mean_ms:.2f} ms), "
         f"with {sent} against {other}; right on {100 * three.accuracy:.1f} % against {100 * fewer.accuracy:.1f} %."
     )
@@ -103,7 +104,3 @@ def conditions(found: ThreeTiers) -> dict[str, str]:
         "Measured": found.date,
         "Answers that differ from the offline evaluation": str(found.differing),
     }
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

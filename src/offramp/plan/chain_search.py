@@ -16,7 +16,7 @@ from offramp.plan.chain_path import ChainFigures, ChainPrices, Shape
 from offramp.plan.chain_scan import Best, ChainScan
 from offramp.plan.chain_table import ChainTable, Hops, hops, lossy
 from offramp.plan.choose import Wanted, refusal
-from offramp.plan.goal import Goal
+from offramp.plan.goal import Goal, in_order
 from offramp.plan.inputs import Samples
 from offramp.plan.pricing import answered, at_each, part_of
 from offramp.plan.refine import Start, refined
@@ -178,5 +178,5 @@ def _moved(leader: Best, table: ChainTable, prices: ChainPrices, goal: Goal, gri
 def ranked(figures: Iterable[ChainFigures], goal: Goal) -> list[int]:
     """Places, the best first: by bounds missed, what is to be least, accuracy, latency and bytes."""
     columns = ChainFigures(*np.array([tuple(one) for one in figures], np.float64).T)
-    keys = (columns.up, columns.mean, -np.asarray(columns.accuracy), goal.cost(columns), goal.missed(columns))
-    return [int(place) for place in np.lexsort([np.round(key, 12) for key in keys])]
+    of = (columns.up, columns.mean, np.asarray(columns.accuracy))
+    return [int(place) for place in in_order(*of, goal.cost(columns), goal.missed(columns))]

@@ -84,13 +84,17 @@ class Goal:
         # in order: nobody looks further.
         within, outside = np.flatnonzero(missed == 0), np.flatnonzero(missed)
         places = np.concatenate((_first(cost, within), _first(missed, outside)))
-        keys = (figures.up[places], figures.mean[places], -figures.accuracy[places])
-        order = np.lexsort([*(np.round(key, 12) for key in keys), cost[places], missed[places]])
-        return places[order]
+        of = (figures.up[places], figures.mean[places], figures.accuracy[places])
+        return places[in_order(*of, cost[places], missed[places])]
 
     def met(self, figures: Measured) -> bool:
         """Whether one plan's figures are within the bounds."""
         return not self.missed(figures)
+
+
+def in_order(up: Floats, mean: Floats, accuracy: Floats, cost: Floats, missed: Floats) -> npt.NDArray[np.intp]:
+    """Places, the best first: by bounds missed, what is to be least, accuracy, latency and bytes."""
+    return np.lexsort([np.round(key, 12) for key in (up, mean, -accuracy, cost, missed)])
 
 
 def _first(values: Floats, places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -3,7 +3,7 @@
 from offramp.exits.sampling import wilson
 from offramp.plan.chain_search import ALL, ChainCandidate, ChainChosen
 from offramp.plan.goal import Goal
-from offramp.report.plan_words import GOALS
+from offramp.report.plan_words import GOALS, capital
 
 PREDICTED = ("mean ms", "95 % ms", "bytes 1st", "2nd hop", "cloud ms", "answers %")
 COLUMNS = ("who computes", "right %", "lost", *PREDICTED, "exit:threshold → what crosses")
@@ -38,12 +38,12 @@ def answer(chosen: ChainChosen) -> list[str]:
     if chosen.pays:
         other = chosen.fewer
         said = f"A third tier pays: {_than(best, other, goal)} by the best of fewer ({NAMES[other.tiers]}, "
-        return [f"{said}{other.brief(chosen.table.last)}). {_capital(told)}"]
+        return [f"{said}{other.brief(chosen.table.last)}). {capital(told)}"]
     said = f"A third tier does not pay: {NAMES[best.tiers]} is the best."
     if (three := chosen.three) is not None:
         missed = "" if goal.met(three.figures) else ", which is not within what was asked"
         said += f" By all three, {_than(three, best, goal)} by it{missed}."
-    return [f"{said} {_capital(told)}", *([_relayed(chosen)] if best.tiers == ("device", "cloud") else [])]
+    return [f"{said} {capital(told)}", *([_relayed(chosen)] if best.tiers == ("device", "cloud") else [])]
 
 
 def _relayed(chosen: ChainChosen) -> str:
@@ -92,7 +92,3 @@ def _cells(name: str, one: ChainCandidate, chosen: ChainChosen) -> tuple[str, ..
 def _shares(one: ChainCandidate) -> dict[str, float]:
     found = one.figures.floats()
     return {"device": found["at_device"], "edge": found["at_edge"], "cloud": found["onward"]}
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

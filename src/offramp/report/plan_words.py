@@ -106,18 +106,18 @@ def answer(found: Outcome) -> list[str]:
     lost = 100 * (found.chosen.whole - figures.accuracy)
     comes = f"predicted: mean {1000 * figures.mean:.3g} ms, {lost:.2f} points lost"
     if not figures.onward:
-        said = f"Do not use a cloud: answer everything at the edge. {_capital(str(mine))}; {comes}."
+        said = f"Do not use a cloud: answer everything at the edge. {capital(str(mine))}; {comes}."
     elif mine.crossing.other:
         said = (
-            f"A cascade: {local:.1f} % is answered at the edge, the rest by another network. {_capital(str(mine))}; "
+            f"A cascade: {local:.1f} % is answered at the edge, the rest by another network. {capital(str(mine))}; "
             f"{comes}. Run it with --cloud-version {mine.crossing.other}."
         )
     elif mine.exits:
-        said = f"Local exits pay: {local:.1f} % is answered at the edge. {_capital(str(mine))}; {comes}."
+        said = f"Local exits pay: {local:.1f} % is answered at the edge. {capital(str(mine))}; {comes}."
     elif mine.crossing.cut:
-        said = f"No local exit pays: cut the network and send everything on. {_capital(str(mine))}; {comes}."
+        said = f"No local exit pays: cut the network and send everything on. {capital(str(mine))}; {comes}."
     else:
-        said = f"No local exit pays, and no cut: send the {mine.crossing.input}. {_capital(str(mine))}; {comes}."
+        said = f"No local exit pays, and no cut: send the {mine.crossing.input}. {capital(str(mine))}; {comes}."
     return [said, *_jpeg(found), *_promised(found.promise, found.chosen.goal)]
 
 
@@ -161,5 +161,6 @@ def on_other(name: str, candidates: Sequence[tuple[str, Candidate]], whole: floa
     return lines
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """A sentence's beginning."""
     return text[:1].upper() + text[1:]

@@ -16,7 +16,7 @@ from offramp.errors import DataError
 from offramp.nodes.ray.tasks import machine, places
 from offramp.suite.budget import Clock, OutOfTimeError
 from offramp.suite.lease import Lease, begun
-from offramp.suite.run import check_unchanged, loaded, open_suite_in, trained
+from offramp.suite.run import check_unchanged, finished, loaded, open_suite_in, trained
 from offramp.train.loop import LOG
 from offramp.train.observe import read_log
 
@@ -61,7 +61,7 @@ def run_suite_on(
                         left.clear()
                         continue
                     suite = _taken(suite, out, answer, clock)
-                    shown.finished(next(run for run in suite.runs if run.key == key))
+                    console.print(finished(next(run for run in suite.runs if run.key == key)), highlight=False)
                 shown.look([piece.key for piece in there.under_way.values()])
     finally:
         sight.unlink(missing_ok=True)
@@ -137,8 +137,3 @@ class _Progress:
                 last = records[-1]
                 self.console.print(f"{key}: epoch {last.epoch} of {last.of}, loss {last.loss:.3f}", highlight=False)
             self.said[key] = now
-
-    def finished(self, run: SuiteRun) -> None:
-        """Say what one came to."""
-        shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in run.test_accuracy.items())
-        self.console.print(f"{run.key}: test accuracy in % by exit {shown}; {run.seconds:.0f} s", highlight=False)

@@ -117,9 +117,14 @@ def run_suite(
         )
         suite.write(out / SUITE)
         clock.reserve = max(clock.reserve, seconds)
-        shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in result.test_accuracy.items())
-        console.print(f"{key}: test accuracy in % by exit {shown}; {result.seconds:.0f} s", highlight=False)
+        console.print(finished(result), highlight=False)
     return suite
+
+
+def finished(run: SuiteRun) -> str:
+    """What a run came to, on a line."""
+    shown = ", ".join(f"{exit_}: {100 * value:.2f}" for exit_, value in run.test_accuracy.items())
+    return f"{run.key}: test accuracy in % by exit {shown}; {run.seconds:.0f} s"
 
 
 def loaded(suite: Suite, settings: SuiteSettings, seed: int) -> Splits:

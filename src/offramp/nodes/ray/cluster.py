@@ -7,7 +7,7 @@ asked before, by the head's own CheckAlive.
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,10 +122,20 @@ def _refused(address: str, *, shown: bool) -> str:
     return f"Ray cluster {address} asks for a token, and none is shown: {found}. Set {MODE}=token, and start again."
 
 
+def cores_of(ray: Any) -> list[float]:
+    """Cores of each machine of a cluster."""
+    return [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+
+
+def places_in(cores: Sequence[float], cpus: float) -> int:
+    """For how many at once there is room that take so many cores each, and none of them two machines'."""
+    return sum(int(has / cpus + 1e-9) for has in cores)
+
+
 def check_resources(ray: Any, count: int, cpus: float, what: str) -> None:
     """Raise InputError where the cluster has no cores for so many of these at once."""
-    cores = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
-    places = sum(int(has / cpus + 1e-9) for has in cores)
+    cores = cores_of(ray)
+    places = places_in(cores, cpus)
     if places < count:
         raise InputError(
             f"{count} {what} of {cpus:g} cores each: this cluster has room for {places} ({len(cores)} machines with "

@@ -10,7 +10,7 @@ from typing import Any
 from offramp.artifacts.bundle import Bundle
 from offramp.children import at_stop
 from offramp.errors import InputError, LinkError, OfframpError
-from offramp.nodes.cloud_process import _title
+from offramp.nodes.cloud_process import chosen, cloud_title
 from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.ray.asked import Replicas
 from offramp.nodes.ray.balance import Balance, machines, shown
@@ -22,7 +22,6 @@ from offramp.protocol.door import Access, Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS
-from offramp.runtime.choice import Choice, choose
 
 EVERY = 1.0  # seconds between looks at the replicas
 SETTLING = 120.0  # seconds for a machine of the cluster to choose a runtime
@@ -62,7 +61,7 @@ def serve_replicas(settings: CloudSettings, asked: Replicas) -> None:
             count = f"{asked.least} replicas on {machines(balance.places)} machines"
             try:
                 serve_models(
-                    relays(bundles, balance, config), settings, f"{_title(bundles)}, {config['runtime']}, {count}",
+                    relays(bundles, balance, config), settings, f"{cloud_title(bundles)}, {config['runtime']}, {count}",
                     orders, _reload(settings, bundles), door=door, calls=CALLS, metrics=Metrics(), full=balance.full,
                     needs=[_Needed(balance)],  # type: ignore[list-item]  # has all of a CloudWatch that is used
                 )  # fmt: skip
@@ -119,9 +118,7 @@ def _choose(settings: str) -> tuple[str, str, dict[str, str]]:
     told = from_json(settings)
     bundles = open_bundles(told)
     assert isinstance(told, CloudSettings)
-    choice: Choice = choose(
-        bundles[0], told.runtime, told.precision, told.threads, max(told.limits.batch, told.max_batch)
-    )
+    choice = chosen(told, bundles[0])
     return choice.engine.runtime, choice.engine.precision, choice.config
 
 

@@ -15,6 +15,7 @@ import ray
 
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import tails
+from offramp.nodes.cloud_process import chosen
 from offramp.nodes.contract import CONSUMED
 from offramp.nodes.ray.proxy import CALLS, Loopback, Message
 from offramp.nodes.ray.scaling import Flying
@@ -24,7 +25,6 @@ from offramp.protocol.door import Access, Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.server import CALLS as AT_ONCE
 from offramp.protocol.server import Server
-from offramp.runtime.choice import choose
 
 GRACE = 15.0  # seconds that calls in flight get where Ray Serve takes the replica away
 CHECK = 10.0  # seconds that the node has to say that it lives
@@ -37,7 +37,7 @@ class Replica:
         told = from_json(settings)
         assert isinstance(told, CloudSettings)
         bundles = open_bundles(told)
-        choice = choose(bundles[0], told.runtime, told.precision, told.threads, max(told.limits.batch, told.max_batch))
+        choice = chosen(told, bundles[0])
         self.batcher, self.flying = Batcher(told.limits), Flying()
         self.server = Server(
             chain.from_iterable(tails(bundle, self.batcher, choice) for bundle in bundles),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from offramp.errors import LinkError, OfframpError
-from offramp.nodes.ray.cluster import check_resources, joined, need_ray, said
+from offramp.nodes.ray.cluster import check_resources, cores_of, joined, need_ray, places_in, said
 
 Key = TypeVar("Key")
 DEATHS = 5  # of its machines, after which a piece of work is given up: it may be what kills them
@@ -37,8 +37,7 @@ class Places(Generic[Key]):
     @property
     def free(self) -> int:
         """Places that nothing has been begun on. It grows where machines join, and shrinks where they go."""
-        cores = [node["Resources"].get("CPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
-        return sum(int(has / self.cpus + 1e-9) for has in cores) - len(self.under_way)
+        return places_in(cores_of(self.ray), self.cpus) - len(self.under_way)
 
     def begin(self, key: Key, function: Callable[..., Any], *arguments: Any) -> None:
         """Have a machine run this; it may have to be run anew on another."""
