@@ -12,6 +12,7 @@ from pathlib import Path
 # Before torch is imported: pools of several processes that spin for the same cores take minutes for seconds' work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 import torch
 
@@ -33,6 +34,10 @@ from offramp.models.views import ViewsNetwork
 from offramp.train.loop import Run, train
 from offramp.train.recipe import recipe
 from offramp.train.views import ViewsRecipe, takes_of, train_views
+
+# A machine that others use stalls: 200 ms an example, its default, is a bound on the clock.
+hypothesis.settings.register_profile("offramp", deadline=None)
+hypothesis.settings.load_profile("offramp")
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 

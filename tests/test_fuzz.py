@@ -22,7 +22,7 @@ from reproductions import build_uneven
 from suites import build_suite
 
 CHANCE = st.randoms(use_true_random=False)
-quick = settings(deadline=None, suppress_health_check=list(HealthCheck))
+quick = settings(suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

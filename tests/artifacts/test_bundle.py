@@ -66,7 +66,6 @@ def test_an_id_is_32_hexadecimal_digits(manifest: Manifest) -> None:
     assert re.fullmatch("[0-9a-f]{32}", manifest.id)
 
 
-@settings(deadline=None)
 @given(files=st.dictionaries(NAMES, DIGESTS, max_size=3), own=DIGESTS)
 def test_a_manifest_survives_json(manifest: Manifest, files: dict[str, FileDigest], own: FileDigest) -> None:
     """Whatever files it lists, a manifest read from its own text is equal and has the same id."""
@@ -76,7 +75,6 @@ def test_a_manifest_survives_json(manifest: Manifest, files: dict[str, FileDiges
     assert parsed.id == written.id
 
 
-@settings(deadline=None)
 @given(first=DIGESTS, second=DIGESTS)
 def test_the_id_follows_every_files_digest(manifest: Manifest, first: FileDigest, second: FileDigest) -> None:
     """Two manifests that differ in one file's digest alone have the same id only if that digest is the same."""
@@ -84,7 +82,7 @@ def test_the_id_follows_every_files_digest(manifest: Manifest, first: FileDigest
     assert (ids[0] == ids[1]) == (first == second)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_the_id_follows_one_changed_character_of_a_digest(manifest: Manifest, data: st.DataObject) -> None:
     """A single other hexadecimal digit in a file's sha256 gives the bundle another id."""

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -14,7 +14,6 @@ IMAGES = hnp.arrays(np.uint8, st.tuples(st.integers(1, 3), st.just(4), st.just(5
 TAKES = Preprocessing(channels=2, height=4, width=5)
 
 
-@settings(deadline=None)
 @given(images=IMAGES)
 def test_uint8_gives_the_8_bit_image_back(images: npt.NDArray[np.uint8]) -> None:
     """What preprocessing made of 8-bit values travels as exactly these values."""
@@ -35,7 +34,6 @@ def test_fp32_is_the_image_itself() -> None:
     assert encode_image(image, "fp32") is image
 
 
-@settings(deadline=None)
 @given(image=hnp.arrays(np.float32, (1, 1, 2, 3), elements=st.floats(0, 1, width=32)))
 def test_fp16_is_within_half_a_thousandth(image: npt.NDArray[np.float32]) -> None:
     """Eleven bits of mantissa: a value in [0, 1] moves by at most 2^-12."""

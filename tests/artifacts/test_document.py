@@ -39,7 +39,7 @@ DRAWINGS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(drawing=DRAWINGS)
 def test_a_document_survives_its_file(drawing: Drawing, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is read equals what was written: text of any script, floats to the last bit, numbers as keys."""
@@ -137,7 +137,6 @@ def test_bytes_of_any_kind_give_an_error_of_ours(text: bytes) -> None:
         Drawing.parse(text, "origin")
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_a_truncated_document_is_never_read(data: st.DataObject) -> None:
     """Cut anywhere before its closing brace, a document is an error of ours and never a shorter document."""
@@ -153,7 +152,6 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(fields=st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "points", "counts", "scale", "x"), JSON)))
 def test_any_json_with_the_right_header_is_read_or_refused(fields: dict[str, Any]) -> None:
     """Whatever the fields hold, the outcome is a document or an error of ours."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
@@ -115,7 +115,6 @@ def test_percentiles_are_interpolated() -> None:
     assert Latency.of(np.arange(101.0)) == Latency(mean=50.0, p50=50.0, p95=95.0, p99=99.0)
 
 
-@settings(deadline=None)
 @given(times=TIMES)
 def test_percentiles_rise_within_what_was_measured(times: npt.NDArray[np.float64]) -> None:
     """p50, p95 and p99 rise, none lies outside the samples, and neither does the mean."""
@@ -126,7 +125,6 @@ def test_percentiles_rise_within_what_was_measured(times: npt.NDArray[np.float64
     assert times.min() - slack <= found.mean <= times.max() + slack
 
 
-@settings(deadline=None)
 @given(times=TIMES)
 def test_latency_does_not_depend_on_order(times: npt.NDArray[np.float64]) -> None:
     """The same samples in another order have the same latency."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -35,7 +35,6 @@ def plans(draw: st.DrawFn) -> Plan:
     )
 
 
-@settings(deadline=None)
 @given(plan=plans())
 def test_a_plan_survives_json(plan: Plan) -> None:
     """A plan read from its own text is equal, thresholds to the last bit."""

@@ -70,7 +70,7 @@ def tables(draw: st.DrawFn) -> Predictions:
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(table=tables())
 def test_predictions_survive_their_file(table: Predictions, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Header, indices, labels and every logit come back to the last bit, NaN, infinities and no sample included."""
@@ -166,7 +166,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         Predictions.read(tmp_path / "none")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_truncated_file_is_damaged(
     data: st.DataObject, content: bytes, tmp_path_factory: pytest.TempPathFactory
@@ -179,7 +179,7 @@ def test_a_truncated_file_is_damaged(
         Predictions.read(path)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_changed_byte_never_changes_a_number(
     data: st.DataObject, content: bytes, tmp_path_factory: pytest.TempPathFactory

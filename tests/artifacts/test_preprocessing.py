@@ -6,7 +6,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -26,7 +26,6 @@ def test_the_shape_of_one_sample() -> None:
     assert TAKES.shape == (3, 4, 5)
 
 
-@settings(deadline=None)
 @given(images=hnp.arrays(np.uint8, st.tuples(st.integers(1, 3), st.just(4), st.just(5), st.just(3))))
 def test_every_8_bit_image_becomes_a_batch_that_is_taken(images: npt.NDArray[np.uint8]) -> None:
     """Pixel (y, x) of channel c is its 8-bit value over 255, and the whole passes the network's own check."""
@@ -87,7 +86,6 @@ def test_a_batch_of_zero_is_refused() -> None:
         TAKES.check(batch(0))
 
 
-@settings(deadline=None)
 @given(
     sample=st.integers(0, 3),
     place=st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 4)),
@@ -129,7 +127,6 @@ def test_the_range_is_the_networks_own() -> None:
         signed.check(batch(fill=-2))
 
 
-@settings(deadline=None)
 @given(
     values=hnp.arrays(np.float32, (2, 1, 2, 3), elements=st.floats(-1.5, 1.5, width=32) | st.just(np.float32(-0.0))),
     bright=st.booleans(),

@@ -31,7 +31,7 @@ def tags(part: ImageSet) -> list[int]:
 TAGS = st.lists(st.integers(0, 2**32 - 1), min_size=60, max_size=300, unique=True)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(before=TAGS, more=TAGS, seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_a_grown_pool_never_tests_what_was_trained(
     before: list[int], more: list[int], seed: int, data: st.DataObject

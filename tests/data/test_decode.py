@@ -93,7 +93,7 @@ def test_an_image_that_claims_to_be_huge_is_refused() -> None:
         decode(bytes(content), "RGB", "one")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_a_damaged_png_is_decoded_or_refused(data: st.DataObject) -> None:
     """Whatever bytes are changed, the outcome is an image or an error of ours."""

@@ -31,7 +31,6 @@ def parts(splits: Splits) -> dict[str, list[int]]:
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(deadline=None)
 @given(count=st.integers(5, 3000), seed=SEEDS)
 def test_splits_are_disjoint_and_cover_the_source(count: int, seed: int) -> None:
     """Every sample is in exactly one part, in rising order, and no part is empty."""
@@ -42,7 +41,7 @@ def test_splits_are_disjoint_and_cover_the_source(count: int, seed: int) -> None
         assert index == sorted(index)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(count=st.integers(5, 500), seed=SEEDS)
 def test_the_same_seed_gives_the_same_splits(count: int, seed: int) -> None:
     """Two runs, two processes, two machines: one split."""
@@ -74,7 +73,7 @@ def test_sizes_of_the_parts(count: int, sizes: tuple[int, ...]) -> None:
     assert tuple(len(split(images(count), None, 0).part(name)) for name in SPLITS) == sizes
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(count=st.integers(5, 300), seed=SEEDS)
 def test_pixels_and_labels_stay_with_their_sample(count: int, seed: int) -> None:
     """In every part, an image and its label are those of its index."""

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -25,7 +25,6 @@ def test_images_that_fit_stay_as_they_are() -> None:
     assert resize(images, 4, 5) is images
 
 
-@settings(deadline=None)
 @given(images=IMAGES, height=st.integers(1, 9), width=st.integers(1, 9), fit=st.sampled_from(("stretch", "crop")))
 def test_resizing_gives_the_size_and_stays_within_the_values(
     images: npt.NDArray[np.uint8], height: int, width: int, fit: Fit

@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.exits.answers import Answers, Judged, Tier, merge
@@ -33,7 +33,6 @@ def assert_same(found: Answers, expected: Answers) -> None:
         np.testing.assert_array_equal(ours, theirs, err_msg=field.name)
 
 
-@settings(deadline=None)
 @given(part_of_row=st.lists(st.integers(0, 3), max_size=12), data=st.data())
 def test_merge_puts_any_partition_back(part_of_row: list[int], data: st.DataObject) -> None:
     """However rows are dealt into parts, empty ones included, and in whatever order: the caller's order comes back."""

@@ -19,7 +19,7 @@ def some(count: int, seed: int) -> Predictions:
     return Predictions(header, np.arange(count), rng.integers(0, 2, count), logits)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(count=st.integers(1, 30), seed=st.integers(0, 99), score=st.sampled_from(["entropy", "margin"]))
 def test_each_point_is_what_leaves_just_above_its_threshold(count: int, seed: int, score: str) -> None:
     """Samples of one score leave together, and at the last point everybody left."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.artifacts.plan import Plan
@@ -76,7 +76,6 @@ def test_no_sample_needs_no_decision(position: int) -> None:
     assert decided([], two_exits(0.6), position) == ([], [], [])
 
 
-@settings(deadline=None)
 @given(scores=st.lists(UNIT, max_size=20), threshold=UNIT, data=st.data())
 def test_every_row_has_one_fate(scores: list[float], threshold: float, data: st.DataObject) -> None:
     """Together the three are every row once, and each row's own score says which it is in."""
@@ -87,7 +86,6 @@ def test_every_row_has_one_fate(scores: list[float], threshold: float, data: st.
     assert drops == [row for row, score in enumerate(scores) if drop is not None and score > drop]
 
 
-@settings(deadline=None)
 @given(scores=st.lists(UNIT | st.just(math.nan), min_size=2, max_size=9), data=st.data())
 def test_a_sample_alone_has_the_fate_it_has_in_a_batch(scores: list[float], data: st.DataObject) -> None:
     """Of thresholds that are scores of the batch too: one equal to its threshold, or to the drop threshold, goes on."""
@@ -99,7 +97,6 @@ def test_a_sample_alone_has_the_fate_it_has_in_a_batch(scores: list[float], data
         assert rows == [row for row, found in enumerate(alone) if found[fate]]
 
 
-@settings(deadline=None)
 @given(scores=st.lists(UNIT, max_size=20), thresholds=st.tuples(UNIT, UNIT))
 def test_a_higher_threshold_never_keeps_a_sample_back(scores: list[float], thresholds: tuple[float, float]) -> None:
     """Whoever leaves at a threshold leaves at every higher one."""

@@ -93,7 +93,7 @@ def naive_route(predictions: Predictions, plan: Plan, row: int) -> dict[str, Any
     return {"label": int(logits.argmax()), "exit": last, "tier": tier, "score": score, "dropped": False}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(case=measured())
 def test_routing_is_what_becomes_of_each_sample_alone(case: tuple[Predictions, Plan]) -> None:
     """Vectorized routing gives each sample the label, exit, tier, score and mark that a loop over samples gives."""
@@ -111,7 +111,6 @@ def test_routing_is_what_becomes_of_each_sample_alone(case: tuple[Predictions, P
     assert (again.exit == found.exit).all()
 
 
-@settings(deadline=None)
 @given(case=measured())
 def test_measures_are_those_of_a_count_by_hand(case: tuple[Predictions, Plan]) -> None:
     """Counts and accuracies of each tier equal those of a loop over samples."""
@@ -132,7 +131,6 @@ def test_measures_are_those_of_a_count_by_hand(case: tuple[Predictions, Plan]) -
     )
 
 
-@settings(deadline=None)
 @given(case=measured())
 def test_what_the_edge_would_say_of_what_it_leaves_to_the_cloud_is_counted_by_hand(
     case: tuple[Predictions, Plan],

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
@@ -38,7 +38,6 @@ def by_hand(predictions: Predictions, active: tuple[int, ...], threshold: float)
     return macs / len(predictions), right / len(predictions)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(0, 99), st.sampled_from([(1,), (2,), (1, 2)]), st.floats(0, 1))
 def test_a_point_is_the_mean_over_samples(count: int, seed: int, active: tuple[int, ...], threshold: float) -> None:
     """Each pays for the stages it went through and the active heads it passed."""

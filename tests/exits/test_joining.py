@@ -27,7 +27,7 @@ def test_what_is_not_there_is_left_out_or_zeros(how: Join, expected: list[list[f
 
 
 @pytest.mark.parametrize("how", JOINS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_training_joins_as_nodes_do(how: Join, data: st.DataObject) -> None:
     """Whichever views are there."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 import scipy.special
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -25,7 +25,6 @@ LOGITS = hnp.arrays(
 SEVERAL = LOGITS.filter(lambda logits: logits.shape[1] > 1)
 
 
-@settings(deadline=None)
 @given(logits=hnp.arrays(np.float32, (3, 5), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
 def test_softmax_is_scipys(logits: npt.NDArray[np.float32]) -> None:
     """For every finite float32, the largest included, the probabilities are those of an independent softmax."""
@@ -57,7 +56,6 @@ def test_logits_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
         softmax(np.zeros(shape))
 
 
-@settings(deadline=None)
 @given(logits=SEVERAL)
 def test_entropy_is_scipys_over_the_logarithm_of_the_classes(logits: Floats) -> None:
     """The paper's equation (1), computed independently."""
@@ -66,7 +64,6 @@ def test_entropy_is_scipys_over_the_logarithm_of_the_classes(logits: Floats) -> 
     np.testing.assert_allclose(normalized_entropy(probabilities), expected, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(logits=SEVERAL)
 def test_max_probability_is_the_missing_share(logits: Floats) -> None:
     """One minus the highest probability, over the most that can be missing: 1 - 1/n."""
@@ -74,7 +71,6 @@ def test_max_probability_is_the_missing_share(logits: Floats) -> None:
         assert found == pytest.approx((1 - max(row)) / (1 - 1 / len(row)), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(logits=SEVERAL)
 def test_margin_is_the_gap_between_the_first_two(logits: Floats) -> None:
     """One minus the difference of the two highest probabilities, found by sorting."""
@@ -84,7 +80,6 @@ def test_margin_is_the_gap_between_the_first_two(logits: Floats) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None)
 @given(logits=LOGITS)
 def test_every_score_lies_between_0_and_1(name: str, logits: Floats) -> None:
     """Never below 0 nor above 1 by rounding, and never minus zero."""
@@ -95,7 +90,6 @@ def test_every_score_lies_between_0_and_1(name: str, logits: Floats) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None)
 @given(logits=LOGITS, data=st.data())
 def test_no_score_depends_on_the_order_of_classes(name: str, logits: Floats, data: st.DataObject) -> None:
     """How unsure an answer is does not change when the classes are named in another order."""
@@ -104,7 +98,6 @@ def test_no_score_depends_on_the_order_of_classes(name: str, logits: Floats, dat
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None)
 @given(logits=LOGITS)
 def test_a_samples_score_does_not_depend_on_its_batch(name: str, logits: Floats) -> None:
     """A row judged alone has the probabilities and the score, to the last bit, that it has among others."""

@@ -159,7 +159,7 @@ PARTS = {
 }
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 @given(networks(), st.integers(1, 5))
 def test_halves_equal_the_whole_at_every_boundary_in_any_batch(source: GraphSource, size: int) -> None:
     found = find_boundaries(source)
@@ -172,7 +172,7 @@ def test_halves_equal_the_whole_at_every_boundary_in_any_batch(source: GraphSour
         assert boundary.tolerance <= TOLERANCE
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
 @given(networks())
 def test_a_cut_beside_which_something_is_left_out_is_caught(source: GraphSource) -> None:
     """At each tensor of the network that is no boundary, were it one alone."""

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.artifacts.names import parse_exits
@@ -26,7 +26,6 @@ def test_a_cifar_sample_crosses_a_bottleneck_in_less_than_a_kilobyte(size: str, 
     assert stages[9].shape == count(standard_cnn(preset(size).architecture((9,), TEN)), architecture.shape)[0][9].shape
 
 
-@settings(deadline=None)
 @given(st.integers(0, 999), st.floats(1e-3, 1e3))
 def test_training_sees_features_as_the_uint8_codec_sends_them(seed: int, scale: float) -> None:
     """Per channel: 255 steps up to the batch's largest value, and no further off than half a step."""

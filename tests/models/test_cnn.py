@@ -89,7 +89,7 @@ def test_convolutions_start_at_the_deviation_of_he() -> None:
     assert abs(float(widening.mean())) < 2e-3
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_the_same_seed_gives_the_same_weights(seed: int) -> None:
     """Bit for bit, and another seed gives others."""
@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_weights(seed: int) -> None:
     assert not any(torch.equal(first[name], other[name]) for name in drawn)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(SEEDS, LOCAL_EXITS)
 def test_models_of_one_seed_start_from_the_same_stages_and_heads(seed: int, local: set[int]) -> None:
     """What SEM, MEM and any other set of exits share, they share bit for bit: a comparison of them is fair."""

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -23,7 +23,6 @@ def rows(count: int, seed: int) -> Tensor:
     return torch.randn(count, 6, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(1, 3)), st.integers(1, 5), st.integers(0, 100))
 def test_forward_is_the_stages_in_a_row_and_a_head_at_each_exit(local: set[int], count: int, seed: int) -> None:
     """Every sample gets logits at every exit, equal to running stages and heads by hand."""

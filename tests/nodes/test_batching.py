@@ -391,7 +391,7 @@ def test_closing_runs_what_waits_and_refuses_what_comes(pool: ThreadPoolExecutor
             batcher.run(gate, rows(1))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     requests=st.lists(st.tuples(st.integers(1, 9), st.integers(0, 2)), min_size=1, max_size=40),
     batch=st.integers(1, 12),

@@ -1,7 +1,7 @@
 """A circuit breaker by a clock that tests move."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from offramp.errors import (
@@ -98,7 +98,6 @@ def test_who_knows_better_opens_it(breaker: Breaker) -> None:
 EVENTS = st.sampled_from(("gone", "late", "answered", "ask", "wait"))
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=40))
 def test_it_never_lets_two_ask_within_a_while_when_it_is_not_closed(events: list[str]) -> None:
     """Whatever happens in whatever order; and from any state, a while and an answer close it."""

@@ -204,7 +204,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(steps=STEPS, quorum=st.integers(1, 3), keep=st.sampled_from([0.0, 1.0, 5.0]), most=st.integers(1, 3))
 def test_every_view_is_in_one_gather_and_every_gather_is_joined_once(
     steps: list[tuple[str, str, float]], quorum: int, keep: float, most: int

@@ -135,7 +135,7 @@ def more(after: dict[Any, Any], before: dict[Any, Any]) -> dict[Any, Any]:
 
 
 @given(st.lists(st.tuples(VALUE, VALUE), max_size=5), SAID, st.integers(-1, 1), st.booleans())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_ways_answer_and_count_alike_to_the_last_byte(
     server: Server, client: socket.socket, rows: list[Any], said: dict[str, Any], off: int, named: bool
 ) -> None:

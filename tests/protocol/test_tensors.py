@@ -124,7 +124,6 @@ def test_parameters_come_back_with_their_kinds(parameters: dict[str, Any]) -> No
     assert {name: type(value) for name, value in read.items()} == {n: type(v) for n, v in parameters.items()}
 
 
-@settings(deadline=None)
 @given(
     words=st.tuples(st.text(max_size=5), st.text(max_size=5), st.text(max_size=200)),
     outputs=st.dictionaries(

@@ -56,7 +56,7 @@ def form(shape: tuple[int, ...], levels: Levels) -> Form:
 SIGNS = Levels(above=(0.0,), low=(-1.0,), high=(1.0,))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     shape=st.one_of(st.tuples(st.integers(1, 20)), st.tuples(st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))),
     rows=st.integers(1, 3),

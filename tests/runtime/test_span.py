@@ -56,7 +56,7 @@ def test_every_span_computes_what_the_whole_does_between_its_boundaries(
         agree(values, whole[name], name)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sets(st.integers(1, LAST - 1)))
 def test_spans_chained_at_any_cuts_are_the_whole_graph(
     bundle: Bundle, image: npt.NDArray[np.float32], whole: Tensors, cuts: set[int]
@@ -76,7 +76,7 @@ def test_a_span_gives_what_is_asked_and_nothing_else(bundle: Bundle, image: npt.
     assert list(open_span(bundle, SpanSpec(0, 4, gives="fp32")).run(image)) == ["features_4"]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40))
 def test_a_samples_answer_does_not_depend_on_its_batch(
     bundle: Bundle, image: npt.NDArray[np.float32], whole: Tensors, rows: list[int]

@@ -51,7 +51,7 @@ def windows(image: Pixels, crop: int, *, flip: bool) -> dict[tuple[int, int, boo
     return cut | {(top, left, True): window[:, ::-1] for (top, left, _), window in cut.items() if flip}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.booleans(), st.booleans(), st.integers(0, 4), st.integers(0, 99), st.integers(0, 99))
 def test_each_image_is_a_window_of_the_padded_image_that_its_label_names(
     count: int, flip: bool, mirrors: bool, crop: int, seed: int, number: int
@@ -63,7 +63,7 @@ def test_each_image_is_a_window_of_the_padded_image_that_its_label_names(
         assert any(np.array_equal(image, window) for window in allowed.values())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 50), st.integers(1, 60), st.integers(0, 99), st.integers(0, 99), st.booleans())
 def test_an_epoch_is_a_permutation_less_the_last_incomplete_batch(
     count: int, batch_size: int, seed: int, number: int, augmented: bool
@@ -113,7 +113,7 @@ def test_without_augmentation_images_come_as_they_are() -> None:
     assert np.array_equal(images, source.images[labels])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(0, 1_000), st.integers(0, 2_000))
 def test_seed_and_epoch_alone_decide_an_epochs_batches(seed: int, number: int) -> None:
     """Two programs, or one that was interrupted, see the same batches, whatever epochs came before."""
@@ -168,7 +168,7 @@ def test_a_crop_beyond_what_reflection_can_pad_is_refused() -> None:
     )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.sampled_from((0.3, 1.0)), st.integers(0, 2), st.integers(0, 99), st.integers(0, 9))
 def test_images_go_through_jpeg_at_a_quality_between_the_two(share: float, crop: int, seed: int, number: int) -> None:
     """Each is as it was, or as Pillow gives it back at a quality of the range; cut before, as it is when it is met."""

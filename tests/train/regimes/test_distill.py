@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -39,7 +39,6 @@ def distilled(teacher: Teacher, weights: dict[int, float]) -> Distilled:
     return Distilled(Joint(weights), teacher, share=0.1, temperature=3.0)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 999), st.floats(0.5, 8))
 def test_the_divergence_is_kullback_leiblers_times_the_temperature_squared(seed: int, temperature: float) -> None:
     """Mean over samples; 0 against itself."""

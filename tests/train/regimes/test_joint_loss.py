@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -27,7 +27,6 @@ def batch(exits: tuple[int, ...], count: int, classes: int, seed: int) -> tuple[
     return logits, torch.randint(classes, (count,), generator=generator)
 
 
-@settings(deadline=None)
 @given(WEIGHTS, st.integers(1, 6), st.integers(2, 5), st.floats(0, 0.9), st.integers(0, 1_000))
 def test_the_joint_loss_is_the_weighted_sum_of_mean_cross_entropies(
     weights: dict[int, float], count: int, classes: int, smoothing: float, seed: int
