@@ -68,6 +68,37 @@ def test_a_head_averages_each_channel_and_is_linear_in_the_averages() -> None:
         torch.testing.assert_close(net(image)[2], by_hand)
 
 
+def test_a_shortcut_adds_what_goes_into_the_second_convolution() -> None:
+    """A block whose second normalization gives nothing passes on what the first made; without a shortcut, 0."""
+    for shortcuts in (True, False):
+        net = standard_cnn(small().model_copy(update={"shortcuts": shortcuts})).eval()
+        norms = [module for module in net.stages[1].modules() if isinstance(module, nn.BatchNorm2d)]
+        nn.init.zeros_(norms[1].weight)
+        convolution = next(module for module in net.stages[1].modules() if isinstance(module, nn.Conv2d))
+        features = torch.rand(2, 8, 4, 4)
+        with torch.inference_mode():
+            first = torch.relu(norms[0](convolution(features)))
+            given = net.stages[1](features)
+        assert torch.equal(given, first if shortcuts else torch.zeros_like(first))
+        assert bool((first > 0).any())
+
+
+def test_pooling_takes_the_largest_where_it_is_told_to() -> None:
+    """Of each 2x2 window, after the block."""
+    plain, largest = (small().model_copy(update={"pool_after": after, "pooling": "max"}) for after in ((), (1,)))
+    image = torch.rand(2, 1, 8, 8)
+    with torch.inference_mode():
+        whole, pooled = (standard_cnn(one, seed=2).eval().features(image)[0] for one in (plain, largest))
+    assert torch.equal(pooled, whole.unflatten(2, (4, 2)).unflatten(4, (4, 2)).amax((3, 5)))
+
+
+def test_what_is_off_is_not_in_the_document() -> None:
+    """A network of before there was any of it is written as then."""
+    assert not {"pooling", "whitened", "shortcuts"} & set(small().model_dump())
+    on = small().model_copy(update={"pooling": "max", "whitened": True, "shortcuts": True})
+    assert type(on).model_validate(on.model_dump(mode="json")) == on
+
+
 def test_pixels_are_standardized_by_the_statistics_inside_the_network() -> None:
     """A network told of mean and deviation gives on raw pixels what its twin gives on standardized ones."""
     mean, std = torch.tensor([0.2, 0.5, 0.7]), torch.tensor([0.1, 0.3, 2.0])

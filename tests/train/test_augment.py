@@ -94,6 +94,21 @@ def test_every_window_occurs_and_each_sample_draws_its_own() -> None:
     assert max(seen.values()) < 140
 
 
+@given(st.integers(2, 30), st.integers(0, 9), st.integers(0, 9))
+def test_an_alternating_image_is_mirrored_every_other_epoch(count: int, seed: int, number: int) -> None:
+    """Never twice as it is before it was mirrored; half of the images are in one epoch, the others in the next."""
+    source = noise(count)
+    alternating = Batches(source, batch_size=1, flip=True, crop=0, alternating=True, seed=seed, device=CPU)
+    seen = []
+    for at in (number, number + 1, number + 2):
+        images, labels = epoch(alternating, at)
+        seen.append({
+            label: np.array_equal(image, source.images[label][:, ::-1])
+            for image, label in zip(images, labels, strict=True)
+        })  # fmt: skip
+    assert all(seen[0][label] != seen[1][label] == (not seen[2][label]) for label in range(count))
+
+
 def test_digits_are_never_mirrored() -> None:
     """The set says that a mirrored digit is another digit, and a recipe that flips does not overrule it."""
     pool = digits().rows(slice(0, 60))

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,22 @@ def test_a_resumed_training_ends_with_the_weights_of_an_uninterrupted_one(
         train(a_run(minute, regime), few, tmp_path / "stopped", observers=[Interrupts(2)])
     train(a_run(minute, regime), few, tmp_path / "stopped", resume=True)
     train(a_run(minute, regime), few, tmp_path / "whole")
+    assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
+
+
+def test_so_does_one_with_every_part_of_a_fast_recipe(few: Splits, minute: Architecture, tmp_path: Path) -> None:
+    """What is averaged, alternates or is computed from the images follows from the epoch's number and the images."""
+    recipe = DIGITS.but(
+        epochs=3, optimizer="muon", lookahead=0.9, alternating=True, initialization="dirac", norm_momentum=0.4,
+        norm_scale=False, bias_rate=8.0, label_smoothing=0.1,
+    )  # fmt: skip
+    mirrored = replace(few, train=replace(few.train, mirrors=True))
+    document = minute.model_copy(update={"whitened": True, "shortcuts": True, "pooling": "max"})
+    run = Run(document, recipe, "digits", 0)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, mirrored, tmp_path / "stopped", observers=[Interrupts(1)])
+    train(run, mirrored, tmp_path / "stopped", resume=True)
+    train(run, mirrored, tmp_path / "whole")
     assert weights_hash(tmp_path / "stopped") == weights_hash(tmp_path / "whole")
 
 

@@ -75,6 +75,20 @@ def test_what_is_no_convolution_steps_as_by_gradient_descent_alone(minute: Archi
         assert torch.equal(one, other) == (one.ndim != 4)
 
 
+def test_biases_and_normalizations_may_have_a_rate_of_their_own(minute: Architecture) -> None:
+    """A multiple of the others', along the schedule."""
+    moved = []
+    for times in (1.0, 8.0):
+        net = standard_cnn(minute, seed=1)
+        before = [parameter.detach().clone() for parameter in net.parameters()]
+        optimizer = Optimizer(net, RECIPES["digits"].but(bias_rate=times, weight_decay=0.0), fused=False)
+        optimizer.set_rate(0.01)
+        stepped(net, optimizer)
+        moved.append([new.detach() - old for old, new in zip(before, net.parameters(), strict=True)])
+    for one, other in zip(*moved, strict=True):
+        torch.testing.assert_close(other, one * (8.0 if one.ndim == 1 else 1.0), rtol=1e-4, atol=1e-6)
+
+
 def test_the_rate_of_muon_follows_the_schedule(minute: Architecture) -> None:
     """A tenth of the recipe's rate for the one is a tenth for the other; at none nothing moves but the scale."""
     net = standard_cnn(minute, seed=1)

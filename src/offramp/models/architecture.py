@@ -12,6 +12,7 @@ from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import InputError
 
 Head = Literal["linear", "conv"]
+Pooling = Literal["average", "max"]
 
 
 class Architecture(Frozen):
@@ -62,9 +63,11 @@ class Architecture(Frozen):
 class StandardCnn(Architecture):
     """The standard CNN of the paper's Figure 1 with exits: stage i is a block of two convolutions of `widths[i-1]`.
 
-    A 2x2 average pooling stands after each block named in `pool_after`. `head` is the kind of every head but the last:
-    the paper's pooling and linear layer, or a convolution before them. `bottlenecks` gives, by boundary, the few
-    channels that cross it (`models.bottleneck`).
+    A 2x2 pooling stands after each block named in `pool_after`, of the `pooling` named. `whitened` puts a convolution
+    before the first block that is computed from the training images (`models.whitening`); with `shortcuts`, what goes
+    into a block's second convolution is added to what comes out of its normalization. `head` is the kind of every head
+    but the last: the paper's pooling and linear layer, or a convolution before them. `bottlenecks` gives, by boundary,
+    the few channels that cross it (`models.bottleneck`).
     """
 
     family: Literal["standard-cnn"] = "standard-cnn"
@@ -75,6 +78,10 @@ class StandardCnn(Architecture):
     pool_after: tuple[int, ...]
     head: Head = "linear"
     bottlenecks: dict[int, int] = Field(default_factory=dict)
+    # Not written where they are off, so that a network of before they were there is known again.
+    pooling: Pooling = Field("average", exclude_if=lambda kind: kind == "average")
+    whitened: bool = Field(False, exclude_if=lambda on: not on)
+    shortcuts: bool = Field(False, exclude_if=lambda on: not on)
 
     @model_validator(mode="after")
     def _has_blocks(self) -> Self:
@@ -109,6 +116,9 @@ class Preset(Frozen):
     size: int
     widths: tuple[int, ...]
     pool_after: tuple[int, ...]
+    pooling: Pooling = "average"
+    whitened: bool = False
+    shortcuts: bool = False
 
     def architecture(
         self,
@@ -131,6 +141,9 @@ class Preset(Frozen):
                 exits=exits,
                 head=head,
                 bottlenecks=bottlenecks or {},
+                pooling=self.pooling,
+                whitened=self.whitened,
+                shortcuts=self.shortcuts,
             )
         except ValidationError as error:
             raise InputError(f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error

@@ -1,12 +1,13 @@
 """The standard CNN of the paper's Figure 1, as stages and heads; with richer heads and bottlenecks where wanted."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from offramp.models.architecture import StandardCnn
 from offramp.models.bottleneck import expand, squeeze
 from offramp.models.exit_net import ExitNet, Standardize, Statistics, unit_statistics
 from offramp.models.heads import convolutional, convolved, pooled_linear
+from offramp.models.whitening import Whitening
 
 
 def standard_cnn(architecture: StandardCnn, statistics: Statistics | None = None, seed: int = 0) -> ExitNet:
@@ -21,7 +22,8 @@ def standard_cnn(architecture: StandardCnn, statistics: Statistics | None = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         stages = _blocks(architecture)
-        stages[0].insert(0, Standardize(mean, std))
+        front: list[nn.Module] = [Whitening(architecture.channels)] if architecture.whitened else []
+        stages[0] = [Standardize(mean, std), *front, *stages[0]]
         for boundary, channels in sorted(architecture.bottlenecks.items()):
             torch.manual_seed(seed * 1_000 + 100 + boundary)
             width = architecture.widths[boundary - 1]
@@ -34,12 +36,31 @@ def standard_cnn(architecture: StandardCnn, statistics: Statistics | None = None
     return ExitNet([nn.Sequential(*layers) for layers in stages], heads)
 
 
+class Shortened(nn.Module):
+    """A block whose second convolution learns what to add to the first one's features (He et al. 2016)."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        half = len(layers) // 2
+        *second, relu = layers[half:]
+        self.first, self.second, self.relu = nn.Sequential(*layers[:half]), nn.Sequential(*second), relu
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Take features `(N, C, H, W)`."""
+        features = self.first(features)
+        added: Tensor = self.relu(features + self.second(features))
+        return added
+
+
 def _blocks(architecture: StandardCnn) -> list[list[nn.Module]]:
     """Each twice a 3x3 convolution, batch normalization, ReLU. All are made before any is drawn."""
-    stages, before = [], architecture.channels
+    stages = []
+    before = Whitening.width(architecture.channels) if architecture.whitened else architecture.channels
+    pooling = nn.MaxPool2d if architecture.pooling == "max" else nn.AvgPool2d
     for index, width in enumerate(architecture.widths, start=1):
-        pool = [nn.AvgPool2d(2)] if index in architecture.pool_after else []
-        stages.append([*convolved(before, width), *convolved(width, width), *pool])
+        layers = [*convolved(before, width), *convolved(width, width)]
+        pool = [pooling(2)] if index in architecture.pool_after else []
+        stages.append([*([Shortened(layers)] if architecture.shortcuts else layers), *pool])
         before = width
     return [_drawn(layers) for layers in stages]
 
@@ -55,7 +76,7 @@ def _head(architecture: StandardCnn, exit_: int) -> nn.Sequential:
 
 
 def _drawn(layers: list[nn.Module]) -> list[nn.Module]:
-    for layer in layers:
+    for layer in (inner for one in layers for inner in one.modules()):
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")  # He et al. 2015
     return layers

@@ -26,6 +26,7 @@ class Batches:
         batch_size: int,
         flip: bool,
         crop: int,
+        alternating: bool = False,
         jpeg: float = 0.0,
         jpeg_quality: tuple[int, int] = (QUALITY, QUALITY),
         seed: int,
@@ -49,6 +50,9 @@ class Batches:
         self.workers = workers or Alone()
         self.part = part_of(self.batch_size, self.workers)
         self.flip, self.crop, self.seed = flip and images.mirrors, crop, seed
+        self.first: Tensor | None = None  # who is mirrored in the first epoch, the third, ...; the others between
+        if alternating and self.flip:  # Jordan 2024, arXiv 2404.00498, section 3.6: no view twice before the other
+            self.first = torch.rand(len(images), generator=torch.Generator().manual_seed(self.seed)) < 0.5
         self.jpeg, self.jpeg_quality = jpeg, jpeg_quality
 
     def __len__(self) -> int:
@@ -67,7 +71,7 @@ class Batches:
         drawn, flips, qualities = [], [], []
         for _ in range(len(self) if self.crop or self.flip else 0):
             drawn.append(torch.randint(2 * self.crop + 1, (2, size, 1), generator=generator))
-            if self.flip:
+            if self.flip and self.first is None:
                 flips.append(torch.rand(size, 1, generator=generator) < 0.5)
         for _ in range(len(self) if self.jpeg else 0):
             lowest, highest = self.jpeg_quality
@@ -75,6 +79,8 @@ class Batches:
             qualities.append(chosen * (torch.rand(size, generator=generator) < self.jpeg))
         corners = torch.cat(drawn, dim=1).to(device) if drawn else None
         mirrored = torch.cat(flips).to(device) if flips else None
+        if self.first is not None:
+            mirrored = (self.first.to(device) ^ bool(number % 2))[order][:, None]
         for start in range(self.workers.rank * self.part, len(self) * size, size):
             part = slice(start, start + self.part)
             rows = order[part]

@@ -23,6 +23,8 @@ from offramp.models.threads import torch_threads
 from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
 from offramp.train.forward import compiled, forward
+from offramp.train.initial import prepare
+from offramp.train.lookahead import Lookahead
 from offramp.train.observe import EpochRecord, JsonLog, Observer, TensorBoardLog
 from offramp.train.optimizer import Optimizer
 from offramp.train.pixels import channel_statistics
@@ -168,7 +170,9 @@ class Trainer:
         self.splits, self.device = splits, device
         if device.type == "cuda":
             torch.backends.cudnn.benchmark = True  # every batch has the same shape: look for the fastest kernels once
-        net = build(run.architecture, channel_statistics(splits.train), run.seed, run.families).to(device)
+        net = build(run.architecture, channel_statistics(splits.train), run.seed, run.families)
+        prepare(net, run.architecture, recipe, splits.train)
+        net = net.to(device)
         if recipe.channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
         self.net: ExitNet = net
@@ -176,11 +180,13 @@ class Trainer:
         self.forward = compiled(device) if recipe.compile else forward
         # Fused is one kernel for all parameters; on the CPU its sums would round differently.
         self.optimizer = Optimizer(net, recipe, fused=device.type == "cuda")
+        self.lookahead = Lookahead(net, recipe.lookahead) if recipe.lookahead else None
         self.batches = Batches(
             splits.train,
             batch_size=recipe.batch_size,
             flip=recipe.flip,
             crop=recipe.crop,
+            alternating=recipe.alternating,
             jpeg=recipe.jpeg,
             jpeg_quality=recipe.jpeg_quality,
             seed=run.seed,
@@ -199,6 +205,8 @@ class Trainer:
         steps, number = len(self.batches), self.epochs_done
         total = torch.zeros((), device=self.device)
         self.net.train()
+        if self.lookahead:
+            self.lookahead.epoch()
         rate = self.recipe.learning_rate
         start = time.perf_counter()
         for step, (images, labels) in enumerate(self.batches.epoch(number)):
@@ -216,6 +224,8 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
             self.team.average(p.grad for p in self.optimizer.parameters if p.grad is not None)
             self.optimizer.step()
+            if self.lookahead:
+                self.lookahead.step(step + 1, steps, progress)
             total += loss.detach()
             if (step + 1) % LOOK_EVERY == 0 or step + 1 == steps:
                 current = float(loss.detach())

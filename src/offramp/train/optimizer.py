@@ -19,7 +19,7 @@ class Optimizer:
         self.recipe = recipe
         convolutions = _convolutions(net) if recipe.optimizer == "muon" else []
         taken = set(map(id, convolutions))
-        rest = [parameter for parameter in net.parameters() if id(parameter) not in taken]
+        rest = [one for one in net.parameters() if id(one) not in taken and one.requires_grad]
         decayed = [p for p in rest if p.ndim > 1 or recipe.decay_everything]
         others = [p for p in rest if not (p.ndim > 1 or recipe.decay_everything)]
         self.parameters = decayed + others + convolutions
@@ -46,8 +46,8 @@ class Optimizer:
 
     def set_rate(self, rate: float) -> None:
         """The learning rate of gradient descent from now on; Muon's is as large a share of its own."""
-        for group in self.sgd.param_groups:
-            group["lr"] = rate
+        for group, times in zip(self.sgd.param_groups, (1.0, self.recipe.bias_rate), strict=True):
+            group["lr"] = rate * times
         if self.muon is not None:
             self.muon.param_groups[0]["lr"] = rate * (self.recipe.muon_learning_rate / self.recipe.learning_rate)
 

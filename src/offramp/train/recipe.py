@@ -12,6 +12,18 @@ from offramp.train.regimes.regime import Regime
 from offramp.train.regimes.settings import REGIMES, RegimeSettings, regime
 
 JpegQuality = Annotated[int, Field(ge=1, le=100)]
+# Options that came after runs had been made, with what means nothing where they are off.
+_LATER: dict[str, tuple[str, ...]] = {
+    "jpeg": ("jpeg_quality",),
+    "temperatures": (),
+    "optimizer": ("muon_learning_rate", "muon_momentum"),
+    "bias_rate": (),
+    "lookahead": (),
+    "initialization": (),
+    "norm_momentum": (),
+    "norm_scale": (),
+    "alternating": (),
+}
 
 
 class Recipe(Frozen):
@@ -28,9 +40,15 @@ class Recipe(Frozen):
     muon_learning_rate: float = Field(0.1, gt=0)
     muon_momentum: float = Field(0.6, ge=0, lt=1)
     decay_everything: bool  # or convolutions and linear layers only: batch normalization does better without
+    bias_rate: float = Field(1.0, gt=0)  # learning rate of biases and normalizations, as a multiple of the others'
+    lookahead: float = Field(0.0, ge=0, lt=1)  # how slow the slow weights are at the end (`train.lookahead`); 0: none
+    initialization: Literal["he", "dirac"] = "he"  # dirac: each convolution begins as the identity (`train.initial`)
+    norm_momentum: float = Field(0.1, gt=0, le=1)  # share of a batch in the running statistics of a normalization
+    norm_scale: bool = True  # whether normalizations learn one
     schedule: Literal["constant", "one-cycle", "cosine"]
     label_smoothing: float = Field(ge=0, lt=1)
     flip: bool  # only where the image set says that mirrored images keep their class
+    alternating: bool = False  # each image mirrored every other epoch, and not by chance
     crop: int = Field(ge=0)  # pixels of padding on each side, out of which a window is cut
     jpeg: float = Field(0.0, ge=0, le=1)  # share of the images that go through JPEG, each time anew
     jpeg_quality: tuple[JpegQuality, JpegQuality] = (70, 90)  # drawn evenly between the two
@@ -57,9 +75,8 @@ class Recipe(Frozen):
     def _what_is_off_is_not_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
         """So that a run of before there was an option is known again."""
         fields: dict[str, object] = handler(self)
-        left_out = set() if self.jpeg else {"jpeg", "jpeg_quality"}
-        left_out |= set() if self.temperatures else {"temperatures"}
-        left_out |= set() if self.optimizer != "sgd" else {"optimizer", "muon_learning_rate", "muon_momentum"}
+        off = [name for name in _LATER if getattr(self, name) == type(self).model_fields[name].default]
+        left_out = {name for switch in off for name in (switch, *_LATER[switch])}
         return {name: value for name, value in fields.items() if name not in left_out}
 
     @field_validator("loss_weights")

@@ -1,0 +1,112 @@
+"""What each part of a fast recipe gives: MEM of preset `small`, conv heads, a few epochs, one part added at a time.
+
+    python benchmarks/ablation.py --data data/cifar10 --out ablation.jsonl
+
+The first row is recipe `modern` as it is, the second the same by Muon in batches of 250; each further row adds one part
+to that, and the last ones several. Rows that stand in the file are not trained again, so that it can be stopped at any
+time. Accuracies are of the validation images, which choose the recipe; the test set is not looked at. A part that costs
+multiply-adds has them stated, and its seconds.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+
+from alternate import last_line, show
+from offramp.artifacts.measurement import Conditions
+from offramp.data.image_set import Splits
+from offramp.data.load import load
+from offramp.machine import here
+from offramp.models.architecture import Preset, preset
+from offramp.models.count import count
+from offramp.models.threads import torch_threads
+from offramp.train.loop import Run, Trainer
+from offramp.train.recipe import RECIPES, Recipe
+
+SHOWN = (2, 5, 9)  # exits
+MUON: dict[str, Any] = {"optimizer": "muon", "batch_size": 250}
+# What each adds to the second row: to the recipe, and to the network.
+PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "whitening": ({}, {"whitened": True}),
+    "shortcuts": ({}, {"shortcuts": True}),
+    "maximum pooling": ({}, {"pooling": "max"}),
+    "dirac": ({"initialization": "dirac"}, {}),
+    "running statistics from the last batches": ({"norm_momentum": 0.4}, {}),
+    "normalization without a scale": ({"norm_scale": False}, {}),
+    "biases at 8 x the rate": ({"bias_rate": 8.0}, {}),
+    "label smoothing 0.1": ({"label_smoothing": 0.1}, {}),
+    "alternating flip": ({"alternating": True}, {}),
+    "windows of 4 pixels": ({"crop": 4}, {}),
+    "lookahead": ({"lookahead": 0.95}, {}),
+    "Muon at twice the rate": ({"muon_learning_rate": 0.2}, {}),
+    "distillation from the last exit": ({"regime": "distill"}, {}),
+}
+ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "modern": ({}, {}),
+    "Muon": (MUON, {}),
+    **{f"+ {name}": (MUON | recipe, network) for name, (recipe, network) in PARTS.items()},
+}
+
+
+def trained(sizes: Preset, recipe: Recipe, splits: Splits, data: str, seed: int) -> dict[str, Any]:
+    """Train MEM of these sizes; what it came to."""
+    exits = tuple(range(1, len(sizes.widths) + 1))
+    architecture = sizes.architecture(exits, splits.train.classes, "conv")
+    trainer = Trainer(Run(architecture, recipe, data, seed), splits, torch.device("cpu"))
+    for _ in range(recipe.epochs):
+        record = trainer.epoch([])
+    stages, heads = count(trainer.net, architecture.shape)
+    macs = sum(one.macs for one in (*stages.values(), *heads.values()))
+    by_exit = {str(exit_): share for exit_, share in record.validation_accuracy.items()}
+    return {"accuracy": by_exit, "macs": macs, "seconds": round(trainer.seconds, 1), "loss": round(record.loss, 4)}
+
+
+def main() -> None:
+    """Train what is not in the file yet, and print a row for each part."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--preset", default="small")
+    parser.add_argument("--out", type=Path, required=True, help="a line for each training")
+    parser.add_argument("--rows", help="names of rows, by ;; default: all")
+    parser.add_argument("--seeds", default="0,1")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--samples", type=int, default=22_500, help="training images")
+    options = parser.parse_args()
+    done = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    rows = options.rows.split(";") if options.rows else list(ROWS)
+    sizes = preset(options.preset)
+    with torch_threads(1):
+        for seed in map(int, options.seeds.split(",")):
+            splits = load(options.data, (sizes.channels, sizes.size, sizes.size), seed=seed)
+            splits = replace(splits, train=splits.train.rows(slice(options.samples)))
+            for row in rows:
+                if any((one["row"], one["seed"]) == (row, seed) for one in done):
+                    continue
+                recipe, network = ROWS[row]
+                chosen = RECIPES["modern"].but(epochs=options.epochs, **recipe)
+                found = trained(sizes.model_copy(update=network), chosen, splits, options.data, seed)
+                done.append({"row": row, "seed": seed} | found)
+                with options.out.open("a") as file:
+                    file.write(json.dumps(done[-1]) + "\n")
+    table = {}
+    for row in rows:
+        runs = [one for one in done if one["row"] == row]
+        at = {exit_: [round(100 * one["accuracy"][str(exit_)], 2) for one in runs] for exit_ in SHOWN}
+        table[row] = {"macs": runs[0]["macs"], "seconds": mean(one["seconds"] for one in runs), "accuracy": at}
+    show(
+        f"validation accuracy in %, {options.epochs} epochs of {options.samples:,} images; seeds {options.seeds}",
+        ("", "M MACs", *(f"exit {exit_}" for exit_ in SHOWN)),
+        [[row, f"{of['macs'] / 1e6:.1f}", *(" / ".join(map(str, of["accuracy"][exit_])) for exit_ in SHOWN)]
+         for row, of in table.items()],
+    )  # fmt: skip
+    conditions = Conditions(batch_size=250, link="none", runtime="torch", dtype="fp32", **here())
+    last_line("ablation", table, conditions, epochs=options.epochs, samples=options.samples, data=options.data)
+
+
+if __name__ == "__main__":
+    main()
