@@ -48,6 +48,11 @@ def test_a_bundle_reads_back_as_it_was_written(small_bundle: Bundle, manifest: M
     assert opened.path == small_bundle.path
 
 
+def test_a_bundle_is_shown_by_its_name_and_not_by_its_bytes(small_bundle: Bundle) -> None:
+    """As a prompt prints it; of a graph of megabytes nothing."""
+    assert repr(small_bundle) == f"<Bundle {small_bundle.manifest.model} {small_bundle.id[:16]} of {small_bundle.path}>"
+
+
 def test_the_graph_that_is_read_is_onnx_with_the_named_boundaries(small_bundle: Bundle) -> None:
     """Every boundary and every exit of the manifest is a tensor of the graph under its documented name."""
     opened = Bundle.open(small_bundle.path)

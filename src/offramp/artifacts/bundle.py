@@ -284,6 +284,10 @@ class Bundle:
         """The manifest's id."""
         return self.manifest.id
 
+    def __repr__(self) -> str:
+        """Which it is, and not its megabytes of graph."""
+        return f"<Bundle {self.manifest.model} {self.id[:16]} of {self.path}>"
+
     @classmethod
     def open(cls, path: Path | str, trust: Trust | None = None) -> Self:
         """Read a bundle from its folder and check it, and who has signed it where somebody has to have.
