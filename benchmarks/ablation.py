@@ -44,7 +44,7 @@ PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "windows of 4 pixels": ({"crop": 4}, {}),
     "lookahead": ({"lookahead": 0.95}, {}),
     "Muon at twice the rate": ({"muon_learning_rate": 0.2}, {}),
-    "distillation from the last exit": ({"regime": "distill"}, {}),
+    **{f"regime {name}": ({"regime": name}, {}) for name in ("distill", "equilibrium", "project", "balance", "fade")},
 }
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "modern": ({}, {}),

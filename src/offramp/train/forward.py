@@ -1,4 +1,4 @@
-"""A batch's way through the network while training: to some exits, over frozen stages, with rescaled gradients."""
+"""A batch's way through the network while training: to some exits, over frozen stages, with gradients that meet."""
 
 import os
 import shutil
@@ -10,39 +10,76 @@ from torch import Tensor
 
 from offramp.errors import TrainingError
 from offramp.models.exit_net import ExitNet
+from offramp.train.regimes.regime import Meeting
+
+TINY = 1e-30  # a gradient of nothing is divided by this
 
 
-class _Rescale(torch.autograd.Function):
-    """The identity, whose gradient is multiplied by a factor on the way back."""
+class _Meeting(torch.autograd.Function):
+    """Features for a head and for the stages after it; on the way back their two gradients are joined by a rule."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return features.view_as(features)
+    def forward(ctx: Any, features: Tensor, rule: Callable[[Tensor, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        ctx.rule = rule
+        return features.view_as(features), features.view_as(features)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0] * ctx.factor, None
+        return ctx.rule(*gradients), None
 
 
-def rescale(features: Tensor, factor: float) -> Tensor:
-    """Give the same features, through which `factor` times the gradient goes back."""
-    rescaled: Tensor = _Rescale.apply(features, factor)  # type: ignore[no-untyped-call]
-    return rescaled
+def fork(features: Tensor, meeting: Meeting, left: int) -> tuple[Tensor, Tensor]:
+    """Give the same features twice: to a head, and to the stages after it, with `left` exits from this one on.
+
+    Of their gradients the features get, h the head's and r the later stages':
+
+    `sum`: h + r, as of itself.
+    `mean`: (h + (left - 1) r) / left, gradient equilibrium (arXiv 1908.06294, section 3.1): a stage gets the mean of
+    the gradients of all exits after it, whose size does not grow with their number. A head's own stays whole.
+    `project`: of a sample for which they point against each other, each without what it has along the other, as PCGrad
+    does with the gradients of tasks (Yu et al. 2020, arXiv 2001.06782), here where two meet and not on the weights.
+    `balance`: both made as long as they are in the mean, over the batch, so that neither drowns the other, as GradNorm
+    wants of tasks (Chen et al. 2018, arXiv 1711.02257).
+    """
+    if meeting == "sum":
+        return features, features
+    rules: dict[Meeting, Callable[[Tensor, Tensor], Tensor]] = {
+        "mean": lambda head, rest: (rest * (left - 1) + head) / left,
+        "project": _projected,
+        "balance": _balanced,
+    }
+    head, rest = _Meeting.apply(features, rules[meeting])  # type: ignore[no-untyped-call]
+    return head, rest
+
+
+def _projected(head: Tensor, rest: Tensor) -> Tensor:
+    within = tuple(range(1, head.ndim))
+    along = (head * rest).sum(within, keepdim=True).clamp_max(0.0)  # 0 where they do not disagree
+    sizes = [one.square().sum(within, keepdim=True).clamp_min(TINY) for one in (head, rest)]
+    return rest * (1 - along / sizes[1]) + head * (1 - along / sizes[0])
+
+
+def _balanced(head: Tensor, rest: Tensor) -> Tensor:
+    sizes = head.norm(), rest.norm()
+    mean = (sizes[0] + sizes[1]) / 2
+    both = sizes[0] * sizes[1] > 0  # a gradient of nothing changes nothing of the other
+    return rest * torch.where(both, mean / sizes[1].clamp_min(TINY), 1.0) + head * torch.where(
+        both, mean / sizes[0].clamp_min(TINY), 1.0
+    )
 
 
 def forward(
-    net: ExitNet, image: Tensor, exits: tuple[int, ...] | None = None, *, frozen: bool = False, rescaled: bool = False
+    net: ExitNet,
+    image: Tensor,
+    exits: tuple[int, ...] | None = None,
+    *,
+    frozen: bool = False,
+    meeting: Meeting = "sum",
 ) -> dict[int, Tensor]:
     """Classify `(N, C, H, W)` at some exits, None for all: logits `(N, classes)` by exit.
 
-    With neither `frozen` nor `rescaled` this is `net(image)`. `frozen`: no gradient reaches the stages.
-
-    `rescaled` is gradient equilibrium (arXiv 1908.06294, section 3.1): where r exits are left, this one counted, the
-    features' gradient is divided by r, and what comes from the later exits is multiplied by r - 1 before. So a stage
-    gets the mean of the gradients of all exits after it, whose size does not grow with their number; a head's own
-    gradient stays whole. (Their sum is what joint training gives: nine equal losses make a first stage's steps about
-    nine times the standard network's.)
+    With neither `frozen` nor another `meeting` this is `net(image)`. `frozen`: no gradient reaches the stages.
+    `meeting` says what the stages before a head get of its gradient and of that of what comes after it (`fork`).
     """
     wanted = net.exits if exits is None else exits
     found: dict[int, Tensor] = {}
@@ -53,10 +90,9 @@ def forward(
         if boundary not in wanted:
             return features
         left = len(wanted) - len(found)
-        if rescaled:
-            features = rescale(features, 1 / left)
-        found[boundary] = net.head(boundary)(features)
-        return rescale(features, left - 1) if rescaled and left > 1 else features
+        mine, rest = fork(features, meeting, left) if left > 1 else (features, features)
+        found[boundary] = net.head(boundary)(mine)
+        return rest
 
     net.walk(image, passed, frozen=frozen)
     return found

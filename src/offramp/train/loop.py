@@ -218,7 +218,7 @@ class Trainer:
             if not self.recipe.channels_last:
                 images = images.contiguous()  # noqa: PLW2901  # the batch in the layout asked for
             with self.autocast():
-                logits = self.forward(self.net, images, phase.exits, frozen=phase.frozen, rescaled=phase.rescaled)
+                logits = self.forward(self.net, images, phase.exits, frozen=phase.frozen, meeting=phase.meeting)
             loss = self.regime.loss(logits, labels, progress)
             self.optimizer.forget()
             loss.backward()  # type: ignore[no-untyped-call]

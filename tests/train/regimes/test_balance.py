@@ -33,6 +33,12 @@ def test_early_weights_fall_from_1_to_three_tenths() -> None:
     assert list(factors("late", (1, 5, 9), 0.0).values()) == pytest.approx(list(early.values())[::-1])
 
 
+def test_a_fading_balance_leaves_the_end_to_the_last_exit() -> None:
+    """From the others' whole weight to a tenth of it."""
+    assert factors("fade", (1, 4, 9), 0.0) == {1: 1.0, 4: 1.0, 9: 1.0}
+    assert factors("fade", (1, 4, 9), 0.5) == {1: pytest.approx(0.55), 4: pytest.approx(0.55), 9: 1.0}
+
+
 @pytest.mark.parametrize(("progress", "local"), [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0), (0.9, 1.0)])
 def test_a_ramp_lets_local_exits_join_in_over_the_first_half(progress: float, local: float) -> None:
     """The last exit has its whole weight from the start."""

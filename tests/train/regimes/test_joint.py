@@ -9,7 +9,7 @@ from offramp.train.regimes.regime import Phase
 def test_joint_training_has_one_phase_with_every_exit() -> None:
     """Progress within it is the training's."""
     assert Joint({1: 1.0, 9: 1.0}).phase(0.3) == Phase(0.3)
-    assert Joint({1: 1.0, 9: 1.0}, rescaled=True).phase(0.3) == Phase(0.3, rescaled=True)
+    assert Joint({1: 1.0, 9: 1.0}, meeting="mean").phase(0.3) == Phase(0.3, meeting="mean")
 
 
 def test_given_weights_are_multiplied_by_the_balance() -> None:

@@ -19,9 +19,9 @@ def test_the_first_phase_has_the_last_exit_alone() -> None:
 
 def test_the_second_phase_is_the_other_regimes_from_its_start() -> None:
     """Its schedules begin when the phase does."""
-    mixed = BackboneFirst(0.4, 9, Joint(WEIGHTS, "ramp", rescaled=True))
-    assert mixed.phase(0.4) == Phase(0.0, rescaled=True)
-    assert mixed.phase(0.7) == Phase(pytest.approx(0.5), rescaled=True)
+    mixed = BackboneFirst(0.4, 9, Joint(WEIGHTS, "ramp", meeting="mean"))
+    assert mixed.phase(0.4) == Phase(0.0, meeting="mean")
+    assert mixed.phase(0.7) == Phase(pytest.approx(0.5), meeting="mean")
     logits, labels = {k: torch.randn(4, 3) for k in WEIGHTS}, torch.tensor([0, 1, 2, 0])
     half_way = joint_loss(logits, labels, {1: 0.5, 5: 0.5, 9: 1.0})
     torch.testing.assert_close(mixed.loss(logits, labels, 0.55), half_way)

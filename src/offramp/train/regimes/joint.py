@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from offramp.train.regimes.balance import Balance, factors
-from offramp.train.regimes.regime import Phase
+from offramp.train.regimes.regime import Meeting, Phase
 
 
 def joint_loss(
@@ -25,18 +25,18 @@ def joint_loss(
 class Joint:
     """The paper's regime (section 3.2): L = sum over exits k of w_k CE(z_k, y), with w_k equal or by a balance.
 
-    `rescaled` adds gradient equilibrium (Li et al., "Improved Techniques for Training Adaptive Deep Networks", ICCV
-    2019, arXiv 1908.06294): a stage's gradient is the mean over the exits after it, not their sum.
+    A `meeting` of "mean" adds gradient equilibrium (Li et al., "Improved Techniques for Training Adaptive Deep
+    Networks", ICCV 2019, arXiv 1908.06294): a stage's gradient is the mean over the exits after it, not their sum.
     """
 
     weights: dict[int, float]
     balance: Balance = "even"
     label_smoothing: float = 0.0
-    rescaled: bool = False
+    meeting: Meeting = "sum"
 
     def phase(self, progress: float) -> Phase:
         """One phase: every exit, all the time."""
-        return Phase(progress, rescaled=self.rescaled)
+        return Phase(progress, meeting=self.meeting)
 
     def at(self, exits: tuple[int, ...], progress: float) -> dict[int, float]:
         """Weights of some exits' losses at a moment of the training."""

@@ -5,9 +5,11 @@ says all, so that an interrupted one goes on exactly where it stopped. It knows 
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor
+
+Meeting = Literal["sum", "mean", "project", "balance"]
 
 
 @dataclass(frozen=True)
@@ -15,14 +17,14 @@ class Phase:
     """How a batch goes through the network at a moment of the training.
 
     `progress` in [0, 1) is within the phase: the learning rate's schedule starts anew with each. `exits` are those
-    that classify; None stands for all. In a `frozen` phase the stages stay as they are and heads alone learn. Where
-    gradients are `rescaled`, each stage gets the mean of those of the exits after it (`offramp.train.forward`).
+    that classify; None stands for all. In a `frozen` phase the stages stay as they are and heads alone learn. `meeting`
+    says how a head's gradient and that of the stages after it are joined (`offramp.train.forward.fork`).
     """
 
     progress: float
     exits: tuple[int, ...] | None = None
     frozen: bool = False
-    rescaled: bool = False
+    meeting: Meeting = "sum"
 
 
 class Regime(Protocol):

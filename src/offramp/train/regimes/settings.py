@@ -5,7 +5,7 @@ that is trained first, a teacher, gradients that are rescaled. Names stand for t
 for those that promise most.
 """
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,17 +30,21 @@ class RegimeSettings(Frozen):
     distill_share: float = Field(default=0.1, ge=0, le=1)
     temperature: float = Field(default=3.0, gt=0)
     rescale: bool = False
+    # Of a head's gradient and that of what comes after it, where they meet (`train.forward.fork`).
+    surgery: Literal["project", "balance"] | None = Field(None, exclude_if=lambda one: one is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.freeze and not self.backbone_first:
             raise ValueError("freeze: stages can be frozen only after a phase of their own, backbone_first above 0")
+        if self.rescale and self.surgery:
+            raise ValueError(f"surgery {self.surgery}: gradients that are rescaled are joined by their mean already")
         return self
 
     def regime(self, weights: dict[int, float], label_smoothing: float = 0.0) -> Regime:
         """Put the regime together for exits with these weights of their losses."""
         found: Regime
-        found = joint = Joint(weights, self.balance, label_smoothing, self.rescale)
+        found = joint = Joint(weights, self.balance, label_smoothing, "mean" if self.rescale else self.surgery or "sum")
         if self.teacher is not None:
             found = Distilled(joint, self.teacher, self.distill_share, self.temperature)
         if self.backbone_first:
@@ -60,6 +64,9 @@ REGIMES: dict[str, RegimeSettings] = {
         RegimeSettings(name="distill", teacher="last"),
         RegimeSettings(name="ensemble", teacher="ensemble"),
         RegimeSettings(name="equilibrium", rescale=True),
+        RegimeSettings(name="project", surgery="project"),
+        RegimeSettings(name="balance", surgery="balance"),
+        RegimeSettings(name="fade", balance="fade"),
         RegimeSettings(name="equilibrium-distill", rescale=True, teacher="last"),
         RegimeSettings(name="mixed-distill", backbone_first=0.5, teacher="last"),
         RegimeSettings(name="early-distill", balance="early", teacher="last"),
