@@ -115,15 +115,18 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
             ("train", "sem-9"),
             "model 'sem-9': unknown. Choose standard, sem-1 to sem-8, mem, or list exits between 1 and 9 like 2,5.",
         ),
-        (("train", "mem", "--preset", "huge"), "preset 'huge': unknown. Choose one of tiny, small, slim, full."),
+        (
+            ("train", "mem", "--preset", "huge"),
+            "preset 'huge': unknown. Choose one of tiny, small, medium, slim, full.",
+        ),
         (
             ("train", "mem", "--recipe", "best"),
-            "recipe 'best': unknown. Choose one of paper, modern, jpeg, digits, or give a .json file.",
+            "recipe 'best': unknown. Choose one of paper, modern, fast, jpeg, digits, or give a .json file.",
         ),
         (
             ("train", "mem", "--regime", "best"),
             "regime 'best': unknown. Choose one of joint, early, late, ramp, mixed, separate, distill, ensemble, "
-            "equilibrium, equilibrium-distill, mixed-distill, early-distill, early-ensemble.",
+            "equilibrium, project, balance, fade, equilibrium-distill, mixed-distill, early-distill, early-ensemble.",
         ),
         (
             ("train", "mem", "--data", "nowhere"),

@@ -29,7 +29,7 @@ def test_an_unknown_preset_is_refused_with_the_choices() -> None:
     """The message names the presets that there are."""
     with pytest.raises(InputError) as caught:
         preset("huge")
-    assert str(caught.value) == "preset 'huge': unknown. Choose one of tiny, small, slim, full."
+    assert str(caught.value) == "preset 'huge': unknown. Choose one of tiny, small, medium, slim, full."
 
 
 def test_a_network_is_called_by_its_exits() -> None:

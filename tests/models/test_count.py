@@ -18,12 +18,19 @@ def stages_by_hand(architecture: Architecture) -> dict[int, ModuleCost]:
     """Two 3x3 convolutions a block, k*k*cin*cout*h*w; two normalizations of two parameters a channel."""
     costs = {}
     (before, height, width) = architecture.shape
+    front = 0
+    if architecture.whitened:  # 2x2 patches to their components and the negatives, each with a bias
+        front, before = 2 * 2 * before * 8 * before, 8 * before
     for index, after in enumerate(architecture.widths, start=1):
-        weights = 3 * 3 * before * after + 3 * 3 * after * after
+        weights = (front if index == 1 else 0) + 3 * 3 * before * after + 3 * 3 * after * after
         macs = weights * height * width
         if index in architecture.pool_after:
             height, width = height // 2, width // 2
-        costs[index] = ModuleCost(macs, weights + 2 * 2 * after, (after, height, width))
+        costs[index] = ModuleCost(
+            macs,
+            weights + 2 * 2 * after + (8 * architecture.channels if front and index == 1 else 0),
+            (after, height, width),
+        )
         before = after
     return costs
 
@@ -48,7 +55,9 @@ def test_every_preset_costs_what_the_formula_says(name: str) -> None:
     assert heads == {exit_: ModuleCost(c.macs, c.parameters, (10,)) for exit_, c in heads_by_hand(architecture).items()}
 
 
-@pytest.mark.parametrize(("name", "millions"), [("tiny", 2.8), ("small", 11.6), ("slim", 88.2), ("full", 605.7)])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("tiny", 2.8), ("small", 11.6), ("medium", 34.9), ("slim", 88.2), ("full", 605.7)]
+)
 def test_presets_have_the_sizes_they_are_known_by(name: str, millions: float) -> None:
     """What the documentation promises of each."""
     architecture = preset(name).architecture((9,), TEN)

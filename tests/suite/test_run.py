@@ -167,7 +167,7 @@ def test_a_file_is_no_folder_for_a_suite(tmp_path: Path) -> None:
         ({"models": "sem-9"}, "model 'sem-9': unknown. Choose standard, sem-1 to sem-8, mem, or list exits"),
         ({"regimes": "joint,magic"}, "regime 'magic': unknown. Choose one of joint, early, "),
         ({"seeds": "0,one"}, "seeds '0,one': expected whole numbers like 0,1,2."),
-        ({"preset_name": "huge"}, "preset 'huge': unknown. Choose one of tiny, small, slim, full."),
+        ({"preset_name": "huge"}, "preset 'huge': unknown. Choose one of tiny, small, medium, slim, full."),
         ({"head": "deep"}, "head 'deep': unknown. Choose one of linear, conv."),
         ({"bottlenecks": {9: 3}}, "bottlenecks: a boundary must lie within 1 to 8, got 9."),
     ],

@@ -43,7 +43,7 @@ def test_an_unknown_recipe_is_refused_with_the_choices() -> None:
         recipe("secret")
     assert (
         str(caught.value)
-        == "recipe 'secret': unknown. Choose one of paper, modern, jpeg, digits, or give a .json file."
+        == "recipe 'secret': unknown. Choose one of paper, modern, fast, jpeg, digits, or give a .json file."
     )
 
 

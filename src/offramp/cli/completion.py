@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import get_args
 
 # Those of train.recipe and train.regimes.settings, which import torch.
-RECIPES = ("paper", "modern", "jpeg", "digits")
+RECIPES = ("paper", "modern", "fast", "jpeg", "digits")
 REGIMES = (
-    "joint", "early", "late", "ramp", "mixed", "separate", "distill", "ensemble", "equilibrium", "equilibrium-distill",
-    "mixed-distill", "early-distill", "early-ensemble",
+    "joint", "early", "late", "ramp", "mixed", "separate", "distill", "ensemble", "equilibrium", "project", "balance",
+    "fade", "equilibrium-distill", "mixed-distill", "early-distill", "early-ensemble",
 )  # fmt: skip
 
 

@@ -108,7 +108,9 @@ def show(
     ] = "mem",
     preset: Annotated[
         str,
-        typer.Option(help="tiny, small, slim or full; of a model's name only.", autocompletion=completion.presets),
+        typer.Option(
+            help="tiny, small, medium, slim or full; of a model's name only.", autocompletion=completion.presets
+        ),
     ] = "small",
     head: HeadKind = "linear",
     bottleneck: Bottleneck = None,

@@ -113,13 +113,14 @@ Compile = Annotated[
 Preset = Annotated[
     str | None,
     typer.Option(
-        help="tiny, small, slim or full. Default: tiny for digits, else small.", autocompletion=completion.presets
+        help="tiny, small, medium, slim or full. Default: tiny for digits, else small.",
+        autocompletion=completion.presets,
     ),
 ]
 RecipeName = Annotated[
     str | None,
     typer.Option(
-        help="modern, digits, jpeg, paper, or a .json file. Default: digits for digits.",
+        help="modern, fast, digits, jpeg, paper, or a .json file. Default: digits for digits.",
         autocompletion=completion.one_of(*completion.RECIPES),
     ),
 ]
