@@ -103,7 +103,7 @@ def main() -> None:
         at = {exit_: [round(100 * one["accuracy"][str(exit_)], 2) for one in runs] for exit_ in SHOWN}
         table[row] = {"macs": runs[0]["macs"], "seconds": mean(one["seconds"] for one in runs), "accuracy": at}
     show(
-        f"accuracy in % on held-out images, {options.epochs} epochs of {options.samples:,} images; seeds {options.seeds}",
+        f"held-out accuracy in %, {options.epochs} epochs of {options.samples:,} images; seeds {options.seeds}",
         ("", "M MACs", *(f"exit {exit_}" for exit_ in SHOWN)),
         [[row, f"{of['macs'] / 1e6:.1f}", *(" / ".join(map(str, of["accuracy"][exit_])) for exit_ in SHOWN)]
          for row, of in table.items()],
