@@ -41,7 +41,7 @@ class Streams:
 
     def __init__(self, most: int, refused: Callable[[OverloadedError], object]) -> None:
         self.most, self.refused, self.open, self.changing = most, refused, 0, threading.Lock()
-        self.pool = Pool(most + SPARE, "stream")
+        self.pool = Pool(most + SPARE, "stream", alone=True)
 
     def counted(self, answer: Stream) -> Callable[..., Any]:
         """A streaming call, within the bound; past it RESOURCE_EXHAUSTED is the answer."""
