@@ -160,6 +160,12 @@ class Pool(ThreadPoolExecutor):
         """Whether any thread works."""
         return len(self.idle) < len(self.workers)
 
+    @property
+    def works(self) -> bool:
+        """Whether anything is under way here: on a thread, waiting for one, or for an answer."""
+        with self.changing:
+            return self.busy or bool(self.backlog or self.parked)
+
     def crowded(self, seconds: float = math.inf) -> OverloadedError | None:
         """Why to refuse what comes now: as much waits as may, or it has no more than these seconds and needs more.
 
