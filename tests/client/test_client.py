@@ -17,8 +17,9 @@ from offramp.exits.answers import Tier
 from offramp.nodes.contract import DIRECT
 from offramp.nodes.replies import Replies
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Result
+from offramp.protocol.served import Call, Result
 from offramp.protocol.server import Server
+from offramp.protocol.tensors import write_request
 from until import until
 
 WAIT = 30.0  # seconds after which a test that hangs fails
@@ -254,6 +255,67 @@ def test_what_a_cloud_has_taken_on_and_not_answered_is_asked_of_the_edge_again(
     answers = direct.infer(IMAGES)
     assert answers.label.tolist() == [1, 0, 1, 0, 0]
     assert answers.tier.tolist() == [Tier.EDGE, Tier.CLOUD, Tier.EDGE, Tier.CLOUD, Tier.CLOUD]
+
+
+def test_a_cloud_that_stops_ends_its_idle_streams_at_once(
+    direct: offramp.Client, bright: Any, cloud: Server, replies: Replies
+) -> None:
+    """The client goes on through the edge, and asks again what was not answered."""
+    assert direct.infer(IMAGES).exit.tolist() == [3, 9, 3, 9, 9]
+    assert replies.listeners == 1
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(cloud.stop, 3600.0).result(WAIT)
+    assert replies.listeners == 0
+    assert direct.infer(IMAGES).label.tolist() == [1, 0, 1, 0, 0]
+    assert [call.parameters.get("reply_to") is None for call in bright.calls] == [False, True]
+
+
+def test_a_cloud_that_stops_sends_directly_what_is_under_way(
+    edge: Server, bright: Any, replies: Replies, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its streams are open for as long as any call may bring something."""
+    computing, going_on = threading.Event(), threading.Event()
+    cloud = Server([Slow(computing, going_on), replies], "127.0.0.1", 0, max_batch=64)
+    cloud.start()
+    with ThreadPoolExecutor(2) as pool, Peer(cloud.address) as asked, ExitStack() as stack:
+        client = stack.enter_context(offramp.Client(edge.address, cloud.address, timeout=WAIT))
+        client.infer(IMAGES)
+        stack.callback(cloud.stop, 0)
+        stack.callback(going_on.set)
+        pending = asked.begin(write_request("slow", "", {}), WAIT)
+        assert computing.wait(WAIT)
+        stopping = pool.submit(cloud.stop, 3600.0)
+        until(lambda: cloud.streams.ending)
+        assert client.infer(IMAGES).exit.tolist() == [3, 9, 3, 9, 9]
+        assert client.second_answers == 0
+        assert len(bright.calls) == 2
+        going_on.set()
+        pending.result(WAIT)
+        stopping.result(WAIT)
+    assert not caplog.records
+
+
+class Slow:
+    """A model that computes for as long as it is told to."""
+
+    name, version, config = "slow", "1", {"kind": "slow"}
+    inputs, outputs = (), ()
+
+    def __init__(self, computing: threading.Event, going_on: threading.Event) -> None:
+        self.computing, self.going_on = computing, going_on
+
+    def prepare(self) -> None:
+        """Nothing has to be opened."""
+
+    def infer(self, call: Call) -> Result:
+        """Answer nothing, late."""
+        self.computing.set()
+        assert self.going_on.wait(WAIT)
+        return Result({})
+
+    def stream(self, call: Call) -> Iterator[Result]:
+        """The same."""
+        yield self.infer(call)
 
 
 def test_a_second_answer_is_dropped_and_counted(direct: offramp.Client, bright: Any) -> None:

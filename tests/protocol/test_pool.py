@@ -9,6 +9,7 @@ import pytest
 
 from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.pool import Pool, wait
+from until import until
 
 WAIT = 10.0  # seconds after which a test that hangs fails
 
@@ -73,6 +74,23 @@ def test_what_waits_leaves_its_thread_to_others(pool: Pool) -> None:
         answers[number].set_result(number)
     assert [one.result(WAIT) for one in waiting] == [(number, "one_0") for number in range(100)]
     assert pool.parked == {}
+
+
+def test_what_holds_its_thread_takes_none_that_another_waits_on() -> None:
+    """It has one to itself, and the other goes on; once it has, its thread is free."""
+    wide, answer, opened = Pool(2, "wide", alone=True), Future[int](), threading.Event()
+    try:
+        waiting = wide.submit(asked, answer)
+        until(lambda: len(wide.parked) == 1)
+        held = wide.submit(lambda: (opened.wait(WAIT), threading.current_thread().name)[1])
+        answer.set_result(1)
+        assert waiting.result(WAIT) == (1, "wide_0")
+        until_idle(wide)
+        opened.set()
+        assert held.result(WAIT) == "wide_1"
+    finally:
+        opened.set()
+        wide.shutdown()
 
 
 def test_an_answer_that_is_there_is_not_waited_for(pool: Pool) -> None:

@@ -402,6 +402,30 @@ def test_parts_that_wait_for_others_come_in_their_turn(small: Server, asking: As
         assert list(parts) == []
 
 
+def test_a_stream_that_waits_for_others_is_kept_from_its_answer_by_no_other_client(
+    small: Server, asking: Asking
+) -> None:
+    """One that is open and says nothing holds a thread, and another one than the first."""
+    closed = threading.Event()
+    try:
+        with Peer(small.address) as peer:
+            parts = iter(peer.stream("asking", iter([numbered(1)]), timeout=WAIT))
+            assert next(parts).outputs["y"] == [1]
+            until(lambda: 1 in asking.answers)
+            idle = iter(peer.stream("asking", one_and_then(closed), timeout=WAIT))
+            assert next(idle).outputs["y"] == [9]
+            asking.answers[1].set_result(1)
+            assert next(parts).outputs["y"] == [101]
+    finally:
+        closed.set()
+
+
+def one_and_then(closed: threading.Event) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """A request that waits for nobody, and an open stream behind it."""
+    yield numbered(9, later=0)
+    yield from iter_of(closed)
+
+
 def test_a_stream_keeps_nothing_of_the_requests_that_it_has_answered(small: Server) -> None:
     """One that lives for a year would fill the memory."""
 
@@ -457,15 +481,10 @@ def test_streams_are_bounded_and_leave_all_other_calls_their_threads(asking: Ask
     server = Server([asking], HERE, 0, max_batch=4, calls=1, max_streams=2)
     server.start()
     closed = threading.Event()
-
-    def requests() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        yield numbered(1, later=0)
-        yield from iter_of(closed)
-
     try:
         with Peer(server.address) as peer:
-            first = peer.stream("asking", requests(), timeout=WAIT)
-            assert next(iter(first)).outputs["y"] == [1]
+            first = peer.stream("asking", one_and_then(closed), timeout=WAIT)
+            assert next(iter(first)).outputs["y"] == [9]
             reflecting = reflection_pb2_grpc.ServerReflectionStub(peer.channel).ServerReflectionInfo(iter_of(closed))
             until(lambda: server.streams.open == 2)
             assert peer.infer("asking", numbered(7)[0], timeout=WAIT).outputs["y"] == [7]

@@ -33,6 +33,7 @@ from offramp.nodes.gathering import TOLD, Came, Gather, Gathering
 from offramp.nodes.upstream import again
 from offramp.protocol.record import Record
 from offramp.protocol.served import Array, Call, Pending, Result
+from offramp.protocol.streams import STOPPING
 from offramp.runtime.open import open_span, warm_up
 from offramp.runtime.span import Span, SpanSpec
 
@@ -99,7 +100,7 @@ class Aggregator:
         """A view has come: join its sample at once where nobody is waited for any more."""
         with self.changing:
             if self.closed:
-                raise UnreachableError("this node is stopping. Ask another, or later.")
+                raise UnreachableError(STOPPING)
             came = self.gathering.add(sample, view, given, timeout)
             taken = self.gathering.take(came.gather) if came.ready else None
             self.changing.notify_all()

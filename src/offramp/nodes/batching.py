@@ -20,6 +20,7 @@ from offramp.errors import DeadlineError, InputError, OverloadedError, Unreachab
 from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.record import Record
 from offramp.protocol.served import Array
+from offramp.protocol.streams import STOPPING
 
 # Of one tensor or several (N, ...) to what has a row for each and can be sliced, row by row; its identity says what may
 # be run together.
@@ -111,7 +112,7 @@ class Batcher:
         record, came = record or Record(), time.perf_counter()
         with self.changed:
             if self.closed:
-                raise UnreachableError("this node is stopping. Ask another, or later.")
+                raise UnreachableError(STOPPING)
             at_once = not self.waiting and self.running < self.limits.runners
             if at_once:
                 self.running += 1

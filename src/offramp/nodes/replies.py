@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 
-from offramp.errors import InputError, OverloadedError
+from offramp.errors import InputError, OverloadedError, UnreachableError
 from offramp.nodes.contract import REPLIES, ROW, TOKEN
 from offramp.protocol.served import Call, Pending, Result, TensorSpec
+from offramp.protocol.streams import STOPPING
 
 TOKEN_LEAST = 16  # characters: a token is a secret between client, edge and cloud
 STREAMS = 32  # open at once
@@ -56,7 +57,7 @@ class Replies:
                 yield Pending(answers[0], lambda: replace(answers.popleft().result(), last=False))
         finally:
             with self.changing:
-                del self.streams[token]
+                self.streams.pop(token, None)
 
     def send(self, token: str, result: Result) -> None:
         """Give a result to the client of a token; InputError where there is none, or it takes nothing any more."""
@@ -73,3 +74,16 @@ class Replies:
                 raise InputError("parameter 'reply_to': the stream under this token has just ended.")
             answers.append(Future())
             answers[-2].set_result(result)
+
+    @property
+    def listeners(self) -> int:
+        """Clients whose streams are open."""
+        return len(self.streams)
+
+    def close(self) -> None:
+        """End each stream behind what has been sent, as that of a node that stops."""
+        with self.changing:
+            ended, self.streams = self.streams, {}
+        for answers in ended.values():
+            if answers[-1].set_running_or_notify_cancel():
+                answers[-1].set_exception(UnreachableError(STOPPING))

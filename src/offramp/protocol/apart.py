@@ -5,7 +5,7 @@ Knows neither messages nor models.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial, update_wrapper
@@ -21,9 +21,6 @@ from offramp.protocol.short import TOGETHER
 from offramp.protocol.status import status_of
 
 T = TypeVar("T")
-Stream = Callable[[Iterator[Any], grpc.ServicerContext], Iterator[Any]]
-
-SPARE = 2  # threads beyond the bound, to refuse on
 
 
 def on(pool: ThreadPoolExecutor, answer: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,39 +28,6 @@ def on(pool: ThreadPoolExecutor, answer: Callable[..., Any]) -> Callable[..., An
     own = update_wrapper(partial(answer), answer)
     own.experimental_thread_pool = pool  # type: ignore[attr-defined]
     return own
-
-
-class Streams:
-    """Up to `most` streams open at once, on their own threads: one holds a thread while it waits for its client.
-
-    `refused` is told of each that was one too many.
-    """
-
-    def __init__(self, most: int, refused: Callable[[OverloadedError], object]) -> None:
-        self.most, self.refused, self.open, self.changing = most, refused, 0, threading.Lock()
-        self.pool = Pool(most + SPARE, "stream")
-
-    def counted(self, answer: Stream) -> Callable[..., Any]:
-        """A streaming call, within the bound; past it RESOURCE_EXHAUSTED is the answer."""
-
-        def stream(requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:
-            with self.changing:
-                full = self.open >= self.most
-                self.open += not full
-            if full:
-                error = OverloadedError(
-                    f"overloaded: {self.most} streams are open, the most that this node holds. Close one, come back "
-                    "later, or serve with more --max-streams."
-                )
-                self.refused(error)
-                context.abort(status_of(error), str(error))
-            try:
-                yield from answer(requests, context)
-            finally:
-                with self.changing:
-                    self.open -= 1
-
-        return on(self.pool, stream)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from offramp.errors import OfframpError
 from offramp.protocol import messages as pb
-from offramp.protocol.apart import Answer, Came, Entrance, Streams, on
+from offramp.protocol.apart import Answer, Came, Entrance, on
 from offramp.protocol.catalog import config, server_metadata
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import FOREVER, DataPlane
@@ -21,6 +21,7 @@ from offramp.protocol.record import Record
 from offramp.protocol.served import TOOK, Call, Result, Served
 from offramp.protocol.short import Known
 from offramp.protocol.status import status_of
+from offramp.protocol.streams import Streams
 from offramp.protocol.tensors import (
     FINAL,
     read_inputs,

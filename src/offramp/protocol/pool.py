@@ -66,13 +66,15 @@ class Pool(ThreadPoolExecutor):
 
     A ThreadPoolExecutor by name alone: grpc gives a call threads of its own where they are such a one's. Up to
     `crowd` wait for a thread before `crowded` says so, or fewer where they would wait for too long: `pace` is the
-    seconds from one that leaves those who wait to the next. `told` how many wait, whenever that changes.
+    seconds from one that leaves those who wait to the next. `told` how many wait, whenever that changes. Of work that
+    holds its thread until its own client speaks, each has one to itself, by `alone`: on another's, that one's answer
+    would have to wait for this one's client.
     """
 
     told: Callable[[float], object] = staticmethod(lambda waiting: None)
 
-    def __init__(self, size: int, name: str, crowd: int = WAITING) -> None:
-        self.size, self.name, self.crowd = size, name, crowd
+    def __init__(self, size: int, name: str, crowd: int = WAITING, *, alone: bool = False) -> None:
+        self.size, self.name, self.crowd, self.alone = size, name, crowd, alone
         self.changing = threading.Lock()  # guards all below
         self.workers: list[_Worker] = []
         self.idle: list[_Worker] = []  # who worked last stands last, and is asked first
@@ -157,6 +159,12 @@ class Pool(ThreadPoolExecutor):
     def busy(self) -> bool:
         """Whether any thread works."""
         return len(self.idle) < len(self.workers)
+
+    @property
+    def works(self) -> bool:
+        """Whether anything is under way here: on a thread, waiting for one, or for an answer."""
+        with self.changing:
+            return self.busy or bool(self.backlog or self.parked)
 
     def crowded(self, seconds: float = math.inf) -> OverloadedError | None:
         """Why to refuse what comes now: as much waits as may, or it has no more than these seconds and needs more.
@@ -258,7 +266,7 @@ class _Worker:
     def _next(self) -> Callable[[], None] | _Stack | None:
         pool = self.pool
         with pool.changing:
-            if self.inbox.empty():
+            if self.inbox.empty() and not (pool.alone and self._waits()):
                 if pool.backlog:
                     work, count = pool.first()
                     pool.told(len(pool.backlog))
@@ -268,9 +276,13 @@ class _Worker:
                     return work
                 if not pool.closed:
                     pool.idle.append(self)
-                elif not any(stack.worker is self for stack in pool.parked):
+                elif not self._waits():
                     return None
         return self.inbox.get()
+
+    def _waits(self) -> bool:
+        """Whether anything here waits for an answer. Under `changing`."""
+        return any(stack.worker is self for stack in self.pool.parked)
 
 
 def _nothing() -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy.typing as npt
 
@@ -145,6 +145,18 @@ class Served(Protocol):
 
     def stream(self, call: Call) -> Iterator[Result | Pending]:
         """Answer a request in parts, each as soon as it is known. Closed early where the caller goes."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A model whose streams are open for what other calls bring, and so for as long as there are any."""
+
+    @property
+    def listeners(self) -> int:
+        """How many of its streams are open."""
+
+    def close(self) -> None:
+        """End them: the node stops, and nothing will come any more."""
 
 
 # What some models have besides, as `at_once`: answers to requests that are run as one batch, each as if it were alone,

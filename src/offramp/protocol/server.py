@@ -11,7 +11,7 @@ from offramp.errors import OverloadedError
 from offramp.machine import cores_to_use
 from offramp.protocol import grpc_service as rpc
 from offramp.protocol import messages as pb
-from offramp.protocol.apart import Entrance, Streams, on
+from offramp.protocol.apart import Entrance, on
 from offramp.protocol.cross_origin import CrossOrigin
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.door import Door
@@ -26,7 +26,8 @@ from offramp.protocol.plans import Plans
 from offramp.protocol.pool import Pool
 from offramp.protocol.record import Hook, Tracing
 from offramp.protocol.rest_app import IN_HAND, Application
-from offramp.protocol.served import Served
+from offramp.protocol.served import Listening, Served
+from offramp.protocol.streams import Streams
 from offramp.sockets import join_address, port_taken
 
 # The health service would send from the thread that says what changed, and wait there, holding what grpc needs for the
@@ -36,6 +37,7 @@ VANISHED = 20.0  # seconds after which a client is given up that answers no ping
 STREAMS = 128  # open at once: each holds a thread while it waits for its client
 OPENING = 2  # threads for who asks whether a model is ready: it may have to be opened, which takes up to seconds
 TELLING = 2  # threads for what a node tells of itself, whatever it computes
+LOOK = 0.05  # seconds between looks, of a node that stops, at what is under way
 # Computed at once: each holds a thread while the runtime works, and none while it waits for other nodes. Threads that
 # compute share the cores with the one that reads what comes: with 32 of them it was late by seconds.
 CALLS = cores_to_use(0) + 1
@@ -162,15 +164,29 @@ class Server:
             self.health.set(name, said.SERVING if self.plane.unready() is None else said.NOT_SERVING)
 
     def stop(self, grace: float) -> None:
-        """Take no new calls, let those in flight finish for up to `grace` seconds, and close."""
+        """Take no new calls, let those in flight finish for up to `grace` seconds, and close.
+
+        A stream on which nothing is under way ends at once; one that is open for what others' calls bring, after those.
+        """
         self.health.enter_graceful_shutdown()
         self.application.stopping = True
         stopped = self.server.stop(grace)
+        self.streams.end()
         if self.http is not None:
             self.http.stop(grace)
+        listening = [model for model in self.plane.catalog if isinstance(model, Listening)]
+        while listening and self._works(listening) and not stopped.wait(LOOK):
+            pass
+        for model in listening:
+            model.close()
         stopped.wait()
         for pool in self.pools:
             pool.shutdown()
+
+    def _works(self, listening: Iterable[Listening]) -> bool:
+        """Whether any call over gRPC is under way, but for streams that are open for others'."""
+        streams = self.streams.open - sum(model.listeners for model in listening)
+        return streams > 0 or self.entrance.aside > 0 or self.pools[0].works
 
 
 def _guarded(application: Any, door: Door | None, root_path: str) -> Any:
