@@ -81,7 +81,7 @@ def test_it_goes_up_down_with_the_link_and_up_again(
         (network,) = networks.generations.now.values()
         networks.change(network, OTHER, "ops")
         assert "the link is not followed until the next reload" in caplog.text
-        assert (edge.plan, edge.follower, networks.follower) == (OTHER, None, None)
+        assert (edge.plan, edge.follower, networks.steering.follower) == (OTHER, None, None)
         written(file, "ff")
         with pytest.raises(InputError, match=f"its plans are of bundle ff, and this edge holds {bundle.id}"):
             networks.reload(lambda models: None)
@@ -100,7 +100,7 @@ def test_a_deadline_takes_the_plan_that_meets_it(bundle: Bundle, tmp_path: Path)
             cloud=cloud.address(), runtime="onnxruntime", precision="fp32", threads=1,
         )  # fmt: skip
         networks = EdgeNetworks(settings, held)
-        (edge,), follower = networks.edges, networks.follower
+        (edge,), follower = networks.edges, networks.steering.follower
         assert follower is not None
         follower.close()  # so that it stands still
         edge.follower, here, there = follower, *follower.ready.courses

@@ -5,23 +5,13 @@ Takes settings, gives models to serve. Knows no server and no signal.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
-from offramp.errors import (
-    BusyError,
-    DeadlineError,
-    InputError,
-    LinkError,
-    OverloadedError,
-    UnknownModelError,
-    UnreachableError,
-)
+from offramp.errors import BusyError, InputError, UnknownModelError
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
 from offramp.nodes.failover import Failover
@@ -30,63 +20,18 @@ from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
 from offramp.nodes.serving import open_bundles
 from offramp.nodes.settings import AtLastExit, EdgeSettings
-from offramp.nodes.watch import CloudWatch
-from offramp.protocol.peer import Peer
+from offramp.nodes.steering import Steering
+from offramp.nodes.ways import Network, Way, look
 from offramp.protocol.served import Served
 from offramp.runtime.choice import Choice
 
 if TYPE_CHECKING:
     from offramp.artifacts.choices import Priced
-    from offramp.nodes.auditor import Auditor
     from offramp.nodes.between import Between
-    from offramp.nodes.follower import Follower
-    from offramp.nodes.tier_model import TierModel
 
 # What only some edges do is loaded where they do it: of the others it would be a twentieth of the time until ready.
 
 log = logging.getLogger("offramp")
-
-DEGRADED = "is answered here, and marked degraded."
-FAILS = "fails, and the rest is answered."
-
-
-def while_lost(settings: EdgeSettings) -> str:
-    """Say what becomes of requests while a cloud is lost."""
-    alone = DEGRADED if settings.degraded else FAILS
-    several = len(settings.clouds) > 1  # and the others may be lost too
-    return f"what needs it goes to another; where none is there, it {alone}" if several else f"what needs it {alone}"
-
-
-class Way:
-    """One of an edge's clouds: the connection to it, and the watch over it."""
-
-    def __init__(
-        self, address: str, settings: EdgeSettings, held: ExitStack, meet: Callable[["Way", float], None]
-    ) -> None:
-        via = None
-        if settings.link is not None:
-            from offramp.link.shaper_process import child_link
-
-            via = held.enter_context(child_link(settings.link, address))
-        self.peer = held.enter_context(closing(Peer(address, via, credentials=settings.credentials)))
-        always, meanwhile = settings.ready_needs_cloud, while_lost(settings)
-        self.watch = CloudWatch(address, partial(meet, self), always=always, meanwhile=meanwhile)
-
-    def ask(self, wait: float, courses: "Mapping[Network, Course]") -> None:
-        """Raise an error of ours unless the cloud is there, and is the one for what these networks hand on."""
-        for network, course in courses.items():
-            self.watch.called = course.next
-            network.remotes[self].wait_ready(wait)
-            network.edge.check(wait, network.remotes[self], course)
-
-
-@dataclass(frozen=True, eq=False)
-class Network:
-    """The edge of a bundle, and what it asks of each cloud."""
-
-    edge: Edge
-    remotes: Mapping[Way, RemoteCloud]
-    models: "tuple[EdgeModel | TierModel, ...]"
 
 
 class EdgeNetworks:
@@ -97,21 +42,19 @@ class EdgeNetworks:
         self.between: Between | None = None  # what it has besides as a tier that others hand on to
         self.changing = threading.Lock()  # one change after another
         self.choice: Choice | None = None  # the node's runtime and precision: those of its first network
-        self.follower: Follower | None = None  # of the one network's link
         bundles, (plan, choices) = open_bundles(settings), self._wanted()
         self.ways = [Way(address, settings, held, self._meet) for address in settings.clouds]
+        self.steering = Steering(settings, self.ways, self.changing)
         self.generations, courses = self._turned(bundles, plan, choices)
-        follower = self._following(self.generations, choices)
+        follower = self.steering.following(self.generations, choices)
         if self.ways:
-            self._ask(courses)
+            look(self.ways, courses, settings)
             for way in self.ways:
                 way.watch.start()
                 held.callback(way.watch.close)
-        held.callback(self._follow, None)
-        self._follow(follower)
-        self.auditors: list[Auditor] = []
-        held.callback(self._audit, ())
-        self._audit(self.generations.now.values())
+        held.callback(self.steering.close)
+        self.steering.follow(follower)
+        self.steering.audit(self.generations.now.values())
 
     @property
     def edges(self) -> list[Edge]:
@@ -153,9 +96,10 @@ class EdgeNetworks:
                 )
             before, wanted = network.edge.plan, plan.check(network.edge.bundle.manifest)
             course = network.edge.ready(wanted) if wanted != before else network.edge.course
-            self._ask({one: course if one is network else one.edge.course for one in now})
-            if self.follower is not None:
-                self._follow(None)
+            courses = {one: course if one is network else one.edge.course for one in now}
+            look(self.ways, courses, self.settings)
+            if self.steering.follower is not None:
+                self.steering.follow(None)
                 log.info("course: the link is not followed until the next reload: a plan was asked for")
             network.edge.follow(course)
             log.info("plan: %s, as the token of %r asks", _follows(network.edge, before), by)
@@ -170,15 +114,15 @@ class EdgeNetworks:
         shown = {way: way.peer.renew() for way in self.ways}
         try:
             turned, courses = self._turned(open_bundles(self.settings), plan, choices)
-            follower = self._following(turned, choices)
-            self._ask(courses)
+            follower = self.steering.following(turned, choices)
+            look(self.ways, courses, self.settings)
         except BaseException:
             for way, earlier in shown.items():
                 if way.peer.shown != earlier:
                     way.peer.show(earlier)
             raise
         serve(_models(turned, self.between))
-        self._follow(None)
+        self.steering.follow(None)
         said = []
         for network, course in courses.items():
             before = network.edge.plan
@@ -192,8 +136,8 @@ class EdgeNetworks:
         said.append(turned.said(self.generations))
         self.generations = turned
         log.info("reload: %s", "; ".join(said))
-        self._follow(follower)
-        self._audit(turned.now.values())
+        self.steering.follow(follower)
+        self.steering.audit(turned.now.values())
 
     def _wanted(self) -> "tuple[Plan | AtLastExit, tuple[str, tuple[Priced, ...]] | None]":
         """The plan that stands in the settings' file now, or in them; of choices the first, and all of them."""
@@ -202,86 +146,6 @@ class EdgeNetworks:
             return settings.plan if settings.plan_file is None else Plan.load(settings.plan_file), None
         choices = settings.follow.read()
         return choices[1][0].plan, choices
-
-    def _following(
-        self, turned: Generations[Network], choices: "tuple[str, tuple[Priced, ...]] | None"
-    ) -> "Follower | None":
-        """What has the one network follow its link, with all of its plans ready; nothing is followed yet."""
-        settings = self.settings
-        if choices is None or settings.follow is None:
-            return None
-        from offramp.nodes.follower import Follower, Ready
-
-        (network,), (bundle, plans) = turned.now.values(), choices
-        edge = network.edge
-        if bundle != edge.bundle.id:
-            raise InputError(
-                f"follow {settings.follow.choices}: its plans are of bundle {bundle}, and this edge holds "
-                f"{edge.bundle.id} ({edge.bundle.path}). Make them of this one: offramp plan --choices FILE."
-            )
-        clouds = list(network.remotes.values())
-        return Follower(
-            edge,
-            Failover(clouds) if len(clouds) > 1 else clouds[0],
-            Ready.of(edge, plans),
-            gone=self._gone,
-            stated=settings.link,
-            within=settings.follow.within,
-        )
-
-    def _follow(self, follower: "Follower | None") -> None:
-        """Have it followed by this one from now on, or by none."""
-        if self.follower is not None:
-            self.follower.close()
-        self.follower = follower
-        if follower is not None:
-            follower.start()
-
-    def _audit(self, networks: Iterable[Network]) -> None:
-        """Have the answers of these looked at from now on, and of no others."""
-        for auditor in self.auditors:
-            auditor.close()
-        self.auditors, audited = [], self.settings.audit
-        if audited is None:
-            return
-        from offramp.nodes.auditor import Auditor
-
-        for network in networks:
-            edge = network.edge
-            assert edge.cloud is not None  # the settings saw to it
-            auditor = Auditor(
-                edge,
-                edge.cloud,
-                audited.share,
-                lambda course: audited.promised(course.plan),
-                partial(self._alarm, network),
-            )
-            auditor.start()
-            self.auditors.append(auditor)
-
-    def _alarm(self, network: Network, course: Course, said: str) -> None:
-        """What was promised of a course does not hold: answer by a stricter one, or by the last exit alone."""
-        edge = network.edge
-        with self.changing:
-            follower = self.follower
-            if follower is not None and follower.ban(course):
-                log.error("audit: %s. No plan is followed any more that is not more accurate.", said)
-                return
-            if follower is not None:
-                self._follow(None)
-            elif edge.course is not course:
-                log.error("audit: %s, by a plan that is not in force any more.", said)
-                return
-            part = course.part
-            strict = Plan.checked(active=(), cut=part.cut, codec=part.codec, score=course.plan.score)
-            course = edge.ready(strict)
-            log.error("audit: %s. Until the next reload every sample is answered by the last exit.", said)
-            edge.follow(course)
-
-    def _gone(self) -> str | None:
-        """Why none of the clouds can be used now; None where one can."""
-        reasons = [way.watch.why_not() for way in self.ways]
-        return None if None in reasons else "; ".join(filter(None, reasons))
 
     def _turned(
         self, bundles: list[Bundle], plan: Plan | AtLastExit, choices: "tuple[str, tuple[Priced, ...]] | None"
@@ -333,33 +197,7 @@ class EdgeNetworks:
         """Ask a cloud for what the networks of now hand on, by what the files of credentials hold now."""
         with suppress(InputError):  # half of them may have been changed: the cloud says what is wrong with the others
             way.peer.renew()
-        way.ask(wait, {network: self._uses(network) for network in self.generations.now.values()})
-
-    def _uses(self, network: Network) -> Course:
-        """The course by which a network uses its cloud: that in force, or of those that are followed the last."""
-        follower = self.follower
-        if follower is None or follower.edge is not network.edge:
-            return network.edge.course
-        return follower.ready.courses[-1]
-
-    def _ask(self, courses: Mapping[Network, Course]) -> None:
-        """Look for the clouds, where any course needs one."""
-        each = [(network.edge, course) for network, course in courses.items()]
-        if not self.settings.ready_needs_cloud and not any(course.part.hands_on(edge.last) for edge, course in each):
-            return
-        missing: list[LinkError] = []
-        for way in self.ways:
-            try:
-                way.ask(self.settings.cloud_wait, courses)
-            except (UnreachableError, DeadlineError, OverloadedError) as error:
-                missing.append(error)
-                way.watch.lost(UnreachableError(str(error)))
-            else:
-                way.watch.answered()  # it may have been lost, or another's, until now
-        alone = all(edge.answers_alone(course) for edge, course in each)
-        if missing and len(missing) == len(self.ways) and not alone:
-            first = missing[0]
-            raise type(first)(f"{first} By this edge's plan, nothing is answered without it.") from first
+        way.ask(wait, {network: self.steering.uses(network) for network in self.generations.now.values()})
 
 
 @contextmanager

@@ -5,7 +5,8 @@ Takes and gives JSON. Knows neither HTTP nor who may.
 
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactError, InputError, UnknownModelError
-from offramp.nodes.edge_networks import EdgeNetworks, Network
+from offramp.nodes.edge_networks import EdgeNetworks
+from offramp.nodes.ways import Network
 
 
 class Plans:

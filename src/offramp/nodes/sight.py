@@ -26,14 +26,14 @@ def seen(networks: EdgeNetworks) -> Iterable[tuple[Family, tuple[str, ...], floa
     for edge in networks.edges:
         yield IN_FLIGHT, (edge.bundle.id,), edge.room.out
         yield COURSE, _course(edge), 1.0
-    if (follower := networks.follower) is not None:
+    if (follower := networks.steering.follower) is not None:
         version, link = follower.edge.bundle.id, follower.link
         yield SWITCHES, (version,), follower.switches
         yield LINK_RATE, (version, "up"), link.up
         yield LINK_RATE, (version, "down"), link.down
         yield LINK_ROUND_TRIP, (version,), link.round_trip_ms / 1000
         yield CLOUD_SLOWER, (version,), link.cloud_slower
-    for auditor in networks.auditors:
+    for auditor in networks.steering.auditors:
         version = auditor.edge.bundle.id
         for found, count in auditor.found():
             yield AUDITED, (version, found), count
