@@ -17,10 +17,11 @@ from offramp.data.view_set import ViewSet, ViewSplits
 from offramp.errors import BehindError, InputError, UnknownModelError, UnreachableError
 from offramp.exits.answers import Judged
 from offramp.measure.views import Seen, joined, joint_span, seen
-from offramp.nodes.aggregator import Aggregator, ViewModel
+from offramp.nodes.aggregator import Aggregator
 from offramp.nodes.edge import Edge
 from offramp.nodes.gathering import Gathering
 from offramp.nodes.local_cloud import LocalCloud
+from offramp.nodes.view_model import ViewModel, view_models
 from offramp.protocol.gone import Gone
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Array, Call, Pending, Result
@@ -72,7 +73,7 @@ def aggregator(views: ViewsFolder, plan: Plan = PLAN, **settings: object) -> Ite
     node = Aggregator(views, edge, known)
     node.start()
     try:
-        yield {model.view: model for model in node.models() if model.name == f"classifier-1-{CODEC}"}
+        yield {model.view: model for model in view_models(node) if model.name == f"classifier-1-{CODEC}"}
     finally:
         node.close()
 
@@ -230,7 +231,7 @@ def test_a_lost_cloud_is_every_device_s_loss_alike(views: ViewsFolder, sent: dic
     edge.degrades = degraded
     node = Aggregator(views, edge, Gathering(views.views.names, wait=LONG))
     node.start()
-    models = {model.view: model for model in node.models() if model.name == f"classifier-1-{CODEC}"}
+    models = {model.view: model for model in view_models(node) if model.name == f"classifier-1-{CODEC}"}
     pending = [models[name].infer(call(sent[name][[0]], sample="s")) for name in views.views.names]
     if degraded:
         assert [result(one).outputs["degraded"].tolist() for one in pending] == [[True]] * 3
@@ -256,7 +257,7 @@ def test_each_caller_says_for_itself_whether_it_takes_a_degraded_answer(
     node = Aggregator(views, edge, Gathering(views.views.names, quorum=2, wait=LONG))
     node.start()
     first, second, third = (
-        next(model for model in node.models() if (model.view, model.name) == (view, f"classifier-1-{CODEC}"))
+        next(model for model in view_models(node) if (model.view, model.name) == (view, f"classifier-1-{CODEC}"))
         for view in views.views.names
     )
     strict = first.infer(Call({"features_1": sent[first.view][[0]]}, {"sample": "s", "degraded": False}))
@@ -320,7 +321,7 @@ def test_over_the_wire_devices_are_answered_while_they_wait(
     edge = Edge(views.joint, PLAN, LocalCloud(views.joint), threads=1)
     node = Aggregator(views, edge, Gathering(views.views.names, quorum=2, wait=LONG))
     node.start()
-    server = Server(node.models(), "127.0.0.1", 0, max_batch=16, calls=2)
+    server = Server(view_models(node), "127.0.0.1", 0, max_batch=16, calls=2)
     server.start()
     name = f"classifier-1-{CODEC}"
     with Peer(server.address) as peer:

@@ -18,6 +18,7 @@ from offramp.nodes.plans import Plans
 from offramp.nodes.serving import hear_reloads, serve_models
 from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.sight import seen
+from offramp.nodes.view_model import view_models
 from offramp.protocol.door import Door
 from offramp.protocol.metrics import GATHERED, Family, Metrics
 from offramp.protocol.served import Served
@@ -45,7 +46,7 @@ def serve_aggregator(settings: EdgeSettings) -> None:
         node.start()
         held.callback(node.close)
         serve_models(
-            node.models(),
+            view_models(node),
             settings,
             _title(folder, node),
             orders,
