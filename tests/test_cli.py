@@ -15,6 +15,7 @@ from offramp._version import __version__
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
+from offramp.artifacts.pretrained import known, pretrained
 from offramp.machine import here
 from offramp.models.checkpoint import Checkpoint
 from offramp.paper.reproduction import REPRODUCTION, Agreed, Reproduction, Trained
@@ -340,3 +341,13 @@ def test_a_folder_is_trained_on_and_predicted_as_it_was_split(tmp_path: Path, of
     assert learnt.returncode == 2
     assert re.search(r"of its \d+ test images at least \d+ are those that the network was trained on", learnt.stderr)
     assert offramp("predict", "net", "--data", "photos/train", "--split", "train", cwd=tmp_path).returncode == 0
+
+
+def test_the_packages_networks_are_listed_and_found(offramp: Program) -> None:
+    """Each by its name with what it is; one alone by its folder."""
+    listed = offramp("pretrained", "--list")
+    assert listed.returncode == 0, listed.stderr
+    rows = [line for line in listed.stdout.splitlines() if line.startswith("│")]
+    assert [row.split("│")[1].strip() for row in rows] == known()
+    assert re.search(r"11\.6 +│ 0\.49 +│ 4\.0 │ 84\.3% of 1,000 images", rows[known().index("cifar10-small-mem")])
+    assert offramp("pretrained").stdout == f"{pretrained()}\n"

@@ -167,8 +167,30 @@ def pretrained(
     name: Annotated[
         str, typer.Argument(help="Which network.", autocompletion=completion.pretrained)
     ] = "cifar10-small-mem",
+    listed: Annotated[bool, typer.Option("--list", help="Say which there are, and what each is.")] = False,
 ) -> None:
     """Print the folder of a trained network that comes with the package: a checkpoint, its bundle inside."""
     from offramp.artifacts.pretrained import pretrained as find
 
-    print(find(name))
+    if not listed:
+        print(find(name))
+        return
+    from rich.table import Table
+
+    from offramp.artifacts.bundle import Bundle
+    from offramp.artifacts.data_record import data_name
+    from offramp.artifacts.pretrained import known
+    from offramp.cli.console import console
+
+    table = Table(*("", "trained on", "exits", "M MACs", "M weights", "MB", "right at the last exit"))
+    for each in known():
+        manifest = Bundle.open(find(each) / "bundle").manifest
+        weights = sum(part.parameters for part in (*manifest.stages, *manifest.heads))
+        size = sum(file.stat().st_size for file in find(each).rglob("*") if file.is_file())
+        table.add_row(
+            each, data_name(manifest.origin.data), ", ".join(map(str, manifest.exits)),
+            f"{manifest.macs(manifest.last) / 1e6:.1f}", f"{weights / 1e6:.2f}", f"{size / 1e6:.1f}",
+            f"{manifest.cuts[0].codecs['fp32'].accuracy:.1%} of {manifest.cuts[0].samples:,} images",
+        )  # fmt: skip
+    console.print(table)
+    print("Accuracies are of the images that calibrated the codecs; those of the test set stand in each README.md.")
