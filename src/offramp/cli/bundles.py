@@ -185,7 +185,7 @@ def pretrained(
     table = Table(*("", "trained on", "exits", "M MACs", "M weights", "MB", "right at the last exit"))
     for each in known():
         manifest = Bundle.open(find(each) / "bundle").manifest
-        weights = sum(part.parameters for part in (*manifest.stages, *manifest.heads))
+        weights = sum(stage.parameters for stage in manifest.stages) + sum(head.parameters for head in manifest.heads)
         size = sum(file.stat().st_size for file in find(each).rglob("*") if file.is_file())
         table.add_row(
             each, data_name(manifest.origin.data), ", ".join(map(str, manifest.exits)),

@@ -179,7 +179,10 @@ class Trainer:
         self.regime = recipe.regime_for(net.exits)
         self.forward = compiled(device) if recipe.compile else forward
         # Fused is one kernel for all parameters; on the CPU its sums would round differently.
-        self.optimizer = Optimizer(net, recipe, fused=device.type == "cuda")
+        self.low_precision = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16(device))
+        self.optimizer = Optimizer(
+            net, recipe, fused=device.type == "cuda", low_precision=self.low_precision and native_bf16(device)
+        )
         self.lookahead = Lookahead(net, recipe.lookahead) if recipe.lookahead else None
         self.batches = Batches(
             splits.train,
@@ -193,7 +196,6 @@ class Trainer:
             device=device,
             workers=self.team,
         )
-        self.low_precision = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16(device))
         self.epochs_done, self.seconds = 0, 0.0
 
     def autocast(self) -> AbstractContextManager[object]:
