@@ -18,8 +18,9 @@ from offramp.artifacts.self_test import SelfTest, self_test_images
 from offramp.errors import ArtifactDamagedError, ParityError
 from offramp.nodes.cloud import tails
 from offramp.nodes.edge import Edge
-from offramp.nodes.sameness import TOLERANCE, Probe, Probes, difference
+from offramp.nodes.sameness import Probe, Probes
 from offramp.runtime.choice import Choice
+from offramp.runtime.sameness import TOLERANCE, difference
 
 CLASSES = ("cat", "dog")
 RIGHT = np.array([[1.0, -4.0], [2.0, 0.5]], np.float32)

@@ -23,6 +23,7 @@ from offramp.measure.stretch import opened
 from offramp.progress import Watch, unwatched
 from offramp.runtime.choice import choose
 from offramp.runtime.open import open_span
+from offramp.runtime.sameness import check_span
 from offramp.runtime.span import SpanSpec
 
 if TYPE_CHECKING:
@@ -79,12 +80,16 @@ def open_predictor(
 ) -> Predictor:
     """Open a checkpoint's or a bundle's folder for predicting; `auto` settles runtime and precision as a node does.
 
-    With a plan, by its spans, and `cut` and `codec` are the plan's. A checkpoint runs on torch in fp32, in one piece:
+    With a plan, by its spans, and `cut` and `codec` are the plan's. ParityError where OpenVINO computes another network
+    than the bundle's. A checkpoint runs on torch in fp32, in one piece:
     for it, runtime and precision are `auto`, or the defaults. Of `threads`, 0 is every core; for torch, its own choice.
     """
     if (path / MANIFEST).exists():
         bundle = Bundle.open(path)
         engine = choose(bundle, runtime, precision, threads).engine
+        if engine.runtime == "openvino":  # asked for, or chosen before: a node would be held to the same
+            whole = SpanSpec(0, bundle.manifest.last, bundle.manifest.exits)
+            check_span(bundle, open_span(bundle, whole, engine), whole, engine)
         return of_bundle(bundle, cut, codec, engine) if plan is None else of_plan(bundle, plan, engine)
     if (path / "model.json").exists():
         if plan is not None:

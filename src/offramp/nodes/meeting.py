@@ -23,10 +23,11 @@ from offramp.nodes.chain import TIER, check_next, follows, model_asked
 from offramp.nodes.contract import CLASSIFIER, FOLLOWS, READY, place_of
 from offramp.nodes.replied import check_logits
 from offramp.nodes.route import Course
-from offramp.nodes.sameness import Probes, difference
+from offramp.nodes.sameness import Probes
 from offramp.protocol.peer import Peer
 from offramp.protocol.served import Parameters
 from offramp.protocol.tensors import write_request
+from offramp.runtime.sameness import difference
 
 
 @contextmanager

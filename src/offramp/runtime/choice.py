@@ -1,7 +1,8 @@
 """Which runtime and precision a node computes with: as asked, or chosen once for a machine and a bundle.
 
 The precision goes by a rule and never by a figure, so that a node answers alike after every start. The runtime, which
-in fp32 changes an answer by its rounding alone, is timed, and what came of it is kept (`runtime.kept`).
+in fp32 changes an answer by its rounding alone, is timed, and what came of it is kept (`runtime.kept`). OpenVINO is not
+taken where it changes more: it ignores a Resize's antialias, for one (findings/openvino_resize_ignores_antialias.sh).
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Precision
-from offramp.errors import ArtifactError, InputError, MissingExtraError
+from offramp.errors import ArtifactError, InputError, MissingExtraError, ParityError
 from offramp.machine import CPUINFO, cores_to_use, instructions, processor_kind
 
 Name = TypeVar("Name", bound=str)
@@ -112,7 +113,7 @@ def _once(bundle: Bundle, here: Engine, there: Engine, largest: int) -> Choice:
     if chosen is None:
         try:
             timings, kept = measure(bundle, here, there, batches), "not kept"
-        except ArtifactError as failure:  # of onnxruntime it is raised again where the node opens its spans
+        except (ArtifactError, ParityError) as failure:  # of onnxruntime raised again where a node opens its spans
             return Choice(here, str(failure))
         chosen = Chosen(runtime=faster(timings, known.before(circumstances)), made_in=circumstances, timings=timings)
         if path is not None:

@@ -12,6 +12,7 @@ from statistics import median
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine, Runtime
 from offramp.runtime.open import open_span
+from offramp.runtime.sameness import check_span
 from offramp.runtime.span import SpanSpec
 
 GAIN = 1.1  # how many times faster the other runtime must be to be taken instead: less is noise
@@ -66,10 +67,14 @@ def faster(timings: Sequence[Timing], before: Runtime = "onnxruntime") -> Runtim
 
 
 def measure(bundle: Bundle, here: Engine, there: Engine, batches: Sequence[int]) -> tuple[Timing, ...]:
-    """Time a whole network on onnxruntime (`here`) and OpenVINO (`there`) at each batch size, in turn."""
+    """Time a whole network on onnxruntime (`here`) and OpenVINO (`there`) at each batch size, in turn.
+
+    Raises ParityError where OpenVINO computes another network, however fast.
+    """
     last = bundle.manifest.last
     spec = SpanSpec(0, last, (last,))
     spans = [open_span(bundle, spec, engine) for engine in (here, there)]
+    check_span(bundle, spans[1], spec, there)
     timings = []
     for batch in batches:
         rows = spec.noise(bundle, batch)
