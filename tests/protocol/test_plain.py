@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from offramp.errors import OverloadedError
 from offramp.protocol.plain import PATIENCE
 from offramp.protocol.served import Call, Result
 from offramp.protocol.server import Server
@@ -152,6 +154,60 @@ def test_both_ways_answer_and_count_alike_to_the_last_byte(
         client.sendall(request(body, headers))
         assert answer(client) == expected
         assert more(counted(server), before) == more(once, start)
+
+
+@contextmanager
+def crowded(server: Server) -> Iterator[None]:
+    """While it lasts, the node takes no call over HTTP."""
+    pool = server.pools[1]
+    before, pool.full = pool.full, lambda: OverloadedError("no room.")
+    try:
+        yield
+    finally:
+        pool.full = before
+
+
+def test_both_ways_refuse_and_count_alike(server: Server, client: socket.socket, model: Any) -> None:
+    """To the last byte, and no model is asked; the connection serves the next request."""
+    body, headers = asked([[1, 2]])
+    answers, counts = [], []
+    ran = len(model.threads)
+    for way in (LONG, {}):
+        with crowded(server):
+            start = counted(server)
+            client.sendall(request(body, headers | way))
+            answers.append(answer(client))
+            counts.append(more(counted(server), start))
+        client.sendall(request(body, headers))
+        assert answer(client).startswith(b"HTTP/1.1 200")
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 503")
+    assert answers[0].endswith(b'{"error":"no room."}')
+    assert counts[0] == counts[1]
+    assert sum(sum(count) for key, count in counts[0].items() if "refused" in key) == 1
+    assert len(model.threads) == ran + 2
+
+
+@given(st.integers(1, 3000), st.integers(0, 3000), st.lists(st.integers(0, 4000), max_size=6))
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_refused_body_is_dropped_and_what_follows_it_answered(
+    server: Server, client: socket.socket, size: int, first: int, cuts: list[int]
+) -> None:
+    """However the bytes come, and though the body reads like requests; its refusal waits for none of it."""
+    body, headers = asked([[0.25, 2]])
+    good = request(body, headers)
+    refused = request((good * 20)[:size], {})
+    head = len(refused) - size
+    with crowded(server):
+        client.sendall(refused[: head + first])
+        assert answer(client).startswith(b"HTTP/1.1 503")
+    rest = refused[head + first :] + good
+    ends = sorted({*(min(cut, len(rest)) for cut in cuts), len(rest)})
+    for start, end in zip([0, *ends], ends, strict=False):
+        client.sendall(rest[start:end])
+    said = answer(client)
+    assert said.startswith(b"HTTP/1.1 200")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["outputs"][0]["data"] == [0.5, 4]
 
 
 def test_a_call_that_is_known_to_be_short_is_answered_on_the_loop(client: socket.socket, model: Any) -> None:

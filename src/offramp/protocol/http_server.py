@@ -69,6 +69,7 @@ class _Protocol(HttpToolsProtocol):
     told = 0.0  # when who reads a body was last told of more
     left = 0  # bytes of answers that were not read when that was last looked at
     leaving: asyncio.TimerHandle | None = None  # until who does not read is given up
+    dropping = 0  # bytes that are still to come of a body that nobody reads
     held: Exchange | None = None  # a plain request whose body has not come whole
     holding: asyncio.TimerHandle | None = None  # until it is no longer waited for in that way
 
@@ -160,6 +161,8 @@ class _Protocol(HttpToolsProtocol):
             self.held = self.plain.begun(self, self.url, self.headers)
         if self.held is None:
             super().on_headers_complete()
+        elif self.held.crowded is not None:
+            self._refuse(self.held)
 
     def _is_next(self) -> bool:
         """Whether a request is the only one on the connection, and another may follow it."""
@@ -171,6 +174,20 @@ class _Protocol(HttpToolsProtocol):
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
         )
+
+    def _refuse(self, exchange: Exchange) -> None:
+        """Say that there is no room, and have its body dropped as it comes."""
+        self.held, self.cycle, self.dropping = None, exchange, exchange.expected  # type: ignore[assignment]  # as below
+        exchange.plain.refuse(exchange)
+
+    def _behind(self, data: bytes) -> bytes:
+        """What stands behind a body that is dropped, without a look at what it is made of."""
+        taken = min(self.dropping, len(data))
+        self.dropping -= taken
+        if self.dropping:
+            return b""
+        self.parser = _Parser(self)  # the one of before would wait for that body
+        return data[taken:]
 
     def _let_go(self) -> None:
         """What was held goes the usual way."""
@@ -209,6 +226,7 @@ class _Protocol(HttpToolsProtocol):
             return
         cycle, self.beside = self.cycle, 0
         if cycle.response_complete:
+            self.dropping -= min(self.dropping, len(body))
             return
         cycle.body += body
         if len(cycle.body) > PART:
@@ -219,6 +237,10 @@ class _Protocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def data_received(self, data: bytes) -> None:
+        if self.dropping:
+            data = self._behind(data)
+            if not data:
+                return
         waiting, self.beside = None, self.beside + len(data)
         if not self.known:
             # A request that comes byte by byte gets no longer for it than one that comes at once.

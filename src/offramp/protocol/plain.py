@@ -2,7 +2,8 @@
 
 A request is plain by its head: to a model that is served, of a known length, neither compressed nor announced, nothing
 before it unanswered on its connection, and there is room. Every other one is the application's, and so is one whose
-body is long in coming: this way never refuses anything before a body is read. What a body says means the same in both
+body is long in coming. One that finds the node crowded is refused at its head: a node that has no time has none for
+what it does not take. What a body says means the same in both
 ways: they differ in who carries the bytes, and in the thread that works.
 
 A model may answer calls at once, which wait for nobody (`Served.at_once`). One that takes no longer than `short.SHORT`,
@@ -43,7 +44,8 @@ class Exchange(Arrival):
     """A plain request and its answer, where uvicorn has a cycle: one a connection at a time."""
 
     __slots__ = (
-        "connection", "disconnected", "expected", "head", "keep_alive", "parts", "plain", "response_complete", "scope",
+        "connection", "crowded", "disconnected", "expected", "head", "keep_alive", "parts", "plain",
+        "response_complete", "scope",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +55,7 @@ class Exchange(Arrival):
         self.plain, self.connection, self.expected, self.parts = plain, connection, expected, list[bytes]()
         self.scope = {GONE: self.gone}
         self.head: Head | None = None
+        self.crowded: OverloadedError | None = None
         self.keep_alive, self.disconnected, self.response_complete = True, False, False
 
     @property
@@ -96,7 +99,10 @@ class Plain:
         self.done: deque[tuple[Exchange, Response]] = deque()
 
     def begun(self, connection: Any, url: bytes, headers: Headers) -> Exchange | None:
-        """A request of which the head is there; None where it is not plain. Room is kept for its body."""
+        """A request of which the head is there; None where it is not plain.
+
+        Room is kept for its body, or it is to be refused: `crowded` says why.
+        """
         if self.plane.catalog is not self.catalog:
             self.catalog = self.plane.catalog
             self.models = dict(_addresses(self.catalog, self.application.root))
@@ -107,12 +113,21 @@ class Plain:
         if not STRANGE.isdisjoint(found) or not length.isdigit() or len(length) > len(str(LARGEST)):
             return None
         expected, application = int(length), self.application
-        if not 0 < expected <= min(LARGEST, self.plane.bounds.body) or not application.has_room(expected):
+        if not 0 < expected <= self.plane.bounds.body:
             return None
-        if self.pool.crowded() is not None:
-            return None
-        application.in_hand += expected
-        return Exchange(self, connection, expected, model, url.decode("ascii"), found)
+        exchange = Exchange(self, connection, expected, model, url.decode("ascii"), found)
+        exchange.crowded = self.pool.crowded()
+        if exchange.crowded is None:
+            if expected > LARGEST or not application.has_room(expected):
+                return None
+            application.in_hand += expected
+        return exchange
+
+    def refuse(self, exchange: Exchange) -> None:
+        """Answer one that finds the node crowded, before its body is read."""
+        headers = exchange.headers
+        exchange.record = self.plane.record("http", request_id(headers), given(headers.get(TRACE, b"")))
+        exchange.answer(self._alone(exchange, exchange.crowded))
 
     def left(self, exchange: Exchange) -> None:
         """It is another's now, or nobody's."""
