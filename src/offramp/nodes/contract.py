@@ -16,6 +16,7 @@ from offramp.artifacts.engine import Place
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import InputError, LinkError
 from offramp.exits.answers import Answers, Tier, tier_name, tier_number
+from offramp.protocol.catalog import MAX_BATCH
 from offramp.protocol.served import Array, Call, Parameters
 
 # The model of a chain's first tier, samples in, answers out; and by `classifier_name` those of each between it and the
@@ -107,6 +108,12 @@ def place_of(config: Mapping[str, str], prefix: str = "") -> Place | None:
     """Where a node computes by its configuration; None where that does not say, as other makers' do not."""
     words = [config.get(f"{prefix}{name}", "") for name in ("runtime", "precision", "hardware")]
     return Place(*words) if all(words) else None  # type: ignore[arg-type]  # a precision of whatever maker
+
+
+def most_of(config: Mapping[str, str]) -> int | None:
+    """How many samples a node takes in one request, by its configuration; None where that does not say."""
+    said = config.get(MAX_BATCH, "")
+    return int(said) if said.isdecimal() and int(said) else None
 
 
 def said_of(place: Place | None, prefix: str = "") -> dict[str, str]:
