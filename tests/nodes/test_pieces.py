@@ -11,7 +11,7 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
-from offramp.errors import LinkError, UnreachableError
+from offramp.errors import DeadlineError, LinkError, UnreachableError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import Reply, most_of
@@ -202,3 +202,7 @@ def test_a_tier_between_of_small_requests_costs_no_answer(bundle: Bundle, image:
         assert [one.last for one in came] == [False] * (len(came) - 1) + [True]
         every = [(one.rows, one.answers) for one in [*parts, *came] if isinstance(one, Answered)]
         same(merge([(rows, answers) for rows, answers in every if answers is not None], len(image)), whole)
+        breaker = device.cloud.health  # type: ignore[union-attr]
+        breaker.failed(DeadlineError("late."))
+        assert list(sent_in_parts(device, onward.of_rows(onward.rows < onward.rows[3]), None, False, Gone()))
+        assert breaker.row == 0  # answers in parts are answers too

@@ -187,13 +187,17 @@ class RemoteCloud:
             raise GoneError
 
     def _answered(self, flight: Flight, result: Result, rows: int, sent: int) -> Finished:
-        """What a tier between has answered to so many rows, whole or in a part; it knows the plan by now."""
+        """What a tier between has answered to so many rows, whole or in a part; it knows the plan by now.
+
+        Who takes parts may be content with them, and leave the stream's end to itself: its health is told here.
+        """
         manifest, course = self.bundle.manifest, flight.course
         self.knows.add(plan_id(course.plan))
         exits = [exit_ for exit_ in manifest.exits if exit_ > course.part.cut]
         answers = check_answers(
             self.called, read_answers(result.outputs), rows, len(manifest.classes), exits, course.behind
         )
+        self.health.answered()
         said = {name: result.parameters[name] for name in BACK & result.parameters.keys()}
         return Finished(answers, sent, result.size, result.took, hops(result.parameters), said)
 
