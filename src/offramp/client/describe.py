@@ -3,11 +3,11 @@
 import json
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.data_record import DataRecord
-from offramp.artifacts.document import Frozen
+from offramp.artifacts.document import Frozen, why
 from offramp.artifacts.engine import Engine, Place
 from offramp.artifacts.inputs import Input
 from offramp.artifacts.plan import Plan
@@ -76,7 +76,8 @@ def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> Ser
             (place_of(config), place_of(config, CLOUD)),
         )
     except (KeyError, ValueError, ArtifactError) as error:
-        raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error
+        said = why(error) if isinstance(error, ValidationError) else repr(error)
+        raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({said}).") from error
 
 
 def describe_edges(client: Peer, timeout: float = 10.0) -> tuple[ServedEdge, ...]:
