@@ -52,6 +52,12 @@ def lossy(legs: Iterable[Leg], last: int) -> list[tuple[int, Crossed]]:
     return [*found, (last, crossed)]
 
 
-def crossed_in_words(crossed: Crossed) -> str:
-    """Crossings in words."""
-    return " and ".join(f"cut {cut} in {codec}" for cut, codec in crossed) or "none"
+def in_words(legs: Iterable[Leg], last: int) -> str:
+    """The legs in words."""
+    return ", then ".join(leg.words(last) for leg in legs)
+
+
+def seen_in_words(crossed: Crossed) -> str:
+    """What an exit behind these crossings sees, in words."""
+    through = " and ".join(f"cut {cut} in {codec}" for cut, codec in crossed)
+    return f"features that crossed {through}" if through else "features that no codec has changed"
