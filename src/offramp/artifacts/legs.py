@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.artifacts.plan import Plan
 
 Crossed = tuple[tuple[int, Codec], ...]  # cuts with their codecs, in the order in which they are crossed
@@ -39,6 +40,13 @@ def legs_of(plan: Plan, last: int) -> tuple[Leg, ...]:
             return (*legs, leg.model_copy(update={"codec": "fp32"}))
         legs.append(leg)
     return tuple(legs)
+
+
+def reached(plan: Plan, last: int) -> tuple[str, ...]:
+    """The tiers that samples come to, in order: the plan's, and the cloud where the network does not end before."""
+    legs = legs_of(plan, last)
+    names = [*dict.fromkeys([*plan.tiers, LAST_TIER])]
+    return tuple(names[: len(legs) + (not legs[-1].ends(last))])
 
 
 def lossy(legs: Iterable[Leg], last: int) -> list[tuple[int, Crossed]]:

@@ -23,8 +23,8 @@ from offramp.errors import BehindError, InputError, OfframpError, UnreachableErr
 from offramp.exits.answers import tier_name
 from offramp.exits.joining import join
 from offramp.nodes.cache import Cache
-from offramp.nodes.chain import TIER, behind
-from offramp.nodes.contract import DEGRADED, LATE, PLAN, READY, SAMPLE, VIEW, VIEWS, Reply, classifier_name
+from offramp.nodes.chain import behind
+from offramp.nodes.contract import DEGRADED, LATE, PLAN, READY, SAMPLE, TIER, VIEW, VIEWS, Reply, classifier_name
 from offramp.nodes.edge import Edge, deadline
 from offramp.nodes.edge_model import answer_specs, gathered, landed, result_of, timed
 from offramp.nodes.features import boundary_specs, check_features

@@ -23,6 +23,8 @@ from offramp.protocol.served import Array, Call, Parameters
 # last, which take what crosses a boundary.
 CLASSIFIER = "classifier"
 REPLIES = "replies"  # the cloud's: what it answers clients directly
+TIER = "tier"  # of a model's configuration, and said as a stream for direct replies opens: the tier that its node is
+BEHIND = "behind"  # of the classifier's configuration: the tiers that answer what it hands on, with commas between them
 
 CLASS_NAME = "class_name"  # an output of the classifier that comes only where it is asked for by name
 ROW = "row"  # a tensor: which rows of the caller's batch a part answers, or which the features belong to

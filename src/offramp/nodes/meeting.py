@@ -21,8 +21,8 @@ from offramp.errors import (
     RefusedError,
     UnknownModelError,
 )
-from offramp.nodes.chain import TIER, check_next, follows, model_asked
-from offramp.nodes.contract import CLASSIFIER, FOLLOWS, READY, most_of, place_of
+from offramp.nodes.chain import check_next, follows, model_asked
+from offramp.nodes.contract import CLASSIFIER, FOLLOWS, READY, TIER, most_of, place_of
 from offramp.nodes.pieces import shares
 from offramp.nodes.replied import check_logits
 from offramp.nodes.route import Course
