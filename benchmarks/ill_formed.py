@@ -23,11 +23,11 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import OfframpError
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
-from offramp.protocol.apart import Streams
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.grpc_service import _Service
 from offramp.protocol.pool import Pool
 from offramp.protocol.rest_app import Application
+from offramp.protocol.streams import Streams
 from offramp.protocol.tensors import objects, write_request
 
 SLOW = 10.0  # seconds

@@ -129,7 +129,7 @@ def test_predict_follows_a_plan_and_says_so(
         assert Predictions.read(out).header.follows(PLAN)
         assert evaluated(*TWO, file=out) == evaluated("--plan", plan_file, file=out)
         assert [row["threshold"] for row in evaluated(file=out)] == [0.1, 0.3, 0.5, 0.8]
-        assert "cut elsewhere the numbers are others" in refusal(
+        assert "in int8 its numbers are others" in refusal(
             "evaluate", str(out), "--exit", "2", "--threshold", "1", "--cut", "2"
         )
         assert offramp("evaluate", str(out), *TWO).stderr == ""

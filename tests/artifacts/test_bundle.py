@@ -264,7 +264,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(
     small_bundle: Bundle, changes: dict[str, Any], reason: str
 ) -> None:
     """Stages, exits, cuts, classes and files have to fit one another."""
-    message = f"{small_bundle.path / MANIFEST}: document: Value error, {reason} (offramp.bundle)."
+    message = f"{small_bundle.path / MANIFEST}: document: {reason} (offramp.bundle)."
     with pytest.raises(ArtifactDamagedError, match=f"^{re.escape(message)}$"):
         Bundle.open(rewritten(small_bundle, **changes))
 

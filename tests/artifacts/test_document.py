@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
-from offramp.artifacts.document import Document, Frozen, read_bytes, write_bytes
+import offramp
+from offramp.artifacts.document import Document, Frozen, read_bytes, why, write_bytes
 from offramp.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ArtifactVersionError
 
 
@@ -83,6 +84,40 @@ def test_the_place_of_a_wrong_value_is_named() -> None:
     message = "origin: points.1.x: Input should be a valid number, unable to parse string as a number (test.drawing)."
     with pytest.raises(ArtifactDamagedError, match=f"^{re.escape(message)}$"):
         Drawing.parse(text, "origin")
+
+
+class Even(Frozen):
+    """A number with a rule of ours."""
+
+    value: int
+
+    @field_validator("value")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError(f"expected an even number, got {value}.")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (3, "expected an even number, got 3"),
+        ("x", "Input should be a valid integer, unable to parse string as an integer"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_words_of_who_found_it(value: object, said: str) -> None:
+    """Without what pydantic puts before ours, and without a full stop, as it says its own."""
+    with pytest.raises(ValidationError) as caught:
+        Even.model_validate({"value": value})
+    assert why(caught.value) == said
+
+
+def test_pydantic_s_words_are_read_in_one_place() -> None:
+    """Whoever else takes them as they are shows a user its prefix."""
+    sources = Path(offramp.__file__).parent
+    reading = [path for path in sources.rglob("*.py") if re.search(r"""\[["']msg["']\]""", path.read_text())]
+    assert reading == [sources / "artifacts" / "document.py"]
 
 
 def test_a_missing_field_is_named() -> None:

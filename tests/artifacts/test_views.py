@@ -39,10 +39,28 @@ def test_a_folder_is_what_was_written(views: ViewsFolder) -> None:
 
 
 def test_a_folder_without_the_document_is_none(tmp_path: Path) -> None:
-    """And says how to make one."""
-    message = f"{tmp_path}: no folder of several views, it has no views.json. Write one with: offramp views train"
-    with pytest.raises(ArtifactMissingError, match=f"^{re.escape(message)}"):
-        ViewsFolder.open(tmp_path)
+    """And says how to make one: there, where there is nothing, and elsewhere where something would be written over."""
+    for path in (tmp_path, tmp_path / "none"):
+        assert instead(path) == f"Write one with: offramp views train --out {path}"
+    (tmp_path / "notes").write_text("mine")
+    for path in (tmp_path, tmp_path / "notes"):
+        assert instead(path) == "Write one with: offramp views train --out FOLDER"
+
+
+def test_a_bundle_is_no_folder_of_several_and_is_not_to_be_written_over(folder: Path, tmp_path: Path) -> None:
+    """Of one network, it is an edge's; of one view, the folder above is meant."""
+    assert instead(folder / JOINT) == f"It is one part of {folder}: name that."
+    alone = shutil.copytree(folder / JOINT, tmp_path / "alone")
+    assert instead(alone) == f"It is the bundle of one network, for: offramp serve edge {alone}"
+
+
+def instead(path: Path) -> str:
+    """What to do with a folder that is none of several views."""
+    with pytest.raises(ArtifactMissingError) as caught:
+        ViewsFolder.open(path)
+    what, _, rest = str(caught.value).partition("views.json. ")
+    assert what == f"{path}: no folder of several views, it has no "
+    return rest
 
 
 def test_a_bundle_that_is_another_is_refused(folder: Path) -> None:

@@ -33,11 +33,11 @@ def test_in_int8_predictions_of_another_route_are_refused(
     with pytest.raises(InputError) as caught:
         check_fits(whole, plan=PLAN, **known)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "predictions: measured by the whole graph in one piece; the last exit by features cut at 3 in uint8, and in "
-        "int8 the nodes' cuts change the numbers. Measure them by the nodes' plan: offramp predict BUNDLE --exit 3 "
-        "--cut 3 --codec uint8 --runtime onnxruntime --precision int8"
+        "predictions: measured by the whole graph in one piece; the last exit by features cut at 3 in uint8, and the "
+        "nodes' plan is exit 3, cut at 3 in uint8: in int8 its numbers are others. Measure by it: offramp predict "
+        "BUNDLE --exit 3 --cut 3 --codec uint8 --runtime onnxruntime --precision int8"
     )
-    with pytest.raises(InputError, match="Measure them by the nodes' plan"):
+    with pytest.raises(InputError, match="in int8 its numbers are others"):
         check_fits(by_plan, plan=PLAN.but(cut=4), **known)  # type: ignore[arg-type]
 
 

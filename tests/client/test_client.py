@@ -17,7 +17,7 @@ from offramp.exits.answers import Tier
 from offramp.nodes.contract import DIRECT
 from offramp.nodes.replies import Replies
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Call, Result
+from offramp.protocol.served import Call, Pending, Result
 from offramp.protocol.server import Server
 from offramp.protocol.tensors import write_request
 from until import until
@@ -233,6 +233,53 @@ def test_a_cloud_that_is_not_there_is_said(edge: Server, caplog: pytest.LogCaptu
         line.startswith("cloud 127.0.0.1:1 answers nothing directly, all comes through the edge: ") for line in said
     )
     assert said
+
+
+def test_a_tier_that_is_left_out_is_named_and_all_comes_through_the_edge(
+    edge: Server, cloud: Server, bright: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it should have answered would come back degraded, and only the edge's log would say why."""
+    bright.config["behind"] = "edge,cloud"
+    message = (
+        f"what {edge.address} hands on is answered by edge and cloud, and edge is not among those named. Name every "
+        "tier behind the first, with commas between them."
+    )
+    with offramp.Client(edge.address, cloud.address, timeout=WAIT) as client:
+        assert client.infer(IMAGES).label.tolist() == [1, 0, 1, 0, 0]
+        with pytest.raises(InputError) as caught:
+            client.infer(IMAGES, degraded=False)
+    assert str(caught.value) == message
+    assert "reply_to" not in bright.calls[0].parameters
+    (said,) = {record.getMessage() for record in caplog.records}
+    assert said == f"cloud {cloud.address} answers nothing directly, all comes through the edge: {message}"
+
+
+def test_a_node_of_before_it_said_its_tier_may_be_any(
+    edge: Server, bright: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers directly as it did."""
+    bright.config["behind"] = "edge,cloud"
+    with ExitStack() as held:
+        replies = Untold(bright.replies.version)
+        bright.replies = replies
+        cloud = Server([replies], "127.0.0.1", 0, max_batch=64)
+        cloud.start()
+        held.callback(cloud.stop, 0)
+        client = held.enter_context(offramp.Client(edge.address, cloud.address, timeout=WAIT))
+        client.infer(IMAGES)
+    assert "reply_to" in bright.calls[0].parameters
+    assert caplog.records == []
+
+
+class Untold(Replies):
+    """A cloud's open streams, as a release before this one had them."""
+
+    def stream(self, call: Call) -> Iterator[Result | Pending]:
+        """The same, without its tier."""
+        parts = super().stream(call)
+        assert next(parts)
+        yield Result({}, {"open": True}, last=False)
+        yield from parts
 
 
 def test_direct_answers_that_are_none_are_asked_of_the_edge_again(direct: offramp.Client, bright: Any) -> None:

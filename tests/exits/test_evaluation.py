@@ -233,13 +233,16 @@ def test_an_exit_that_is_lacking_is_refused(table: Table) -> None:
         route(table({1: [SURE], LAST: [SURE]}, [0]), Plan.of(3, 0.5))
 
 
+WHOLE, EXACT = "the whole graph in one piece", "features that no codec has changed"
 CROSSINGS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    ({}, {"codec": "uint8"}, "fp32 at cut 0, and the plan sends uint8 at cut 1. Measure with: offramp predict "
-     "BUNDLE --exit 1 --cut 1 --codec uint8 --runtime onnxruntime --precision fp32"),
-    ({"cut": 1, "codec": "uint8"}, {}, "uint8 at cut 1, and the plan sends fp32 at cut 1. Measure with: offramp "
-     "predict BUNDLE --exit 1 --cut 1 --codec fp32 --runtime onnxruntime --precision fp32"),
-    ({"cut": 0, "codec": "fp16"}, {"codec": "fp16"}, "fp16 at cut 0, and the plan sends fp16 at cut 1. Measure with: "
-     "offramp predict BUNDLE --exit 1 --cut 1 --codec fp16 --runtime onnxruntime --precision fp32"),
+    ({}, {"codec": "uint8"},
+     f"{WHOLE}, where exit {LAST} saw {EXACT}. By this plan it sees features that crossed cut 1 in uint8"),
+    ({"cut": 1, "codec": "uint8"}, {},
+     f"{WHOLE}; the last exit by features cut at 1 in uint8, where exit {LAST} saw features that crossed cut 1 in "
+     f"uint8. By this plan it sees {EXACT}"),
+    ({"cut": 0, "codec": "fp16"}, {"codec": "fp16"},
+     f"{WHOLE}; the last exit by features cut at 0 in fp16, where exit {LAST} saw features that crossed cut 0 in fp16. "
+     "By this plan it sees features that crossed cut 1 in fp16"),
 ]  # fmt: skip
 
 
@@ -248,7 +251,10 @@ def test_predictions_of_another_crossing_are_refused(
     table: Table, header: dict[str, Any], options: dict[str, Any], said: str
 ) -> None:
     """Logits measured with another codec or cut are not what the cloud would answer."""
-    message = f"predictions: the last exit's logits were measured with codec {said}"
+    message = (
+        f"predictions: measured by {said}, and answers otherwise. Measure by the plan: offramp predict BUNDLE --exit 1 "
+        f"--cut 1 --codec {options.get('codec', 'fp32')} --runtime onnxruntime --precision fp32"
+    )
     with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
         route(table({1: [SURE], LAST: [SURE]}, [0], **header), Plan.of(1, 0.5, **options))
 
@@ -261,8 +267,9 @@ def test_below_fp32_a_plan_cut_elsewhere_is_refused(table: Table) -> None:
     with pytest.raises(InputError) as caught:
         route(by_plan, Plan.of(1, 0.5, cut=3))
     assert str(caught.value) == (
-        "predictions: measured in int8 by exit 1, cut at 1 in fp32, and cut elsewhere the numbers are others. Measure "
-        "with: offramp predict BUNDLE --exit 1 --cut 3 --codec fp32 --runtime onnxruntime --precision int8"
+        "predictions: measured by exit 1, cut at 1 in fp32, and the plan is exit 1, cut at 3 in fp32: in int8 its "
+        "numbers are others. Measure by the plan: offramp predict BUNDLE --exit 1 --cut 3 --codec fp32 --runtime "
+        "onnxruntime --precision int8"
     )
     assert len(route(table(logits, [0], precision="int8"), Plan.of(1, 0.5, cut=3))) == 1
     assert len(route(table(logits, [0], active=(1,), cut=1), Plan.of(1, 0.5, cut=3))) == 1  # in fp32 they are the same
@@ -319,5 +326,10 @@ def test_three_tiers_answer_what_reaches_them(table: Table) -> None:
 def test_a_chain_whose_features_lose_needs_predictions_of_its_own(table: Table) -> None:
     """What the edge's exit says of features in uint8 is not what the graph in one piece says."""
     plan = Plan.model_validate({"tiers": THREE | {"device": THREE["device"] | {"codec": "uint8"}}})
-    with pytest.raises(InputError, match=r"exit 3, what loses was none, .* cut 2 in uint8\. .* BUNDLE --plan PLAN "):
+    with pytest.raises(InputError) as caught:
         route(table({1: [SURE], 3: [SURE], LAST: [SURE]}, [0]), plan)
+    assert str(caught.value) == (
+        f"predictions: measured by {WHOLE}, where exit 3 saw {EXACT}. By this plan it sees features that crossed cut 2 "
+        "in uint8, and answers otherwise. Measure by the plan: offramp predict BUNDLE --plan PLAN --runtime "
+        "onnxruntime --precision fp32"
+    )

@@ -131,10 +131,11 @@ def test_another_codec_or_cut_at_any_hop_is_refused(lossy: Predictions) -> None:
     with pytest.raises(InputError) as caught:
         route(lossy, chain(part((2, 0.4), cut=2), edge))
     assert str(caught.value) == (
-        "predictions: between the input and exit 4, what loses was cut 2 in uint8, and by the plan it is none. Measure "
-        "with: offramp predict BUNDLE --plan PLAN --runtime onnxruntime --precision fp32"
+        f"predictions: measured by {lossy.header.route}, where exit 4 saw features that crossed cut 2 in uint8. By "
+        "this plan it sees features that no codec has changed, and answers otherwise. Measure by the plan: offramp "
+        "predict BUNDLE --plan PLAN --runtime onnxruntime --precision fp32"
     )
-    with pytest.raises(InputError, match="exit 9, what loses was cut 2 in uint8 and cut 6 in fp16, and by the plan"):
+    with pytest.raises(InputError, match="exit 9 saw features that crossed cut 2 in uint8 and cut 6 in fp16"):
         route(lossy, chain(part((2, 0.4), cut=2, codec="uint8"), {**edge, "cut": 5}))
 
 
@@ -146,7 +147,7 @@ def test_in_fp32_the_whole_graph_stands_for_a_chain(bundle: Bundle, few: ImageSe
     at_last = of_bundle(bundle, 6, "uint8", ENGINE).predict(few, "test")
     plan = CHAINS["3 tiers, fp32 uint8"]
     assert np.array_equal(route(at_last, plan).label, in_turn(bundle, plan, few).label)
-    with pytest.raises(InputError, match="what loses was none, and by the plan it is cut 2 in uint8"):
+    with pytest.raises(InputError, match="By this plan it sees features that crossed cut 2 in uint8"):
         route(at_last, CHAINS["3 tiers, uint8 uint8"])
 
 

@@ -165,7 +165,7 @@ def test_a_card_of_an_unknown_family_is_named(folder: Path) -> None:
     document = json.loads((folder / CARD).read_text())
     edit(folder, architecture=document["architecture"] | {"family": "resnet"})
     assert refusal(folder, ArtifactDamagedError) == (
-        f"{folder / CARD}: architecture: Value error, family 'resnet': unknown, expected one of standard-cnn, graph. "
+        f"{folder / CARD}: architecture: family 'resnet': unknown, expected one of standard-cnn, graph "
         "(offramp.checkpoint)."
     )
 
@@ -189,8 +189,7 @@ def test_a_card_whose_architecture_cannot_be_is_named(folder: Path) -> None:
     document = json.loads((folder / CARD).read_text())
     edit(folder, architecture=document["architecture"] | {"exits": [1]})
     assert refusal(folder, ArtifactDamagedError) == (
-        f"{folder / CARD}: architecture: Value error, exits must rise within 1 to 3 and end at 3, got [1] "
-        "(offramp.checkpoint)."
+        f"{folder / CARD}: architecture: exits must rise within 1 to 3 and end at 3, got [1] (offramp.checkpoint)."
     )
 
 

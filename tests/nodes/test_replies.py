@@ -34,7 +34,7 @@ def test_results_come_in_the_order_in_which_they_were_sent() -> None:
     """Those that came before they were asked for, and those that are awaited; first one that says it is open."""
     replies = Replies("1")
     stream = replies.stream(opening())
-    assert next(stream) == Result({}, {"open": True}, last=False)
+    assert next(stream) == Result({}, {"open": True, "tier": "cloud"}, last=False)
     for number in range(3):
         replies.send(SECRET, row(number))
     assert [taken(next(stream)) for _ in range(3)] == [0, 1, 2]

@@ -67,9 +67,10 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         refuses: str = "",
         tail: Callable[[Array], Array] | None = None,
         precision: str = "",
+        most: int = 0,
     ) -> None:
         self.lists, self.ready, self.rows, self.gives, self.classes = lists, ready, rows, gives, classes
-        self.logits, self.refuses, self.tail, self.precision = logits, refuses, tail, precision
+        self.logits, self.refuses, self.tail, self.precision, self.most = logits, refuses, tail, precision, most
         self.versions: list[str] = []  # that requests named
 
     def ServerReady(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -84,15 +85,18 @@ class Other(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc
         return pb.ModelMetadataResponse(name="tail-3", versions=["1"] if self.lists else [])
 
     def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        if not self.precision:
+        if not self.precision and not self.most:
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "none.")
         answer = pb.ModelConfigResponse()
+        answer.config.max_batch_size = self.most
         for name, value in {"runtime": "other 1", "precision": self.precision, "hardware": "other"}.items():
             answer.config.parameters[name].string_value = value
         return answer
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.versions.append(request.model_version)
+        if self.most and request.inputs[0].shape[0] > self.most:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "too large a batch.")
         if self.refuses:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, self.refuses)
         if self.tail is not None:
@@ -169,6 +173,18 @@ def test_a_cloud_of_another_maker_is_asked_by_its_own_version(bundle: Bundle, li
     expected = Judged.of(np.arange(20).reshape(2, 10), "entropy").answers(9, Tier.CLOUD)
     for field in fields(Answers):
         assert np.array_equal(getattr(finished.answers, field.name), getattr(expected, field.name))
+
+
+def test_a_cloud_that_takes_little_at_once_is_asked_more_often(bundle: Bundle) -> None:
+    """As Triton says it, of which more would be an error: the images that show what it computes go so too."""
+    servicer = Other(lists=True, tail=tail_of(bundle), most=3)
+    with cloud_of(bundle, servicer, "1") as cloud:
+        cloud.check(COURSE, WAIT)
+        assert len(servicer.versions) == 2  # for four images
+        finished = cloud.finish(features(bundle, 7), WAIT).result(WAIT)
+    assert len(servicer.versions) == 5
+    assert finished.answers is not None
+    assert len(finished.answers) == 7
 
 
 def test_a_version_that_is_not_listed_is_said(bundle: Bundle) -> None:

@@ -85,7 +85,7 @@ def test_metadata_lists_every_version_of_the_name(models: list[Any]) -> None:
 
 def test_a_configuration_is_triton_s(models: list[Any]) -> None:
     """Complete shapes, its names of the datatypes, and what the model says of itself as parameters."""
-    assert config(models[0]) == {
+    assert config(models[0], 4) == {
         "name": "double",
         "platform": "offramp",
         "max_batch_size": 0,
@@ -94,7 +94,7 @@ def test_a_configuration_is_triton_s(models: list[Any]) -> None:
             {"name": "twice", "data_type": "TYPE_FP32", "dims": [-1, 2]},
             {"name": "word", "data_type": "TYPE_STRING", "dims": [-1]},
         ],
-        "parameters": {"colour": {"string_value": "green"}},
+        "parameters": {"colour": {"string_value": "green"}, "max_batch": {"string_value": "4"}},
     }
 
 

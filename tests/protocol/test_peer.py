@@ -114,8 +114,8 @@ def test_a_model_says_what_it_takes_and_gives(client: Peer) -> None:
     assert client.metadata("double", WAIT) == ModelMetadata(
         "double", ("7", "8"), {"x": ("FP32", (-1, 2))}, {"twice": ("FP32", (-1, 2)), "word": ("BYTES", (-1,))}
     )
-    assert client.config("double", WAIT) == {"colour": "green"}
-    assert client.config("double", WAIT, "8") == {"colour": "blue"}
+    assert client.config("double", WAIT) == {"colour": "green", "max_batch": "4"}
+    assert client.config("double", WAIT, "8") == {"colour": "blue", "max_batch": "4"}
 
 
 def test_a_model_is_made_ready(client: Peer, model: Any) -> None:

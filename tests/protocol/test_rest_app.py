@@ -119,7 +119,7 @@ CONFIG = {
         {"name": "twice", "data_type": "TYPE_FP32", "dims": [-1, 2]},
         {"name": "word", "data_type": "TYPE_STRING", "dims": [-1]},
     ],
-    "parameters": {"colour": {"string_value": "green"}},
+    "parameters": {"colour": {"string_value": "green"}, "max_batch": {"string_value": "4"}},
 }
 INDEX = [{"name": "double", "version": "7", "state": "READY", "reason": ""}]
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "parameters", "statistics"]

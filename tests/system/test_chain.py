@@ -190,6 +190,19 @@ def test_every_tier_answers_a_client_directly(
     assert client.second_answers == 0
 
 
+def test_a_client_that_names_not_every_tier_is_told_which_is_missing(
+    predictions: Predictions, image: Array, nodes: Chain, device: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And has every answer all the same, none of them degraded, or an error where it takes no other way."""
+    expected = route(predictions, FOUR).rows(slice(0, len(image)))
+    with Client(device.address(), cloud=f"{nodes.outer.address()},{nodes.cloud.address()}") as client:
+        same(client.infer(image), expected)
+        with pytest.raises(InputError, match="by edge and region and cloud, and region is not among those named"):
+            client.infer(image, degraded=False)
+    (said,) = {record.getMessage() for record in caplog.records}
+    assert "region is not among those named" in said
+
+
 def test_the_bytes_of_each_hop_come_back(bundle: Bundle, image: Array, device: Node) -> None:
     """By the name of the tier that they went to: the features that were handed on, and little around them."""
     with Peer(device.address()) as peer:

@@ -72,13 +72,12 @@ def test_but_changes_what_is_given_and_nothing_else() -> None:
         ({"patience": 3}, "recipe: patience: Extra inputs are not permitted, got 3."),
         (
             {"loss_weights": {1: -1.0, 9: 1.0}},
-            "recipe: loss_weights: Value error, loss weights must not be negative, and at least one must be above 0, "
+            "recipe: loss_weights: loss weights must not be negative, and at least one must be above 0, "
             "got {1: -1.0, 9: 1.0}.",
         ),
         (
             {"loss_weights": {1: 0.0}},
-            "recipe: loss_weights: Value error, loss weights must not be negative, and at least one must be above 0, "
-            "got {1: 0.0}.",
+            "recipe: loss_weights: loss weights must not be negative, and at least one must be above 0, got {1: 0.0}.",
         ),
     ],
 )

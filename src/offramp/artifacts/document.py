@@ -95,7 +95,7 @@ class Document(Frozen):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "document"
-            raise ArtifactDamagedError(f"{origin}: {where}: {first['msg']} ({cls.FORMAT}).") from error
+            raise ArtifactDamagedError(f"{origin}: {where}: {why(error)} ({cls.FORMAT}).") from error
 
     @classmethod
     def read(cls, path: Path, context: object = None) -> Self:
@@ -109,6 +109,11 @@ class Document(Frozen):
     def write(self, path: Path) -> None:
         """Write the document whole or not at all."""
         write_bytes(path, self.to_json().encode())
+
+
+def why(error: ValidationError) -> str:
+    """What is wrong first with some values, without a full stop: of a validator of ours, its own words alone."""
+    return error.errors()[0]["msg"].removeprefix("Value error, ").rstrip(".")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Frozen
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.artifacts.plan import Plan
 
 Crossed = tuple[tuple[int, Codec], ...]  # cuts with their codecs, in the order in which they are crossed
@@ -41,6 +42,13 @@ def legs_of(plan: Plan, last: int) -> tuple[Leg, ...]:
     return tuple(legs)
 
 
+def reached(plan: Plan, last: int) -> tuple[str, ...]:
+    """The tiers that samples come to, in order: the plan's, and the cloud where the network does not end before."""
+    legs = legs_of(plan, last)
+    names = [*dict.fromkeys([*plan.tiers, LAST_TIER])]
+    return tuple(names[: len(legs) + (not legs[-1].ends(last))])
+
+
 def lossy(legs: Iterable[Leg], last: int) -> list[tuple[int, Crossed]]:
     """Each exit on the way, the network's end last, with the crossings before it that change numbers in fp32."""
     found: list[tuple[int, Crossed]] = []
@@ -52,6 +60,12 @@ def lossy(legs: Iterable[Leg], last: int) -> list[tuple[int, Crossed]]:
     return [*found, (last, crossed)]
 
 
-def crossed_in_words(crossed: Crossed) -> str:
-    """Crossings in words."""
-    return " and ".join(f"cut {cut} in {codec}" for cut, codec in crossed) or "none"
+def in_words(legs: Iterable[Leg], last: int) -> str:
+    """The legs in words."""
+    return ", then ".join(leg.words(last) for leg in legs)
+
+
+def seen_in_words(crossed: Crossed) -> str:
+    """What an exit behind these crossings sees, in words."""
+    through = " and ".join(f"cut {cut} in {codec}" for cut, codec in crossed)
+    return f"features that crossed {through}" if through else "features that no codec has changed"

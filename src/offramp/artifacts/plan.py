@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
-from offramp.artifacts.document import Document, Frozen
+from offramp.artifacts.document import Document, Frozen, why
 from offramp.artifacts.outcome import LAST_TIER, OVERALL, TIER_NAMES, TierName
 from offramp.artifacts.promise import Promise
 from offramp.errors import InputError
@@ -209,7 +209,7 @@ class Plan(Document):
                 raise InputError(
                     f"{name} {first['input']!r}: unknown. Choose one of {', '.join(choices[name])}."
                 ) from error
-            raise InputError(f"{name}: {first['msg'].removeprefix('Value error, ')}.") from error
+            raise InputError(f"{name}: {why(error)}.") from error
 
     def but(
         self,

@@ -17,7 +17,7 @@ from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.artifacts.engine import Engine, Place, Precision
-from offramp.artifacts.legs import Leg, legs_of, lossy
+from offramp.artifacts.legs import Leg, in_words, legs_of, lossy
 from offramp.artifacts.plan import Plan
 from offramp.errors import ArtifactDamagedError, InputError, MissingExtraError
 
@@ -66,7 +66,7 @@ class PredictionsHeader(Document):
                 else ""
             )
             return f"the whole graph in one piece{through}"
-        return ", then ".join(leg.words(self.exits[-1]) for leg in self.legs)
+        return in_words(self.legs, self.exits[-1])
 
     @property
     def legs(self) -> tuple[Leg, ...]:

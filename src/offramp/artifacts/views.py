@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from offramp.artifacts.bundle import Bundle, Shape
+from offramp.artifacts.bundle import MANIFEST, Bundle, Shape
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.signature import Trust
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
@@ -99,10 +99,7 @@ class ViewsFolder:
         """Read a folder; raises an ArtifactError that names what is missing, damaged, or does not fit the rest."""
         path = Path(path)
         if not (path / VIEWS).is_file():
-            raise ArtifactMissingError(
-                f"{path}: no folder of several views, it has no {VIEWS}. Write one with: offramp views train --out "
-                f"{path}"
-            )
+            raise ArtifactMissingError(f"{path}: no folder of several views, it has no {VIEWS}. {_instead(path)}")
         views = Views.read(path / VIEWS)
         devices = {view.name: _bundle(path, view.name, view.bundle, trust) for view in views.views}
         found = cls(path, views, devices, _bundle(path, JOINT, views.joint, trust))
@@ -157,3 +154,13 @@ def _bundle(path: Path, name: str, id_: str, trust: Trust | None) -> Bundle:
             f"{path / VIEWS}: {name} is bundle {id_}, and {path / name} holds {bundle.id}. Copy the whole folder again."
         )
     return bundle
+
+
+def _instead(path: Path) -> str:
+    """What to do where a folder is none of several views: nothing is to be written over what is there."""
+    if (path.parent / VIEWS).is_file():
+        return f"It is one part of {path.parent}: name that."
+    if (path / MANIFEST).is_file():
+        return f"It is the bundle of one network, for: offramp serve edge {path}"
+    out = "FOLDER" if path.exists() and not (path.is_dir() and not any(path.iterdir())) else path
+    return f"Write one with: offramp views train --out {out}"

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from offramp.artifacts.engine import PORTABLE, Engine, Place
+from offramp.artifacts.legs import in_words, legs_of
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.data.image_set import ImageSet
@@ -71,6 +72,7 @@ def check_fits(
             )
     if header.precision != "fp32" and not header.follows(plan):
         raise InputError(
-            f"predictions: measured by {header.route}, and in {header.precision} the nodes' cuts change the numbers. "
-            f"Measure them by the nodes' plan: {header.measure_by(plan)}"
+            f"predictions: measured by {header.route}, and the nodes' plan is "
+            f"{in_words(legs_of(plan, predictions.last), predictions.last)}: in {header.precision} its numbers are "
+            f"others. Measure by it: {header.measure_by(plan)}"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from offramp.artifacts.document import check_output
+from offramp.artifacts.document import check_output, why
 from offramp.cli import completion
 from offramp.cli.console import console
 from offramp.cli.frame import app, codec_of, needs_torch
@@ -72,7 +72,7 @@ def train(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, silent=silent, flip=flip
         )
     except ValidationError as error:
-        raise InputError(f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
+        raise InputError(f"{why(error)}.") from error
     _ = document.joined  # or an error, before anything is trained
     with waiting() as watching:
         trained = train_views(document, splits, recipe, seed, threads=threads or None, watch=watching.at)

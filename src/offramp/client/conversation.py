@@ -21,7 +21,7 @@ import numpy.typing as npt
 from offramp.artifacts.bundle import IMAGE, LOGITS
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.client.describe import describe_edge
-from offramp.errors import DeadlineError, LinkError, OfframpError
+from offramp.errors import DeadlineError, InputError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier
 from offramp.nodes.contract import (
     CLASSIFIER,
@@ -31,6 +31,7 @@ from offramp.nodes.contract import (
     REPLY_AS,
     REPLY_TO,
     ROW,
+    TIER,
     TOKEN,
     hops,
     read_answers,
@@ -104,19 +105,24 @@ class Conversation:
         self._listen(self.edge.stream(CLASSIFIER, requests, timeout=LASTS, version=self.version), from_edge=True)
         if self.clouds:
             try:
-                self.score = describe_edge(self.edge, self.telling, self.version).plan.score
+                served = describe_edge(self.edge, self.telling, self.version)
+                self.score = served.plan.score
                 for cloud in self.clouds:
                     opening: Iterator[tuple[dict[str, Any], Parameters]] = iter([({}, {TOKEN: self.token})])
                     self._listen(cloud.stream(REPLIES, opening, timeout=LASTS), from_edge=False)
-                self._opened()
+                self._opened(served.behind)
             except OfframpError:
                 self.close()
                 raise
         return self
 
-    def _opened(self) -> None:
-        """Wait for each to say that its stream is open; without that it goes without."""
-        end = time.monotonic() + self.opening
+    def _opened(self, behind: Sequence[str]) -> None:
+        """Wait for each to say that its stream is open; without that it goes without.
+
+        So it does where one of the tiers `behind` the edge is none of them: what that one answers would find no stream,
+        and be answered before it, degraded. A node of before it said which tier it is may be any.
+        """
+        end, tiers = time.monotonic() + self.opening, list[object]()
         try:
             for _ in self.clouds:
                 _, from_edge, result = self._next(end - time.monotonic())
@@ -125,8 +131,18 @@ class Conversation:
                         raise result
                     self._lost(result)
                     return
+                tiers.append(result.parameters.get(TIER))
         except DeadlineError as error:
             self._lost(error)
+            return
+        if None not in tiers and (left_out := [tier for tier in behind if tier not in tiers]):
+            self._lost(
+                InputError(
+                    f"what {self.edge.address} hands on is answered by {' and '.join(behind)}, and "
+                    f"{' and '.join(left_out)} is not among those named. Name every tier behind the first, with commas "
+                    "between them."
+                )
+            )
 
     def _lost(self, error: OfframpError) -> None:
         """Nothing is answered directly any more: not for long, and then another conversation tries again."""

@@ -3,17 +3,17 @@
 import json
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.data_record import DataRecord
-from offramp.artifacts.document import Frozen
+from offramp.artifacts.document import Frozen, why
 from offramp.artifacts.engine import Engine, Place
 from offramp.artifacts.inputs import Input
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.errors import ArtifactError, InputError, LinkError
-from offramp.nodes.contract import CLASSIFIER, CLOUD, place_of
+from offramp.nodes.contract import BEHIND, CLASSIFIER, CLOUD, place_of
 from offramp.protocol.peer import ModelMetadata, Peer
 
 
@@ -37,6 +37,7 @@ class ServedEdge:
     engine: Engine
     classes: tuple[str, ...] = ()
     trained_on: TrainedOn | None = None  # None: an edge of before it said so
+    behind: tuple[str, ...] = ()  # the tiers that answer what it hands on, if it says so
     places: tuple[Place | None, Place | None] = (None, None)  # where the edge computes, and its cloud, if they say so
 
     @property
@@ -73,10 +74,12 @@ def describe_edge(client: Peer, timeout: float = 10.0, version: str = "") -> Ser
             ),
             tuple(json.loads(config.get("classes", "[]"))),
             TrainedOn.model_validate_json(config["trained_on"]) if "trained_on" in config else None,
+            tuple(filter(None, config.get(BEHIND, "").split(","))),
             (place_of(config), place_of(config, CLOUD)),
         )
     except (KeyError, ValueError, ArtifactError) as error:
-        raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({error!r}).") from error
+        said = why(error) if isinstance(error, ValidationError) else repr(error)
+        raise LinkError(f"{client.address}: answers, but not as an edge of offramp does ({said}).") from error
 
 
 def describe_edges(client: Peer, timeout: float = 10.0) -> tuple[ServedEdge, ...]:

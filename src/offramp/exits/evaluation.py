@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.legs import crossed_in_words, legs_of, lossy
+from offramp.artifacts.legs import in_words, legs_of, lossy, seen_in_words
 from offramp.artifacts.outcome import Outcome
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
@@ -65,19 +65,15 @@ def check_route(predictions: Predictions, plan: Plan) -> None:
     for exit_, crossed in lossy(legs_of(plan, last), last):
         if crossed == measured.get(exit_, crossed):  # an exit that was not measured is missed when it is asked
             continue
-        if exit_ == last and len(plan.tiers) == len(header.legs) == 1:
-            raise InputError(
-                f"predictions: the last exit's logits were measured with codec {header.codec} at cut {header.cut}, and "
-                f"the plan sends {plan.codec} at cut {plan.cut}. Measure with: {header.measure_by(plan)}"
-            )
         raise InputError(
-            f"predictions: between the input and exit {exit_}, what loses was {crossed_in_words(measured[exit_])}, and "
-            f"by the plan it is {crossed_in_words(crossed)}. Measure with: {header.measure_by(plan)}"
+            f"predictions: measured by {header.route}, where exit {exit_} saw {seen_in_words(measured[exit_])}. By "
+            f"this plan it sees {seen_in_words(crossed)}, and answers otherwise. Measure by the plan: "
+            f"{header.measure_by(plan)}"
         )
     if header.precision != "fp32" and header.active is not None and not header.follows(plan):
         raise InputError(
-            f"predictions: measured in {header.precision} by {header.route}, and cut elsewhere the numbers are others. "
-            f"Measure with: {header.measure_by(plan)}"
+            f"predictions: measured by {header.route}, and the plan is {in_words(legs_of(plan, last), last)}: in "
+            f"{header.precision} its numbers are others. Measure by the plan: {header.measure_by(plan)}"
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import onnx
 from pydantic import ValidationError
 
+from offramp.artifacts.document import why
 from offramp.artifacts.inputs import Input
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.text import Text
@@ -27,8 +28,7 @@ def takes_of(source: GraphSource, spec: InputSpec) -> Input:
     try:
         return _takes_of(source, spec)
     except ValidationError as error:
-        why = error.errors()[0]["msg"].removeprefix("Value error, ").rstrip(".")
-        raise InputError(f"{source.origin}: what it is given is not possible: {why}.") from error
+        raise InputError(f"{source.origin}: what it is given is not possible: {why(error)}.") from error
 
 
 def _takes_of(source: GraphSource, spec: InputSpec) -> Input:

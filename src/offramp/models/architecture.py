@@ -5,7 +5,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from offramp.artifacts.document import Frozen
+from offramp.artifacts.document import Frozen, why
 from offramp.artifacts.inputs import Input
 from offramp.artifacts.names import name_of
 from offramp.artifacts.preprocessing import Preprocessing
@@ -146,7 +146,7 @@ class Preset(Frozen):
                 shortcuts=self.shortcuts,
             )
         except ValidationError as error:
-            raise InputError(f"{error.errors()[0]['msg'].removeprefix('Value error, ')}.") from error
+            raise InputError(f"{why(error)}.") from error
 
 
 # Widths are multiples of 16, which oneDNN's blocked kernels pad to anyway: a 12 M MAC network of widths 9, 18, 36

@@ -19,9 +19,9 @@ class Between:
     replies: Replies
 
     @classmethod
-    def of(cls, settings: EdgeSettings, first: Bundle) -> Self:
-        """What the settings of a node say of it; `first` is its first network's."""
-        return cls(Batcher(settings.limits), Replies(first.id))
+    def of(cls, settings: EdgeSettings, first: Bundle, tier: str) -> Self:
+        """What the settings of a node say of it; `first` is its first network's, and `tier` the one that it is."""
+        return cls(Batcher(settings.limits), Replies(first.id, tier))
 
     def models(self, edge: Edge) -> tuple[TierModel, ...]:
         """A model for each place where the tier before may cut a network, in each codec."""

@@ -27,7 +27,6 @@ from offramp.nodes.contract import FOLLOWS, classifier_name
 from offramp.nodes.route import Course
 from offramp.protocol.served import Result
 
-TIER = "tier"  # of a model's configuration: the tier that its node is
 KEPT = 128  # plans that a tier remembers
 LONGEST = 64 * 1024  # bytes of a plan that goes along: one of a hundred exits has a tenth of that
 

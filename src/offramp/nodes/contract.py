@@ -16,12 +16,15 @@ from offramp.artifacts.engine import Place
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import InputError, LinkError
 from offramp.exits.answers import Answers, Tier, tier_name, tier_number
+from offramp.protocol.catalog import MAX_BATCH
 from offramp.protocol.served import Array, Call, Parameters
 
 # The model of a chain's first tier, samples in, answers out; and by `classifier_name` those of each between it and the
 # last, which take what crosses a boundary.
 CLASSIFIER = "classifier"
 REPLIES = "replies"  # the cloud's: what it answers clients directly
+TIER = "tier"  # of a model's configuration, and said as a stream for direct replies opens: the tier that its node is
+BEHIND = "behind"  # of the classifier's configuration: the tiers that answer what it hands on, with commas between them
 
 CLASS_NAME = "class_name"  # an output of the classifier that comes only where it is asked for by name
 ROW = "row"  # a tensor: which rows of the caller's batch a part answers, or which the features belong to
@@ -107,6 +110,12 @@ def place_of(config: Mapping[str, str], prefix: str = "") -> Place | None:
     """Where a node computes by its configuration; None where that does not say, as other makers' do not."""
     words = [config.get(f"{prefix}{name}", "") for name in ("runtime", "precision", "hardware")]
     return Place(*words) if all(words) else None  # type: ignore[arg-type]  # a precision of whatever maker
+
+
+def most_of(config: Mapping[str, str]) -> int | None:
+    """How many samples a node takes in one request, by its configuration; None where that does not say."""
+    said = config.get(MAX_BATCH, "")
+    return int(said) if said.isdecimal() and int(said) else None
 
 
 def said_of(place: Place | None, prefix: str = "") -> dict[str, str]:

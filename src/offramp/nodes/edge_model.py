@@ -11,13 +11,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.legs import reached
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge, tier_name
-from offramp.nodes.chain import TIER
 from offramp.nodes.contract import (
     ALONG,
     BACK,
+    BEHIND,
     BYTES_TO,
     CLASS_NAME,
     CLASSIFIER,
@@ -27,6 +28,7 @@ from offramp.nodes.contract import (
     DIRECT,
     PLAN,
     ROW,
+    TIER,
     Reply,
     hops,
     said_of,
@@ -62,12 +64,13 @@ class EdgeModel:
     @property
     def config(self) -> dict[str, str]:
         """What the edge is, and the plan that it follows now."""
-        manifest = self.edge.bundle.manifest
+        manifest, course = self.edge.bundle.manifest, self.edge.course
         return {
             "bundle": self.version,
             "model": manifest.model,
-            "plan": self.edge.plan.to_json(),
+            "plan": course.plan.to_json(),
             TIER: tier_name(self.edge.tier),
+            BEHIND: ",".join(tier for tier in course.behind if tier in reached(course.plan, self.edge.last)),
             "classes": json.dumps(manifest.classes),
             "trained_on": manifest.origin.told,
             "takes": self.takes.model_dump_json(),

@@ -171,7 +171,7 @@ class EdgeNetworks:
         if plan.before(tier) is not None and self.between is None:
             from offramp.nodes.between import Between
 
-            self.between = Between.of(settings, bundle)
+            self.between = Between.of(settings, bundle, tier)
         between = self.between
         remotes = {way: RemoteCloud(bundle, way.peer, settings.cloud_version, way.watch) for way in self.ways}
         clouds = list(remotes.values())

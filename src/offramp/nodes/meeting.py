@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import numpy as np
+
 from offramp.artifacts.bundle import Bundle, logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import PRECISIONS, Place
@@ -19,14 +21,14 @@ from offramp.errors import (
     RefusedError,
     UnknownModelError,
 )
-from offramp.nodes.chain import TIER, check_next, follows, model_asked
-from offramp.nodes.contract import CLASSIFIER, FOLLOWS, READY, place_of
+from offramp.nodes.chain import check_next, follows, model_asked
+from offramp.nodes.contract import CLASSIFIER, FOLLOWS, READY, TIER, most_of, place_of
+from offramp.nodes.pieces import shares
 from offramp.nodes.replied import check_logits
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probes
 from offramp.protocol.peer import Peer
-from offramp.protocol.served import Parameters
-from offramp.protocol.tensors import write_request
+from offramp.protocol.served import Array, Parameters
 from offramp.runtime.sameness import difference
 
 
@@ -68,11 +70,12 @@ class Meeting:
     version: str
     probes: Probes
 
-    def check(self, course: Course, timeout: float, shown: set[tuple[int, Codec]]) -> Place | None:
+    def check(self, course: Course, timeout: float, shown: set[tuple[int, Codec]]) -> tuple[Place | None, int | None]:
         """Hold what it serves against the bundle, its place in the plan against that, and what it computes.
 
-        The tails that have been `shown` to compute the bundle's network are not asked again, and a new one is added.
-        Raises BundleMismatchError, RefusedError, or what the connection does.
+        Gives where it computes, and how many samples it takes in one request; None where it does not say. The tails
+        that have been `shown` to compute the bundle's network are not asked again, and a new one is added. Raises
+        BundleMismatchError, RefusedError, or what the connection does.
         """
         name, peer = model_asked(course), f"{course.next} {self.client.address}"
         try:
@@ -102,7 +105,7 @@ class Meeting:
             )
         self.client.prepare(name, timeout, self.version)
         config = self._config(name, timeout)
-        place = place_of(config)
+        place, most = place_of(config), most_of(config)
         if course.onward:
             check_next(course, config.get(TIER), peer)
             plan: Parameters = {FOLLOWS: follows(course.plan, known=False), READY: True}
@@ -112,8 +115,8 @@ class Meeting:
             except BehindError as error:
                 raise BundleMismatchError(f"{peer} cannot follow this plan: {error}") from error
         else:
-            self._check_logits(course, place, timeout, shown)
-        return place
+            self._check_logits(course, place, most, timeout, shown)
+        return place, most
 
     def _config(self, name: str, timeout: float) -> dict[str, str]:
         try:
@@ -131,18 +134,22 @@ class Meeting:
                     return self.client.config(name, timeout, version).get(TIER)
         return None
 
-    def _check_logits(self, course: Course, place: Place | None, timeout: float, shown: set[tuple[int, Codec]]) -> None:
+    def _check_logits(
+        self, course: Course, place: Place | None, most: int | None, timeout: float, shown: set[tuple[int, Codec]]
+    ) -> None:
         """Raise BundleMismatchError where it makes something else of a few images than the bundle does."""
         part, manifest = course.part, self.bundle.manifest
         if (part.cut, part.codec) in shown:
             return
         precision = place.precision if place is not None and place.precision in PRECISIONS else None
         probe, target = self.probes.get(part.cut, part.codec, precision), logits_name(manifest.last)
-        request = write_request(model_asked(course), self.version, probe.features)
-        peer = f"{course.next} {self.client.address}"
-        with blamed(peer):
-            result = self.client.begin(request, timeout).result()
-        logits = check_logits(peer, target, result.outputs.get(target), *probe.logits.shape)
+        peer, found = f"{course.next} {self.client.address}", list[Array]()
+        for some in shares(len(probe.logits), most):
+            sent = {name: tensor[some] for name, tensor in probe.features.items()}
+            with blamed(peer):
+                result = self.client.infer(model_asked(course), sent, timeout=timeout, version=self.version)
+            found.append(check_logits(peer, target, result.outputs.get(target), *probe.logits[some].shape))
+        logits = np.concatenate(found)
         noun = manifest.preprocessing.noun
         if wrong := difference(logits, probe.logits, manifest.classes, precision, target, noun=noun):
             raise BundleMismatchError(

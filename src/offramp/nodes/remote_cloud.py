@@ -38,6 +38,7 @@ from offramp.nodes.contract import (
 )
 from offramp.nodes.flight import Flight, Rows
 from offramp.nodes.meeting import Meeting, blamed, let_in
+from offramp.nodes.pieces import in_turn, pieces
 from offramp.nodes.replied import check_answers, check_logits
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probes
@@ -89,6 +90,7 @@ class RemoteCloud:
         self.shown: set[tuple[int, Codec]] = set()  # the tails that have shown what they compute, since it is there
         self.knows: set[str] = set()  # the plans, by their ids, that a tier between has answered by since it is there
         self.called = f"{LAST_TIER} {self.client.address}"
+        self.most: int | None = None  # samples that it takes in one request; None: it has not said so
 
     def wait_ready(self, timeout: float) -> None:
         """Wait until the cloud is there; UnreachableError after `timeout` seconds."""
@@ -108,12 +110,17 @@ class RemoteCloud:
         self.called = f"{course.next} {self.client.address}"
         with let_in(self.called):
             self.wait_ready(timeout)
-            return self.meeting.check(course, timeout, self.shown)
+            place, self.most = self.meeting.check(course, timeout, self.shown)
+            return place
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
     ) -> Future[Finished]:
-        """Send the features in one message; logits or answers will come, or word that the client has them."""
+        """Send the features in one message, or in pieces; logits or answers will come, or that the client has them."""
+        send, sent = partial(self._finish, to, version), [*pieces(flight, self.most)]
+        return send(flight, timeout) if len(sent) == 1 else in_turn(sent, send, timeout)
+
+    def _finish(self, to: Reply | None, version: str | None, flight: Flight, timeout: float) -> Future[Finished]:
         if (refusal := self.health.refusal()) is not None:
             return failed(again(refusal))
         known = flight.course.onward and plan_id(flight.course.plan) in self.knows
@@ -143,16 +150,23 @@ class RemoteCloud:
 
     def parts(self, flight: Flight, timeout: float, gone: Gone) -> Iterator[tuple[Rows, Finished]]:
         """Send the features to a tier between, and give each tier's answers as they come."""
+        end, first = time.monotonic() + timeout, 0
+        for piece in pieces(flight, self.most):
+            for rows, part in self._piece(piece, end, gone):
+                yield first + rows, part
+            first += len(piece.rows)
+
+    def _piece(self, flight: Flight, end: float, gone: Gone) -> Iterator[tuple[Rows, Finished]]:
         if (refusal := self.health.refusal()) is not None:
             raise again(refusal)
         known = plan_id(flight.course.plan) in self.knows
         with self._told(), blamed(self.called, own=_says(flight)):
             try:
-                yield from self._parts(flight, self._request(flight, known), timeout, gone)
+                yield from self._parts(flight, self._request(flight, known), end - time.monotonic(), gone)
             except UnknownModelError:  # the plan, or the bundle: it has done nothing yet
                 if not known:
                     raise
-                yield from self._parts(flight, self._request(flight, known=False), timeout, gone)
+                yield from self._parts(flight, self._request(flight, known=False), end - time.monotonic(), gone)
 
     def _parts(
         self, flight: Flight, request: ModelInferRequest, timeout: float, gone: Gone
@@ -173,13 +187,17 @@ class RemoteCloud:
             raise GoneError
 
     def _answered(self, flight: Flight, result: Result, rows: int, sent: int) -> Finished:
-        """What a tier between has answered to so many rows, whole or in a part; it knows the plan by now."""
+        """What a tier between has answered to so many rows, whole or in a part; it knows the plan by now.
+
+        Who takes parts may be content with them, and leave the stream's end to itself: its health is told here.
+        """
         manifest, course = self.bundle.manifest, flight.course
         self.knows.add(plan_id(course.plan))
         exits = [exit_ for exit_ in manifest.exits if exit_ > course.part.cut]
         answers = check_answers(
             self.called, read_answers(result.outputs), rows, len(manifest.classes), exits, course.behind
         )
+        self.health.answered()
         said = {name: result.parameters[name] for name in BACK & result.parameters.keys()}
         return Finished(answers, sent, result.size, result.took, hops(result.parameters), said)
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 
+from offramp.artifacts.outcome import LAST_TIER
 from offramp.errors import InputError, OverloadedError, UnreachableError
-from offramp.nodes.contract import REPLIES, ROW, TOKEN
+from offramp.nodes.contract import REPLIES, ROW, TIER, TOKEN
 from offramp.protocol.served import Call, Pending, Result, TensorSpec
 from offramp.protocol.streams import STOPPING
 
@@ -23,8 +24,8 @@ HELD = 1_000  # results that a client has not taken yet, before it is given up
 class Replies:
     """The streams that clients opened, as a model on the cloud's server."""
 
-    def __init__(self, version: str) -> None:
-        self.name, self.version = REPLIES, version
+    def __init__(self, version: str, tier: str = LAST_TIER) -> None:
+        self.name, self.version, self.tier = REPLIES, version, tier
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs = (TensorSpec(ROW, "INT64", (-1,)),)
         self.config = {"kind": "direct replies"}
@@ -52,7 +53,7 @@ class Replies:
                 raise OverloadedError(f"replies: {STREAMS} streams are open, the most there can be. Come back later.")
             answers = self.streams[token] = deque([Future()])
         try:
-            yield Result({}, {"open": True}, last=False)
+            yield Result({}, {"open": True, TIER: self.tier}, last=False)
             while True:  # until the client goes, and this is closed; another may always come
                 yield Pending(answers[0], lambda: replace(answers.popleft().result(), last=False))
         finally:

@@ -17,7 +17,7 @@ from offramp.errors import DeadlineError, InputError, OverloadedError, Unreachab
 from offramp.exits.answers import tier_name
 from offramp.nodes.batched import Caller, called_by
 from offramp.nodes.cache import Cache
-from offramp.nodes.chain import TIER, Followed, behind, plan_id
+from offramp.nodes.chain import Followed, behind, plan_id
 from offramp.nodes.contract import (
     DEGRADED,
     DIRECT,
@@ -26,6 +26,7 @@ from offramp.nodes.contract import (
     READY,
     REPLY_AS,
     ROW,
+    TIER,
     Reply,
     classifier_name,
     rows_said,

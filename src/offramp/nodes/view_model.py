@@ -15,8 +15,8 @@ from offramp.artifacts.codec import Codec
 from offramp.errors import BehindError, InputError
 from offramp.exits.answers import tier_name
 from offramp.nodes.aggregator import Aggregator, Given, Once, answered
-from offramp.nodes.chain import TIER, behind
-from offramp.nodes.contract import DEGRADED, LATE, PLAN, READY, SAMPLE, VIEW, VIEWS, Reply, classifier_name
+from offramp.nodes.chain import behind
+from offramp.nodes.contract import DEGRADED, LATE, PLAN, READY, SAMPLE, TIER, VIEW, VIEWS, Reply, classifier_name
 from offramp.nodes.edge import deadline
 from offramp.nodes.edge_model import answer_specs
 from offramp.nodes.features import boundary_specs, check_features

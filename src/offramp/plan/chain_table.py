@@ -124,7 +124,10 @@ def hops(shape: Shape) -> Hops:
 def hops_of(one: Predictions) -> Hops:
     """What was crossed, of predictions by two hops."""
     if one.header.active is None or len(one.header.legs) != 2:
-        raise InputError(f"predictions: by {one.header.route}, and a chain of three tiers has two hops.")
+        raise InputError(
+            f"predictions: by {one.header.route}, and a chain of three tiers has two hops. "
+            "Measure by a plan of a device and an edge: offramp predict BUNDLE --plan PLAN"
+        )
     first, second = (Crossing(leg.cut, leg.codec) for leg in one.header.legs)
     return first, second
 

@@ -9,6 +9,7 @@ from offramp.protocol.served import Served, TensorSpec
 
 EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration", "parameters", "statistics")
 PLATFORM = "offramp"
+MAX_BATCH = "max_batch"  # of a model's parameters: samples that its node takes in one request
 TYPES = {"BYTES": "TYPE_STRING"}  # a datatype's name in a model's configuration, where it is not TYPE_ and itself
 
 
@@ -64,15 +65,20 @@ def server_metadata() -> dict[str, Any]:
     return {"name": PLATFORM, "version": __version__, "extensions": [*EXTENSIONS]}
 
 
-def config(model: Served) -> dict[str, Any]:
-    """Triton's configuration of a model, as JSON: complete shapes (so `max_batch_size` 0), and what it says."""
+def config(model: Served, max_batch: int) -> dict[str, Any]:
+    """Triton's configuration of a model, as JSON: complete shapes (so `max_batch_size` 0), and what it says.
+
+    Among that, how many samples a request may have.
+    """
     return {
         "name": model.name,
         "platform": PLATFORM,
         "max_batch_size": 0,
         "input": [_config(spec) for spec in model.inputs],
         "output": [_config(spec) for spec in model.outputs],
-        "parameters": {name: {"string_value": value} for name, value in model.config.items()},
+        "parameters": {
+            name: {"string_value": value} for name, value in {**model.config, MAX_BATCH: str(max_batch)}.items()
+        },
     }
 
 

@@ -77,7 +77,8 @@ class _Service:
         lambda plane, asked: plane.catalog.metadata(plane.catalog.find(asked.name, asked.version)),
     )
     ModelConfig = _telling(
-        pb.ModelConfigResponse, lambda plane, asked: {"config": config(plane.catalog.find(asked.name, asked.version))}
+        pb.ModelConfigResponse,
+        lambda plane, asked: {"config": config(plane.catalog.find(asked.name, asked.version), plane.bounds.batch)},
     )
     ModelStatistics = _telling(pb.ModelStatisticsResponse, lambda plane, asked: plane.told(asked.name, asked.version))
     RepositoryIndex = _telling(pb.RepositoryIndexResponse, lambda plane, asked: {"models": plane.catalog.index()})

@@ -11,6 +11,7 @@ import grpc
 
 from offramp.errors import InputError, LinkError, UnreachableError
 from offramp.protocol import messages as pb
+from offramp.protocol.catalog import MAX_BATCH
 from offramp.protocol.credentials import NOTHING, Credentials, Shown
 from offramp.protocol.served import TOOK, Parameters, Result
 from offramp.protocol.status import error_of, error_said
@@ -165,9 +166,10 @@ class Peer:
         return ModelMetadata(answer.name, tuple(answer.versions), inputs, outputs)
 
     def config(self, model: str, timeout: float, version: str = "") -> dict[str, str]:
-        """Ask what else there is to know of a model."""
-        answer = self._told(self.stub.ModelConfig, pb.ModelConfigRequest(name=model, version=version), timeout)
-        return {name: value.string_value for name, value in answer.config.parameters.items()}
+        """Ask what else there is to know of a model. Its largest batch is where Triton says it, or a node of ours."""
+        config = self._told(self.stub.ModelConfig, pb.ModelConfigRequest(name=model, version=version), timeout).config
+        largest = {MAX_BATCH: str(config.max_batch_size)} if config.max_batch_size > 0 else {}
+        return largest | {name: value.string_value for name, value in config.parameters.items()}
 
     def statistics(self, model: str = "", timeout: float = 10.0) -> dict[tuple[str, str], ModelStatistics]:
         """Ask what a model's every version, or every model, has answered since the node started, by name and version.

@@ -159,7 +159,7 @@ class Application:
             case []:
                 return _json(self.plane.catalog.metadata(model))
             case ["config"]:
-                return _json(config(model))
+                return _json(config(model, self.plane.bounds.batch))
             case ["stats"]:
                 return _json(self.plane.told(name, version))
             case ["ready"]:

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from offramp.artifacts.document import Frozen
+from offramp.artifacts.document import Frozen, why
 from offramp.errors import InputError, TrainingError
 from offramp.models.exit_net import ExitNet
 from offramp.models.heads import GraphHead
@@ -67,7 +67,7 @@ def head_recipe(**changes: object) -> HeadRecipe:
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(
-            f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}."
+            f"recipe: {'.'.join(map(str, first['loc']))}: {why(error)}, got {first['input']!r}."
         ) from error
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, field_validator, model_serializer
 
-from offramp.artifacts.document import Document, Frozen
+from offramp.artifacts.document import Document, Frozen, why
 from offramp.errors import InputError
 from offramp.train.regimes.regime import Regime
 from offramp.train.regimes.settings import REGIMES, RegimeSettings, regime
@@ -102,7 +102,7 @@ class Recipe(Frozen):
             if isinstance(cause, InputError):  # it says more than what pydantic makes of it
                 raise cause from error
             raise InputError(
-                f"recipe: {'.'.join(map(str, first['loc']))}: {first['msg']}, got {first['input']!r}."
+                f"recipe: {'.'.join(map(str, first['loc']))}: {why(error)}, got {first['input']!r}."
             ) from error
 
     def weights(self, exits: tuple[int, ...]) -> dict[int, float]:
