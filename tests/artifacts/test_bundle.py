@@ -1,6 +1,7 @@
 """The bundle: reading it back, its id, and every way in which it can be damaged."""
 
 import json
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,20 @@ def test_a_manifest_survives_json(manifest: Manifest, files: dict[str, FileDiges
     parsed = Manifest.parse(written.to_json(), "text")
     assert parsed == written
     assert parsed.id == written.id
+
+
+def test_an_id_is_made_once_and_changes_nothing_of_its_manifest(manifest: Manifest) -> None:
+    """What is written, told and compared is as if nobody had asked; a copy with something changed has its own."""
+    asked = manifest.model_copy()
+    said = manifest.to_json(), repr(manifest), manifest.model_dump(), manifest.model_fields_set
+    assert asked.id is asked.id
+    assert (asked.to_json(), repr(asked), asked.model_dump(), asked.model_fields_set) == said
+    assert asked == manifest == pickle.loads(pickle.dumps(asked))
+    assert manifest == asked
+    for deep in (False, True):
+        other = asked.model_copy(update={"model": "another"}, deep=deep)
+        assert other.id == Manifest.parse(other.to_json(), "text").id != asked.id
+        assert asked.model_copy(deep=deep).id == asked.id
 
 
 @given(first=DIGESTS, second=DIGESTS)

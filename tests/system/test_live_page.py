@@ -1,9 +1,11 @@
 """The page of an edge, in a browser: what it shows is what was asked, and it can be used without a mouse."""
 
+import shutil
 import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from browser import CHROMIUM, Tab, browser
 from certificates import secret
 from command_line import Node
-from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.bundle import MANIFEST, Bundle, Manifest
 from offramp.artifacts.plan import Plan
 from offramp.client.client import Client
 from offramp.data.image_set import Splits
@@ -214,3 +216,76 @@ def test_a_cloud_that_is_lost_is_seen_to_be(shown: Shown) -> None:
     shown.client.infer(np.zeros((1, *shape), np.float32), threshold=0.0)  # who is sent nothing is not missed
     shown.tab.until("document.querySelector('#outcomes').innerText.includes('degraded')")
     shown.tab.until("document.body.innerText.includes('lost, not asked (breaker open)')")
+
+
+@pytest.fixture(scope="module")
+def two(bundle: Bundle, digits: Splits, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """A page over an edge of two networks, one of which was asked twice as much; they differ in their name alone."""
+    other = Path(shutil.copytree(bundle.path, tmp_path_factory.mktemp("other") / "bundle"))
+    Manifest.read(other / MANIFEST).model_copy(update={"model": "other"}).write(other / MANIFEST)
+    plans = {"plan": Plan.of(2, 0.3, cut=bundle.manifest.last), "http_port": 0}
+    common = {"bundles": (str(bundle.path), str(other)), "runtime": "onnxruntime", "precision": "fp32", "threads": 1}
+    pixels = bundle.manifest.preprocessing.from_uint8(digits.test.images[:ASKED])
+    with (
+        child_node(EdgeSettings(**common, **plans)) as edge,
+        browser(tmp_path_factory.mktemp("profile")) as tab,
+        Client(edge.address()) as first,
+        Client(edge.address(), model="other") as second,
+    ):
+        tab.size(1200, 900)
+        tab("Page.navigate", url=f"http://{edge.http_address()}/")
+        tab.until("document.readyState === 'complete' && points.length > 0")
+        for client in (first, first, second):
+            client.infer(pixels)
+        tab.until("document.querySelectorAll('#outcomes td')[1]?.textContent === '3'")
+        yield tab
+
+
+def requests(tab: Tab) -> str:
+    """How many the page has counted."""
+    return str(tab.run("document.querySelectorAll('#outcomes td')[1].textContent"))
+
+
+def scored(tab: Tab) -> int:
+    """Samples whose scores are drawn."""
+    said = tab.run("scores.svg.getAttribute('aria-label')")
+    return sum(int(word) for word in said.replace(",", "").split() if word.isdigit())
+
+
+def test_one_of_several_networks_is_chosen_by_keys(two: Tab, bundle: Bundle) -> None:
+    """All at first; then what is counted of that one alone, in figures and drawings, and back."""
+    assert two.run("[...$('network').options].map((option) => option.textContent)") == ["all networks", "mem", "other"]
+    assert (requests(two), scored(two)) == ("3", 3 * ASKED)
+    assert two.run("!$('choose').hidden && $('try').hidden")
+    two.run("$('network').focus()")
+    for key, count, name in (("ArrowDown", 2, "mem"), ("ArrowDown", 1, "other")):
+        two.press(key)
+        two.until(f"$('network').selectedOptions[0].textContent === '{name}'")
+        assert (requests(two), scored(two)) == (str(count), count * ASKED)
+        assert two.run("document.querySelectorAll('#course p').length") == 1
+        assert two.run("$('h-bytes').innerText").endswith(", of all networks")
+        drawn, all_of_it = (
+            two.run(f"points.flatMap((one) => Object.values({of})).reduce((sum, value) => sum + value, 0)")
+            for of in ("charts[0].of(one)", "one.by[''].samples")
+        )
+        assert 0 < drawn < all_of_it
+        assert two.run("$('choose').hidden && !$('try').hidden")
+    two.press("Home")
+    two.until("$('network').value === ''")
+    assert (requests(two), scored(two)) == ("3", 3 * ASKED)
+
+
+def test_what_is_chosen_stays_and_a_threshold_is_tried_of_that_one(two: Tab) -> None:
+    """Though the page asks again every second; another choice lets go of what was tried."""
+    two.run("$('network').focus()")
+    two.press("End")
+    two.until("$('network').selectedOptions[0].textContent === 'other'")
+    two.run("window.had = points.length; $('threshold').focus()")
+    two.press("Home")
+    two.until("$('tried').innerText === '0' && points.length > window.had + 1")
+    assert two.run("$('network').selectedOptions[0].textContent") == "other"
+    assert two.run("tried") == 0
+    two.run("$('network').focus()")
+    two.press("Home")
+    two.until("$('network').value === '' && tried === null")
+    assert two.said == []

@@ -6,6 +6,7 @@ is what is used: the graph is read once. Knows nothing of how the graph is made 
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -208,11 +209,17 @@ class Manifest(Document):
         """The last exit, `n`: the paper's cloud exit."""
         return len(self.stages)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """One name for the whole: 32 hexadecimal digits of the sha256 over the manifest, and so over every file."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As any model's; what is changed has an id of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        vars(copied).pop("id", None)
+        return copied
 
     def tensors(self, boundary: int) -> dict[str, Shape]:
         """Shapes of one sample's tensors at a boundary by name, in their order; boundary 0 is the input."""
@@ -279,7 +286,7 @@ class Bundle:
     self_test: SelfTest | None = None  # None: written before there were any
     tokenizer: bytes | None = None  # None: it takes no strings
 
-    @cached_property
+    @property
     def id(self) -> str:
         """The manifest's id."""
         return self.manifest.id
