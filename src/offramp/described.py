@@ -11,9 +11,11 @@ as it came, and written again.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,17 @@ class Table:
         for number, (part, kind) in enumerate((("key", "string"), ("value", value)), start=1):
             self._type(entry.field.add(name=part, number=number), kind)
         return f"{message.name}.{entry.name}"
+
+
+def classes(pool: DescriptorPool, package: str, messages: Mapping[str, str]) -> dict[str, Any]:
+    """The class of each of a table's messages by its name, of a pool that has its file; entries of maps, too.
+
+    To be kept for as long as the program runs. protobuf makes a class when it is asked for and forgets it with the last
+    message of it; while one thread collects such a class, another may be given it once more, and the process ends.
+    """
+    found = {}
+    for name in messages:
+        message = pool.FindMessageTypeByName(f"{package}.{name}")
+        for one in (message, *message.nested_types):
+            found[one.full_name.removeprefix(f"{package}.")] = GetMessageClass(one)
+    return found

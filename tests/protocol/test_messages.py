@@ -1,13 +1,17 @@
 """The protocol's messages, held against those of Triton's own client."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from offramp.protocol import messages
+from offramp.runtime import onnx_messages
 
 BOTH = """
 import offramp.protocol.messages as ours
@@ -107,3 +111,13 @@ def test_a_stub_has_the_services_calls_and_no_others() -> None:
     assert stub.ModelInfer[:2] == ("unary_unary", "/inference.GRPCInferenceService/ModelInfer")
     with pytest.raises(AttributeError, match="the protocol has no call 'Guess'"):
         stub.Guess  # noqa: B018
+
+
+@pytest.mark.parametrize(("module", "package"), [(messages, "inference"), (onnx_messages, "offramp.onnx")])
+def test_no_class_of_a_message_is_ever_collected(module: Any, package: str) -> None:
+    """Nobody has to hold one, its descriptor, or a message of it: it is there before and after a collection."""
+    find = module.POOL.FindMessageTypeByName
+    before = {name: weakref.ref(GetMessageClass(find(f"{package}.{name}"))) for name in module.CLASSES}
+    assert len(before) > 5
+    gc.collect()
+    assert [name for name, held in before.items() if held() is None] == []

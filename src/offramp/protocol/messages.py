@@ -11,9 +11,8 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
 
-from offramp.described import Table
+from offramp.described import Table, classes
 
 NAMED = "1 name string, 2 version string"
 TENSOR = "1 name string, 2 datatype string, 3 shape int64*"
@@ -112,15 +111,13 @@ def _pool() -> DescriptorPool:
 POOL = _pool()
 DESCRIBED = POOL.FindServiceByName("inference.GRPCInferenceService")
 SERVICE: str = DESCRIBED.full_name
+CLASSES = classes(POOL, "inference", MESSAGES)
+globals().update(CLASSES)
 
 
 def __getattr__(name: str) -> Any:
-    """The class of a message, made when it is first asked for."""
-    try:
-        found = POOL.FindMessageTypeByName(f"inference.{name}")
-    except KeyError:
-        raise AttributeError(f"the protocol has no message {name!r}") from None
-    return globals().setdefault(name, GetMessageClass(found))
+    """Of what is no message's name."""
+    raise AttributeError(f"the protocol has no message {name!r}")
 
 
 class Stub:
@@ -155,8 +152,8 @@ def _calls() -> list[tuple[str, Any, Any, str]]:
     return [
         (
             method.name,
-            GetMessageClass(method.input_type),
-            GetMessageClass(method.output_type),
+            CLASSES[method.input_type.name],
+            CLASSES[method.output_type.name],
             f"{sides[method.client_streaming]}_{sides[method.server_streaming]}",
         )
         for method in DESCRIBED.methods

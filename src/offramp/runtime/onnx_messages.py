@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
 
-from offramp.described import Table
+from offramp.described import Table, classes
 
 # In the words of `offramp.described`. Enumerations are integers on the wire.
 FIELDS = {
@@ -42,10 +41,8 @@ INT = 2  # an attribute's type
 
 POOL = DescriptorPool()
 POOL.Add(Table("offramp.onnx", "proto2", FIELDS).described())
-ModelProto, NodeProto, TensorProto = (
-    GetMessageClass(POOL.FindMessageTypeByName(f"offramp.onnx.{name}"))
-    for name in ("ModelProto", "NodeProto", "TensorProto")
-)
+CLASSES = classes(POOL, "offramp.onnx", FIELDS)
+ModelProto, NodeProto, TensorProto = CLASSES["ModelProto"], CLASSES["NodeProto"], CLASSES["TensorProto"]
 
 
 def node(operator: str, inputs: list[str], outputs: list[str], **integers: int) -> Any:
