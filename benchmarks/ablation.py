@@ -3,7 +3,7 @@
     python benchmarks/ablation.py --data data/cifar10 --out ablation.jsonl
 
 The first row is recipe `modern` as it is, the second the same by Muon in batches of 250; each further row adds one part
-to that, and the last ones several. Rows that stand in the file are not trained again, so that it can be stopped at any
+to that. Trainings that stand in the file with the same settings are not done again, so that it can be stopped at any
 time. Accuracies are of training images that were held out; the test set is not looked at. A part that costs
 multiply-adds has them stated, and its seconds.
 """
@@ -25,7 +25,7 @@ from offramp.machine import here
 from offramp.models.architecture import Preset, preset
 from offramp.models.count import count
 from offramp.models.threads import torch_threads
-from offramp.train.loop import Run, Trainer
+from offramp.train.loop import Run, Trainer, native_bf16
 from offramp.train.recipe import RECIPES, Recipe
 
 SHOWN = (2, 5, 9)  # exits
@@ -45,7 +45,7 @@ PARTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "windows of 4 pixels": ({"crop": 4}, {}),
     "lookahead": ({"lookahead": 0.95}, {}),
     "Muon at twice the rate": ({"muon_learning_rate": 0.2}, {}),
-    **{f"regime {name}": ({"regime": name}, {}) for name in ("distill", "equilibrium", "project", "balance", "fade")},
+    **{f"regime {name}": ({"regime": name}, {}) for name in ("distill", "equilibrium", "project", "equalize", "fade")},
 }
 ROWS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "modern": ({}, {}),
@@ -78,11 +78,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--samples", type=int, default=15_000, help="training images")
     options = parser.parse_args()
-    done = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    said = {"data": options.data, "preset": options.preset, "epochs": options.epochs, "samples": options.samples}
+    lines = options.out.read_text().splitlines() if options.out.exists() else []
+    done = [one for one in map(json.loads, lines) if said.items() <= one.items()]
     rows = options.rows.split(";") if options.rows else list(ROWS)
-    sizes = preset(options.preset)
+    sizes, seeds = preset(options.preset), [int(seed) for seed in options.seeds.split(",")]
     with torch_threads(1):
-        for seed in map(int, options.seeds.split(",")):
+        for seed in seeds:
             splits = load(options.data, (sizes.channels, sizes.size, sizes.size), seed=seed)
             pool, first = splits.train, options.samples
             # Training images that are not trained on: as many as it takes to tell half a point from nothing.
@@ -94,12 +96,12 @@ def main() -> None:
                 recipe, network = ROWS[row]
                 chosen = RECIPES["modern"].but(epochs=options.epochs, **recipe)
                 found = trained(sizes.model_copy(update=network), chosen, splits, options.data, seed)
-                done.append({"row": row, "seed": seed} | found)
+                done.append({"row": row, "seed": seed} | said | found)
                 with options.out.open("a") as file:
                     file.write(json.dumps(done[-1]) + "\n")
     table = {}
     for row in rows:
-        runs = [one for one in done if one["row"] == row]
+        runs = [one for one in done if one["row"] == row and one["seed"] in seeds]
         at = {exit_: [round(100 * one["accuracy"][str(exit_)], 2) for one in runs] for exit_ in SHOWN}
         table[row] = {"macs": runs[0]["macs"], "seconds": mean(one["seconds"] for one in runs), "accuracy": at}
     show(
@@ -108,8 +110,9 @@ def main() -> None:
         [[row, f"{of['macs'] / 1e6:.1f}", *(" / ".join(map(str, of["accuracy"][exit_])) for exit_ in SHOWN)]
          for row, of in table.items()],
     )  # fmt: skip
-    conditions = Conditions(batch_size=250, link="none", runtime="torch", dtype="fp32", **here())
-    last_line("ablation", table, conditions, epochs=options.epochs, samples=options.samples, data=options.data)
+    dtype = "bf16" if native_bf16(torch.device("cpu")) else "fp32"
+    conditions = Conditions(batch_size=MUON["batch_size"], link="none", runtime="torch", dtype=dtype, **here())
+    last_line("ablation", table, conditions, **said, seeds=options.seeds)
 
 
 if __name__ == "__main__":

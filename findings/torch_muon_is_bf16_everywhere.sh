@@ -1,6 +1,6 @@
 #!/bin/sh
 # torch 2.13.0: torch.optim.Muon multiplies in bf16 whatever its weights are in, and on a processor that only emulates
-# bf16 its step takes many times as long as the same step in fp32: more than the training's forward and backward pass.
+# bf16 its step takes many times as long as the same step in fp32.
 #
 # Common belief: an optimizer computes in the precision of its weights, so that fp32 weights get steps of fp32 and fp64
 # ones of fp64; and torch multiplies in bf16 at worst as fast as in fp32, since that is what it does when asked for fp32.
@@ -15,7 +15,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet torch==2.13.0 numpy
+timeout 600 "$folder/venv/bin/pip" install --quiet torch==2.13.0 numpy
 cd "$folder"
 timeout 600 "$folder/venv/bin/python" -W ignore - <<'END'
 import time
@@ -70,5 +70,6 @@ muon.step()
 off = float((-weight.detach() - by_hand(gradient)).abs().max())
 print(f"largest difference of the two steps: {off:.3f}")
 assert off < 0.05
-assert native or ratio > 3, "emulated bf16 is not slow any more"
+assert native or ratio > 8, "emulated bf16 is not so slow any more"
+print("as stated")
 END

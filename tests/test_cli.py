@@ -127,7 +127,7 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
         (
             ("train", "mem", "--regime", "best"),
             "regime 'best': unknown. Choose one of joint, early, late, ramp, mixed, separate, distill, ensemble, "
-            "equilibrium, project, balance, fade, equilibrium-distill, mixed-distill, early-distill, early-ensemble.",
+            "equilibrium, project, equalize, fade, equilibrium-distill, mixed-distill, early-distill, early-ensemble.",
         ),
         (
             ("train", "mem", "--data", "nowhere"),
@@ -351,3 +351,4 @@ def test_the_packages_networks_are_listed_and_found(offramp: Program) -> None:
     assert [row.split("│")[1].strip() for row in rows] == known()
     assert re.search(r"11\.6 +│ 0\.49 +│ 4\.0 │ 84\.3% of 1,000 images", rows[known().index("cifar10-small-mem")])
     assert offramp("pretrained").stdout == f"{pretrained()}\n"
+    assert "unknown. There is" in offramp("pretrained", "resnet", "--list").stderr

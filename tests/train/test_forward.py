@@ -76,7 +76,7 @@ def test_gradients_meet_by_their_rule() -> None:
     torch.testing.assert_close(met(head, rest, "project"), torch.tensor([[0.5, 2.5], [1.0, 3.0]]))
     mean = (12**0.5 + 3**0.5) / 2
     expected = torch.tensor(head) * (mean / 12**0.5) + torch.tensor(rest) * (mean / 3**0.5)
-    torch.testing.assert_close(met(head, rest, "balance"), expected)
+    torch.testing.assert_close(met(head, rest, "equalize"), expected)
 
 
 @pytest.mark.parametrize("meeting", get_args(Meeting))

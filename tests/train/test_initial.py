@@ -1,5 +1,7 @@
 """What a recipe makes of a network before its first step."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from offramp.errors import InputError
 from offramp.models.architecture import Architecture
 from offramp.models.cnn import standard_cnn
 from offramp.models.whitening import Whitening
+from offramp.train import initial
 from offramp.train.initial import prepare
 from offramp.train.loop import Run, Trainer
 from offramp.train.recipe import RECIPES
@@ -48,6 +51,32 @@ def test_normalizations_forget_and_scale_as_the_recipe_says(minute: Architecture
     norms = [module for module in trainer.net.modules() if isinstance(module, nn.BatchNorm2d)]
     assert {norm.momentum for norm in norms} == {0.5}
     assert all(bool((norm.weight == 1).all()) and bool((norm.bias != 0).any()) for norm in norms)
+
+
+def test_a_networks_own_normalizations_are_left_alone(minute: Architecture, few: Splits) -> None:
+    """Where the recipe says nothing: how soon they forget, and one that has no scale at all."""
+    net = standard_cnn(minute)
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm, momentum in zip(norms, (0.01, None, 0.5), strict=False):
+        norm.momentum = momentum
+    before = [norm.momentum for norm in norms]
+    net.stages[0].append(nn.BatchNorm2d(8, affine=False))
+    prepare(net, minute, DIGITS.but(norm_scale=False), few.train)
+    assert [norm.momentum for norm in norms] == before
+
+
+def test_whitening_looks_at_the_whole_set(minute: Architecture, few: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may stand in the order of its classes: a few images are taken from all over it."""
+    monkeypatch.setattr(initial, "PATCHES_OF", 10)
+    document = minute.model_copy(update={"whitened": True})
+    found = []
+    for last in (0, 255):
+        images = few.train.images.copy()
+        images[-1] = last
+        net = standard_cnn(document)
+        prepare(net, document, DIGITS, replace(few.train, images=images))
+        found.append(net.get_parameter("stages.0.1.convolution.weight").detach().clone())
+    assert not torch.equal(*found)
 
 
 def test_whitening_is_of_the_training_images_and_stays(minute: Architecture, few: Splits) -> None:

@@ -61,6 +61,29 @@ def test_both_layouts_end_with_the_same_weights(minute: Architecture) -> None:
     torch.testing.assert_close(ends[0], ends[1], rtol=0.05, atol=0.05)  # its iteration multiplies in bf16
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_momenta_of_before_are_read(minute: Architecture, layout: torch.memory_format) -> None:
+    """A state of when they were matrices, a row a filter, in the order in which the weights lay."""
+    net = standard_cnn(minute, seed=1).to(memory_format=layout)  # type: ignore[call-overload]
+    optimizer = Optimizer(net, MUON, fused=False)
+    stepped(net, optimizer)
+    now = optimizer.momenta()
+
+    def before(momentum: torch.Tensor | None, parameter: nn.Parameter) -> torch.Tensor | None:
+        if momentum is None or momentum.ndim < 4:
+            return momentum
+        last = not parameter.is_contiguous()
+        return (momentum.permute(0, 2, 3, 1) if last else momentum).flatten(1)
+
+    earlier = [before(momentum, of) for momentum, of in zip(now, optimizer.parameters, strict=True)]
+    assert {momentum.ndim for momentum in earlier if momentum is not None} == {1, 2}
+    optimizer.resume(earlier)
+    for one, other in zip(optimizer.momenta(), now, strict=True):
+        assert one is not None
+        assert other is not None
+        assert torch.equal(one, other)
+
+
 def test_what_is_no_convolution_steps_as_by_gradient_descent_alone(minute: Architecture) -> None:
     """Heads and normalizations move exactly as without Muon, and the convolutions do not."""
     nets = []
@@ -76,14 +99,18 @@ def test_what_is_no_convolution_steps_as_by_gradient_descent_alone(minute: Archi
 
 
 def test_biases_and_normalizations_may_have_a_rate_of_their_own(minute: Architecture) -> None:
-    """A multiple of the others', along the schedule."""
+    """A multiple of the others', along the schedule, whatever decays."""
     moved = []
-    for times in (1.0, 8.0):
+    for times, everything in ((1.0, False), (8.0, True)):
         net = standard_cnn(minute, seed=1)
         before = [parameter.detach().clone() for parameter in net.parameters()]
-        optimizer = Optimizer(net, RECIPES["digits"].but(bias_rate=times, weight_decay=0.0), fused=False)
+        recipe = RECIPES["digits"].but(bias_rate=times, weight_decay=0.0, decay_everything=everything)
+        optimizer = Optimizer(net, recipe, fused=False)
         optimizer.set_rate(0.01)
-        stepped(net, optimizer)
+        generator = torch.Generator().manual_seed(0)
+        for parameter in net.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        optimizer.step()
         moved.append([new.detach() - old for old, new in zip(before, net.parameters(), strict=True)])
     for one, other in zip(*moved, strict=True):
         torch.testing.assert_close(other, one * (8.0 if one.ndim == 1 else 1.0), rtol=1e-4, atol=1e-6)

@@ -165,15 +165,17 @@ def slice_(
 @app.command()
 def pretrained(
     name: Annotated[
-        str, typer.Argument(help="Which network.", autocompletion=completion.pretrained)
-    ] = "cifar10-small-mem",
+        str | None,
+        typer.Argument(help="Which network. Default: cifar10-small-mem.", autocompletion=completion.pretrained),
+    ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Say which there are, and what each is.")] = False,
 ) -> None:
     """Print the folder of a trained network that comes with the package: a checkpoint, its bundle inside."""
+    from offramp.artifacts.pretrained import MEM
     from offramp.artifacts.pretrained import pretrained as find
 
     if not listed:
-        print(find(name))
+        print(find(name or MEM))
         return
     from rich.table import Table
 
@@ -183,7 +185,7 @@ def pretrained(
     from offramp.cli.console import console
 
     table = Table(*("", "trained on", "exits", "M MACs", "M weights", "MB", "right at the last exit"))
-    for each in known():
+    for each in known() if name is None else (name,):
         manifest = Bundle.open(find(each) / "bundle").manifest
         weights = sum(stage.parameters for stage in manifest.stages) + sum(head.parameters for head in manifest.heads)
         size = sum(file.stat().st_size for file in find(each).rglob("*") if file.is_file())

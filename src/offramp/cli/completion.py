@@ -6,7 +6,7 @@ from typing import get_args
 # Those of train.recipe and train.regimes.settings, which import torch.
 RECIPES = ("paper", "modern", "fast", "jpeg", "digits")
 REGIMES = (
-    "joint", "early", "late", "ramp", "mixed", "separate", "distill", "ensemble", "equilibrium", "project", "balance",
+    "joint", "early", "late", "ramp", "mixed", "separate", "distill", "ensemble", "equilibrium", "project", "equalize",
     "fade", "equilibrium-distill", "mixed-distill", "early-distill", "early-ensemble",
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 SIDE = 2  # pixels of a patch
+AT_ONCE = 100  # images whose patches are held in memory
 SMALLEST = 5e-4  # added to each variance: patches have directions that are all noise
 
 
@@ -13,7 +14,7 @@ class Whitening(nn.Module):
 
     Takes `(N, C, H, W)` and gives `(N, 8 C, H, W)`. Pixels beside each other are nearly the same, and gradient descent
     is slow in the directions in which they differ: here all have one length (Page 2019, "How to train your ResNet";
-    the negatives as in Jordan, arXiv 2404.00498, section 3.1). The filters do not learn, their biases do.
+    the negatives as in Jordan, arXiv 2404.00498, section 3.2). The filters do not learn, their biases do.
     """
 
     def __init__(self, channels: int) -> None:
@@ -29,9 +30,13 @@ class Whitening(nn.Module):
 
     def fit(self, images: Tensor) -> None:
         """Take the filters from standardized images `(N, C, H, W)`."""
-        windows = images.unfold(2, SIDE, 1).unfold(3, SIDE, 1)  # (N, C, H - 1, W - 1, 2, 2)
-        patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, self.convolution.in_channels * SIDE**2).double()
-        variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+        values = self.convolution.in_channels * SIDE**2
+        moments, count = torch.zeros(values, values, dtype=torch.float64), 0
+        for some in torch.split(images, AT_ONCE):
+            windows = some.unfold(2, SIDE, 1).unfold(3, SIDE, 1)  # (N, C, H - 1, W - 1, 2, 2)
+            patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, values).double()
+            moments, count = moments + patches.T @ patches, count + len(patches)
+        variances, directions = torch.linalg.eigh(moments / count)
         filters = (directions / torch.sqrt(variances + SMALLEST)).T.flip(0)  # the largest variance first
         shaped = filters.reshape(-1, *self.convolution.weight.shape[1:])
         self.convolution.weight.data.copy_(torch.cat([shaped, -shaped]))

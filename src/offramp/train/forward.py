@@ -38,15 +38,15 @@ def fork(features: Tensor, meeting: Meeting, left: int) -> tuple[Tensor, Tensor]
     the gradients of all exits after it, whose size does not grow with their number. A head's own stays whole.
     `project`: of a sample for which they point against each other, each without what it has along the other, as PCGrad
     does with the gradients of tasks (Yu et al. 2020, arXiv 2001.06782), here where two meet and not on the weights.
-    `balance`: both made as long as they are in the mean, over the batch, so that neither drowns the other, as GradNorm
-    wants of tasks (Chen et al. 2018, arXiv 1711.02257).
+    `equalize`: both made as long as they are in the mean, over the batch (a worker's part of it), so that neither
+    drowns the other, as GradNorm wants of tasks (Chen et al. 2018, arXiv 1711.02257).
     """
     if meeting == "sum":
         return features, features
     rules: dict[Meeting, Callable[[Tensor, Tensor], Tensor]] = {
         "mean": lambda head, rest: (rest * (left - 1) + head) / left,
         "project": _projected,
-        "balance": _balanced,
+        "equalize": _equalized,
     }
     head, rest = _Meeting.apply(features, rules[meeting])  # type: ignore[no-untyped-call]
     return head, rest
@@ -59,7 +59,7 @@ def _projected(head: Tensor, rest: Tensor) -> Tensor:
     return rest * (1 - along / sizes[1]) + head * (1 - along / sizes[0])
 
 
-def _balanced(head: Tensor, rest: Tensor) -> Tensor:
+def _equalized(head: Tensor, rest: Tensor) -> Tensor:
     sizes = head.norm(), rest.norm()
     mean = (sizes[0] + sizes[1]) / 2
     both = sizes[0] * sizes[1] > 0  # a gradient of nothing changes nothing of the other

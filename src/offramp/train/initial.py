@@ -1,5 +1,6 @@
 """What a recipe makes of a network before its first step: its filters, what stays as it is, how soon it forgets."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,8 +22,9 @@ def prepare(net: ExitNet, architecture: Architecture, recipe: Recipe, images: Im
     """
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = recipe.norm_momentum
-            if not recipe.norm_scale:
+            if recipe.norm_momentum is not None:  # or as the network has it
+                module.momentum = recipe.norm_momentum
+            if not recipe.norm_scale and module.affine:
                 module.weight.requires_grad_(False)
     if recipe.initialization == "dirac":
         if not isinstance(architecture, StandardCnn):
@@ -40,7 +42,7 @@ def dirac(net: ExitNet) -> None:
     """Have each 3x3 convolution pass on the channels that it is given, as far as it has filters; the others stay drawn.
 
     A stack of such layers begins as the identity, and its last layers learn from the first step on (Zagoruyko &
-    Komodakis 2017, arXiv 1706.00388; as in Jordan's cifar10-airbench, arXiv 2404.00498, section 3.2).
+    Komodakis 2017, arXiv 1706.00388; as in Jordan's cifar10-airbench, arXiv 2404.00498, section 3.3).
     """
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3):
@@ -48,8 +50,9 @@ def dirac(net: ExitNet) -> None:
 
 
 def _standardized(net: ExitNet, images: ImageSet) -> Tensor:
-    """Images as the first convolution meets them."""
-    first = next(net.stages[0].children())
+    """Images as the first convolution meets them; from all over the set, which may stand in order of its classes."""
+    first, count = next(net.stages[0].children()), len(images)
+    some = np.unique(np.linspace(0, count - 1, min(count, PATCHES_OF)).astype(np.intp))
     with torch.no_grad():
-        found: Tensor = first(to_tensor(images.rows(slice(PATCHES_OF)), torch.device("cpu")))
+        found: Tensor = first(to_tensor(images.rows(some), torch.device("cpu")))
     return found

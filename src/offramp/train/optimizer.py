@@ -23,8 +23,13 @@ class Optimizer:
         decayed = [p for p in rest if p.ndim > 1 or recipe.decay_everything]
         others = [p for p in rest if not (p.ndim > 1 or recipe.decay_everything)]
         self.parameters = decayed + others + convolutions
+        vectors = [p for p in rest if p.ndim <= 1]  # biases and normalizations
+        decay = recipe.weight_decay if recipe.decay_everything else 0.0
         self.sgd = torch.optim.SGD(
-            [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            [
+                {"params": [p for p in rest if p.ndim > 1], "weight_decay": recipe.weight_decay},
+                {"params": vectors, "weight_decay": decay},
+            ],
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
@@ -62,7 +67,7 @@ class Optimizer:
         """Go on with the momenta that there were."""
         # The layout must be the parameter's own, or sums would round in another order.
         own = [
-            None if momentum is None else torch.empty_like(parameter).copy_(momentum)
+            None if momentum is None else torch.empty_like(parameter).copy_(_shaped(momentum, parameter))
             for parameter, momentum in zip(self.parameters, momenta, strict=True)
         ]
         descending = self._descending()
@@ -74,6 +79,16 @@ class Optimizer:
     def _descending(self) -> list[nn.Parameter]:
         """Those of gradient descent."""
         return self.parameters[: len(self.parameters) - len(self.muon.weights)]
+
+
+def _shaped(momentum: Tensor, parameter: Tensor) -> Tensor:
+    """A momentum in its parameter's shape: a state of before had Muon's as matrices, their columns as weights lay."""
+    if momentum.ndim == parameter.ndim:
+        return momentum
+    rows, channels, height, width = parameter.shape
+    if parameter.is_contiguous():
+        return momentum.view(rows, channels, height, width)
+    return momentum.view(rows, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _convolutions(net: ExitNet) -> list[nn.Parameter]:

@@ -43,8 +43,9 @@ class Recipe(Frozen):
     bias_rate: float = Field(1.0, gt=0)  # learning rate of biases and normalizations, as a multiple of the others'
     lookahead: float = Field(0.0, ge=0, lt=1)  # how slow the slow weights are at the end (`train.lookahead`); 0: none
     initialization: Literal["he", "dirac"] = "he"  # dirac: each convolution begins as the identity (`train.initial`)
-    norm_momentum: float = Field(0.1, gt=0, le=1)  # share of a batch in the running statistics of a normalization
-    norm_scale: bool = True  # whether normalizations learn one
+    # Of batch normalizations of maps: a batch's share in the running statistics, and whether they learn a scale.
+    norm_momentum: float | None = Field(None, gt=0, le=1)  # None: as the network has it
+    norm_scale: bool = True
     schedule: Literal["constant", "one-cycle", "cosine"]
     label_smoothing: float = Field(ge=0, lt=1)
     flip: bool  # only where the image set says that mirrored images keep their class

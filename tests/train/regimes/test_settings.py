@@ -24,7 +24,7 @@ def test_an_unknown_regime_is_refused_with_the_choices() -> None:
         regime("magic")
     assert str(caught.value) == (
         "regime 'magic': unknown. Choose one of joint, early, late, ramp, mixed, separate, distill, ensemble, "
-        "equilibrium, project, balance, fade, equilibrium-distill, mixed-distill, early-distill, early-ensemble."
+        "equilibrium, project, equalize, fade, equilibrium-distill, mixed-distill, early-distill, early-ensemble."
     )
 
 

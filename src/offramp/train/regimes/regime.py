@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-Meeting = Literal["sum", "mean", "project", "balance"]
+Meeting = Literal["sum", "mean", "project", "equalize"]
 
 
 @dataclass(frozen=True)

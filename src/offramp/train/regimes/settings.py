@@ -1,7 +1,7 @@
 """Regimes by name, and as the part of a recipe that describes one.
 
 The parts of a regime are independent of each other, so that any may be combined: a balance of the weights, a backbone
-that is trained first, a teacher, gradients that are rescaled. Names stand for the combinations that were published, and
+that is trained first, a teacher, how gradients meet. Names stand for the combinations that were published, and
 for those that promise most.
 """
 
@@ -31,7 +31,7 @@ class RegimeSettings(Frozen):
     temperature: float = Field(default=3.0, gt=0)
     rescale: bool = False
     # Of a head's gradient and that of what comes after it, where they meet (`train.forward.fork`).
-    surgery: Literal["project", "balance"] | None = Field(None, exclude_if=lambda one: one is None)
+    surgery: Literal["project", "equalize"] | None = Field(None, exclude_if=lambda one: one is None)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -65,7 +65,7 @@ REGIMES: dict[str, RegimeSettings] = {
         RegimeSettings(name="ensemble", teacher="ensemble"),
         RegimeSettings(name="equilibrium", rescale=True),
         RegimeSettings(name="project", surgery="project"),
-        RegimeSettings(name="balance", surgery="balance"),
+        RegimeSettings(name="equalize", surgery="equalize"),
         RegimeSettings(name="fade", balance="fade"),
         RegimeSettings(name="equilibrium-distill", rescale=True, teacher="last"),
         RegimeSettings(name="mixed-distill", backbone_first=0.5, teacher="last"),
