@@ -44,7 +44,7 @@ OFFERED = {
     "offramp export net --exporter ": ["torchscript", "dynamo"],
     "offramp slice bundle --gives ": list(CODECS),
     "offramp slice bundle --takes f": ["fp32", "fp16"],
-    "offramp pretrained ": ["cifar10-small-mem"],
+    "offramp pretrained ": ["cifar10-medium-mem", "cifar10-small-mem"],
     "offramp predict net --runtime ": ["auto", "onnxruntime", "openvino"],
     "offramp predict net --precision ": ["auto", "fp32", "bf16", "int8"],
     "offramp predict net --split ": ["train", "validation", "calibration", "test"],

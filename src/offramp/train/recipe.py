@@ -171,7 +171,7 @@ RECIPES: dict[str, Recipe] = {
         channels_last=False,
     ),
     "modern": _MODERN,
-    # As right as few epochs allow: what each part gives is in docs/training.md. It wants a network with shortcuts.
+    # As right as few epochs allow: what is known of its parts is in docs/training.md.
     "fast": _MODERN.but(
         name="fast",
         epochs=18,
