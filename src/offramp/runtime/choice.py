@@ -105,6 +105,7 @@ def _once(bundle: Bundle, here: Engine, there: Engine, largest: int) -> Choice:
         hardware=processor_kind(),
         onnxruntime=here.release,
         openvino=there.release,
+        held=bundle.manifest.exits,
     )
     folder = cache_folder()
     path = None if folder is None else folder / f"{bundle.id}.json"

@@ -27,6 +27,7 @@ class Circumstances(Frozen):
     hardware: str
     onnxruntime: str  # with its version
     openvino: str
+    held: tuple[int, ...] = ()  # exits at which both gave the bundle's logits; a choice of before knew of none
 
     def close_to(self, other: "Circumstances") -> bool:
         """Whether a choice made in the one is where that in the other begins: all but threads, sizes and versions."""
