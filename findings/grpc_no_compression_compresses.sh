@@ -8,8 +8,7 @@
 #
 # Behaviour: NoCompression is an enumeration's 0, and grpcio asks `if compression:`, so that it is taken for None: nothing
 # said, the default stays, and the bytes are gzipped. Gzip and Deflate said for a call do win over the default. What works:
-# context.disable_next_message_compression() of a server, and no default where some calls want none. On a message of
-# random bytes, as a JPEG's are, gzip gains nothing and costs processor time at both ends.
+# context.disable_next_message_compression() of a server, and no default where some calls want none.
 #
 # Exits with 0 while it is so.
 set -eu

@@ -5,11 +5,11 @@
 # anywhere: before a training, between two epochs, beside exits of which some are frozen.
 #
 # Behaviour, each without a word: ptflops leaves the whole network in evaluation mode. Where a program says train() once,
-# before its first epoch, and the count comes behind that, BatchNorm never sees the data and dropout drops nothing.
+# before its first epoch, and the count comes behind that, BatchNorm never sees the data.
 # torchinfo counts in evaluation mode and then puts every module into the root's mode: a BatchNorm that was frozen by
 # eval() is awake, and its statistics move with the next batch. fvcore runs a network that trains in training mode on the
-# example: BatchNorm's running mean and variance move a tenth of the way to the example's, so that a count by zeros, or
-# by noise, is in the statistics that are deployed.
+# example: BatchNorm's running mean and variance move towards the example's, so that a count by zeros, or by noise, is in
+# the statistics that are deployed.
 #
 # Exits with 0 while it is so.
 set -eu

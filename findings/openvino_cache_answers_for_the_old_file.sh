@@ -4,8 +4,8 @@
 # Common belief: the cache of compiled models is keyed by what is in the model: new weights, another key, compiled anew.
 # The Model Server's page on this cache says that what is out of date is found and made again.
 #
-# Behaviour: for core.compile_model(PATH) the key has of the model the file's name, its size, and its time of
-# modification in whole seconds, and nothing of its content. New weights in the same graph are a file of the same size.
+# Behaviour: for core.compile_model(PATH) the key has of the model its file's time of modification in whole seconds, and
+# nothing of its content. New weights in the same graph are a file of the same name and size.
 # So a file written twice within a second, as by a script that exports, tries, and exports again, keeps the first
 # answers, and not for that second alone: every later process finds them in the cache. The same holds where a build
 # gives every file one time (SOURCE_DATE_EPOCH, layers of an image) and the cache lies on a volume that outlives the
