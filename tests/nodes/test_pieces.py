@@ -11,14 +11,16 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
-from offramp.errors import DeadlineError, LinkError, UnreachableError
+from offramp.errors import DeadlineError, LinkError, OverloadedError, TooLargeError, UnreachableError
 from offramp.exits.answers import Answers, Judged, Tier, merge
 from offramp.nodes.cloud import tails
 from offramp.nodes.contract import Reply, most_of
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Answered, Flight
+from offramp.nodes.limit import Limit
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.pieces import in_turn, pieces
+from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.replies import Replies
 from offramp.nodes.route import Course
 from offramp.nodes.streamed import sent_in_parts
@@ -88,7 +90,7 @@ def test_a_piece_is_sent_when_the_one_before_is_answered() -> None:
     assert WAIT >= there.asked[0][1] >= there.asked[1][1] >= there.asked[2][1] > 0
     assert found.answers is not None
     assert found.answers.exit.tolist() == [0, 0, 1, 1, 2]
-    assert (found.bytes_sent, found.bytes_received, found.took) == (30, 15, 3.0)
+    assert (found.bytes_sent, found.bytes_received, found.took, found.requests) == (30, 15, 3.0, 3)
     assert (found.hops, found.said) == ({"cloud": 9}, {"late": True})
 
 
@@ -98,7 +100,7 @@ def test_what_does_not_say_how_long_it_took_is_not_added_up() -> None:
     answer = in_turn([*pieces(flight(2), 1)], there.send, WAIT)
     for _ in range(2):
         there.answers[-1].set_result(Finished(None, 10))
-    assert answer.result(WAIT) == Finished(None, 20)
+    assert answer.result(WAIT) == Finished(None, 20, requests=2)
 
 
 def test_a_piece_that_fails_fails_the_whole() -> None:
@@ -136,9 +138,9 @@ def image(bundle: Bundle, digits: Splits) -> Array:
 
 
 @contextmanager
-def serving(models: list[Served], max_batch: int) -> Iterator[Server]:
+def serving(models: list[Served], max_batch: int, port: int = 0) -> Iterator[Server]:
     """A node that takes no more at once."""
-    server = Server(models, "127.0.0.1", 0, max_batch=max_batch)
+    server = Server(models, "127.0.0.1", port, max_batch=max_batch)
     server.start()
     try:
         yield server
@@ -206,3 +208,66 @@ def test_a_tier_between_of_small_requests_costs_no_answer(bundle: Bundle, image:
         breaker.failed(DeadlineError("late."))
         assert list(sent_in_parts(device, onward.of_rows(onward.rows < onward.rows[3]), None, False, Gone()))
         assert breaker.row == 0  # answers in parts are answers too
+
+
+def test_a_cloud_that_was_never_asked_is_asked_when_it_refuses_a_batch(bundle: Bundle, image: Array) -> None:
+    """Also the one that was asked, and takes less since it was started anew: no sample is degraded, then or later."""
+    expected = Edge(bundle, TWO, LocalCloud(bundle), threads=1).infer(image)
+    edge: Edge | None = None
+    port = 0
+    for most in (20, 7):
+        with serving([*tails(bundle)], most, port) as cloud:
+            port = int(cloud.address.rpartition(":")[2])
+            edge = edge or Edge(bundle, TWO, cloud.address, threads=1)
+            assert isinstance(edge.cloud, RemoteCloud)
+            edge.cloud.wait_ready(WAIT)
+            rows = len(image)
+            for left in (rows // most + 3, rows // most + 1):  # a refusal and the question, once
+                (onward,) = (part for part in edge.parts(image) if isinstance(part, Flight))
+                found = edge.cloud.finish(onward, WAIT).result(WAIT)
+                assert found.requests <= left
+                assert (found.requests > edge.cloud.requests(rows)) == (left == rows // most + 3)
+                same(edge.infer(image, degraded=False), expected)
+            assert edge.cloud.limit.most == most
+    assert edge is not None
+    edge.cloud.close()  # type: ignore[union-attr]
+
+
+def test_what_is_refused_by_who_says_nothing_of_it_is_not_sent_again() -> None:
+    """Whoever stands in for the next tier answers it."""
+    refused = OverloadedError("cloud: so many.")
+    refused.__cause__ = TooLargeError("so many.")
+    said: Future[dict[str, str]] = Future()
+    said.set_result({})
+    answer = Limit().sent(flight(5), lambda piece, left: failed(refused), lambda piece, left: said, WAIT)
+    assert answer.exception(WAIT) is refused
+
+
+def test_a_tier_between_that_was_never_asked_answers_in_parts(bundle: Bundle, image: Array) -> None:
+    """Each sample once, in pieces that it takes."""
+    with ExitStack() as held:
+        cloud = held.enter_context(serving([*tails(bundle)], 3))
+        edge = Edge(bundle, THREE, cloud.address, threads=1, tier="edge")
+        between = held.enter_context(serving([TierModel(Followers(edge), 3, "fp32")], 4))
+        device = Edge(bundle, THREE, between.address, threads=1, tier="device")
+        for node in (edge, device):
+            held.callback(node.cloud.close)  # type: ignore[union-attr]
+        (onward,) = (part for part in device.parts(image) if isinstance(part, Flight))
+        came = [*sent_in_parts(device, onward, None, False, Gone())]
+        assert sorted(np.concatenate([one.rows for one in came]).tolist()) == onward.rows.tolist()
+        assert not any(one.answers.degraded.any() for one in came if one.answers is not None)
+
+
+def test_whoever_goes_ends_what_is_sent_again() -> None:
+    """Whether the next tier is asked what it takes, or has a piece."""
+    refused = OverloadedError("cloud: so many.")
+    refused.__cause__ = TooLargeError("so many.")
+    for learnt in (False, True):
+        there, said = Next(), Future[dict[str, str]]()
+        answer = Limit().sent(flight(5), there.send, lambda piece, left, said=said: said, WAIT)
+        there.answers[0].set_exception(refused)
+        if learnt:
+            said.set_result({"max_batch": "2"})
+            assert [rows for rows, _ in there.asked[1:]] == [[100, 101]]
+        assert answer.cancel()
+        assert there.answers[-1].cancelled() if learnt else said.cancelled()

@@ -72,6 +72,16 @@ BACK: list[tuple[Failed, type[OfframpError], str]] = [
         TooLargeError,
         "cloud:1: Received message larger than max (9 vs. 4)",
     ),
+    (
+        Failed(grpc.StatusCode.RESOURCE_EXHAUSTED, "x: 9, and this node takes at most 4 samples in one request."),
+        TooLargeError,
+        "cloud:1: x: 9, and this node takes at most 4 samples in one request.",
+    ),
+    (
+        Failed(grpc.StatusCode.INVALID_ARGUMENT, "inference request batch-size must be <= 4 for 'tail-3'"),
+        TooLargeError,
+        "cloud:1: inference request batch-size must be <= 4 for 'tail-3'",
+    ),
     (Failed(grpc.StatusCode.FAILED_PRECONDITION), BundleMismatchError, "cloud:1: why"),
     (
         Failed(grpc.StatusCode.DEADLINE_EXCEEDED),

@@ -264,6 +264,7 @@ def test_one_of_several_networks_is_chosen_by_keys(two: Tab, bundle: Bundle) -> 
         assert (requests(two), scored(two)) == (str(count), count * ASKED)
         assert two.run("document.querySelectorAll('#course p').length") == 1
         assert two.run("$('h-bytes').innerText").endswith(", of all networks")
+        assert "calls waiting, of all networks" in two.run("$('tiles').innerText")
         drawn, all_of_it = (
             two.run(f"points.flatMap((one) => Object.values({of})).reduce((sum, value) => sum + value, 0)")
             for of in ("charts[0].of(one)", "one.by[''].samples")
@@ -289,3 +290,20 @@ def test_what_is_chosen_stays_and_a_threshold_is_tried_of_that_one(two: Tab) -> 
     two.press("Home")
     two.until("$('network').value === '' && tried === null")
     assert two.said == []
+
+
+@pytest.mark.parametrize("answer", ["done({})", "fail(new Error('refused'))"])
+def test_what_comes_of_a_plan_is_not_said_under_another_network(two: Tab, answer: str) -> None:
+    """It was asked for the one that was chosen then."""
+    two.run("$('network').focus()")
+    two.press("End")
+    two.until("$('network').selectedOptions[0].textContent === 'other'")
+    two.run("window.done = undefined; window.kept = plan; 0")
+    two.run("plan = () => new Promise((done, fail) => { window.done = done; window.fail = fail; }); 0")
+    two.run("tried = 0.9; put(() => ({}), 'followed'); 0")
+    two.until("$('came').innerText === 'asked …' && window.done !== undefined")
+    two.press("ArrowUp")
+    two.until("$('network').selectedOptions[0].textContent === 'mem'")
+    two.run(f"tried = 0.8; {answer}; plan = window.kept; 0")
+    two.until("!asking")
+    assert two.run("[$('came').textContent, tried, document.activeElement.id]") == ["", 0.8, "network"]

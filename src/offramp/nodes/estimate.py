@@ -1,8 +1,9 @@
 """What the link to a cloud is like now, and how fast the cloud is, learnt from how long its answers took.
 
-An answer takes a round trip, the time of its bytes up and down, and the cloud's work: a Kalman filter over what these
-four cost (R. Kalman, "A new approach to linear filtering and prediction problems", 1960). What one reading cannot tell
-apart stays unsure until another, of another size, does. Pure: the time is what it is told. Knows no plan and no socket.
+An answer takes a round trip for each of its requests, the time of its bytes up and down, and the cloud's work: a
+Kalman filter over what these four cost (R. Kalman, "A new approach to linear filtering and prediction problems", 1960).
+What one reading cannot tell apart stays unsure until another, of another size, does. Pure: the time is what it is told.
+Knows no plan and no socket.
 """
 
 import math
@@ -43,11 +44,12 @@ class Reading:
     cloud_ms: float = 0.0  # that the cloud's work takes as measured beforehand; 0: it computed nothing
     cloud_took: float | None = None  # milliseconds by the cloud's own word
     least: bool = False  # it is not there yet: it takes at least so long
+    requests: int = 1  # in which it was asked for, one behind the other: a round trip each
 
     @property
     def sizes(self) -> Floats:
         """How much there was of each of the four."""
-        return np.array([1.0, self.sent, self.received, self.cloud_ms])
+        return np.array([float(self.requests), self.sent, self.received, self.cloud_ms])
 
 
 @dataclass(frozen=True)

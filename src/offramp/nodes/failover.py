@@ -63,6 +63,10 @@ class Failover:
         """Ask the one that would be asked first now, and no other: what came of a stream must not come twice."""
         yield from self._first().parts(flight, timeout, gone)
 
+    def requests(self, rows: int) -> int:
+        """How many it takes at most, whoever is asked."""
+        return max(cloud.requests(rows) for cloud in self.clouds)
+
     def look(self, timeout: float) -> "Future[None]":
         """Ask the one that would be asked first now."""
         return self._first().look(timeout)

@@ -47,6 +47,7 @@ class Out:
     plan: int | None  # whose size it is; None: of next to no bytes
     rows: int
     answer: "Future[Any]"
+    requests: int = 1  # one behind the other
     outer: Future[Finished] | None = None  # what a request waits for, where the edge can answer in the cloud's place
     ended: bool = False
     waiting: Waiting | None = None
@@ -155,7 +156,8 @@ class Follower:
         plan = self.places.get(flight.course)
         if plan is None or answer.done():  # asked for by a plan of its own, or not sent at all
             return answer
-        out = Out(began, plan, len(flight.rows), answer, Future() if alone else None)
+        rows = len(flight.rows)
+        out = Out(began, plan, rows, answer, self.cloud.requests(rows), Future() if alone else None)
         if out.outer is not None:
             out.outer.add_done_callback(lambda outer: outer.cancelled() and answer.cancel())
         self._send(out)
@@ -230,7 +232,8 @@ class Follower:
         if finished:
             self.free = max(self.free, out.began) + sent / rate
         word = None if finished is None or finished.took is None else 1000 * finished.took
-        return Reading(when, took, sent + waits * rate, received, out.rows * priced.cloud_ms, word)
+        requests = finished.requests if finished else out.requests
+        return Reading(when, took, sent + waits * rate, received, out.rows * priced.cloud_ms, word, requests=requests)
 
     def _oldest(self) -> Out | None:
         with self.changing:

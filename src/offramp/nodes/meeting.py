@@ -18,7 +18,9 @@ from offramp.errors import (
     InputError,
     LinkError,
     OfframpError,
+    OverloadedError,
     RefusedError,
+    TooLargeError,
     UnknownModelError,
 )
 from offramp.nodes.chain import check_next, follows, model_asked
@@ -54,6 +56,8 @@ def blamed(called: str, version: str | None = None, *, own: bool = False) -> Ite
         if version is not None:
             raise InputError(f"cloud_version {version!r}: the cloud does not serve it ({error}).") from error
         raise BundleMismatchError(f"{called} changed its bundle: {error}") from error
+    except TooLargeError as error:  # this node took it: another like the next may, or the next in pieces
+        raise OverloadedError(f"{called} takes less at once than this edge sends it: {error}") from error
     except InputError as error:
         # What the caller sent has been checked; of what goes along for it, only these two are the caller's own.
         if type(error) is not InputError or version is not None or own:

@@ -73,4 +73,5 @@ def joined(found: Sequence[Finished]) -> Finished:
         sum(took) if len(took) == len(found) else None,
         sum((Counter(one.hops) for one in found), Counter[str]()),
         {name: value for one in found for name, value in one.said.items()},
+        sum(one.requests for one in found),
     )

@@ -37,8 +37,8 @@ from offramp.nodes.contract import (
     read_answers,
 )
 from offramp.nodes.flight import Flight, Rows
+from offramp.nodes.limit import Limit
 from offramp.nodes.meeting import Meeting, blamed, let_in
-from offramp.nodes.pieces import in_turn, pieces
 from offramp.nodes.replied import check_answers, check_logits
 from offramp.nodes.route import Course
 from offramp.nodes.sameness import Probes
@@ -90,7 +90,7 @@ class RemoteCloud:
         self.shown: set[tuple[int, Codec]] = set()  # the tails that have shown what they compute, since it is there
         self.knows: set[str] = set()  # the plans, by their ids, that a tier between has answered by since it is there
         self.called = f"{LAST_TIER} {self.client.address}"
-        self.most: int | None = None  # samples that it takes in one request; None: it has not said so
+        self.limit = Limit()
 
     def wait_ready(self, timeout: float) -> None:
         """Wait until the cloud is there; UnreachableError after `timeout` seconds."""
@@ -110,15 +110,21 @@ class RemoteCloud:
         self.called = f"{course.next} {self.client.address}"
         with let_in(self.called):
             self.wait_ready(timeout)
-            place, self.most = self.meeting.check(course, timeout, self.shown)
+            place, self.limit.most = self.meeting.check(course, timeout, self.shown)
             return place
 
     def finish(
         self, flight: Flight, timeout: float, to: Reply | None = None, version: str | None = None
     ) -> Future[Finished]:
         """Send the features in one message, or in pieces; logits or answers will come, or that the client has them."""
-        send, sent = partial(self._finish, to, version), [*pieces(flight, self.most)]
-        return send(flight, timeout) if len(sent) == 1 else in_turn(sent, send, timeout)
+        return self.limit.sent(flight, partial(self._finish, to, version), partial(self._config, version), timeout)
+
+    def requests(self, rows: int) -> int:
+        """How many requests a flight of so many rows takes, each sent when the one before is answered."""
+        return self.limit.requests(rows)
+
+    def _config(self, version: str | None, flight: Flight, timeout: float) -> Future[dict[str, str]]:
+        return self.client.ask_config(model_asked(flight.course), timeout, self.version if version is None else version)
 
     def _finish(self, to: Reply | None, version: str | None, flight: Flight, timeout: float) -> Future[Finished]:
         if (refusal := self.health.refusal()) is not None:
@@ -150,11 +156,12 @@ class RemoteCloud:
 
     def parts(self, flight: Flight, timeout: float, gone: Gone) -> Iterator[tuple[Rows, Finished]]:
         """Send the features to a tier between, and give each tier's answers as they come."""
-        end, first = time.monotonic() + timeout, 0
-        for piece in pieces(flight, self.most):
-            for rows, part in self._piece(piece, end, gone):
-                yield first + rows, part
-            first += len(piece.rows)
+        end = time.monotonic() + timeout
+        yield from self.limit.parts(
+            flight,
+            lambda piece: self._piece(piece, end, gone),
+            lambda piece: self._config(None, piece, max(end - time.monotonic(), 0.0)),
+        )
 
     def _piece(self, flight: Flight, end: float, gone: Gone) -> Iterator[tuple[Rows, Finished]]:
         if (refusal := self.health.refusal()) is not None:

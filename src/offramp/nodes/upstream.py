@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, Self, TypeVar
 
 from offramp.artifacts.engine import Place
@@ -26,6 +27,7 @@ class Finished:
     took: float | None = None  # seconds in the next tier, by its own word
     hops: Mapping[str, int] = field(default_factory=dict)  # bytes sent on from there, to each tier behind it
     said: Parameters = field(default_factory=dict)  # what it says of the answers
+    requests: int = 1  # that it took, one behind the other
 
     def answered(self, rows: Rows, *, last: bool) -> Answered:
         """The same as answers to these rows of the caller's batch."""
@@ -72,7 +74,10 @@ class Upstream(Protocol):
 
 
 class Looked(Upstream, Protocol):
-    """One that can be asked whether it is there."""
+    """One that can be asked whether it is there, and says how it is sent to."""
+
+    def requests(self, rows: int) -> int:
+        """How many requests a flight of so many rows takes, one behind the other."""
 
     def look(self, timeout: float) -> "Future[None]":
         """Ask in next to no bytes, and give what will be the answer; an error of ours after `timeout` seconds."""
@@ -104,6 +109,29 @@ def then(first: "Future[Any]", finish: Callable[["Future[Any]"], Finished]) -> F
             second.set_exception(error)
 
     second.add_done_callback(lambda second: second.cancelled() and first.cancel())
+    first.add_done_callback(done)
+    return second
+
+
+def onward(first: "Future[Any]", go: "Callable[[Future[Any]], Future[Finished]]") -> Future[Finished]:
+    """What comes of what `go` asks for, once an answer is there, or raises. Cancelled, it cancels what is under way."""
+    second, asked = Future[Finished](), [first]
+
+    def done(came: "Future[Any]", last: bool = False) -> None:
+        if second.cancelled():
+            return
+        try:
+            if last:  # an error is not raised on the way: each time would add its frames
+                give(second, came.exception() or came.result())
+                return
+            asked.append(go(came))
+            asked[-1].add_done_callback(partial(done, last=True))
+            if second.cancelled():  # meanwhile
+                asked[-1].cancel()
+        except Exception as error:
+            give(second, error)
+
+    second.add_done_callback(lambda second: second.cancelled() and [one.cancel() for one in asked])
     first.add_done_callback(done)
     return second
 

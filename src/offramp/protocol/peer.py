@@ -167,9 +167,13 @@ class Peer:
 
     def config(self, model: str, timeout: float, version: str = "") -> dict[str, str]:
         """Ask what else there is to know of a model. Its largest batch is where Triton says it, or a node of ours."""
-        config = self._told(self.stub.ModelConfig, pb.ModelConfigRequest(name=model, version=version), timeout).config
-        largest = {MAX_BATCH: str(config.max_batch_size)} if config.max_batch_size > 0 else {}
-        return largest | {name: value.string_value for name, value in config.parameters.items()}
+        return _config(self._told(self.stub.ModelConfig, pb.ModelConfigRequest(name=model, version=version), timeout))
+
+    def ask_config(self, model: str, timeout: float, version: str = "") -> "Future[dict[str, str]]":
+        """The same, and no thread waits for it; see `begin`."""
+        request = pb.ModelConfigRequest(name=model, version=version)
+        call = self.stub.ModelConfig.future(request, timeout=timeout, metadata=self.shown.metadata)
+        return self._answer(call, lambda: _config(call.result()))
 
     def statistics(self, model: str = "", timeout: float = 10.0) -> dict[tuple[str, str], ModelStatistics]:
         """Ask what a model's every version, or every model, has answered since the node started, by name and version.
@@ -300,6 +304,12 @@ def _took(call: Any) -> float | None:
             with suppress(ValueError):
                 return float(value)
     return None
+
+
+def _config(answer: Any) -> dict[str, str]:
+    config = answer.config
+    largest = {MAX_BATCH: str(config.max_batch_size)} if config.max_batch_size > 0 else {}
+    return largest | {name: value.string_value for name, value in config.parameters.items()}
 
 
 def _result(response: pb.ModelInferResponse, peer: str, took: float | None = None) -> Result:

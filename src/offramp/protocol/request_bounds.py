@@ -13,6 +13,7 @@ from offramp.protocol.served import Array, Served
 
 SLACK = 1 << 16  # bytes of a request beside its tensors
 ENCODED = 1 << 24  # bytes of a request of encoded images: a camera's are far larger than a network's input
+BATCH_BOUND = "samples in one request"  # by these words a refusal is known from a node that is crowded
 TEXT = 3  # a number in JSON takes up to 24 characters and comma, the widest tensor 8 bytes
 
 
@@ -39,8 +40,8 @@ class RequestBounds:
             array = inputs.get(spec.name)
             if array is not None and array.ndim and len(array) > self.batch:
                 raise TooLargeError(
-                    f"{spec.name}: a batch of {len(array)}, and this node takes at most {self.batch} samples in one "
-                    "request. Send smaller batches, or start the node with a larger --max-batch."
+                    f"{spec.name}: a batch of {len(array)}, and this node takes at most {self.batch} "
+                    f"{BATCH_BOUND}. Send smaller batches, or start the node with a larger --max-batch."
                 )
 
     def check_body(self, size: int) -> None:

@@ -21,6 +21,7 @@ from offramp.errors import (
     UnknownModelError,
     UnreachableError,
 )
+from offramp.protocol.request_bounds import BATCH_BOUND
 
 # An error takes the first row whose class fits it: special before general. A status takes the last row that holds it:
 # RESOURCE_EXHAUSTED from another node is its load.
@@ -42,7 +43,8 @@ STATUS: tuple[tuple[type[OfframpError], grpc.StatusCode, int], ...] = (
 )
 
 
-MESSAGE_BOUND = "message larger than max"  # grpc's own words for it, under the status that means load too
+# Of more than is taken at once: grpc's own words and our nodes', under the status that means load too, and Triton's.
+TOO_LARGE = ("message larger than max", BATCH_BOUND, "batch-size must be <=")
 # grpc's words for a peer that is there and shows a certificate that does not do, under the status of one that is not.
 ENDED = ("failed to connect", "socket closed")  # one that is there, and ends a connection before anything is said
 NOT_TRUSTED = ("handshake failed", "hostname verification", "peer name")
@@ -72,7 +74,8 @@ def error_said(message: str, peer: str) -> OfframpError:
 
 def _meant(code: grpc.StatusCode, detail: str, peer: str) -> OfframpError:
     kind = next((kind for kind, status, _ in reversed(STATUS) if status == code), LinkError)
-    if kind is OverloadedError and MESSAGE_BOUND in detail:  # later would not help: less at a time would
+    # Later would not help, and less at a time would.
+    if kind in (OverloadedError, InputError) and any(words in detail for words in TOO_LARGE):
         kind = TooLargeError
     if kind is UnreachableError and any(words in detail.lower() for words in NOT_TRUSTED):
         return UnreachableError(
