@@ -181,8 +181,9 @@ def opened(cloud: Server, token: str) -> Iterator[Iterator[Any]]:
         stream.cancel()
 
 
-def test_a_tier_between_of_small_requests_costs_no_answer(bundle: Bundle, image: Array) -> None:
-    """Nor the one behind it; in one answer, and in parts."""
+@contextmanager
+def device_behind_small_tiers(bundle: Bundle) -> Iterator[Edge]:
+    """The first of three tiers, the others of which take four samples and three in a request."""
     with ExitStack() as held:
         cloud = held.enter_context(serving([*tails(bundle)], 3))
         edge = Edge(bundle, THREE, cloud.address, threads=1, tier="edge")
@@ -190,6 +191,12 @@ def test_a_tier_between_of_small_requests_costs_no_answer(bundle: Bundle, image:
         device = Edge(bundle, THREE, between.address, threads=1, tier="device")
         for node in (edge, device):
             held.callback(node.cloud.close)  # type: ignore[union-attr]
+        yield device
+
+
+def test_a_tier_between_of_small_requests_costs_no_answer(bundle: Bundle, image: Array) -> None:
+    """Nor the one behind it; in one answer, and in parts."""
+    with device_behind_small_tiers(bundle) as device:
         device.check(WAIT)
         whole = device.infer(image, degraded=False)
         assert set(whole.tier.tolist()) == {Tier.DEVICE, Tier.EDGE, Tier.CLOUD}
@@ -245,13 +252,7 @@ def test_what_is_refused_by_who_says_nothing_of_it_is_not_sent_again() -> None:
 
 def test_a_tier_between_that_was_never_asked_answers_in_parts(bundle: Bundle, image: Array) -> None:
     """Each sample once, in pieces that it takes."""
-    with ExitStack() as held:
-        cloud = held.enter_context(serving([*tails(bundle)], 3))
-        edge = Edge(bundle, THREE, cloud.address, threads=1, tier="edge")
-        between = held.enter_context(serving([TierModel(Followers(edge), 3, "fp32")], 4))
-        device = Edge(bundle, THREE, between.address, threads=1, tier="device")
-        for node in (edge, device):
-            held.callback(node.cloud.close)  # type: ignore[union-attr]
+    with device_behind_small_tiers(bundle) as device:
         (onward,) = (part for part in device.parts(image) if isinstance(part, Flight))
         came = [*sent_in_parts(device, onward, None, False, Gone())]
         assert sorted(np.concatenate([one.rows for one in came]).tolist()) == onward.rows.tolist()

@@ -60,12 +60,10 @@ def _projected(head: Tensor, rest: Tensor) -> Tensor:
 
 
 def _equalized(head: Tensor, rest: Tensor) -> Tensor:
-    sizes = head.norm(), rest.norm()
-    mean = (sizes[0] + sizes[1]) / 2
-    both = sizes[0] * sizes[1] > 0  # a gradient of nothing changes nothing of the other
-    return rest * torch.where(both, mean / sizes[1].clamp_min(TINY), 1.0) + head * torch.where(
-        both, mean / sizes[0].clamp_min(TINY), 1.0
-    )
+    lengths = torch.stack([head.norm(), rest.norm()])
+    # Nothing is no length to bring the other to: both stay as they are then.
+    factors = torch.where(lengths.prod() > 0, lengths.mean() / lengths.clamp_min(TINY), 1.0)
+    return rest * factors[1] + head * factors[0]
 
 
 def forward(

@@ -178,8 +178,8 @@ class Trainer:
         self.net: ExitNet = net
         self.regime = recipe.regime_for(net.exits)
         self.forward = compiled(device) if recipe.compile else forward
-        # Fused is one kernel for all parameters; on the CPU its sums would round differently.
         self.low_precision = recipe.precision == "bf16" or (recipe.precision == "auto" and native_bf16(device))
+        # Fused is one kernel for all parameters; on the CPU its sums would round differently.
         self.optimizer = Optimizer(
             net, recipe, fused=device.type == "cuda", low_precision=self.low_precision and native_bf16(device)
         )
