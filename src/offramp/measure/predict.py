@@ -23,7 +23,7 @@ from offramp.measure.stretch import opened
 from offramp.progress import Watch, unwatched
 from offramp.runtime.choice import choose
 from offramp.runtime.open import open_span
-from offramp.runtime.sameness import check_span
+from offramp.runtime.sameness import check_engine
 from offramp.runtime.span import SpanSpec
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def open_predictor(
         bundle = Bundle.open(path)
         engine = choose(bundle, runtime, precision, threads).engine
         if engine.runtime == "openvino":  # asked for, or chosen before: a node would be held to the same
-            whole = SpanSpec(0, bundle.manifest.last, bundle.manifest.exits)
-            check_span(bundle, open_span(bundle, whole, engine), whole, engine)
+            check_engine(bundle, engine)
         return of_bundle(bundle, cut, codec, engine) if plan is None else of_plan(bundle, plan, engine)
     if (path / "model.json").exists():
         if plan is not None:

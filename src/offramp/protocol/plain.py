@@ -125,8 +125,7 @@ class Plain:
 
     def refuse(self, exchange: Exchange) -> None:
         """Answer one that finds the node crowded, before its body is read."""
-        headers = exchange.headers
-        exchange.record = self.plane.record("http", request_id(headers), given(headers.get(TRACE, b"")))
+        self._begin_record(exchange)
         exchange.answer(self._alone(exchange, exchange.crowded))
 
     def left(self, exchange: Exchange) -> None:
@@ -135,8 +134,8 @@ class Plain:
 
     def came_whole(self, exchange: Exchange) -> None:
         """Its body is there: answer it, when it is known what else has come."""
-        parts, headers = exchange.parts, exchange.headers
-        exchange.record = self.plane.record("http", request_id(headers), given(headers.get(TRACE, b"")))
+        self._begin_record(exchange)
+        parts = exchange.parts
         exchange.came(parts[0] if len(parts) == 1 else b"".join(parts))
         parts.clear()
         exchange.head = _head(exchange)
@@ -146,6 +145,10 @@ class Plain:
             self._look()
         elif len(self.came) == 1:
             exchange.connection.loop.call_soon(self._look)
+
+    def _begin_record(self, exchange: Exchange) -> None:
+        headers = exchange.headers
+        exchange.record = self.plane.record("http", request_id(headers), given(headers.get(TRACE, b"")))
 
     def _look(self) -> None:
         came, self.came = self.came, []

@@ -17,7 +17,8 @@ from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Engine, Precision
 from offramp.artifacts.self_test import self_test_images
 from offramp.errors import ParityError
-from offramp.runtime.span import Array, Span, SpanSpec, Tensors
+from offramp.runtime.open import open_span
+from offramp.runtime.span import Array, SpanSpec, Tensors
 
 TOLERANCE: dict[Precision | None, float] = {"fp32": 1e-3, "int8": 0.1, "bf16": 0.15, None: 0.2}  # None: not known
 FP32: Codec = "fp32"
@@ -73,7 +74,9 @@ def check_exits(bundle: Bundle, outputs: Tensors, exits: tuple[int, ...], engine
             )
 
 
-def check_span(bundle: Bundle, span: Span, spec: SpanSpec, engine: Engine) -> None:
-    """The same of an open span from the input on, at its exits."""
+def check_engine(bundle: Bundle, engine: Engine) -> None:
+    """The same of the whole network, at every exit, as an engine computes it from the input on."""
     if bundle.self_test is not None:
-        check_exits(bundle, span.run(self_test_images(bundle.manifest.preprocessing)), spec.exits, engine)
+        exits = bundle.manifest.exits
+        span = open_span(bundle, SpanSpec(0, bundle.manifest.last, exits), engine)
+        check_exits(bundle, span.run(self_test_images(bundle.manifest.preprocessing)), exits, engine)
