@@ -34,10 +34,12 @@ def model(make: Callable[[], Any]) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.threads: list[tuple[str, int]] = []  # who answered how many calls
+            self.order: list[float] = []  # the first numbers of those that were answered one by one
             self.takes = 0.0
 
         def infer(self, call: Call) -> Result:
             self.threads.append((threading.current_thread().name, 1))
+            self.order.append(float(call.inputs["x"].flat[0]))
             time.sleep(self.takes)
             return super().infer(call)
 
@@ -264,6 +266,32 @@ def test_what_comes_together_is_answered_together_and_each_gets_its_own(server: 
             assert one.result(WAIT) == np.array([2 * row, -2 * row], np.float32).tobytes()
         assert all(one.result(WAIT).startswith(b"HTTP/1.1 200") for one in waiting)
     assert max(count for _, count in model.threads) >= 3
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_what_waits_is_answered_in_the_order_in_which_it_came(server: Server, model: Any, short: bool) -> None:
+    """More than are taken at once: long ones, and short ones that are not to be answered together after all."""
+    assert server.http is not None
+    port, callers, asking = server.http.port, ThreadPoolExecutor(16), []
+    asked_like = [asked([[float(row), 0]], id="order", parameters={"colour": "red"}) for row in range(10, 22)]
+    if short:
+        server.http.server.config.http.keywords["plain"].known.took.update(  # type: ignore[union-attr]
+            {(PATH, body[: int(headers["Inference-Header-Content-Length"])]): 0.0 for body, headers in asked_like}
+        )
+    model.opened.clear()
+    with callers:
+        for _ in range(2):
+            model.entered.clear()
+            asking.append(callers.submit(_posted, port, *asked([[1, 1]], parameters={"wait": True})))
+            assert model.entered.wait(WAIT)
+        model.order.clear()
+        for count, like in enumerate(asked_like, 1):
+            asking.append(callers.submit(_posted, port, *like))
+            until(lambda count=count: len(server.pools[1].backlog) == count)
+        model.opened.set()
+        assert all(one.result(WAIT).startswith(b"HTTP/1.1 200") for one in asking)
+    late = [place - came for place, came in zip(model.order, range(10, 22), strict=True)]
+    assert max(map(abs, late)) <= 2  # two threads take what comes next
 
 
 def _posted(port: int, body: bytes, headers: dict[str, str]) -> bytes:

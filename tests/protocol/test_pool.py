@@ -54,6 +54,26 @@ def test_no_more_threads_are_started_than_are_needed(pool: Pool) -> None:
     wide.shutdown()
 
 
+def test_what_is_put_back_comes_next(pool: Pool) -> None:
+    """Before what has waited since, and by a pool that is shut down as well."""
+    order: list[str] = []
+    begun, opened = threading.Event(), threading.Event()
+
+    def several() -> None:
+        begun.set()
+        opened.wait(WAIT)
+        pool.put_back([lambda: order.append("second"), lambda: order.append("third")])
+        order.append("first")
+
+    pool.begin(several)
+    assert begun.wait(WAIT)
+    last = pool.submit(lambda: order.append("fourth"))
+    pool.shutdown(wait=False)
+    opened.set()
+    last.result(WAIT)
+    assert order == ["first", "second", "third", "fourth"]
+
+
 def until_idle(pool: Pool) -> None:
     """Wait until a thread of it is free."""
     pause = threading.Event()

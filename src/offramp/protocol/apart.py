@@ -99,8 +99,7 @@ class Entrance(ThreadPoolExecutor):
         """On a thread: answer what has waited for it; where not at once, none behind one that waits again."""
         answers = self.together(calls) if len(calls) > 1 else None
         if answers is None:
-            for one in calls[1:]:
-                self.pool.begin(partial(self._alone, one))
+            self.pool.put_back([partial(self._alone, one) for one in calls[1:]])
             self._alone(calls[0])
             return
         for one, answer in zip(calls, answers, strict=True):

@@ -159,8 +159,14 @@ class Plain:
                 return
         if self.pool.backlog:
             came = [one for one in came if not self._refused(one)]
-        if came:
-            self.pool.run_together(self._work, came, TOGETHER)
+        short = []
+        for one in came:
+            if self._is_short(one):
+                short.append(one)
+            else:
+                self.pool.begin(partial(self._answer, one))
+        if short:
+            self.pool.run_together(self._work, short, TOGETHER)
 
     def _refused(self, exchange: Exchange) -> bool:
         """Whether it has too little time for what waits before it."""
@@ -170,14 +176,13 @@ class Plain:
         return refusal is not None
 
     def _work(self, exchanges: list[Exchange]) -> None:
-        """On a thread: answer what has waited for it, what is short first."""
-        short = [one for one in exchanges if one.model is exchanges[0].model and self._is_short(one)]
-        responses = self._at_once(short) if len(short) > 1 else None
+        """On a thread: answer short ones that have waited for it, together where they ask one model."""
+        alike = [one for one in exchanges if one.model is exchanges[0].model]
+        responses = self._at_once(alike) if len(alike) > 1 else None
         if responses is not None:
-            self._say(list(zip(short, responses, strict=True)))
-            exchanges = [one for one in exchanges if one not in short]
-        for one in exchanges[1:]:  # none behind one that waits for others
-            self.pool.begin(partial(self._answer, one))
+            self._say(list(zip(alike, responses, strict=True)))
+            exchanges = [one for one in exchanges if one not in alike]
+        self.pool.put_back([partial(self._answer, one) for one in exchanges[1:]])  # none behind one that waits
         for one in exchanges[:1]:
             self._answer(one)
 

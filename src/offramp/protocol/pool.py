@@ -123,6 +123,17 @@ class Pool(ThreadPoolExecutor):
             if left:
                 self._wait(came, *(_Shared(function, item, most) for item in left))
 
+    def put_back(self, work: list[Callable[[], None]]) -> None:
+        """Have this done next, by a thread of this pool that took it up and cannot do it at one go.
+
+        Behind what waits it would wait for that a second time. A pool that is shut down does it too.
+        """
+        with self.changing:
+            while work and self.idle:
+                self._hand(work.pop(0))
+            self.backlog.extendleft(reversed(work))
+            self.told(len(self.backlog))
+
     def _hand(self, work: Callable[[], None]) -> None:
         """Have a thread that is free do it, or a new one. Under `changing`."""
         if self.idle:
