@@ -11,7 +11,7 @@ import pytest
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
-from offramp.errors import ArtifactError, InputError
+from offramp.errors import ArtifactError, InputError, ParityError
 from offramp.machine import processor_kind
 from offramp.runtime.choice import LARGEST, Choice, choose, has_bf16_matrix_units, precision_here
 from offramp.runtime.kept import CACHE, Choices, Chosen, Circumstances, cache_folder
@@ -130,6 +130,42 @@ def test_auto_takes_onnxruntime_where_openvino_cannot_run_the_network(
     monkeypatch.setattr("offramp.runtime.timing.open_span", opened)
     choice = choose(bundle, "auto", "fp32", 1)
     assert (choice.engine.runtime, choice.why) == ("onnxruntime", "openvino: cannot run the span: it has no Scaler.")
+
+
+@needs_openvino
+def test_auto_leaves_bf16_where_what_comes_of_it_is_another_network(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node starts in fp32 then, and not at all only where bf16 was asked for; it is looked at once."""
+    looked: list[str] = []
+    wrong: set[str] = set()
+
+    def check(bundle: Bundle, engine: Engine) -> None:
+        looked.append(engine.precision)
+        if engine.precision in wrong:
+            raise ParityError(f"{engine.precision} is off.")
+
+    monkeypatch.setattr("offramp.runtime.choice.has_bf16_matrix_units", lambda: True)
+    monkeypatch.setattr("offramp.runtime.timing.check_engine", check)
+    monkeypatch.setenv(CACHE, str(tmp_path / "right"))
+    for _ in range(2):
+        found = choose(bundle, threads=1, largest=1)
+        assert (found.engine, found.why) == (Engine("openvino", "bf16", 1), "this processor has bf16 matrix units")
+    assert looked == ["bf16"]
+    wrong.add("bf16")
+    monkeypatch.setenv(CACHE, str(tmp_path / "wrong"))
+    for _ in range(2):
+        found = choose(bundle, threads=1, largest=1)
+        assert found.engine.precision == "fp32"
+        assert found.why.startswith("bf16 is off. batch 1: ")
+    assert looked == ["bf16", "bf16", "fp32"]
+    wrong.add("fp32")
+    monkeypatch.setenv(CACHE, str(tmp_path / "both"))
+    for _ in range(2):
+        found = choose(bundle, threads=1, largest=1)
+        assert (found.engine, found.why) == (Engine(threads=1), "bf16 is off. fp32 is off.")
+    assert len(looked) == 5
+    assert choose(bundle, "openvino", threads=1).engine.precision == "bf16"  # who asks for it is told by its start
 
 
 @pytest.mark.parametrize("openvino", [True, False])

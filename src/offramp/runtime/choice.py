@@ -8,7 +8,7 @@ taken where it changes more: it ignores a Resize's antialias, for one (findings/
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import PORTABLE, PRECISIONS, RUNTIMES, Engine, Precision
@@ -17,7 +17,11 @@ from offramp.machine import CPUINFO, cores_to_use, instructions, processor_kind
 
 Name = TypeVar("Name", bound=str)
 
+if TYPE_CHECKING:
+    from offramp.runtime.kept import Chosen
+
 AUTO = "auto"
+MATRIX_UNITS = "this processor has bf16 matrix units"
 LARGEST = 256  # samples of a batch, where a node does not say
 
 
@@ -50,10 +54,11 @@ def choose(
 ) -> Choice:
     """Settle what a node computes with; `auto` for either leaves it to this machine. `threads` go with it.
 
-    An `auto` precision is fp32, or bf16 where OpenVINO is there and the processor has bf16 matrix units, unless
-    onnxruntime was asked for. An `auto` runtime is the one that has the precision; where both have, the faster of the
-    two for whole batches of up to `largest` samples, timed once and kept. Raises InputError for a value that is unknown
-    or that this machine or bundle does not have, MissingExtraError where OpenVINO was asked for and is not installed.
+    An `auto` precision is fp32, or bf16 where OpenVINO is there, the processor has bf16 matrix units, and what comes of
+    them is the network's still, unless onnxruntime was asked for. An `auto` runtime is the one that has the precision;
+    where both have, the faster of the two for whole batches of up to `largest` samples, timed once and kept. Raises
+    InputError for a value that is unknown or that this machine or bundle does not have, MissingExtraError where
+    OpenVINO was asked for and is not installed.
     """
     asked_runtime, asked_precision = _known(runtime, RUNTIMES, "runtime"), _known(precision, PRECISIONS, "precision")
     installed = asked_runtime != "onnxruntime" and find_spec("openvino") is not None
@@ -73,14 +78,15 @@ def choose(
             raise InputError("precision bf16: this processor does not multiply in bf16. Choose --precision fp32.")
     settled = asked_precision or precision_here(installed, has_bf16_matrix_units())
     here, there = (Engine(name, settled, threads) for name in RUNTIMES)
-    if settled == "bf16":
-        asked = "the runtime that has bf16" if asked_runtime is None else "as asked"
-        return Choice(there, asked if asked_precision else "this processor has bf16 matrix units")
-    if asked_runtime is not None:
+    if asked_runtime is not None and (asked_precision is not None or settled != "bf16"):
         return Choice(there if asked_runtime == "openvino" else here, "as asked")
     if not installed:
         return Choice(here, "openvino is not installed")
-    return _once(bundle, here, there, largest)
+    if settled != "bf16":
+        return _timed(bundle, here, there, largest)
+    if asked_precision is None and asked_runtime is None:
+        return _in_bf16(bundle, threads, largest)
+    return Choice(there, MATRIX_UNITS if asked_precision is None else "the runtime that has bf16")
 
 
 def precision_here(openvino: bool, matrix_units: bool) -> Precision:
@@ -91,16 +97,38 @@ def precision_here(openvino: bool, matrix_units: bool) -> Precision:
     return "bf16" if openvino and matrix_units else "fp32"
 
 
-def _once(bundle: Bundle, here: Engine, there: Engine, largest: int) -> Choice:
-    """Time two runtimes in one precision, if that was not done before, and choose."""
+def _in_bf16(bundle: Bundle, threads: int, largest: int) -> Choice:
+    """OpenVINO in bf16, or fp32 where what it computes is another network, as it would be after every start."""
+    here, there = (Engine(name, "bf16", threads) for name in RUNTIMES)
+    wrong = _once(bundle, here, there, ())[0].failure
+    if not wrong:
+        return Choice(there, MATRIX_UNITS)
+    here, there = (Engine(name, "fp32", threads) for name in RUNTIMES)
+    found = _timed(bundle, here, there, largest)
+    return Choice(found.engine, f"{wrong} {found.why}")
+
+
+def _timed(bundle: Bundle, here: Engine, there: Engine, largest: int) -> Choice:
+    """The faster of two runtimes in one precision."""
+    from offramp.runtime.timing import served
+
+    chosen, kept = _once(bundle, here, there, served(largest))
+    why = chosen.failure or f"{'; '.join(map(str, chosen.timings))}; {kept}"
+    return Choice(there if chosen.runtime == "openvino" else here, why)
+
+
+def _once(bundle: Bundle, here: Engine, there: Engine, batches: tuple[int, ...]) -> "tuple[Chosen, str]":
+    """Time two runtimes at these batch sizes, if that was not done before, and choose; with what became of the choice.
+
+    OpenVINO is not taken where it gives other logits, and is where it gives the same and nothing is timed.
+    """
     # A node with one runtime times nothing, and is ready sooner without these.
     from offramp.runtime.kept import Choices, Chosen, Circumstances, cache_folder, keep, read
-    from offramp.runtime.timing import faster, measure, served
+    from offramp.runtime.timing import faster, measure
 
-    batches = served(largest)
     circumstances = Circumstances(
-        precision=here.precision,
-        threads=cores_to_use(here.threads),
+        precision=there.precision,
+        threads=cores_to_use(there.threads),
         batches=batches,
         hardware=processor_kind(),
         onnxruntime=here.release,
@@ -110,18 +138,21 @@ def _once(bundle: Bundle, here: Engine, there: Engine, largest: int) -> Choice:
     folder = cache_folder()
     path = None if folder is None else folder / f"{bundle.id}.json"
     known = Choices(bundle=bundle.id) if path is None else read(path, bundle.id)
-    chosen, kept = known.in_(circumstances), "chosen before"
-    if chosen is None:
-        try:
-            timings, kept = measure(bundle, here, there, batches), "not kept"
-        except (ArtifactError, ParityError) as failure:  # of onnxruntime raised again where a node opens its spans
-            return Choice(here, str(failure))
-        chosen = Chosen(runtime=faster(timings, known.before(circumstances)), made_in=circumstances, timings=timings)
-        if path is not None:
-            chosen, error = keep(path, bundle.id, chosen)
-            kept = f"not kept, {path}: {error}" if error else f"kept in {path}"
-    why = "; ".join(map(str, chosen.timings))
-    return Choice(there if chosen.runtime == "openvino" else here, f"{why}; {kept}")
+    if (before := known.in_(circumstances)) is not None:
+        return before, "chosen before"
+    try:
+        timings = measure(bundle, here, there, batches)
+        runtime = faster(timings, known.before(circumstances)) if timings else "openvino"
+        chosen = Chosen(runtime=runtime, made_in=circumstances, timings=timings)
+    except ParityError as failure:
+        chosen = Chosen(runtime="onnxruntime", made_in=circumstances, timings=(), failure=str(failure))
+    except ArtifactError as failure:  # of onnxruntime raised again where a node opens its spans
+        chosen = Chosen(runtime="onnxruntime", made_in=circumstances, timings=(), failure=str(failure))
+        return chosen, "not kept"
+    if path is None:
+        return chosen, "not kept"
+    chosen, error = keep(path, bundle.id, chosen)
+    return chosen, f"not kept, {path}: {error}" if error else f"kept in {path}"
 
 
 def has_bf16_matrix_units(cpuinfo: Path = CPUINFO) -> bool:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import Field
+
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.engine import Precision, Runtime
 from offramp.errors import ArtifactError
@@ -40,6 +42,7 @@ class Chosen(Frozen):
     runtime: Runtime
     made_in: Circumstances
     timings: tuple[Timing, ...]
+    failure: str = Field("", exclude_if=lambda text: not text)  # how OpenVINO gave other logits, where it did
 
 
 class Choices(Document):

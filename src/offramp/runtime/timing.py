@@ -72,6 +72,8 @@ def measure(bundle: Bundle, here: Engine, there: Engine, batches: Sequence[int])
     Raises ParityError where OpenVINO computes another network at any of its exits, however fast.
     """
     check_engine(bundle, there)
+    if not batches:
+        return ()
     last = bundle.manifest.last
     spec = SpanSpec(0, last, (last,))
     spans = [open_span(bundle, spec, engine) for engine in (here, there)]
