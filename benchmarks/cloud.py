@@ -23,10 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from alternate import Spread, alternate, last_line, ratio, show
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import tail_name
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.measurement import Conditions
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.bench.load import Calls, load
 from offramp.bench.scenario import Query, Rows
 from offramp.children import Child, at_stop, be_child, ready_line

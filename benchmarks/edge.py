@@ -21,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alternate import Spread, alternate, last_line, ratio, show
-from offramp.artifacts.bundle import IMAGE, Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE, features_name, logits_name
 from offramp.client.conversation import Conversation
 from offramp.client.describe import describe_edge
 from offramp.exits.answers import Answers, Judged, Tier, merge

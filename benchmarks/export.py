@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from alternate import Spread, alternate, last_line, ratio, show
-from offramp.artifacts.bundle import GRAPH, MANIFEST, Bundle
+from offramp.artifacts.bundle import MANIFEST, Bundle
+from offramp.artifacts.manifest import GRAPH
 from offramp.artifacts.measurement import Conditions
 from offramp.export.graph import to_onnx
 from offramp.export.write import export

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.stages import IMAGE
 from offramp.nodes.contract import CLASSIFIER
 from offramp.protocol import messages
 

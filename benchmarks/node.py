@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from alternate import Spread, last_line, memory_kib, ratio, show
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import tail_name
 from offramp.artifacts.measurement import Conditions
+from offramp.artifacts.stages import IMAGE
 from offramp.export.write import export
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER

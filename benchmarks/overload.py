@@ -35,10 +35,11 @@ from alternate import last_line, show
 from asks import ANSWERED, DEGRADED, FAILED, LATE, MARK, REFUSED, Question
 from driver import Drivers, Order, Seen
 from inputs import DIGITS, halving, pixels_of
-from offramp.artifacts.bundle import IMAGE, Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import encode_image, tail_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE, logits_name
 from offramp.children import Child
 from offramp.machine import here
 from offramp.nodes.features import boundary_specs

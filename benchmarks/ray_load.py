@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.data.load import load
 from offramp.errors import OfframpError
 from offramp.protocol.credentials import Credentials, Shown

@@ -28,9 +28,11 @@ from alternate import last_line
 from faults import WAIT, until
 from heart import Heart
 from inputs import DIGITS, halving, pixels_of
-from offramp.artifacts.bundle import GRAPH, IMAGE, Bundle, digest
+from offramp.artifacts.bundle import Bundle, digest
+from offramp.artifacts.manifest import GRAPH
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE
 from offramp.children import Child
 from offramp.errors import OfframpError
 from offramp.exits.answers import Answers

@@ -33,9 +33,10 @@ import numpy as np
 import numpy.typing as npt
 
 from alternate import Spread, last_line, ratio, show
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE
 from offramp.bench.load import Calls, load
 from offramp.bench.scenario import Query, Rows
 from offramp.exits.score import softmax

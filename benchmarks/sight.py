@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 
 from alternate import Spread, last_line, ratio, show
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import tail_name
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE
 from offramp.children import Child, be_child
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER

@@ -33,9 +33,10 @@ import numpy.typing as npt
 from alternate import Spread, last_line, ratio, show
 from before import process
 from h2load import h2load, over_grpc
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.pretrained import pretrained
+from offramp.artifacts.stages import IMAGE
 from offramp.exits.score import softmax
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER

@@ -25,7 +25,8 @@ import numpy.typing as npt
 
 from alternate import last_line, show
 from offramp import pretrained
-from offramp.artifacts.bundle import Bundle, Manifest
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions

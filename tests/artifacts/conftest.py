@@ -7,18 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from offramp.artifacts.bundle import (
-    GRAPH,
-    Bundle,
-    HeadSpec,
-    Manifest,
-    Origin,
-    Parity,
-    StageSpec,
-    digest,
-)
+from offramp.artifacts.bundle import Bundle, digest
 from offramp.artifacts.cut import CodecResult, CutSpec
+from offramp.artifacts.manifest import GRAPH, Manifest
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.provenance import Origin, Parity
+from offramp.artifacts.stages import HeadSpec, StageSpec
 
 CLASSES = ("cat", "dog", "owl")
 

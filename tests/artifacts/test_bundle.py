@@ -11,20 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offramp.artifacts.bundle import (
-    GRAPH,
-    MANIFEST,
-    Bundle,
-    FileDigest,
-    Manifest,
-    digest,
-    features_name,
-    logits_name,
-)
+from offramp.artifacts.bundle import MANIFEST, Bundle, digest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.cut import CodecResult
+from offramp.artifacts.manifest import GRAPH, FileDigest, Manifest
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.pretrained import pretrained
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.errors import ArtifactDamagedError, ArtifactError, ArtifactMissingError, ArtifactVersionError, InputError
 
 NAMES = st.text("abcdefghij._-", min_size=1).filter(lambda name: name not in (".", ".."))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.errors import ArtifactDamagedError
 
 

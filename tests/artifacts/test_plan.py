@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import CODECS
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import ActiveExit, Plan
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, ArtifactVersionError, InputError
 

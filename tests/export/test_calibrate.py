@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 import signed
-from offramp.artifacts.bundle import Bundle, features_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.artifacts.pretrained import pretrained
+from offramp.artifacts.stages import features_name
 from offramp.data.image_set import Splits
 from offramp.errors import InputError
 from offramp.export.calibrate import cuts, measured_cuts

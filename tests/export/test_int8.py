@@ -17,19 +17,12 @@ import pytest
 import torch
 
 import signed
-from offramp.artifacts.bundle import (
-    GRAPH,
-    GRAPH_INT8,
-    IMAGE,
-    MANIFEST,
-    SELF_TEST,
-    Bundle,
-    Int8,
-    features_name,
-    logits_name,
-)
+from offramp.artifacts.bundle import MANIFEST, SELF_TEST, Bundle
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.manifest import GRAPH, GRAPH_INT8
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.provenance import Int8
+from offramp.artifacts.stages import IMAGE, features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactDamagedError, InputError, ParityError
 from offramp.exits.evaluation import accuracy_at, evaluate, route

@@ -10,7 +10,8 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from offramp.artifacts.bundle import GRAPH, MANIFEST, SELF_TEST, Bundle
+from offramp.artifacts.bundle import MANIFEST, SELF_TEST, Bundle
+from offramp.artifacts.manifest import GRAPH
 from offramp.artifacts.preprocessing import Preprocessing
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactError, InputError, OfframpError, ParityError

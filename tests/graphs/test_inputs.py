@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from classifiers import LONG, WORDS, convolution, made, reader
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.stages import IMAGE
 from offramp.artifacts.text import Text
 from offramp.artifacts.values import Values
 from offramp.errors import InputError

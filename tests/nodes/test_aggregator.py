@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import logits_name
 from offramp.artifacts.views import ViewsFolder
 from offramp.data.view_set import ViewSet, ViewSplits
 from offramp.errors import BehindError, InputError, UnknownModelError, UnreachableError

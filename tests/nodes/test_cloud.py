@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import DeadlineError, InputError, OverloadedError, TooLargeError, UnknownModelError
 from offramp.nodes.batching import Batcher, Limits

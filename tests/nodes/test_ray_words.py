@@ -12,7 +12,8 @@ import grpc
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import InputError, LinkError, RefusedError, UnreachableError
 from offramp.nodes.cloud import tails

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from offramp.artifacts.bundle import Bundle, HeadSpec, Manifest
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.cut import CutSpec
+from offramp.artifacts.manifest import Manifest
+from offramp.artifacts.stages import HeadSpec
 from offramp.errors import InputError
 from offramp.paper.reproduction import Setup
 from offramp.paper.setups import DROPS, SECTIONS, Scope, Varied, setups

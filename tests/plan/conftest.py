@@ -2,7 +2,7 @@
 
 import pytest
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.predictions import Predictions
 from offramp.plan.pricing import Prices
 from offramp.plan.table import Table

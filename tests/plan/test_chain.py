@@ -7,7 +7,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError

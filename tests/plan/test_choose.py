@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Part
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError

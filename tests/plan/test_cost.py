@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from made_up_profile import CALL, EXIT, HANDED_ON, LIBRARY, NODE, made_up_profile, span_ms
-from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import tail_name
 from offramp.artifacts.plan import Part, Plan
 from offramp.artifacts.profile import LinkProfile
+from offramp.artifacts.stages import logits_name
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.plan.cost import AROUND, Costs

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from offramp import pretrained
-from offramp.artifacts.bundle import MANIFEST, Manifest
+from offramp.artifacts.bundle import MANIFEST
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.errors import InputError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.exits.guarantees import digest, gaps

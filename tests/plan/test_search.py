@@ -6,7 +6,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.evaluation import route

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from offramp.artifacts.bundle import Bundle, features_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS, Codec
+from offramp.artifacts.stages import features_name
 from offramp.data.image_set import Splits
 from offramp.runtime.codec import encoded_name, name_input
 from offramp.runtime.cut import cut_out

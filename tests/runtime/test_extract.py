@@ -8,8 +8,9 @@ import onnx.utils
 import pytest
 from onnx import TensorProto, helper
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.runtime.cut import cut_out, extract
 from offramp.runtime.onnx_messages import FIELDS, ModelProto
 from offramp.runtime.span import SpanSpec

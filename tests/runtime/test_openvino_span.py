@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS, Codec, encode_image
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactError, InputError
 from offramp.runtime.onnx_span import OnnxSpan

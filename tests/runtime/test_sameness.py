@@ -9,9 +9,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from offramp.artifacts.bundle import GRAPH, IMAGE, SELF_TEST, Bundle, digest, logits_name
+from offramp.artifacts.bundle import SELF_TEST, Bundle, digest
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.manifest import GRAPH
 from offramp.artifacts.self_test import SelfTest, self_test_images
+from offramp.artifacts.stages import IMAGE, logits_name
 from offramp.errors import ParityError
 from offramp.measure.predict import open_predictor
 from offramp.runtime.choice import choose

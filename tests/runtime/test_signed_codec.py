@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pytest
 
 import signed
-from offramp.artifacts.bundle import Bundle, Shape
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS, Codec
 from offramp.artifacts.engine import Engine, Runtime
+from offramp.artifacts.stages import Shape
 from offramp.export.calibrate import cuts
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec

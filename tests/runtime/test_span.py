@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offramp.artifacts.bundle import GRAPH, Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.manifest import GRAPH
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.runtime.cut import extract

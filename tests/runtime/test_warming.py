@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import Bundle, features_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.stages import features_name
 from offramp.runtime.open import open_span, warm_up
 from offramp.runtime.span import Array, SpanSpec
 from offramp.runtime.warming import LARGEST, BySize, Warming

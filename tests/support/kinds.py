@@ -6,22 +6,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from offramp.artifacts.bundle import (
-    GRAPH,
-    SELF_TEST,
-    Bundle,
-    HeadSpec,
-    Manifest,
-    Origin,
-    Parity,
-    StageSpec,
-    digest,
-    logits_name,
-)
+from offramp.artifacts.bundle import SELF_TEST, Bundle, digest
 from offramp.artifacts.codec import CODEC_BYTES, Codec
 from offramp.artifacts.cut import CodecResult, CutSpec
 from offramp.artifacts.inputs import TOKENIZER, Input
+from offramp.artifacts.manifest import GRAPH, Manifest
+from offramp.artifacts.provenance import Origin, Parity
 from offramp.artifacts.self_test import SelfTest, self_test_images
+from offramp.artifacts.stages import HeadSpec, StageSpec, logits_name
 from offramp.artifacts.text import Text
 from offramp.artifacts.values import Values
 from offramp.runtime.onnx_span import OnnxSpan

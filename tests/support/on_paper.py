@@ -4,20 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.artifacts.bundle import (
-    GRAPH,
-    HeadSpec,
-    Manifest,
-    Origin,
-    Parity,
-    StageSpec,
-    digest,
-)
+from offramp.artifacts.bundle import digest
 from offramp.artifacts.codec import CODEC_BYTES
 from offramp.artifacts.cut import CodecResult, CutSpec
+from offramp.artifacts.manifest import GRAPH, Manifest
 from offramp.artifacts.plan import Part
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.provenance import Origin, Parity
+from offramp.artifacts.stages import HeadSpec, StageSpec
 
 LAST, CLASSES, N = 5, ("a", "b", "c"), 400
 SIZES = {0: 48, 1: 200, 2: 100, 3: 50, 4: 25}  # values at each boundary

@@ -9,9 +9,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from offramp.artifacts.bundle import GRAPH, Bundle, HeadSpec, Manifest, Origin, Parity, Shape, StageSpec, digest
+from offramp.artifacts.bundle import Bundle, digest
 from offramp.artifacts.cut import CutSpec
+from offramp.artifacts.manifest import GRAPH, Manifest
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.provenance import Origin, Parity
+from offramp.artifacts.stages import HeadSpec, Shape, StageSpec
 
 GAIN, OFFSET = np.float32(6), np.float32(2)
 Array = npt.NDArray[np.float32]

@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from offramp.artifacts.bundle import HeadSpec, Manifest
 from offramp.artifacts.codec import CODEC_BYTES
 from offramp.artifacts.cut import CodecResult, CutSpec
 from offramp.artifacts.legs import Leg
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Part
 from offramp.artifacts.predictions import Predictions
+from offramp.artifacts.stages import HeadSpec
 from offramp.plan.chain_path import ChainPrices
 from offramp.plan.chain_table import Hops, lossy
 from offramp.plan.cost import IMAGES, Came

@@ -13,7 +13,8 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from command_line import Node, running
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.data.image_set import Splits
 from offramp.protocol.datatypes import NAMES
 from offramp.protocol.served import Array

@@ -15,8 +15,9 @@ import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
 from command_line import Node, running
-from offramp.artifacts.bundle import Bundle, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import features_name, logits_name
 from offramp.bench.load import Calls, load
 from offramp.bench.scenario import Query, Rows
 from offramp.data.image_set import Splits

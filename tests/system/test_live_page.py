@@ -14,7 +14,8 @@ import pytest
 from browser import CHROMIUM, Tab, browser
 from certificates import secret
 from command_line import Node
-from offramp.artifacts.bundle import MANIFEST, Bundle, Manifest
+from offramp.artifacts.bundle import MANIFEST, Bundle
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.client.client import Client
 from offramp.data.image_set import Splits

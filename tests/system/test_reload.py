@@ -11,7 +11,8 @@ from tritonclient.utils import InferenceServerException
 
 from command_line import Node, running
 from load import WAIT, Load, Made, made_by
-from offramp.artifacts.bundle import GRAPH, Bundle, digest
+from offramp.artifacts.bundle import Bundle, digest
+from offramp.artifacts.manifest import GRAPH
 from offramp.artifacts.plan import Plan
 from offramp.client.describe import describe_edge
 from offramp.data.image_set import Splits

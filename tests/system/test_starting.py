@@ -10,8 +10,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import tail_name
+from offramp.artifacts.stages import IMAGE
 from offramp.nodes.starting import starting
 from offramp.protocol.peer import Peer
 

@@ -64,7 +64,7 @@ def test_a_device_s_bundle_is_the_network_where_it_alone_sees_the_thing(
     views: ViewsFolder, seen_views: ViewSplits
 ) -> None:
     """What is behind the join makes of its features alone what its own bundle makes of them."""
-    from offramp.artifacts.bundle import logits_name
+    from offramp.artifacts.stages import logits_name
     from offramp.runtime.open import open_span
     from offramp.runtime.span import SpanSpec
 

@@ -5,9 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, Frozen, why
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.outcome import LAST_TIER, OVERALL, TIER_NAMES, TierName
 from offramp.artifacts.promise import Promise
 from offramp.errors import InputError

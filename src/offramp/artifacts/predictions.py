@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.document import Document, read_bytes, write_bytes
 from offramp.artifacts.engine import Engine, Place, Precision
 from offramp.artifacts.legs import Leg, in_words, legs_of, lossy
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import logits_name
 from offramp.errors import ArtifactDamagedError, InputError, MissingExtraError
 
 METADATA_KEY = b"offramp"

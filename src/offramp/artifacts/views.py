@@ -13,9 +13,10 @@ from typing import ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from offramp.artifacts.bundle import MANIFEST, Bundle, Shape
+from offramp.artifacts.bundle import MANIFEST, Bundle
 from offramp.artifacts.document import Document, Frozen
 from offramp.artifacts.signature import Trust
+from offramp.artifacts.stages import Shape
 from offramp.errors import ArtifactDamagedError, ArtifactMissingError, InputError
 
 VIEWS = "views.json"

@@ -11,11 +11,11 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Conditions, Latencies, Latency, Measurement
 from offramp.artifacts.outcome import LAST_TIER, OVERALL, Over
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.scenario import Load, Scenario
+from offramp.artifacts.stages import IMAGE
 from offramp.bench.load import Ask, Calls, Completed, load
 from offramp.bench.scenario import Query, Rows, percentile_ms, queries, scenario
 from offramp.client.client import Batch

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from offramp.artifacts.bundle import Int8
 from offramp.artifacts.outcome import Outcome, Over
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.provenance import Int8
 
 OVER: tuple[Over, ...] = ("edge", "cloud", "overall")
 COLUMNS = ("model", "exit", "T", "exited", "edge %", "cloud %", "all %", "edge ms", "cloud ms", "all ms", "KB")

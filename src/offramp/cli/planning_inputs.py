@@ -9,8 +9,9 @@ from offramp.cli.planning_market import edge_profile, link_named, market, measur
 from offramp.progress import Watch, waiting
 
 if TYPE_CHECKING:
-    from offramp.artifacts.bundle import Bundle, Manifest
+    from offramp.artifacts.bundle import Bundle
     from offramp.artifacts.choices import Choices
+    from offramp.artifacts.manifest import Manifest
     from offramp.artifacts.predictions import PredictionsHeader
     from offramp.artifacts.profile import LinkProfile, Profile
     from offramp.measure.crossings import Crossings

@@ -8,7 +8,7 @@ from offramp.cli.planning_asked import Given
 from offramp.errors import InputError
 
 if TYPE_CHECKING:
-    from offramp.artifacts.bundle import Manifest
+    from offramp.artifacts.manifest import Manifest
     from offramp.artifacts.predictions import Predictions
     from offramp.artifacts.profile import LinkProfile, Profile
     from offramp.measure.crossings import Crossings

@@ -16,8 +16,8 @@ from offramp.errors import InputError
 from offramp.progress import waiting
 
 if TYPE_CHECKING:
-    from offramp.artifacts.bundle import Manifest
     from offramp.artifacts.document import Document
+    from offramp.artifacts.manifest import Manifest
     from offramp.artifacts.profile import LinkProfile, Profile, Spread
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.stages import IMAGE
 from offramp.client.asking import asking
 from offramp.client.conversation import BATCH_TIMEOUT, OPENING, TELLING, Arrival, Conversation
 from offramp.client.describe import ServedEdge, describe_edge, find_edge

@@ -18,8 +18,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE, LOGITS
 from offramp.artifacts.outcome import LAST_TIER
+from offramp.artifacts.stages import IMAGE, LOGITS
 from offramp.client.describe import describe_edge
 from offramp.errors import DeadlineError, InputError, LinkError, OfframpError
 from offramp.exits.answers import Answers, Judged, Tier

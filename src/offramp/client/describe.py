@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.document import Frozen, why
 from offramp.artifacts.engine import Engine, Place
 from offramp.artifacts.inputs import Input
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.preprocessing import Preprocessing
+from offramp.artifacts.stages import IMAGE
 from offramp.errors import ArtifactError, InputError, LinkError
 from offramp.nodes.contract import BEHIND, CLASSIFIER, CLOUD, place_of
 from offramp.protocol.peer import ModelMetadata, Peer

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.cut import Levels
+from offramp.artifacts.stages import IMAGE
 from offramp.runtime.onnx_span import OnnxSpan
 
 # sign: -1 or 1, of a network that was trained on these; means: above a channel's mean or not, and the mean of either,

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE, Bundle, Shape, features_name, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import CODECS, Codec, encode_image, sample_bytes
 from offramp.artifacts.cut import CodecResult, CutSpec, Levels, Scale, Zero
+from offramp.artifacts.stages import IMAGE, Shape, features_name, logits_name
 from offramp.errors import InputError
 from offramp.export.bits import Bits, levels_of
 from offramp.runtime.onnx_span import OnnxSpan

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from offramp.artifacts.bundle import IMAGE, logits_name
+from offramp.artifacts.stages import IMAGE, logits_name
 from offramp.models.exit_net import ExitNet
 
 OPSET = 18

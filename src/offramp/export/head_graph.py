@@ -10,7 +10,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from offramp.artifacts.bundle import logits_name
+from offramp.artifacts.stages import logits_name
 from offramp.errors import InputError
 from offramp.graphs.layout import Kind
 from offramp.models.exit_net import ExitNet

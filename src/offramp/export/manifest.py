@@ -6,8 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import GRAPH, HeadSpec, Manifest, Origin, Parity, StageSpec, digest
+from offramp.artifacts.bundle import digest
 from offramp.artifacts.inputs import TOKENIZER
+from offramp.artifacts.manifest import GRAPH, Manifest
+from offramp.artifacts.provenance import Origin, Parity
+from offramp.artifacts.stages import HeadSpec, StageSpec
 from offramp.export.bits import Bits
 from offramp.export.calibrate import cuts
 from offramp.graphs.layout import Kind

@@ -21,8 +21,10 @@ import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from offramp.artifacts.bundle import IMAGE, Bundle, Int8, Rethreshold, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine, Precision
+from offramp.artifacts.provenance import Int8, Rethreshold
+from offramp.artifacts.stages import IMAGE, logits_name
 from offramp.errors import InputError, ParityError
 from offramp.exits.answers import Judged
 from offramp.exits.rethreshold import same_share

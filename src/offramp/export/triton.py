@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import DATATYPES, Codec, tail_name
 from offramp.artifacts.new_folder import write_folder
+from offramp.artifacts.stages import logits_name
 from offramp.errors import InputError
 from offramp.runtime.portable import portable
 from offramp.runtime.tier_spans import tail_span

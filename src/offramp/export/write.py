@@ -8,19 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from offramp.artifacts.bundle import (
-    GRAPH_INT8,
-    IMAGE,
-    MANIFEST,
-    SELF_TEST,
-    Bundle,
-    Manifest,
-    Parity,
-    digest,
-    logits_name,
-)
+from offramp.artifacts.bundle import MANIFEST, SELF_TEST, Bundle, digest
 from offramp.artifacts.inputs import TOKENIZER, read_samples
+from offramp.artifacts.manifest import GRAPH_INT8, Manifest
+from offramp.artifacts.provenance import Parity
 from offramp.artifacts.self_test import SelfTest, self_test_images
+from offramp.artifacts.stages import IMAGE, logits_name
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactError, InputError, ParityError
 from offramp.export.bits import Bits

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from offramp.artifacts.bundle import features_name
+from offramp.artifacts.stages import features_name
 from offramp.graphs.layout import Kind
 from offramp.graphs.refusals import Refused
 from offramp.graphs.tensors import Shape

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from offramp.artifacts.bundle import IMAGE
+from offramp.artifacts.stages import IMAGE
 from offramp.artifacts.text import Text
 from offramp.errors import InputError
 from offramp.graphs.source import GraphSource

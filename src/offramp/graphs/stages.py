@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from offramp.artifacts.bundle import IMAGE, features_name
+from offramp.artifacts.stages import IMAGE, features_name
 from offramp.errors import InputError
 from offramp.graphs.boundary import Boundary
 from offramp.graphs.flow import SHAPES, Flow, Made

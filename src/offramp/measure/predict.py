@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import MANIFEST, Bundle, logits_name
+from offramp.artifacts.bundle import MANIFEST, Bundle
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.data_record import DataRecord
 from offramp.artifacts.engine import PORTABLE, Engine
@@ -16,6 +16,7 @@ from offramp.artifacts.inputs import TOKENIZER, Input, read_samples
 from offramp.artifacts.legs import legs_of
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions, PredictionsHeader
+from offramp.artifacts.stages import logits_name
 from offramp.data.image_set import ImageSet
 from offramp.errors import ArtifactMissingError, DataError, InputError, MissingExtraError
 from offramp.machine import processor_kind

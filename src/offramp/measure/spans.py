@@ -11,8 +11,9 @@ from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
-from offramp.artifacts.bundle import Bundle, Manifest
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.manifest import Manifest
 from offramp.measure.rounds import block
 from offramp.runtime.open import open_span
 from offramp.runtime.span import SpanSpec

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import Bundle, Manifest, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.engine import Engine
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import logits_name
 from offramp.runtime.open import open_span
 from offramp.runtime.span import Span, SpanSpec
 from offramp.runtime.tier_spans import tail_span, tier_spans

@@ -10,9 +10,9 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import logits_name
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import PORTABLE, Engine
+from offramp.artifacts.stages import logits_name
 from offramp.artifacts.views import ViewsFolder
 from offramp.data.view_set import ViewSet
 from offramp.errors import InputError

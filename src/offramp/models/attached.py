@@ -6,8 +6,8 @@ from math import prod
 
 import onnx
 
-from offramp.artifacts.bundle import IMAGE, features_name
 from offramp.artifacts.inputs import Input
+from offramp.artifacts.stages import IMAGE, features_name
 from offramp.graphs.boundary import Boundary
 from offramp.models.graph_network import BACKBONE, GraphNetwork, GraphStage
 from offramp.models.heads import GraphHead

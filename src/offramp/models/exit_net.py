@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from offramp.artifacts.bundle import features_name
+from offramp.artifacts.stages import features_name
 from offramp.errors import InputError
 
 Passed = Callable[[int, Any], Any]  # a boundary and its features; those that go on

@@ -11,9 +11,9 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from offramp.artifacts.bundle import IMAGE, Shape, features_name
 from offramp.artifacts.document import Frozen
 from offramp.artifacts.inputs import Input
+from offramp.artifacts.stages import IMAGE, Shape, features_name
 from offramp.graphs.layout import Kind
 from offramp.models.architecture import Architecture
 from offramp.models.exit_net import ExitNet, Statistics

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE
 from offramp.errors import LinkError, OfframpError
 from offramp.exits.audit import Audit
 from offramp.nodes.edge import Edge

@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec, tail_name
 from offramp.artifacts.outcome import LAST_TIER
+from offramp.artifacts.stages import logits_name
 from offramp.errors import InputError
 from offramp.nodes.batching import Batcher
 from offramp.nodes.contract import DIRECT, REPLY_AS, ROW, Reply, rows_said

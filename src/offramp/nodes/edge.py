@@ -17,10 +17,11 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Place
 from offramp.artifacts.plan import Part, Plan
+from offramp.artifacts.stages import IMAGE
 from offramp.errors import DeadlineError, InputError
 from offramp.exits.answers import Answers, Tier, merge, tier_number
 from offramp.nodes.batched import batched

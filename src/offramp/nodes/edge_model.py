@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.legs import reached
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, merge, tier_name
 from offramp.nodes.contract import (

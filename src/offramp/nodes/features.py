@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import DATATYPES, Codec
+from offramp.artifacts.manifest import Manifest
 from offramp.errors import InputError
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, TensorSpec

@@ -13,8 +13,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.codec import encode_image
+from offramp.artifacts.stages import IMAGE
 from offramp.exits.answers import Answers, Judged
 from offramp.exits.decision import Decision
 from offramp.nodes.route import Course

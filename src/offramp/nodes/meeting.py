@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import PRECISIONS, Place
+from offramp.artifacts.stages import logits_name
 from offramp.errors import (
     BehindError,
     BundleMismatchError,

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from offramp.artifacts.bundle import LOGITS, Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Place
 from offramp.artifacts.outcome import LAST_TIER
+from offramp.artifacts.stages import LOGITS, logits_name
 from offramp.errors import (
     BehindError,
     BundleMismatchError,

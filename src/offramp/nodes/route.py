@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Self
 
-from offramp.artifacts.bundle import Manifest, logits_name
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.artifacts.plan import Part, Plan
+from offramp.artifacts.stages import logits_name
 from offramp.errors import InputError
 from offramp.exits.answers import Tier, tier_name
 from offramp.runtime.span import Span, SpanSpec, Tensors

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from offramp.artifacts.bundle import IMAGE, Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec, encode_image
 from offramp.artifacts.engine import Engine, Precision
 from offramp.artifacts.self_test import self_test_images
+from offramp.artifacts.stages import IMAGE, logits_name
 from offramp.nodes.route import Step
 from offramp.protocol.served import Array
 from offramp.runtime.open import open_span

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from offramp.artifacts.bundle import MANIFEST, Manifest
+from offramp.artifacts.bundle import MANIFEST
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.bench.cores import limited
 from offramp.link.shape import LinkShape

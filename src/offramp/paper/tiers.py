@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.document import Document, Frozen
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import ActiveExit, Part, Plan
 from offramp.bench.scenario import percentile_ms
 from offramp.errors import InputError

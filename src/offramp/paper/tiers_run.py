@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from offramp.artifacts.bundle import IMAGE, Bundle
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
+from offramp.artifacts.stages import IMAGE
 from offramp.bench.cores import limited
 from offramp.data.image_set import ImageSet
 from offramp.exits.answers import Answers, tier_name

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.measurement import Latency
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
+from offramp.artifacts.stages import IMAGE
 from offramp.bench.check import check
 from offramp.bench.drive import Drive, drive
 from offramp.data.image_set import ImageSet

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError

@@ -7,7 +7,7 @@ measured. Raises InputError where nothing meets what is wanted, with the nearest
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import ScoreName
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Self
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Precision
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Part
 from offramp.artifacts.profile import LinkProfile, Profile, SpanTime, Way, check_fits
 from offramp.errors import InputError

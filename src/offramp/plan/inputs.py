@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.plan.table import Crossing

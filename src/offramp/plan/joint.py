@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.answers import Judged
 from offramp.exits.posterior import expected_losses

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from offramp.artifacts.bundle import Manifest
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import ScoreName
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from math import log
 from typing import Self
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.profile import NodeWork, Profile, Spread, check_fits
 from offramp.errors import InputError
 from offramp.runtime.tier_spans import tail_span

@@ -10,8 +10,8 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.predictions import Predictions
 from offramp.exits.answers import Judged
 from offramp.exits.score import Floats

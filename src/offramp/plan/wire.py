@@ -7,8 +7,9 @@ Knows neither protobuf's library nor nodes. The numbers of the fields all fit on
 from collections.abc import Iterable
 from math import prod
 
-from offramp.artifacts.bundle import Manifest, Shape, logits_name
 from offramp.artifacts.codec import CODEC_BYTES, DATATYPES, Codec, tail_name
+from offramp.artifacts.manifest import Manifest
+from offramp.artifacts.stages import Shape, logits_name
 
 PLAN_ID = 16  # letters of a plan's id, where a tier between knows it
 TAG = 1  # byte that says which field follows, and how it is written

@@ -6,9 +6,9 @@ Takes a plan, and a bundle's manifest and predictions where they are at hand. Dr
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.legs import legs_of
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.outcome import LAST_TIER
 from offramp.artifacts.plan import Part, Plan
 from offramp.artifacts.predictions import Predictions

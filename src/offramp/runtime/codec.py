@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from offramp.artifacts.bundle import Manifest
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.cut import Levels, Scale, Zero
+from offramp.artifacts.manifest import Manifest
 from offramp.runtime.bits import append_packing, prepend_unpacking
 from offramp.runtime.onnx_messages import FLOAT, FLOAT16, UINT8, ModelProto, node, tensor
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Precision
+from offramp.artifacts.stages import logits_name
 from offramp.errors import ArtifactDamagedError, InputError
 from offramp.runtime.codec import Form, append_encoder, encoded_name, prepend_decoder
 from offramp.runtime.extract import Extractor, outside

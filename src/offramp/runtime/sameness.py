@@ -12,10 +12,11 @@ import math
 
 import numpy as np
 
-from offramp.artifacts.bundle import Bundle, logits_name
+from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import Codec
 from offramp.artifacts.engine import Engine, Precision
 from offramp.artifacts.self_test import self_test_images
+from offramp.artifacts.stages import logits_name
 from offramp.errors import ParityError
 from offramp.runtime.open import open_span
 from offramp.runtime.span import Array, SpanSpec, Tensors

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from offramp.artifacts.bundle import IMAGE
 from offramp.artifacts.document import writing
+from offramp.artifacts.stages import IMAGE
 from offramp.data.image_set import ImageSet
 from offramp.models.graph_network import BACKBONE, GraphNet
 from offramp.progress import Watch, unwatched
