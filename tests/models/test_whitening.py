@@ -1,5 +1,6 @@
 """Whitening: patches come out with one length in every direction, and only the biases learn."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -36,6 +37,20 @@ def test_each_direction_comes_twice_with_both_signs_and_keeps_the_size() -> None
     assert made.shape == (4, 24, 12, 12)
     assert bool((made >= 0).all())
     torch.testing.assert_close(made[:, :12] - made[:, 12:], layer.convolution(F.pad(images, (0, 1) * 2))[:, :12])
+
+
+def test_the_filters_do_not_hang_on_the_way_round_that_a_processor_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of processes that train together each would have other filters in the same place."""
+    images, layers, given = smooth(), [Whitening(3), Whitening(3)], torch.linalg.eigh
+    layers[0].fit(images)
+
+    def turned(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        variances, directions = given(matrix)
+        return variances, -directions
+
+    monkeypatch.setattr(torch.linalg, "eigh", turned)
+    layers[1].fit(images)
+    assert torch.equal(layers[0].convolution.weight, layers[1].convolution.weight)
 
 
 def test_a_whitened_network_has_one_convolution_more_and_it_is_counted() -> None:

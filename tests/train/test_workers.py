@@ -18,7 +18,7 @@ from offramp.models.architecture import Architecture
 from offramp.models.checkpoint import Checkpoint
 from offramp.train.accuracy import accuracies
 from offramp.train.augment import Batches
-from offramp.train.loop import LOG, Run, train
+from offramp.train.loop import LOG, Run, Trainer, train
 from offramp.train.recipe import RECIPES
 from offramp.train.workers import Alone, own_gpu, part_of
 
@@ -108,6 +108,26 @@ def test_a_run_of_several_workers_is_another_run(few: Splits, minute: Architectu
     run = Run(minute, RECIPES["digits"], "digits", 0)
     assert run.key(few.train, 1) == run.key(few.train)
     assert run.key(few.train, 2) != run.key(few.train)
+
+
+def test_what_is_computed_and_not_learned_is_brought_together(few: Splits, minute: Architecture) -> None:
+    """The filters of a whitening are computed by each process: all begin with the mean, and nothing else is touched."""
+
+    class Beside(Pretends):
+        """The other worker's tensors are all 0."""
+
+        def average(self, tensors: Iterable[Tensor]) -> None:
+            for tensor in tensors:
+                tensor.div_(2)
+
+    run = Run(minute.model_copy(update={"whitened": True}), RECIPES["digits"], "digits", 0)
+    alone, beside = (
+        dict(Trainer(run, few, torch.device("cpu"), team).net.named_parameters()) for team in (None, Beside(0, 2))
+    )
+    (computed,) = (name for name, parameter in alone.items() if not parameter.requires_grad)
+    assert alone[computed].any()
+    for name, parameter in alone.items():
+        assert torch.equal(beside[name], parameter / 2 if name == computed else parameter)
 
 
 def test_two_processes_train_one_network(minute: Architecture, tmp_path: Path) -> None:

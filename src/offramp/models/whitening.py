@@ -29,7 +29,10 @@ class Whitening(nn.Module):
         return 2 * channels * SIDE**2
 
     def fit(self, images: Tensor) -> None:
-        """Take the filters from standardized images `(N, C, H, W)`."""
+        """Take the filters from standardized images `(N, C, H, W)`.
+
+        Which way round a direction comes is the processor's choice: here its first large number is positive.
+        """
         values = self.convolution.in_channels * SIDE**2
         moments, count = torch.zeros(values, values, dtype=torch.float64), 0
         for some in torch.split(images, AT_ONCE):
@@ -37,6 +40,9 @@ class Whitening(nn.Module):
             patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, values).double()
             moments, count = moments + patches.T @ patches, count + len(patches)
         variances, directions = torch.linalg.eigh(moments / count)
+        for direction in directions.T:
+            large = direction.abs() > direction.abs().max() / 2
+            direction.mul_(direction[large][0].sign())
         filters = (directions / torch.sqrt(variances + SMALLEST)).T.flip(0)  # the largest variance first
         shaped = filters.reshape(-1, *self.convolution.weight.shape[1:])
         self.convolution.weight.data.copy_(torch.cat([shaped, -shaped]))

@@ -173,6 +173,8 @@ class Trainer:
         net = build(run.architecture, channel_statistics(splits.train), run.seed, run.families)
         prepare(net, run.architecture, recipe, splits.train)
         net = net.to(device)
+        # What was computed and is not learned: processors round apart, and no gradient would bring them together.
+        self.team.average(parameter.data for parameter in net.parameters() if not parameter.requires_grad)
         if recipe.channels_last:
             net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub knows tensors only
         self.net: ExitNet = net
