@@ -209,6 +209,18 @@ def test_a_third_tier_pays_or_does_not(plain: Predictions, manifest: Manifest) -
     plan.check(manifest)
 
 
+@pytest.mark.parametrize("loss", [0.9, 0.3, 0.05])
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_plan_hands_on_to_no_tier_that_it_is_not_said_to_need(
+    loss: float, direct: bool, plain: Predictions, manifest: Manifest
+) -> None:
+    """Where none of the samples comes to a tier, no other one does either."""
+    of = prices(manifest, direct=direct, stage=0.0002, end=0.2, edge={"stage": 0.0001, "round_trip": 0.02, "end": 0.2})
+    found = choose_chain(every_hop(plain), of, Wanted(max_loss=loss), grid=GRID)
+    for tiers, one in found.by_tiers.items():
+        assert one.shape.computes(LAST) == tiers
+
+
 def test_a_way_round_the_edge_is_taken_where_it_is_shorter(plain: Predictions, manifest: Manifest) -> None:
     """A link from the device to the cloud; its plan has no edge."""
     of = prices(manifest, direct=True)

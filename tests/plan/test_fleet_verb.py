@@ -62,6 +62,23 @@ def test_what_no_number_of_replicas_mends_is_said(asked: list[str], offramp: Run
     )
 
 
+def test_one_edge_whose_requests_are_dealt_out_is_helped_by_more_replicas_than_edges(
+    asked: list[str], offramp: Run
+) -> None:
+    """More than one edge has to itself; and the percentile of the bound stands in the table."""
+    device = Path(asked[asked.index("--profile") + 1])
+    profile = json.loads(device.read_text())
+    for one in profile["spans"]:
+        one["ms"] = {name: 20.0 if one["start"] else value for name, value in one["ms"].items()}
+    (device.parent / "slow.json").write_text(json.dumps(profile))
+    options = ("--onward", "100%", "--cloud-profile", str(device.parent / "slow.json"), "--percentile", "99")
+    done = offramp(*asked, "--edges", "1", "--rate", "100", *options, "--within", "200ms", "--per-request", "--json")
+    found = json.loads(done.stdout)
+    assert found["least"] > 1, done.stderr
+    kept = next(one for one in found["replicas"] if one["replicas"] == found["least"])
+    assert kept["whole_ms"]["p99"] <= 200
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -71,7 +88,11 @@ def test_what_no_number_of_replicas_mends_is_said(asked: list[str], offramp: Run
         (("--onward", "30%", "--within", "fast"), "within 'fast': expected a time like 50ms or 2s."),
         (("--onward", "30%", "--within", "9ms", "--percentile", "0"),
          "percentile 0: expected a number above 0, at most 100."),
-        (("--onward", "30%", "--replicas", "0"), "replicas 0: expected at least 1."),
+        (("--onward", "30%", "--replicas", "0"), "replicas 0: expected at least 1, at most 4,096."),
+        (("--onward", "0%", "--rate", "5000"),
+         "rate 5000: an edge takes 4.21 ms a sample by this plan, in the mean, so it keeps up with less than 238 a "
+         "second; of more, the wait grows for as long as one looks, whatever the cloud does. Ask for a lower rate, or "
+         "have the edge do less."),
         (("--onward", "30%", "--edges", "0"), "edges 0: expected at least 1."),
         (("--onward", "30%", "--rate", "0"), "rate 0: expected samples a second of each edge, above 0."),
         (("--onward", "30%", "--queue", "0"), "queue 0: of a replica, expected at least 1."),

@@ -58,3 +58,13 @@ def test_what_is_deployed_says_what_was_shown_of_it(paper: Manifest, prices: Pri
     assert gaps(population, population, plan).mean() < 0.05
     with pytest.raises(InputError, match="40 samples to calibrate on do not show it of any plan"):
         promised(chosen, wanted, Samples(calibration.rows(slice(0, 40))), 0.95, "accuracy")
+
+
+def test_what_leaves_nothing_to_a_cloud_is_promised_without_one(paper: Manifest, prices: Prices) -> None:
+    """Of other samples, too, it needs none: whoever deploys it has read that there is no cloud in it."""
+    wanted = Wanted("latency", 0.6)
+    chosen = choose(Samples(drawn(paper, 0, 2000)), prices, wanted, "margin")
+    calibration = Samples(drawn(paper, 1, 3000, "calibration", 10**6))
+    candidate, plan = promised(chosen, wanted, calibration, 0.95, "accuracy")
+    assert not candidate.figures.onward
+    assert not plan.first.hands_on(LAST)

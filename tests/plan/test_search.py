@@ -154,9 +154,12 @@ def test_a_plan_that_leaves_nothing_to_a_cloud_needs_none(table: Table, prices: 
     sends = Candidate.of(prices, table, (3,), (1.0,), Crossing(3, "fp32"))
     some = Candidate.of(prices, table, (3,), (0.05,), Crossing(3, "fp32"))
     assert not sends.figures.onward
-    first, *rest = at_the_edge([sends], table, prices)
-    assert (first.crossing, rest) == (Crossing(5, "fp32"), [sends])
+    first = at_the_edge(sends, table, prices)
+    assert first.crossing == Crossing(5, "fp32")
     assert first.figures.mean == pytest.approx(sends.figures.mean)
     assert not first.plan().first.hands_on(5)
-    assert at_the_edge([some], table, prices) == [some]
-    assert at_the_edge([first], table, prices) == [first]
+    assert at_the_edge(some, table, prices) is some
+    assert at_the_edge(first, table, prices) is first
+    assert (sends.brief(5), first.brief(5)) == ("3:1 → cut 3 fp32", "3:1 → end at the edge")
+    assert sends.said(5) == "exit 3 at T = 1; the rest cut at 3 in fp32"
+    assert first.said(5) == "exit 3 at T = 1; the rest run to the end at the edge"

@@ -39,10 +39,10 @@ def test_the_least_that_keeps_a_bound_is_found(first: int, needed: int) -> None:
 
 
 def test_a_bound_that_nothing_keeps_is_said() -> None:
-    """Doubled to the most, then given up."""
+    """The most is looked at before any between."""
     found, tried = least(3, Bound(1.0), lambda n: made_up(2.0), most=20)
     assert found is None
-    assert sorted(tried) == [3, 6, 12, 20]
+    assert sorted(tried) == [3, 20]
 
 
 def test_refused_samples_are_late() -> None:
@@ -58,7 +58,18 @@ def test_fewer_than_the_work_needs_are_not_tried() -> None:
     """At 1,000 samples a second of a replica, 2,500 need three."""
     replica = Replica(Service(0.0, {1: 0.001}), batch=1, cores=2)
     assert fewest(Fleet(100, 25, (Way(1.0, 0, onward=True),)), replica) == 3
+    assert fewest(Fleet(100, 25, (Way(1.0, 0, onward=True),)), replica, "request") == 3
     assert fewest(Fleet(1, 1, (Way(1.0, 0, onward=True),)), Replica(Service(0.0, {1: 0.0}), cores=2)) == 1
+
+
+def test_edges_that_stay_with_a_replica_are_not_spread_evenly() -> None:
+    """At 40 samples a second of an edge and 100 of a replica, one bears two edges: seven need four."""
+    replica, fleet = Replica(Service(0.0, {1: 0.01}), batch=1, cores=2), Fleet(7, 40, (Way(1.0, 0, onward=True),))
+    assert (fewest(fleet, replica), fewest(fleet, replica, "request")) == (4, 3)
+    assert [fleet.busiest(3, balance) for balance in ("connection", "request")] == [120, pytest.approx(280 / 3)]
+    assert fewest(Fleet(2, 500, (Way(1.0, 0, onward=True),)), replica) == 2
+    with pytest.raises(InputError, match="edges 9000: 360,000 samples a second go on, for which 4,500 replicas are"):
+        fewest(Fleet(9000, 40, (Way(1.0, 0, onward=True),)), replica)
 
 
 def test_more_edges_need_more_replicas() -> None:
@@ -78,12 +89,17 @@ def test_more_edges_need_more_replicas() -> None:
 PLAN = Plan.of(3, 0.3, codec="uint8")
 
 
-def test_shares_are_those_of_the_evaluation(predictions: Predictions) -> None:
-    """Of each exit, then of what goes on."""
+def test_shares_are_those_of_the_evaluation(predictions: Predictions, bundle: Bundle) -> None:
+    """Of each exit, then of what goes on; those of another network, or of no samples, say nothing of it."""
     plan = Plan.checked(active=[{"exit": 2, "threshold": 0.2}, {"exit": 4, "threshold": 0.3}], cut=4, codec="uint8")
-    shares, answers = shares_of(plan, predictions), route(predictions, plan.but(codec="fp32"))
+    shares, answers = shares_of(plan, predictions, bundle.manifest), route(predictions, plan.but(codec="fp32"))
     assert shares == pytest.approx([(answers.exit == k).mean() for k in (2, 4, 9)])
     assert min(shares) > 0
+    other = bundle.manifest.model_copy(update={"model": "other"})
+    with pytest.raises(InputError, match=r"predictions: of mem, bundle:.*, and the bundle is other, "):
+        shares_of(plan, predictions, other)
+    with pytest.raises(InputError, match="predictions: no samples"):
+        shares_of(plan, predictions.rows(slice(0)), bundle.manifest)
 
 
 def test_a_share_that_is_said_is_of_a_plan_with_one_exit() -> None:

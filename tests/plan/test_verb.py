@@ -13,6 +13,8 @@ from offramp.artifacts.choices import Choices
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.pretrained import pretrained
+from offramp.cli.planning_asked import Asked
+from offramp.errors import InputError
 from offramp.exits.evaluation import route
 from on_paper import drawn
 from reader import Reader
@@ -123,6 +125,22 @@ def test_what_does_not_fit_is_refused(
     (folder / "plan.json").unlink(missing_ok=True)
     assert says in refusal(*said(folder, *named))
     assert not (folder / "plan.json").exists()
+
+
+def test_a_score_that_finds_nothing_does_not_stand_in_the_way_of_the_others() -> None:
+    """Of those that find something the cheapest is taken; where none does, the first says why."""
+    asked = Asked.of("latency", 0.01, None, None, None, None, "accuracy", "auto")
+    costs = {"max-probability": 3.0, "margin": 2.0}
+
+    def choose(score: str) -> float:
+        if score not in costs:
+            raise InputError(f"plan: nothing by {score}")
+        return costs[score]
+
+    assert asked.by_score(choose, lambda one: one) == 2.0
+    costs.clear()
+    with pytest.raises(InputError, match="nothing by entropy"):
+        asked.by_score(choose, lambda one: one)
 
 
 def test_what_is_missing_is_named(folder: Path, refusal: Callable[..., str]) -> None:

@@ -15,6 +15,7 @@ from offramp.cli.quantities import milliseconds, share
 from offramp.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
+    from offramp.artifacts.manifest import Manifest
     from offramp.artifacts.plan import Plan
     from offramp.plan.fleet import Balance, Fleet
     from offramp.plan.replica import Replica
@@ -69,20 +70,20 @@ def fleet(
     _needs_simpy()
     from offramp.plan.fleet import Fleet, simulate
     from offramp.plan.replica import Replica
-    from offramp.plan.sizing import Bound
+    from offramp.plan.sizing import MOST, Bound
     from offramp.report.fleet_words import fleet_document, fleet_table, verdict
 
     seconds = milliseconds("within", within, 1e-3)
     bound = None if seconds is None else Bound(seconds, percentile)
     shown = replicas or []
     for number in shown:
-        if number < 1:
-            raise InputError(f"replicas {number}: expected at least 1.")
+        if not 1 <= number <= MOST:
+            raise InputError(f"replicas {number}: expected at least 1, at most {MOST:,}.")
     model, service, ways = _read(bundle, plan, profile, cloud_profile, link, predictions, onward)
     asked, replica = Fleet(edges, rate, ways), Replica(service, batch_size, queue, runners, cores)
     balance: Balance = "request" if per_request else "connection"
     run = partial(simulate, asked, replica, requests=samples, balance=balance, seed=seed)
-    sized = _sized(model, asked, replica, bound, shown, run)
+    sized = _sized(model, asked, replica, balance, bound, shown, run)
     if as_json:
         print(json.dumps(fleet_document(sized), indent=2))
         return
@@ -119,7 +120,7 @@ def _read(
 
     manifest, followed = Bundle.open(bundle).manifest, one_tier(Plan.load(plan))
     followed.check(manifest)
-    shares = _shares(followed, predictions, onward)
+    shares = _shares(followed, predictions, onward, manifest)
     at_edge = Profile.read(edge)
     at_cloud = at_edge if cloud is None else Profile.read(cloud)
     if (between := link_named(link)) is None:
@@ -129,7 +130,7 @@ def _read(
     return manifest.model, Service.of(at_cloud, manifest, followed.cut, followed.codec), ways
 
 
-def _shares(plan: "Plan", predictions: Path | None, onward: str | None) -> tuple[float, ...]:
+def _shares(plan: "Plan", predictions: Path | None, onward: str | None, manifest: "Manifest") -> tuple[float, ...]:
     """Shares of the ways, of predictions or as they were said."""
     from offramp.artifacts.predictions import Predictions
     from offramp.plan.sizing import shares_of, shares_said
@@ -140,22 +141,32 @@ def _shares(plan: "Plan", predictions: Path | None, onward: str | None) -> tuple
             "onward: say which share of the samples goes on, either by --predictions FILE (of: offramp predict BUNDLE) "
             "or by --onward, like 30%."
         )
-    return shares_said(plan, said) if said is not None else shares_of(plan, Predictions.read(Path(str(predictions))))
+    if predictions is None:
+        assert said is not None
+        return shares_said(plan, said)
+    return shares_of(plan, Predictions.read(predictions), manifest)
 
 
 def _sized(
-    model: str, asked: "Fleet", replica: "Replica", bound: "Bound | None", shown: list[int], run: Any
+    model: str,
+    asked: "Fleet",
+    replica: "Replica",
+    balance: "Balance",
+    bound: "Bound | None",
+    shown: list[int],
+    run: Any,
 ) -> "Sized":
     """What comes of the numbers that are shown, and of those that are tried for the bound."""
-    from offramp.plan.sizing import fewest, least
+    from offramp.plan.sizing import MOST, fewest, least
     from offramp.report.fleet_words import Sized
 
-    first = fewest(asked, replica)
-    found, tried = (None, {}) if bound is None else least(first, bound, run, max(first, asked.edges))
+    first = fewest(asked, replica, balance)
+    most = MOST if balance == "request" else min(MOST, max(first, asked.edges))  # an edge asks one of them
+    found, tried = (None, {}) if bound is None else least(first, bound, run, most)
     wanted = {*shown}
     if found is not None:
         wanted |= {max(1, found - 1), found + 1}  # what one less would be, and what one more is worth
     elif bound is None and not shown:
         wanted |= {*range(first, first + 4)}
     rows = dict(tried) | {number: run(number) for number in wanted if number not in tried}
-    return Sized(model, asked, replica, rows, bound, found)
+    return Sized(model, asked, replica, balance, rows, bound, found)

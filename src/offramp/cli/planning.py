@@ -139,7 +139,7 @@ def plan(
 def _write(outcome: "Outcome", ready: Any, out: Path, choices: Path | None, page: Path | None) -> None:
     outcome.plan.write(out)
     mine = outcome.deployed
-    cloud = " --cloud HOST:PORT" if mine.figures.onward else ""
+    cloud = " --cloud HOST:PORT" if outcome.plan.first.hands_on(outcome.chosen.table.last) else ""
     cloud += f" --cloud-version {mine.crossing.other}" if mine.crossing.other else ""
     print(f"{out}: the plan; serve it by: offramp serve edge BUNDLE --plan {out}{cloud}", file=sys.stderr)
     if choices is not None:

@@ -1,8 +1,9 @@
 """What was asked of the verb plan and what was given to it, as typed: checked, and filled in where nothing was said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from offramp.errors import InputError
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
 
 MAX_LOSS = 0.01  # where nothing is said
 SCORES = ("entropy", "max-probability", "margin")
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,18 @@ class Asked:
         return cls(
             Wanted(least, max_loss, deadline, up, cloud), confidence, promise, SCORES if score == "auto" else (score,)
         )
+
+    def by_score(self, choose: Callable[[Any], T], cost: Callable[[T], Any]) -> T:
+        """The choice of least cost over the scores; where none of them meets what is wanted, what the first says."""
+        found, refused = [], []
+        for score in self.scores:
+            try:
+                found.append(choose(score))
+            except InputError as error:
+                refused.append(error)
+        if not found:
+            raise refused[0]
+        return min(found, key=lambda one: float(cost(one)))
 
 
 @dataclass(frozen=True)

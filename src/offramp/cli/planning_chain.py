@@ -76,8 +76,10 @@ def _chosen(given: Given, asked: Asked, third: Third, bundle: "Bundle", source: 
     say_estimate(samples.plain.header)
     prices = _prices(given, third, bundle, samples)
     measure = None if source is None else _measured(source, samples.split, bundle)
-    tried = [choose_chain(samples, prices, asked.wanted, score, measure) for score in asked.scores]
-    return min(tried, key=lambda one: float(one.goal.cost(one.best.figures)))
+    return asked.by_score(
+        lambda score: choose_chain(samples, prices, asked.wanted, score, measure),
+        lambda one: one.goal.cost(one.best.figures),
+    )
 
 
 def _prices(given: Given, third: Third, bundle: "Bundle", samples: Any) -> "ChainPrices":

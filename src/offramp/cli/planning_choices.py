@@ -29,8 +29,9 @@ def choices_of(
     from offramp.artifacts.choices import Choices
     from offramp.plan.links import priced
     from offramp.plan.promised import promised_each
+    from offramp.plan.search import at_the_edge
 
-    kept = _kept(chosen)
+    kept = list(dict.fromkeys(at_the_edge(one, chosen.table, chosen.prices) for one in _kept(chosen)))
     if not deployed.crossing.other:
         kept = [deployed, *(one for one in kept if (one.exits, one.crossing) != (deployed.exits, deployed.crossing))]
     if asked.confidence is None or calibration is None:
@@ -54,4 +55,4 @@ def _kept(chosen: "Chosen") -> "list[Candidate]":
         over_links(scan, chosen.table, chosen.prices, replace(goal, accuracy=whole - loss), MOST // len(LOSSES))
         for loss in LOSSES
     ]
-    return list(dict.fromkeys(one for some in found for one in some))
+    return [one for some in found for one in some]

@@ -93,8 +93,9 @@ def _chosen(samples: "Samples", prices: "Prices", asked: Asked, extent: "Extent"
     """By the score that is asked for, or the best of all."""
     from offramp.plan.choose import choose
 
-    found = [choose(samples, prices, asked.wanted, score, extent) for score in asked.scores]
-    return min(found, key=lambda one: float(one.goal.cost(one.best.figures)))
+    return asked.by_score(
+        lambda score: choose(samples, prices, asked.wanted, score, extent), lambda one: one.goal.cost(one.best.figures)
+    )
 
 
 def _shown(

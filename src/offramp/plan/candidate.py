@@ -34,9 +34,8 @@ class Candidate:
         """The same on other samples, or at other prices."""
         return self.of(prices, table, self.exits, self.thresholds, self.crossing)
 
-    @property
-    def brief(self) -> str:
-        """The plan in a table's cell: each exit with its threshold, then where the rest goes."""
+    def brief(self, last: int) -> str:
+        """The plan in a table's cell, of a network that ends at `last`: each exit with its threshold, then the rest."""
         first, *more = self.thresholds or (0.0,)
         row = list(self.exits) == list(range(self.exits[0], self.exits[-1] + 1)) if len(self.exits) > 2 else False
         if row and all(threshold == first for threshold in more):
@@ -45,15 +44,16 @@ class Candidate:
             active = "".join(f"{k}:{t:g} " for k, t in zip(self.exits, self.thresholds, strict=True))
         cut, codec, other = self.crossing
         rest = f"cut {cut} {codec}" if cut else f"{self.crossing.input} {codec}" + (f" to {other[:8]}" if other else "")
-        return f"{active}→ {rest if self.figures.onward else 'end at the edge'}"
+        return f"{active}→ {'end at the edge' if cut == last else rest}"
 
-    def __str__(self) -> str:
+    def said(self, last: int) -> str:
+        """The same in words."""
         pairs = zip(self.exits, self.thresholds, strict=True)
         active = ", ".join(f"exit {exit_} at T = {threshold:g}" for exit_, threshold in pairs) or "no local exit"
         cut, codec, other = self.crossing
         rest = f"cut at {cut} in {codec}" if cut else f"as the {self.crossing.input} in {codec}"
         if other:
             rest = f"as the image in {codec} to the network {other[:8]}"
-        if not self.figures.onward:
+        if cut == last:
             rest = "run to the end at the edge"
         return f"{active}; {'the rest ' if self.exits else ''}{rest}"

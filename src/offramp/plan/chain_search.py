@@ -5,7 +5,7 @@ nothing meets what is wanted.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -129,6 +129,7 @@ def choose_chain(
         if missing is None or measure is None:
             break
         samples = samples.beside(measure(missing))
+    chosen = replace(chosen, ranked=tuple(_ending(chosen)))
     if not goal.met(chosen.best.figures):
         raise refusal(wanted, chosen.best.figures, chosen.best.brief(table.last), whole)
     return chosen
@@ -136,6 +137,23 @@ def choose_chain(
 
 def _crossed(crossing: Crossing) -> str:
     return f"{crossing.cut} {crossing.codec}" if crossing.cut else f"{crossing.input} {crossing.codec}"
+
+
+def _ending(chosen: ChainChosen) -> Iterator[ChainCandidate]:
+    """All that was found; the best for each choice of tiers ends where the last of these samples is answered.
+
+    It costs the same, and of other samples, too, it needs no tier that it is not said to need.
+    """
+    table, end = chosen.table, Crossing(chosen.table.last, "fp32")
+    firsts = {id(one) for one in chosen.by_tiers.values()}
+    for one in chosen.ranked:
+        of = shape = one.shape
+        if "cloud" in of.computes(table.last) and "cloud" not in one.tiers:
+            shape = of._replace(second=end)
+        if of.first != end and "edge" not in one.tiers and shape.second == end:
+            shape = Shape(of.device, end, (), end)
+        known = id(one) in firsts and shape != of and table.knows(shape)
+        yield ChainCandidate.of(table, chosen.prices, shape, one.thresholds[: len(shape.exits)]) if known else one
 
 
 def _missing(chosen: ChainChosen) -> Hops | None:

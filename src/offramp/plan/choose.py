@@ -107,9 +107,9 @@ def choose(
     if hoped:
         scan = Scan.of(table, prices)
         ranked = [one for one in ranked if one.crossing not in hoped]
-    ranked = at_the_edge(ranked, table, prices)
+    ranked = list(dict.fromkeys((at_the_edge(ranked[0], table, prices), *ranked)))
     if not goal.met(ranked[0].figures):
-        raise refusal(wanted, ranked[0].figures, str(ranked[0]), whole)
+        raise refusal(wanted, ranked[0].figures, ranked[0].said(table.last), whole)
     return Chosen(samples, table, prices, goal, scan, ranked, whole, score)
 
 

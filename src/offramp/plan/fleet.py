@@ -5,7 +5,9 @@ does with what it is asked: `plan.replica` does.
 """
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Literal
 
@@ -44,11 +46,23 @@ class Fleet:
             raise InputError(f"edges {self.edges}: expected at least 1.")
         if not 0 < self.rate < math.inf:
             raise InputError(f"rate {self.rate:g}: expected samples a second of each edge, above 0.")
+        if (takes := sum(way.share * way.edge for way in self.ways)) * self.rate >= 1:
+            raise InputError(
+                f"rate {self.rate:g}: an edge takes {1000 * takes:.3g} ms a sample by this plan, in the mean, so it "
+                f"keeps up with less than {1 / takes:.3g} a second; of more, the wait grows for as long as one looks, "
+                "whatever the cloud does. Ask for a lower rate, or have the edge do less."
+            )
 
     @property
     def onward(self) -> float:
         """Samples a second that the cloud is asked, by all of them."""
         return self.edges * self.rate * sum(way.share for way in self.ways if way.onward)
+
+    def busiest(self, replicas: int, balance: Balance) -> float:
+        """Samples a second that the one of so many replicas is asked which is asked the most."""
+        if balance == "request":
+            return self.onward / replicas
+        return self.onward * -(-self.edges // replicas) / self.edges
 
 
 @dataclass(frozen=True)
@@ -161,13 +175,13 @@ def _hold(env: simpy.Environment, resource: simpy.Resource, seconds: float) -> S
 
 def _arrivals(run: _Run, fleet: Fleet, requests: int, draw: np.random.Generator) -> Steps:
     """Samples that come to edges at random, and the way that each goes."""
-    edges = [simpy.Resource(run.env) for _ in range(fleet.edges)]
+    edges = defaultdict[int, simpy.Resource](partial(simpy.Resource, run.env))  # those that a sample comes to
     shares = np.array([way.share for way in fleet.ways])
     gaps = draw.exponential(1 / (fleet.edges * fleet.rate), requests)
     whose, ways = draw.integers(fleet.edges, size=requests), draw.choice(len(shares), requests, p=shares / shares.sum())
     for gap, edge, way in zip(gaps, whose, ways, strict=True):
         yield run.env.timeout(gap)
-        run.env.process(_sample(run, int(edge), edges[edge], fleet.ways[way]))
+        run.env.process(_sample(run, int(edge), edges[int(edge)], fleet.ways[way]))
 
 
 def _sample(run: _Run, number: int, edge: simpy.Resource, way: Way) -> Steps:

@@ -20,6 +20,7 @@ from offramp.plan.choose import Chosen, Measure, Wanted
 from offramp.plan.inputs import Samples
 from offramp.plan.jointly import jointly
 from offramp.plan.pricing import Columns
+from offramp.plan.search import at_the_edge
 from offramp.plan.table import Crossing
 
 WAYS = 3  # crossings of candidates, for which thresholds are looked for anew
@@ -42,6 +43,7 @@ def promised(
     chain = [one for one in chosen.chain(wanted) if not one.crossing.other]
     ways = list(dict.fromkeys(one.crossing for one in chain))[:WAYS]
     chain += jointly(chosen.samples.plain, chosen.table, chosen.prices, chosen.goal, ways)
+    chain = [at_the_edge(one, chosen.table, chosen.prices) for one in chain]
     chain, calibration = _measured(chain, chosen, calibration, measure)
     if not chain:
         raise InputError(

@@ -109,15 +109,15 @@ def search(scan: Scan, table: Table, prices: Prices, goal: Goal, starts: int = S
     return ranked([*best, *fewer(best[0], table, prices, goal)], goal)
 
 
-def at_the_edge(found: list[Candidate], table: Table, prices: Prices) -> list[Candidate]:
-    """The same; where the best leaves none of these samples to a cloud, before it the one that never leaves any.
+def at_the_edge(one: Candidate, table: Table, prices: Prices) -> Candidate:
+    """The same; of a plan that leaves none of these samples to a cloud, the one that never leaves any.
 
-    It costs the same, and whoever is told that no cloud is needed has a plan that needs none.
+    It costs the same, and of other samples, too, it needs no cloud.
     """
-    best, here = found[0], Crossing(table.last, "fp32")
-    if best.figures.onward or best.crossing == here or here not in table.ends:
-        return found
-    return [replace(best, crossing=here).on(prices, table), *found]
+    here = Crossing(table.last, "fp32")
+    if one.figures.onward or one.crossing == here or here not in table.ends:
+        return one
+    return replace(one, crossing=here).on(prices, table)
 
 
 def fewer(best: Candidate, table: Table, prices: Prices, goal: Goal) -> Iterator[Candidate]:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
 from offramp.exits.evaluation import check_route, route
 from offramp.plan.cost import Costs
-from offramp.plan.fleet import Fleet, Simulated, Way
+from offramp.plan.fleet import Balance, Fleet, Simulated, Way
 from offramp.plan.replica import Replica
 
 MOST = 4096  # replicas that are looked at
@@ -30,8 +31,19 @@ def one_tier(plan: Plan) -> Plan:
     return plan
 
 
-def shares_of(plan: Plan, predictions: Predictions) -> tuple[float, ...]:
-    """Shares of the samples that leave at each active exit of an edge, in their order, then of those that go on."""
+def shares_of(plan: Plan, predictions: Predictions, manifest: Manifest) -> tuple[float, ...]:
+    """Shares of the samples that leave at each active exit of an edge, in their order, then of those that go on.
+
+    An InputError for predictions of another bundle, or of no samples.
+    """
+    header = predictions.header
+    if header.source != f"bundle:{manifest.id}":
+        raise InputError(
+            f"predictions: of {header.model}, {header.source[:24]}…, and the bundle is {manifest.model}, "
+            f"{manifest.id[:16]}…. Measure its own: offramp predict BUNDLE --split {header.split}"
+        )
+    if not len(predictions):
+        raise InputError("predictions: no samples, and so nothing says which of them go on. Measure some.")
     try:
         check_route(predictions, plan)
     except InputError:  # of the network in one piece: a codec changes what the cloud says, and not who asks it
@@ -76,18 +88,32 @@ class Bound:
         return Simulated.percentile(simulated.whole, self.percent) <= self.seconds
 
 
-def fewest(fleet: Fleet, replica: Replica) -> int:
-    """Replicas below which work piles up, whatever the bound."""
-    return max(1, math.ceil(fleet.onward / replica.most)) if math.isfinite(replica.most) else 1
+def fewest(fleet: Fleet, replica: Replica, balance: Balance = "connection") -> int:
+    """Replicas below which work piles up, whatever the bound; InputError where these are more than are looked at.
+
+    Where one edge asks more than a replica answers and stays with it, a replica for each edge is the most there is.
+    """
+    if not (math.isfinite(replica.most) and fleet.onward):
+        return 1
+    if balance == "request":
+        needed = math.ceil(fleet.onward / replica.most)
+    else:
+        needed = math.ceil(fleet.edges / max(1, math.floor(fleet.edges * replica.most / fleet.onward)))
+    if needed > MOST:
+        raise InputError(
+            f"edges {fleet.edges}: {fleet.onward:,.0f} samples a second go on, for which {needed:,} replicas are the "
+            f"least, and {MOST:,} the most that are looked at. Ask for fewer edges, or for a lower rate."
+        )
+    return needed
 
 
 def least(
     first: int, bound: Bound, simulate: Callable[[int], Simulated], most: int = MOST
 ) -> tuple[int | None, Mapping[int, Simulated]]:
-    """The least number of replicas, from `first` on, that keeps a bound, and all that was tried.
+    """The least number of replicas, from `first` on, that keeps a bound, and what was tried.
 
     None where even `most` of them do not help: what is late is late elsewhere. More replicas are taken
-    never to be worse, so it is looked for by doubling, then by halving what is between.
+    never to be worse, so it is looked for by doubling, then by halving what is between; `most` are tried before that.
     """
     tried: dict[int, Simulated] = {}
 
@@ -95,12 +121,12 @@ def least(
         tried[replicas] = simulate(replicas)
         return bound.holds(tried[replicas])
 
+    if not holds(first) and (most <= first or not holds(most)):
+        return None, tried
     low, high = first - 1, first  # none is known to hold at `low`
-    while not holds(high):
-        if high >= most:
-            return None, tried
+    while not (bound.holds(tried[high]) if high in tried else holds(high)):
         low, high = high, min(2 * high, most)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
-    return high, tried
+    return high, {number: one for number, one in tried.items() if number < most or number == high}

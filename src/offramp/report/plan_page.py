@@ -76,16 +76,18 @@ def _fronts(found: Outcome, *, sends: bool) -> tuple[list[Point], list[Point]]:
     scan, last = found.chosen.scan, found.chosen.table.last
     goes = np.array([way.cut != last for way in scan.crossings])[scan.which[:, 1]]
     places = np.flatnonzero(goes == sends)
-    times, sizes = (_beaten_by_none(scan, places, column) for column in (1000 * scan.figures.mean, scan.figures.up))
+    times, sizes = (
+        _beaten_by_none(scan, places, column, last) for column in (1000 * scan.figures.mean, scan.figures.up)
+    )
     return times, sizes
 
 
-def _beaten_by_none(scan: Scan, places: npt.NDArray[np.intp], column: Floats) -> list[Point]:
+def _beaten_by_none(scan: Scan, places: npt.NDArray[np.intp], column: Floats, last: int) -> list[Point]:
     if not len(places):
         return []
     kept = places[front(column[places], scan.figures.accuracy[places])]
     few = kept[np.unique(np.linspace(0, len(kept) - 1, min(SHOWN, len(kept))).astype(np.intp))]
-    return [Point(float(column[k]), 100 * float(scan.figures.accuracy[k]), scan.at(int(k)).brief) for k in few]
+    return [Point(float(column[k]), 100 * float(scan.figures.accuracy[k]), scan.at(int(k)).brief(last)) for k in few]
 
 
 def _marked(name: str, figures: Figures, marker: str, hollow: bool, color: str = "ink") -> Group:

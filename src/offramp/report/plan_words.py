@@ -62,16 +62,16 @@ def cells(name: str, plan: str, figures: Figures, whole: float, samples: int, re
 
 def rows_of(found: Outcome) -> list[tuple[str, ...]]:
     """The baselines, then the choice."""
-    chosen, n = found.chosen, len(found.chosen.table)
+    chosen, n, last = found.chosen, len(found.chosen.table), found.chosen.table.last
     rows = [
         cells(
-            row.name, row.candidate.brief if row.candidate else "", row.figures, chosen.whole, n,
+            row.name, row.candidate.brief(last) if row.candidate else "", row.figures, chosen.whole, n,
             row.remark or missed(chosen.goal, row.figures),
         )
         for row in found.rows
     ]  # fmt: skip
     mine = found.deployed
-    return [*rows, cells("the choice", mine.brief, mine.figures, chosen.whole, n)]
+    return [*rows, cells("the choice", mine.brief(last), mine.figures, chosen.whole, n)]
 
 
 def missed(goal: Goal, figures: Figures) -> str:
@@ -101,23 +101,24 @@ def asked(goal: Goal, whole: float) -> str:
 
 def answer(found: Outcome) -> list[str]:
     """What to do, in sentences: with a cloud or without, with local exits or not, and whether JPEG would be better."""
-    mine, figures = found.deployed, found.deployed.figures
+    mine, figures, last = found.deployed, found.deployed.figures, found.chosen.table.last
+    plan = capital(mine.said(last))
     local = 100 * (1 - figures.onward)
     lost = 100 * (found.chosen.whole - figures.accuracy)
     comes = f"predicted: mean {1000 * figures.mean:.3g} ms, {lost:.2f} points lost"
-    if not figures.onward:
-        said = f"Do not use a cloud: answer everything at the edge. {capital(str(mine))}; {comes}."
+    if mine.crossing.cut == last:
+        said = f"Do not use a cloud: answer everything at the edge. {plan}; {comes}."
     elif mine.crossing.other:
         said = (
-            f"A cascade: {local:.1f} % is answered at the edge, the rest by another network. {capital(str(mine))}; "
+            f"A cascade: {local:.1f} % is answered at the edge, the rest by another network. {plan}; "
             f"{comes}. Run it with --cloud-version {mine.crossing.other}."
         )
     elif mine.exits:
-        said = f"Local exits pay: {local:.1f} % is answered at the edge. {capital(str(mine))}; {comes}."
+        said = f"Local exits pay: {local:.1f} % is answered at the edge. {plan}; {comes}."
     elif mine.crossing.cut:
-        said = f"No local exit pays: cut the network and send everything on. {capital(str(mine))}; {comes}."
+        said = f"No local exit pays: cut the network and send everything on. {plan}; {comes}."
     else:
-        said = f"No local exit pays, and no cut: send the {mine.crossing.input}. {capital(str(mine))}; {comes}."
+        said = f"No local exit pays, and no cut: send the {mine.crossing.input}. {plan}; {comes}."
     return [said, *_jpeg(found), *_promised(found.promise, found.chosen.goal)]
 
 
