@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from offramp.artifacts.views import ViewsFolder
+from offramp.data.view_tables import view_tables
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -36,6 +37,45 @@ def test_train_and_evaluate(offramp: Run, data: Path, tmp_path: Path) -> None:
     found = json.loads(offramp("views", "evaluate", str(out), "--data", str(data), "--json").stdout)
     assert [row["views"] for row in found["joined"]] == [["left"], ["right"], ["left", "right"]]
     assert found["joined"][2]["accuracy"]["2"] > 0.6
+
+
+def classes_moved(data: Path, by: int) -> Path:
+    """The same tables, every class called by a number so much higher."""
+    for path in data.iterdir():
+        head, *lines = path.read_text().split()
+        rows = [line.rpartition(",") for line in lines]
+        path.write_text("\n".join([head, *(f"{values},{int(label) + by}" for values, _, label in rows)]) + "\n")
+    return data
+
+
+def test_what_holds_something_else_or_is_of_other_classes_is_refused_before_the_work(
+    refusal: Callable[..., str], data: Path, views: ViewsFolder, tmp_path: Path
+) -> None:
+    """Before anything is trained, and not with accuracies of classes that merely have the same numbers."""
+    (tmp_path / "notes.txt").write_text("mine")
+    assert refusal("views", "train", "--data", str(tmp_path / "none"), "--out", str(tmp_path)) == (
+        f"{tmp_path}: holds something else than a folder of views. Choose an empty or a new folder."
+    )
+    assert refusal("views", "evaluate", str(views.path), "--seed", "7", "--split", "validation") == (
+        f"--seed 7 --split validation: {views.path} was trained with seed 0, and by another its validation samples are "
+        "not those of its training. Leave --seed out, or ask for --split test."
+    )
+    large = view_tables(classes_moved(data, 1_000_000)).views["left"]
+    assert large.classes == ("1000000", "1000001", "1000002")
+
+
+def test_data_of_other_classes_is_refused(
+    offramp: Run, refusal: Callable[..., str], data: Path, tmp_path: Path
+) -> None:
+    """As many of them have the same numbers, and their accuracy would mean nothing; what was written over is whole."""
+    told = ("views", "train", "--data", str(data), "--out", str(tmp_path / "views"), "--front", "8,8", "--epochs", "1")
+    for _ in range(2):
+        assert offramp(*told, "--threads", "1").returncode == 0
+        assert sorted(path.name for path in (tmp_path / "views").iterdir()) == ["joint", "left", "right", "views.json"]
+    assert refusal("views", "evaluate", str(tmp_path / "views"), "--data", str(classes_moved(data, 1))) == (
+        f"{data}: its classes are 1, 2, 3 (3), and {tmp_path / 'views'} tells 0, 1, 2 (3) apart, in this order. Give "
+        "data of these."
+    )
 
 
 def test_what_cannot_be_is_refused(refusal: Callable[..., str], data: Path, views: ViewsFolder, tmp_path: Path) -> None:

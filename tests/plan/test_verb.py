@@ -14,6 +14,7 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.pretrained import pretrained
 from offramp.cli.planning_asked import Asked
+from offramp.cli.planning_market import check_finishes
 from offramp.errors import InputError
 from offramp.exits.evaluation import route
 from on_paper import drawn
@@ -113,6 +114,8 @@ REFUSED = [
     (("--score", "patience"), "score 'patience': not one that plans are looked for by."),
     (("--predictions", "test.parquet"), "test.parquet: of the split test, and what is chosen on it"),
     (("--cascade", BUNDLE), "its predictions and its profile are needed as well."),
+    (("--cascade", BUNDLE, "--link", "none"), "it ends in a cloud, and by --link none there is none. Name a link."),
+    (("--cascade-profile", "other.json"), "other.json: of which network? Name its bundle: --cascade BUNDLE"),
 ]
 
 
@@ -141,6 +144,17 @@ def test_a_score_that_finds_nothing_does_not_stand_in_the_way_of_the_others() ->
     costs.clear()
     with pytest.raises(InputError, match="nothing by entropy"):
         asked.by_score(choose, lambda one: one)
+
+
+def test_a_network_that_finishes_takes_the_same_images_and_tells_the_same_classes_apart(bundle: Bundle) -> None:
+    """In the same order: an answer is a class's number."""
+    mine = Bundle.open(BUNDLE).manifest
+    check_finishes(mine, mine, "other")
+    with pytest.raises(InputError, match=r"cascade other: takes images of \(1, 16, 16\), and .*, of \(3, 32, 32\)\."):
+        check_finishes(bundle.manifest, mine, "other")
+    turned = mine.model_copy(update={"classes": mine.classes[::-1]})
+    with pytest.raises(InputError, match=r"cascade other: its classes are truck, ship, .*: in another order\."):
+        check_finishes(turned, mine, "other")
 
 
 def test_what_is_missing_is_named(folder: Path, refusal: Callable[..., str]) -> None:

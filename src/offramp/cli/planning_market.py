@@ -77,14 +77,55 @@ def market(
     cloud = edge if given.cloud_profile is None else Profile.read(given.cloud_profile)
     between = link or LinkProfile(between="none")
     costs = Costs.of(manifest, edge, between, cloud, precision=samples.plain.header.precision)
+    _check_cascade(given, link)
     if link is None:
         return Extent(alone=True), Prices(manifest, costs, {})
-    others, finish = _other(given, samples, between) if given.cascade is not None else ({}, {})
+    others, finish = _other(given, manifest, samples, between) if given.cascade is not None else ({}, {})
     measure = None if source is None else measured(source, samples.split)
     return Extent(others=others, measure=measure), Prices(manifest, costs, finish)
 
 
-def _other(given: Given, samples: "Samples", link: "LinkProfile") -> tuple[dict[Any, Any], dict[str, Any]]:
+def _check_cascade(given: Given, link: "LinkProfile | None") -> None:
+    """Raise InputError where a cascade is asked for by half, or without a cloud that it would end in."""
+    if given.cascade is None:
+        beside = {"predictions": given.cascade_predictions, "profile": given.cascade_profile}
+        for name, value in beside.items():
+            if value is not None:
+                raise InputError(f"cascade {name} {value}: of which network? Name its bundle: --cascade BUNDLE")
+    elif link is None:
+        raise InputError(f"cascade {given.cascade}: it ends in a cloud, and by --link none there is none. Name a link.")
+    elif given.cascade_predictions is None or given.cascade_profile is None:
+        raise InputError(
+            f"cascade {given.cascade}: its predictions and its profile are needed as well. Measure them: offramp "
+            f"predict {given.cascade} --split validation, offramp profile {given.cascade}; and give "
+            "--cascade-predictions, --cascade-profile"
+        )
+
+
+def check_finishes(other: "Manifest", manifest: "Manifest", name: object) -> None:
+    """Raise InputError unless another network can finish with what goes on: the same images, told apart alike."""
+    theirs, ours = other.preprocessing, manifest.preprocessing
+    if theirs.kind != "images":
+        raise InputError(
+            f"cascade {name}: takes {theirs.kind}, and images alone are handed to another network. Leave it out."
+        )
+    if theirs.shape != ours.shape:
+        raise InputError(
+            f"cascade {name}: takes images of {theirs.shape}, and an edge hands on those of its own network, of "
+            f"{ours.shape}. Name a network that takes these."
+        )
+    if other.classes != manifest.classes:
+        same = "in another order" if set(other.classes) == set(manifest.classes) else "others"
+        raise InputError(
+            f"cascade {name}: its classes are {', '.join(other.classes[:5])} ({len(other.classes)}), and this "
+            f"network's {', '.join(manifest.classes[:5])} ({len(manifest.classes)}): {same}. An answer is a class's "
+            "number: both need the same, in one order."
+        )
+
+
+def _other(
+    given: Given, mine: "Manifest", samples: "Samples", link: "LinkProfile"
+) -> tuple[dict[Any, Any], dict[str, Any]]:
     """The other network of a cascade: who is right by it, and what finishing by it costs."""
     import numpy as np
 
@@ -97,20 +138,13 @@ def _other(given: Given, samples: "Samples", link: "LinkProfile") -> tuple[dict[
     from offramp.plan.table import Crossing
 
     assert given.cascade is not None
-    if given.cascade_predictions is None or given.cascade_profile is None:
-        raise InputError(
-            f"cascade {given.cascade}: its predictions and its profile are needed as well. Measure them: offramp "
-            f"predict {given.cascade} --split {samples.split}, offramp profile {given.cascade}; and give "
-            "--cascade-predictions, --cascade-profile"
-        )
+    assert given.cascade_predictions is not None
+    assert given.cascade_profile is not None
     manifest = Bundle.open(given.cascade).manifest
-    if manifest.preprocessing.kind != "images":
-        raise InputError(
-            f"cascade {given.cascade}: takes {manifest.preprocessing.kind}, and images alone are handed to another "
-            "network. Leave it out."
-        )
+    check_finishes(manifest, mine, given.cascade)
     (theirs,) = sort_out(read_all((given.cascade_predictions,)), manifest).values()
-    if not (np.array_equal(theirs.plain.index, samples.plain.index) and theirs.split == samples.split):
+    same = [np.array_equal(getattr(theirs.plain, of), getattr(samples.plain, of)) for of in ("index", "labels")]
+    if not all(same) or theirs.split != samples.split:
         raise InputError(
             f"{given.cascade_predictions}: not of the samples that this network is chosen on ({samples.split}). "
             f"Measure on the same data: offramp predict {given.cascade} --split {samples.split}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from offramp.artifacts.document import check_output, why
+from offramp.artifacts.document import why
 from offramp.cli import completion
 from offramp.cli.console import console
 from offramp.cli.frame import app, codec_of, needs_torch
@@ -57,11 +57,11 @@ def train(
     needs_torch("views train")
     from pydantic import ValidationError
 
-    from offramp.export.views import export_views
+    from offramp.export.views import check_views_folder, export_views
     from offramp.models.views import ViewsNetwork
     from offramp.train.views import ViewsRecipe, takes_of, train_views
 
-    check_output(out, folder=True)
+    check_views_folder(out)
     splits = _loaded(data, size, seed, looks)
     try:
         document = ViewsNetwork(
@@ -90,7 +90,7 @@ def evaluate(
     codec: Annotated[
         str, typer.Option(help="fp32, fp16, uint8 or 1bit: how features cross.", autocompletion=completion.codecs)
     ] = "fp32",
-    seed: Seed = 0,
+    seed: Annotated[int | None, typer.Option(help="Of the splits. Default: the network's own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how accurate each device is alone, and the joined network by which devices speak."""
@@ -98,7 +98,13 @@ def evaluate(
     from offramp.measure.views import by_devices, of_each, seen
 
     opened = ViewsFolder.open(folder)
-    part = _loaded(data, size, seed, 1).part(split)
+    own = opened.joint.manifest.origin.seed
+    if seed not in (None, own) and split != "test":
+        raise InputError(
+            f"--seed {seed} --split {split}: {folder} was trained with seed {own}, and by another its {split} samples "
+            "are not those of its training. Leave --seed out, or ask for --split test."
+        )
+    part = _loaded(data, size, own if seed is None else seed, 1).part(split)
     of = seen(opened, part, codec_of(codec))
     alone, found = of_each(of), by_devices(opened, of)
     if as_json:

@@ -30,7 +30,7 @@ def view_tables(folder: Path) -> ViewSet:
                 "Row i of every file is of the same sample."
             )
     found, labels = np.unique(one[:, -1], return_inverse=True)
-    classes, index = tuple(f"{value:g}" for value in found), np.arange(len(one), dtype=np.int64)
+    classes, index = tuple(map(_called, found.tolist())), np.arange(len(one), dtype=np.int64)
     views = {
         name: ImageSet(
             str(folder), np.ascontiguousarray(table[:, :-1], np.float32), labels.astype(np.int64), classes, index,
@@ -39,6 +39,11 @@ def view_tables(folder: Path) -> ViewSet:
         for name, table in tables.items()
     }  # fmt: skip
     return ViewSet(str(folder), views, np.ones((len(one), len(views)), np.bool_))
+
+
+def _called(value: float) -> str:
+    """A class by its number, every digit of it: 1000001 is another one than 1000002."""
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def _read(path: Path) -> npt.NDArray[np.float64]:

@@ -1,6 +1,8 @@
 """Write a trained network of several views as a folder: a bundle for each device, one behind the join, `views.json`."""
 
 import hashlib
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import safetensors.torch
 import torch
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.document import check_output, writing
 from offramp.artifacts.inputs import read_samples
 from offramp.artifacts.views import JOINT, MISSING, VIEWS, View, Views, ViewsFolder
 from offramp.data.image_set import ImageSet
@@ -28,12 +31,47 @@ def export_views(trained: TrainedViews, out: Path, calibration: ViewSet, data: s
     """Write the parts into `out`, calibrated on samples that no weight was fitted to, and open them again.
 
     A network that was trained for bits crosses as signs in one bit a value, another by two means a channel; logits do
-    not cross so. Raises ArtifactError where `out` holds something else, ParityError as `export` does.
+    not cross so. Whole or not at all: what `out` held stays until all parts of the new one are there. Raises
+    ArtifactError where `out` holds something else, ParityError as `export` does.
     """
+    check_views_folder(out)
+    with writing(out):
+        beside = out if out.is_dir() else out.parent  # which may be a mount
+        beside.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=beside, prefix=f".{out.name}."))
+    try:
+        _write(trained, unfinished, calibration, data)
+        with writing(out):
+            _put(unfinished, out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return ViewsFolder.open(out)
+
+
+def check_views_folder(out: Path) -> None:
+    """Raise ArtifactError unless a folder of views can be written at `out`: for before it is trained."""
+    check_output(out, folder=True)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / VIEWS).exists())):
         raise ArtifactError(f"{out}: holds something else than a folder of views. Choose an empty or a new folder.")
-    net, document = trained.net, trained.net.document
+
+
+def _put(whole: Path, out: Path) -> None:
+    """Rename a whole folder to `out`, in place of the parts that are there."""
+    whole.chmod(0o755)  # a node reads it as another user
+    if not out.exists():
+        whole.rename(out)
+        return
     (out / VIEWS).unlink(missing_ok=True)  # a folder with that file is a whole one
+    for part in sorted(path for path in whole.iterdir() if path.is_dir()):
+        if (out / part.name).exists():
+            shutil.rmtree(out / part.name)
+        part.rename(out / part.name)
+    (whole / VIEWS).rename(out / VIEWS)
+
+
+def _write(trained: TrainedViews, out: Path, calibration: ViewSet, data: str) -> None:
+    """Write every part into a new folder, and what they are last."""
+    net, document = trained.net, trained.net.document
     bits: Bits = "sign" if document.bits else "means"
     crossing: Mapping[int, Bits] = {CUT: bits} if document.at == "features" else {}
     bundles = {}
@@ -49,7 +87,6 @@ def export_views(trained: TrainedViews, out: Path, calibration: ViewSet, data: s
         joint=joint.id,
         silent=trained.silent,
     ).write(out / VIEWS)
-    return ViewsFolder.open(out)
 
 
 def _export(

@@ -47,6 +47,12 @@ def seen(folder: ViewsFolder, views: ViewSet, codec: Codec = "fp32", engine: Eng
             f"{views.name}: has the views {', '.join(views.names)}, and {folder.path} was trained on "
             f"{', '.join(folder.views.names)}."
         )
+    theirs, ours = next(iter(views.views.values())).classes, folder.joint.manifest.classes
+    if theirs != ours:
+        raise InputError(
+            f"{views.name}: its classes are {', '.join(theirs[:5])} ({len(theirs)}), and {folder.path} tells "
+            f"{', '.join(ours[:5])} ({len(ours)}) apart, in this order. Give data of these."
+        )
     logits, features = {}, {}
     for name, bundle in folder.devices.items():
         cut = folder.cut(name)
