@@ -170,6 +170,11 @@ def test_training_again_into_a_folder_needs_resume(checkpoint: Checkpoint, refus
             "nothing.parquet: no such file. Check the path, or run the step that writes it.",
         ),
         (
+            ("serve", "cloud", "bundle", "--host", "unix:/run/cloud.sock", "--http-port", "8000"),
+            "http port 8000: the node listens on a Unix socket, and for HTTP on the one beside it, "
+            "unix:/run/cloud.http.sock. Leave it out.",
+        ),
+        (
             ("serve", "cloud", "nothing-here"),
             "nothing-here: not a bundle, it has no manifest.json, and not a suite, it has no suite.json. Write one "
             "with: offramp export CHECKPOINT, or offramp reproduce --prepare",

@@ -1,6 +1,7 @@
 """Addresses, and ports to listen on: one's own, or one that several processes of a node share, and no other node.
 
-An address is HOST:PORT; an IPv6 host stands in brackets there, and is taken without them where that is clear.
+An address is HOST:PORT; an IPv6 host stands in brackets there, and is taken without them where that is clear. Or it is
+unix:/PATH, a Unix socket, which is a host without a port.
 
 `SO_REUSEPORT` alone would let two unrelated nodes of a user share a port unnoticed, each answering some of the calls.
 So the port is taken alone first, by a socket that never listens, and opened to the node's own processes after that.
@@ -10,10 +11,12 @@ import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from offramp.errors import InputError, PortInUseError
+from offramp.unix_sockets import MODE, SCHEME, SocketFile, listening_at, path_of
 
 SPARE = 128  # descriptors of a process beside those of its connections
 
@@ -31,11 +34,33 @@ def hold_port(host: str, port: int) -> Iterator[int]:
         yield held.getsockname()[1]
 
 
-def listening(host: str, port: int, backlog: int, *, shared: bool = False, http: bool = True) -> socket.socket:
-    """A TCP socket that listens; port 0 chooses a free one, `shared` lets others of this user listen there too.
+@dataclass(frozen=True)
+class Listener:
+    """A socket that listens, at an address; one that is a file, with that."""
 
-    Raises PortInUseError, whose words are a node's, with its HTTP side, or of something without one.
+    socket: socket.socket
+    address: str
+    port: int = 0  # of a Unix socket, which has none
+    file: SocketFile | None = None
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.socket.close()
+        if self.file is not None:
+            self.file.remove()
+
+
+def listening(
+    host: str, port: int, backlog: int, *, shared: bool = False, http: bool = True, mode: int = MODE
+) -> Listener:
+    """A socket that listens; port 0 chooses a free one, `shared` lets others of this user listen there too.
+
+    A Unix socket's file has this mode. Raises PortInUseError, whose words are a node's, with its HTTP side, or of
+    something without one; InputError where no Unix socket can be.
     """
+    if (path := path_of(host)) is not None:
+        made, file = listening_at(path, backlog, mode)
+        return Listener(made, f"{SCHEME}{path}", file=file)
     found = _bound(host, port, shared=shared, http=http)
     try:
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -43,7 +68,8 @@ def listening(host: str, port: int, backlog: int, *, shared: bool = False, http:
     except OSError as error:
         found.close()
         raise port_taken(host, port, http=http) from error
-    return found
+    port = found.getsockname()[1]
+    return Listener(found, join_address(host, port), port)
 
 
 def _bound(host: str, port: int, *, shared: bool = False, http: bool = True) -> socket.socket:
@@ -112,8 +138,9 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def check_address(address: str) -> str:
-    """Give `HOST:PORT` back if it is one, an IPv6 host in brackets."""
-    return join_address(*split_address(address))
+    """Give `HOST:PORT` back if it is one, an IPv6 host in brackets, or `unix:/PATH`."""
+    path = path_of(address)
+    return join_address(*split_address(address)) if path is None else f"{SCHEME}{path}"
 
 
 def check_addresses(addresses: str) -> tuple[str, ...]:
@@ -121,8 +148,15 @@ def check_addresses(addresses: str) -> tuple[str, ...]:
     return tuple(check_address(address.strip()) for address in addresses.split(","))
 
 
+def is_local(address: str) -> bool:
+    """The same of a whole address."""
+    return path_of(address) is not None or is_loopback(split_address(address)[0])
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can be reached by it, or reach what listens there."""
+    if path_of(host) is not None:
+        return True
     bare = _bare(host)
     try:
         return ip_address(bare).is_loopback

@@ -48,8 +48,8 @@ def run(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
 
 
 @asynccontextmanager
-async def target(serve: Serve) -> AsyncIterator[str]:
-    """A server; give its address."""
+async def target(serve: Serve, path: Path | None = None) -> AsyncIterator[str]:
+    """A server, at a Unix socket's path or a port; give its address."""
 
     async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -59,9 +59,13 @@ async def target(serve: Serve) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(closing, "127.0.0.1", 0)
+    if path is None:
+        server = await asyncio.start_server(closing, "127.0.0.1", 0)
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    else:
+        server, address = await asyncio.start_unix_server(closing, path), f"unix:{path}"
     try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield address
     finally:
         server.close()
 
@@ -221,7 +225,7 @@ class Recorder:
 def in_memory(shape: LinkShape, time_: ManualTime) -> tuple[tuple[End, Recorder], tuple[End, Recorder]]:
     """The client's end and the target's of a connection whose time the test moves, and what each is connected to."""
     shaper = Shaper(shape, "127.0.0.1:1")
-    shaper.socket.close()
+    shaper.listener.close()
     shaper.schedule = time_.schedule()
     near, far = ((end, Recorder(time_)) for end in End.pair(shaper))
     for end, transport in (near, far):
@@ -285,6 +289,25 @@ def test_a_connection_is_opened_after_exactly_one_round_trip(run: Any) -> None:
             await opened.wait()
             writer.close()
             await shaper.stop()
+
+    run(main())
+
+
+def test_either_end_may_be_a_unix_socket(run: Any, tmp_path: Path) -> None:
+    """Its file goes with the shaper."""
+
+    async def main() -> None:
+        async with target(echo, tmp_path / "node.sock") as address:
+            shaper = Shaper(UNSHAPED, address, f"unix:{tmp_path}/link.sock")
+            await shaper.start()
+            assert shaper.address == f"unix:{tmp_path}/link.sock"
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "link.sock")
+            writer.write(b"hello" * 20_000)
+            writer.write_eof()
+            assert await reader.read() == b"hello" * 20_000
+            writer.close()
+            await shaper.stop()
+        assert not (tmp_path / "link.sock").exists()
 
     run(main())
 

@@ -69,6 +69,17 @@ def test_workers_share_the_cores_and_the_ports() -> None:
     assert CloudSettings(bundles=("a",)).of_one().threads == 0
 
 
+def test_workers_share_no_unix_socket() -> None:
+    """One alone may listen there."""
+    assert CloudSettings(bundles=("a",), host="unix:/run/cloud.sock").of_one().host == "unix:/run/cloud.sock"
+    with pytest.raises(InputError) as caught:
+        CloudSettings(bundles=("a",), host="unix:/run/cloud.sock", workers=2)
+    assert str(caught.value) == (
+        "workers 2: processes share no Unix socket, as they do a port. Serve by one, or listen on a port (--host HOST "
+        "--port PORT)."
+    )
+
+
 def test_a_threshold_alone_is_a_plan_for_any_network(bundle: Bundle) -> None:
     """At its last local exit."""
     found = AtLastExit(threshold=0.2, score="margin", codec="uint8", drop_threshold=0.9).check(bundle.manifest)

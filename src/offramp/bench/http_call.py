@@ -2,16 +2,32 @@
 
 import http.client
 import json
+import socket
 from typing import Self
 
 from offramp.errors import LinkError
 from offramp.protocol.datatypes import NAMES
 from offramp.protocol.served import Array, Parameters
 from offramp.sockets import split_address
+from offramp.unix_sockets import path_of
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """A connection to a Unix socket's path."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        """Open it."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
 
 
 class HttpCall:
-    """Asks one model of a node at HOST:PORT the same thing again and again. A context manager."""
+    """Asks one model of a node at HOST:PORT or unix:/PATH the same thing again and again. A context manager."""
 
     def __init__(
         self, address: str, model: str, name: str, tensor: Array, parameters: Parameters, timeout: float
@@ -28,7 +44,11 @@ class HttpCall:
             "Inference-Header-Content-Length": str(len(head)),
         }
         self.address, self.path = address, f"/v2/models/{model}/infer"
-        self.connection = http.client.HTTPConnection(*split_address(address), timeout=timeout)
+        self.connection: http.client.HTTPConnection
+        if (path := path_of(address)) is not None:
+            self.connection = UnixConnection(path, timeout)
+        else:
+            self.connection = http.client.HTTPConnection(*split_address(address), timeout=timeout)
 
     def ask(self) -> bytes:
         """Send it and read the answer; LinkError where that is none."""

@@ -22,6 +22,7 @@ from offramp.cli.options import (
     Port,
     PrecisionName,
     RuntimeName,
+    SocketMode,
     Threads,
     TlsCert,
     TlsClientCa,
@@ -51,8 +52,8 @@ def serve_aggregator(
     cloud_wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the cloud at start.")] = 10.0,
     cloud_timeout: Annotated[float, typer.Option(help="Seconds to wait for an answer of the cloud, at most.")] = 10.0,
     no_degraded: Annotated[bool, typer.Option("--no-degraded", help="Where the cloud fails, fail too.")] = False,
-    host: Host = "127.0.0.1", port: Port = 8001, http_port: HttpPort = None, no_http: NoHttp = False,
-    threads: Threads = 0, max_connections: MaxConnections = 400, runtime: RuntimeName = "auto",
+    host: Host = "127.0.0.1", socket_mode: SocketMode = "600", port: Port = 8001, http_port: HttpPort = None,
+    no_http: NoHttp = False, threads: Threads = 0, max_connections: MaxConnections = 400, runtime: RuntimeName = "auto",
     precision: PrecisionName = "auto", trust: Trusted = None, tls_cert: TlsCert = None, tls_key: TlsKey = None,
     tls_client_ca: TlsClientCa = None, tokens: TokensFile = None, cloud_tls_ca: CloudTlsCa = None,
     cloud_tls_cert: CloudTlsCert = None, cloud_tls_key: CloudTlsKey = None, cloud_token_file: CloudTokenFile = None,
@@ -63,6 +64,7 @@ def serve_aggregator(
     from offramp.nodes.aggregator_process import serve_aggregator as run
     from offramp.nodes.settings import EdgeSettings, Gathers
     from offramp.sockets import check_addresses
+    from offramp.unix_sockets import mode_of
 
     said = Said(
         plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
@@ -72,8 +74,8 @@ def serve_aggregator(
     settings = EdgeSettings(
         bundles=(str(folder / JOINT),), plan=plan_of(said), plan_file=None if plan is None else str(plan),
         gathers=gathers, cloud=None if cloud is None else ",".join(check_addresses(cloud)), cloud_wait=cloud_wait,
-        cloud_timeout=cloud_timeout, degraded=not no_degraded, host=host, port=port,
-        http_port=http_port_of(port, http_port, no_http), threads=threads, max_connections=max_connections,
+        cloud_timeout=cloud_timeout, degraded=not no_degraded, host=host, socket_mode=mode_of(socket_mode), port=port,
+        http_port=http_port_of(host, port, http_port, no_http), threads=threads, max_connections=max_connections,
         runtime=runtime, precision=precision, access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
         credentials=credentials_of(cloud_tls_ca, cloud_tls_cert, cloud_tls_key, cloud_token_file),
         trust=tuple(map(str, trust or ())), log_format=log_format, log_requests=log_requests,

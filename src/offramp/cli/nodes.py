@@ -36,6 +36,7 @@ from offramp.cli.options import (
     PrecisionName,
     RootPath,
     RuntimeName,
+    SocketMode,
     Threads,
     TlsCert,
     TlsClientCa,
@@ -71,7 +72,7 @@ MaxWait = Annotated[
 Queue = Annotated[int, typer.Option(help="Samples that may wait; what comes on top is refused at once.")]
 Next = Annotated[
     str | None,
-    typer.Option("--cloud", "--next", help="HOST:PORT of the cloud or of the next tier, or A,B of several."),
+    typer.Option("--cloud", "--next", help="HOST:PORT or unix:/PATH of the cloud or next tier, or A,B of several."),
 ]
 TierSaid = Annotated[
     str | None, typer.Option(help="Of a longer chain: whose part of the plan it runs. Default: edge, or the first.")
@@ -96,7 +97,7 @@ AuditMost = Annotated[
 @serve.command("cloud")
 def serve_cloud(
     bundle: Annotated[list[Path], typer.Argument(help="Folders of `offramp export`, or one of `offramp suite`.")],
-    host: Host = "127.0.0.1",
+    host: Host = "127.0.0.1", socket_mode: SocketMode = "600",
     port: Port = 8001,
     http_port: HttpPort = None,
     no_http: NoHttp = False,
@@ -120,10 +121,12 @@ def serve_cloud(
     from offramp.nodes.batching import Limits
     from offramp.nodes.cloud_process import serve_cloud as run
     from offramp.nodes.settings import CloudSettings
+    from offramp.unix_sockets import mode_of
 
     settings = CloudSettings(
-        bundles=tuple(map(str, bundle)), host=host, port=port, http_port=http_port_of(port, http_port, no_http),
-        threads=threads, max_batch=max_batch, max_streams=max_streams, max_connections=max_connections,
+        bundles=tuple(map(str, bundle)), host=host, socket_mode=mode_of(socket_mode), port=port,
+        http_port=http_port_of(host, port, http_port, no_http), threads=threads, max_batch=max_batch,
+        max_streams=max_streams, max_connections=max_connections,
         limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue), workers=workers, runtime=runtime,
         precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
         access=access_of(tls_cert, tls_key, tls_client_ca, tokens), trust=tuple(map(str, trust or ())),
@@ -169,7 +172,8 @@ def serve_edge(
     ] = False,
     link: CloudLink = None,
     score: ScoreSaid = None,
-    host: Host = "127.0.0.1", port: Port = 8001, http_port: HttpPort = None, no_http: NoHttp = False,
+    host: Host = "127.0.0.1", socket_mode: SocketMode = "600",
+    port: Port = 8001, http_port: HttpPort = None, no_http: NoHttp = False,
     threads: Threads = 0, max_batch: MaxBatch = 256, max_streams: MaxStreams = 128,
     max_connections: MaxConnections = 400, runtime: RuntimeName = "auto", precision: PrecisionName = "auto",
     cors_origin: Origins = None, root_path: RootPath = "", trust: Trusted = None,
@@ -182,6 +186,7 @@ def serve_edge(
     from offramp.nodes.edge_process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings, Follow
     from offramp.sockets import check_addresses
+    from offramp.unix_sockets import mode_of
 
     said = Said(
         plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
@@ -193,8 +198,8 @@ def serve_edge(
         plan_file=None if plan is None else str(plan), follow=following, tier=tier, audit=_audited(audit, audit_most),
         cloud=None if cloud is None else ",".join(check_addresses(cloud)), link=_link(link, cloud),
         cloud_version=cloud_version, cloud_wait=cloud_wait, cloud_timeout=cloud_timeout, degraded=not no_degraded,
-        in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, port=port,
-        http_port=http_port_of(port, http_port, no_http), threads=threads, max_batch=max_batch,
+        in_flight=max_in_flight, ready_needs_cloud=ready_needs_cloud, host=host, socket_mode=mode_of(socket_mode),
+        port=port, http_port=http_port_of(host, port, http_port, no_http), threads=threads, max_batch=max_batch,
         max_streams=max_streams, max_connections=max_connections, runtime=runtime, precision=precision,
         origins=tuple(cors_origin or ()), root_path=root_path, log_format=log_format, log_requests=log_requests,
         access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
@@ -248,8 +253,15 @@ def access_of(cert: Path | None, key: Path | None, client_ca: Path | None, token
     return Access(**dict(zip(("cert", "key", "client_ca", "tokens"), files, strict=True)))
 
 
-def http_port_of(port: int, http_port: int | None, no_http: bool) -> int | None:
+def http_port_of(host: str, port: int, http_port: int | None, no_http: bool) -> int | None:
     """Triton's convention, 8000 for HTTP beside 8001 for gRPC, moved along with the port; None for no HTTP."""
+    from offramp.unix_sockets import SCHEME, http_beside, path_of
+
     if no_http:
         return None
+    if http_port is not None and (path := path_of(host)) is not None:
+        raise InputError(
+            f"http port {http_port}: the node listens on a Unix socket, and for HTTP on the one beside it, "
+            f"{SCHEME}{http_beside(path)}. Leave it out."
+        )
     return http_port if http_port is not None else max(port - 1, 0)

@@ -49,7 +49,8 @@ PrecisionName = Annotated[
         autocompletion=completion.precisions,
     ),
 ]
-Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one, unix:/PATH for a Unix socket.")]
+SocketMode = Annotated[str, typer.Option(help="Of a Unix socket's file: who may come in, in octal digits.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of the gRPC side; 0 chooses a free one.")]
 HttpPort = Annotated[
     int | None,

@@ -18,7 +18,8 @@ from offramp.link.lane import QUEUE, Lane
 from offramp.link.schedule import Schedule
 from offramp.link.shape import LinkShape
 from offramp.link.trace import Trace, TracedLane
-from offramp.sockets import check_address, join_address, listening, split_address
+from offramp.sockets import check_address, listening, split_address
+from offramp.unix_sockets import path_of
 
 log = logging.getLogger("offramp")
 
@@ -171,9 +172,9 @@ class Shaper:
     ) -> None:
         self.shape, self.target = shape, check_address(target)
         self.up, self.down = _lanes(shape, seed)
-        self.socket = listening(host, port, MOST_CONNECTIONS, http=False)
-        self.socket.setblocking(False)
-        self.address = join_address(host, self.socket.getsockname()[1])
+        self.listener = listening(host, port, MOST_CONNECTIONS, http=False)
+        self.listener.socket.setblocking(False)
+        self.address = self.listener.address
         self.ends: set[End] = set()  # that are connected
         self.tasks: set[asyncio.Task[None]] = set()  # that accept or connect
 
@@ -188,7 +189,7 @@ class Shaper:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        self.socket.close()
+        self.listener.close()
         for end in tuple(self.ends):
             end.abort()
         with suppress(TimeoutError):
@@ -214,7 +215,7 @@ class Shaper:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                client, _ = await loop.sock_accept(self.socket)
+                client, _ = await loop.sock_accept(self.listener.socket)
             except OSError as error:  # no descriptors are left, or it went before it was taken
                 log.warning("link: a connection to %s was not taken: %s", self.address, error)
                 await asyncio.sleep(RECOVER)
@@ -232,10 +233,13 @@ class Shaper:
             handshake = loop.create_future()
             self.schedule.at(self._handshake(), handshake.set_result, None)
             await handshake
-            host, port = split_address(self.target)
             async with asyncio.timeout(CONNECT):
-                await loop.create_connection(lambda: far, host, port)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if (path := path_of(self.target)) is not None:
+                    await loop.create_unix_connection(lambda: far, path)
+                else:
+                    await loop.create_connection(lambda: far, *split_address(self.target))
+            if client.family != socket.AF_UNIX:
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(lambda: near, client)
         except (OSError, TimeoutError) as error:
             why = f"no answer in {CONNECT:g} s" if isinstance(error, TimeoutError) else error

@@ -91,6 +91,7 @@ def serve_models(
         max_streams=told.max_streams,
         max_connections=told.max_connections,
         shared=shared,
+        mode=told.socket_mode,
         http_port=told.http_port,
         consumed=CONSUMED,
         origins=told.origins,

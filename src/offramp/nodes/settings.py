@@ -27,6 +27,7 @@ from offramp.protocol.rest_app import check_root_path
 from offramp.protocol.server import STREAMS
 from offramp.runtime.choice import AUTO
 from offramp.sockets import check_addresses
+from offramp.unix_sockets import MODE, path_of
 
 if TYPE_CHECKING:
     from offramp.artifacts.choices import Priced
@@ -42,6 +43,7 @@ class NodeSettings:
     bundles: tuple[str, ...]
     host: str = "127.0.0.1"
     port: int = 0
+    socket_mode: int = MODE  # of the file, where the host is unix:/PATH
     http_port: int | None = None  # None: no HTTP
     threads: int = 0
     max_batch: int = 256
@@ -77,6 +79,11 @@ class CloudSettings(NodeSettings):
         if not 1 <= self.workers <= MOST_WORKERS:
             raise InputError(
                 f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
+            )
+        if self.workers > 1 and path_of(self.host) is not None:
+            raise InputError(
+                f"workers {self.workers}: processes share no Unix socket, as they do a port. Serve by one, or listen "
+                "on a port (--host HOST --port PORT)."
             )
 
     def of_one(self) -> Self:
@@ -179,7 +186,7 @@ class Gathers:
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeSettings(NodeSettings):
-    """What an edge serves, by which plan, and the cloud that it sends the rest to, HOST:PORT, over which link."""
+    """What an edge serves, by which plan, and the cloud that it sends the rest to, over which link."""
 
     node: Literal["edge"] = "edge"
     plan: Plan | AtLastExit
@@ -267,7 +274,7 @@ class EdgeSettings(NodeSettings):
 
     @property
     def clouds(self) -> tuple[str, ...]:
-        """The addresses of all clouds, HOST:PORT, the one to ask first first."""
+        """The addresses of all clouds, HOST:PORT or unix:/PATH, the one to ask first first."""
         return () if self.cloud is None else check_addresses(self.cloud)
 
 

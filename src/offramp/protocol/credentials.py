@@ -10,7 +10,8 @@ import grpc
 from offramp.errors import InputError
 from offramp.protocol.pem import Pair, check_pair, read_authorities, read_pair
 from offramp.protocol.secret_file import read_secret
-from offramp.sockets import is_loopback, split_address
+from offramp.sockets import is_local
+from offramp.unix_sockets import path_of
 
 PUBLIC = "public"
 Metadata = tuple[tuple[str, str], ...]
@@ -63,14 +64,19 @@ class Credentials:
             )
 
     def read(self, address: str) -> Shown:
-        """Read the files for a node at HOST:PORT.
+        """Read the files for a node at HOST:PORT or unix:/PATH.
 
         Raises InputError where one does not do, and where a token would go over a network in plain text.
         """
+        if self.ca is not None and path_of(address) is not None:
+            raise InputError(
+                f"authorities {self.ca}: there is no TLS over {address}, a Unix socket, which never leaves this "
+                "machine. Leave them out (--tls-ca)."
+            )
         pair = None if self.cert is None or self.key is None else read_pair(self.cert, self.key)
         metadata: Metadata | None = None
         if self.token_file is not None:
-            if self.ca is None and not is_loopback(split_address(address)[0]):
+            if self.ca is None and not is_local(address):
                 raise InputError(
                     f"token file {self.token_file}: would go to {address} in plain text, for anybody on the way to "
                     f"read. Use TLS: name the authority of the node's certificate (--tls-ca FILE, or {PUBLIC})."

@@ -9,6 +9,7 @@ from offramp.protocol.pem import check_pair
 from offramp.protocol.refusals import Refusals
 from offramp.protocol.tokens import Tokens
 from offramp.sockets import is_loopback
+from offramp.unix_sockets import open_to, path_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,12 @@ class Door:
     """
 
     def __init__(self, access: Access, host: str) -> None:
-        self.host, self.refusals = host, Refusals()
+        self.host, self.path, self.refusals = host, path_of(host), Refusals()
+        if self.path is not None and access.cert is not None:
+            raise InputError(
+                f"certificate {access.cert}: there is no TLS over a Unix socket, which never leaves this machine. "
+                "Leave out --tls-cert: its file says who may come in (--socket-mode), and tokens do."
+            )
         self.identity: Identity | None = None
         if access.cert is not None and access.key is not None:
             self.identity = Identity(access.cert, access.key, access.client_ca, self.refusals)
@@ -55,6 +61,9 @@ class Door:
     @property
     def open_to(self) -> str:
         """Who may come in: `TLS, who shows one of 3 tokens`."""
+        if self.path is not None:
+            who = open_to(self.path)
+            return who if self.tokens is None else f"{who}, who shows one of {len(self.tokens)} tokens"
         if self.identity is None:
             link, who = "plain text", "anyone"
         elif self.identity.client_ca is None:
@@ -68,8 +77,10 @@ class Door:
 
     @property
     def noteworthy(self) -> bool:
-        """Whether it is said at the start: not of a node that asks nothing, and this machine alone reaches."""
-        return not is_loopback(self.host) or self.identity is not None or self.tokens is not None
+        """Whether it is said at the start: not of a port that asks nothing, and this machine alone reaches."""
+        return (
+            self.path is not None or not is_loopback(self.host) or self.identity is not None or self.tokens is not None
+        )
 
     @property
     def warns(self) -> bool:

@@ -17,7 +17,8 @@ from offramp.protocol.gone import Gone
 from offramp.protocol.plain import PATIENCE, Exchange, Plain
 from offramp.protocol.rest_app import GONE, SILENCE, SLOWEST
 from offramp.protocol.rest_body import to_json
-from offramp.sockets import join_address, listening
+from offramp.sockets import listening
+from offramp.unix_sockets import MODE
 
 BACKLOG = 1024
 KEEP_ALIVE = 75  # seconds that an idle connection is kept: longer than a client's usual pool does
@@ -319,6 +320,7 @@ class HttpServer:
         port: int,
         *,
         shared: bool = False,
+        mode: int = MODE,
         keep_alive: float = KEEP_ALIVE,
         most: int = CONNECTIONS,
         unread: float = SILENCE,
@@ -327,9 +329,8 @@ class HttpServer:
         handshake: float = HANDSHAKE,
         plain: Plain | None = None,
     ) -> None:
-        self.socket = listening(host, port, BACKLOG, shared=shared)
-        self.port = self.socket.getsockname()[1]
-        self.address = join_address(host, self.port)
+        self.listener = listening(host, port, BACKLOG, shared=shared, mode=mode)
+        self.address, self.port = self.listener.address, self.listener.port
         config = uvicorn.Config(
             application,
             http=partial(_Protocol, most=most, unread=unread, refused=refused, plain=plain),  # type: ignore[arg-type]  # makes one
@@ -345,7 +346,7 @@ class HttpServer:
             timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # a number of any kind is waited for
         )
         self.server = uvicorn.Server(config) if tls is None else _TlsServer(config, tls, handshake)
-        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), name="http", daemon=True)
+        self.thread = threading.Thread(target=self.server.run, args=([self.listener.socket],), name="http", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -357,4 +358,4 @@ class HttpServer:
         self.server.should_exit = True
         if self.thread.ident is not None:
             self.thread.join(grace + START)
-        self.socket.close()
+        self.listener.close()

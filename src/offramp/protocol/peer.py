@@ -18,6 +18,7 @@ from offramp.protocol.status import error_of, error_said
 from offramp.protocol.tensors import FINAL, read_outputs, read_parameters, write_request
 from offramp.protocol.trace_context import TRACEPARENT
 from offramp.sockets import check_address, split_address
+from offramp.unix_sockets import path_of
 
 T = TypeVar("T")
 
@@ -65,8 +66,9 @@ class ModelStatistics:
 class Peer:
     """Calls one node. Safe to use from several threads at once.
 
-    With `via`, HOST:PORT of a link to it, it is called there, and goes by its own address in errors, and in what its
-    certificate has to name, all the same. Without `credentials`, it is called in plain text and without a token.
+    It is at HOST:PORT or unix:/PATH. With `via`, the address of a link to it, it is called there, and goes by its own
+    in errors, and in what its certificate has to name, all the same. Without `credentials`, it is called in plain text
+    and without a token.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Peer:
         self.address, self.via, self.credentials = check_address(address), via, credentials
         # Else the library gives every client of an address in this process the same connection.
         self.own: list[tuple[str, Any]] = [("grpc.use_local_subchannel_pool", 1)] if alone else []
-        if via is not None:
+        if via is not None and path_of(self.address) is None:
             self.own.append(("grpc.ssl_target_name_override", split_address(self.address)[0]))
         self.channel: grpc.Channel | None = None
         self.former: grpc.Channel | None = None  # the one before, on which calls may still end

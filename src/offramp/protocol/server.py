@@ -29,6 +29,7 @@ from offramp.protocol.rest_app import IN_HAND, Application
 from offramp.protocol.served import Listening, Served
 from offramp.protocol.streams import Streams
 from offramp.sockets import join_address, port_taken
+from offramp.unix_sockets import MODE, SCHEME, SocketFile, http_beside, path_of
 
 # The health service would send from the thread that says what changed, and wait there, holding what grpc needs for the
 # end of a call: a node that stopped then stood still.
@@ -49,13 +50,14 @@ class Server:
     Models of one name and several versions are told apart by the version that a request names; the first answers where
     it names none. `calls` are computed at once on each side, and `max_streams` are open beside them; what the node
     tells of itself waits for neither. Each side has up to `max_connections`. `shared` lets other processes of this user
-    listen on the ports too. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are
-    ended. Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web
-    pages of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every
-    way that it can be asked; when that changes, `say_health` is to be called. `full` says why a call is refused as it
+    listen on the ports too. A `host` that is unix:/PATH is a Unix socket, whose file has `mode`; HTTP's is beside it,
+    whatever the ports. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are ended.
+    Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages
+    of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every way
+    that it can be asked; when that changes, `say_health` is to be called. `full` says why a call is refused as it
     comes. A `door` says who may come in; without one everybody may, in plain text. `metrics` count what is asked, and
-    `page` shows them; `plans` are told, and changed by who may. `hooks` are told of each request too, and `tracing`
-    has a part in its trace.
+    `page` shows them; `plans` are told, and changed by who may. `hooks` are told of each request too, and `tracing` has
+    a part in its trace.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Server:
         max_batch: int,
         calls: int = CALLS,
         shared: bool = False,
+        mode: int = MODE,
         max_streams: int = STREAMS,
         max_connections: int = CONNECTIONS,
         vanished: float = VANISHED,
@@ -102,11 +105,12 @@ class Server:
         self.health = health.HealthServicer(experimental_non_blocking=WATCHED_WITHOUT_THREADS)
         self._add_calls(self.pools[0], telling, opening)
         self.http: HttpServer | None = None
+        self.file: SocketFile | None = None
         self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page, plans=plans)
         front = _guarded(self.application, door, root_path)
         front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token
         try:
-            self._listen(front, host, (port, http_port), max_connections, identity, shared=shared)
+            self._listen(front, host, (port, http_port), max_connections, identity, shared=shared, mode=mode)
         except BaseException as error:
             if self.http is not None:
                 self.http.stop(0)
@@ -116,7 +120,6 @@ class Server:
             if isinstance(error, RuntimeError):  # grpc's
                 raise port_taken(host, port) from error
             raise
-        self.address = join_address(host, self.port)
 
     def _add_calls(self, calls: Pool, telling: Pool, opening: Pool) -> None:
         """Have the gRPC server answer for the protocol, for health and for reflection, each on threads of its own."""
@@ -134,21 +137,36 @@ class Server:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, self.server)
 
     def _listen(
-        self, front: Any, host: str, ports: tuple[int, int | None], most: int, by: Identity | None, *, shared: bool
+        self,
+        front: Any,
+        host: str,
+        ports: tuple[int, int | None],
+        most: int,
+        by: Identity | None,
+        *,
+        shared: bool,
+        mode: int,
     ) -> None:
-        """Open both ports, HTTP's first: grpc lets go of one only when a server that was started stops."""
-        port, http_port = ports
+        """Open both sides, HTTP's first: grpc lets go of a port only when a server that was started stops."""
+        (port, http_port), path = ports, path_of(host)
         if http_port is not None:
             refused, tls = self.plane.statistics.refused, None if by is None else by.http_context(most)
             plain = Plain(self.application) if front is self.application else None
+            at = host if path is None else f"{SCHEME}{http_beside(path)}"
             self.http = HttpServer(
-                front, host, http_port, shared=shared, most=most, refused=refused, tls=tls, plain=plain
+                front, at, http_port, shared=shared, mode=mode, most=most, refused=refused, tls=tls, plain=plain
             )
+        if path is not None:
+            self.file, self.port, self.address = SocketFile(path, mode), 0, f"{SCHEME}{path}"
+            with self.file.taken() as name:
+                self.server.add_insecure_port(f"{SCHEME}{name}")
+            return
         at = join_address(host, port)
         if by is None:
             self.port = self.server.add_insecure_port(at)
         else:
             self.port = self.server.add_secure_port(at, by.grpc_credentials())
+        self.address = join_address(host, self.port)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -180,6 +198,8 @@ class Server:
         for model in listening:
             model.close()
         stopped.wait()
+        if self.file is not None:
+            self.file.remove()
         for pool in self.pools:
             pool.shutdown()
 
