@@ -10,7 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from offramp.protocol.http_server import _Protocol
+from offramp.protocol.http_connection import Connection
 
 
 async def untold(scope: Any, receive: Any, send: Any) -> None:
@@ -86,7 +86,7 @@ class Slow:
 def test_a_client_that_reads_slowly_is_waited_for_until_it_is_too_slow() -> None:
     """1,000 bytes a second, in each stretch of the time that it has."""
     slow = Slow()
-    protocol = _Protocol(
+    protocol = Connection(
         config=uvicorn.Config(untold, log_config=None), server_state=ServerState(), app_state={}, _loop=slow,
         most=1, unread=2.0, refused=print,
     )  # fmt: skip

@@ -18,7 +18,8 @@ import pytest
 
 from offramp._version import __version__
 from offramp.protocol.data_plane import DataPlane
-from offramp.protocol.http_server import HEADERS, HttpServer
+from offramp.protocol.http_connection import HEADERS
+from offramp.protocol.http_server import HttpServer
 from offramp.protocol.pool import Pool
 from offramp.protocol.rest_app import Application
 from offramp.protocol.server import Server
