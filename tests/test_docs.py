@@ -4,6 +4,7 @@ import doctest
 import importlib
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,10 +81,13 @@ def test_every_command_parses(page: str, line: str) -> None:
 
 def composed() -> Iterator[tuple[str, str]]:
     """Each service's command line in the compose files, with the values that the environment has by default."""
-    for file in ("compose.yaml", "compose.tls.yaml"):
+    for file in ("compose.yaml", "compose.tls.yaml", "compose.tiers.yaml"):
         text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", (ROOT / file).read_text(encoding="utf-8"))
         for command in re.findall(r"^    command:(?: >-)?(.*\n(?:      .*\n)*)", text, re.MULTILINE):
             yield file, "offramp " + " ".join(command.split())
+        for begun in re.findall(r"^  entrypoint: >-\n((?:    .*\n)*)", text, re.MULTILINE):
+            for rest in re.findall(r"<<: \*device, command: (\S+) }", text):
+                yield file, " ".join([*begun.split(), rest])
 
 
 @pytest.mark.parametrize(("file", "line"), [*composed()])
@@ -93,8 +97,13 @@ def test_every_command_of_a_container_parses(file: str, line: str) -> None:
 
 
 def test_every_container_has_a_command() -> None:
-    """Three in each file, or the pattern that finds them has missed some."""
-    assert [file for file, _ in composed()] == ["compose.yaml"] * 3 + ["compose.tls.yaml"] * 3
+    """As many as there are in each file, or the patterns that find them have missed some."""
+    counts = {
+        "compose.yaml": 3,
+        "compose.tls.yaml": 3,
+        "compose.tiers.yaml": 2 + 7,
+    }  # of these, a device for each chain
+    assert Counter(file for file, _ in composed()) == counts
 
 
 def test_every_verb_is_documented() -> None:

@@ -1,17 +1,28 @@
 """What a node is told: written on one line and read as it was, and what each worker and each network gets of it."""
 
 import os
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from offramp.artifacts.bundle import Bundle
+from offramp.artifacts.choices import Choices, Priced
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.nodes.batching import Limits
 from offramp.nodes.edge import CLOUD_TIMEOUT
-from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings, Settings, from_json, to_json
+from offramp.nodes.settings import (
+    AtLastExit,
+    Audited,
+    CloudSettings,
+    EdgeSettings,
+    Follow,
+    Settings,
+    from_json,
+    to_json,
+)
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.door import Access
 
@@ -113,3 +124,21 @@ def test_what_is_not_asked_for_is_as_the_command_line_says() -> None:
     for node in (edge, cloud):
         assert (node.host, node.port, node.http_port, node.threads, node.max_batch) == ("127.0.0.1", 0, None, 0, 256)
         assert (node.runtime, node.precision, node.origins, node.root_path) == ("auto", "auto", (), "")
+
+
+def test_plans_of_a_chain_are_not_followed(tmp_path: Path) -> None:
+    """An edge knows the link behind it, and not those behind the next tier; nor does it audit a chain."""
+    part = {"active": (), "cut": 2, "codec": "fp32"}
+    plan = Plan.model_validate({"tiers": {"device": part, "edge": part | {"cut": 5}}})
+    priced = Priced(plan=plan, accuracy=0.9, edge_ms=1.0, onward=0)
+    Choices(bundle="a bundle", least_accuracy=0.5, plans=(priced,)).write(tmp_path / "choices.json")
+    follow = Follow(choices=str(tmp_path / "choices.json"))
+    with pytest.raises(InputError) as caught:
+        follow.read()
+    assert str(caught.value) == (
+        f"follow {follow.choices}: a plan is for device and edge. Expected plans for an edge and its cloud."
+    )
+    audit = Audited(share=0.1)
+    settings = EdgeSettings(bundles=("a bundle",), plan=plan, tier="device", cloud="localhost:1", audit=audit)
+    with pytest.raises(InputError, match=r"audit: by the plan the edge follows, which need not ask the last exit\."):
+        settings.tier_of(plan)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,15 +16,19 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.engine import Engine
 from offramp.artifacts.plan import Plan
+from offramp.cli.networks import report
 from offramp.data.image_set import ImageSet, Splits
 from offramp.errors import InputError
 from offramp.exits.answers import Answers, tier_name
 from offramp.exits.evaluation import route
 from offramp.measure.predict import of_plan
+from offramp.paper.reproduction import REPRODUCTION, Reproduction
+from offramp.paper.reproduction_page import write_report
 from offramp.paper.tiers import ALL, TIERS, Answered, Chain, ThreeTiers, World, chains_of, local_exits
 from offramp.paper.tiers_page import write_tiers
 from offramp.paper.tiers_run import measure_tiers
-from offramp.paper.tiers_words import answer, answers, compared, rows_of, samples_csv
+from offramp.paper.tiers_words import answer, answers, compared, conditions, rows_of, samples_csv
+from reader import Reader
 
 WORLD = World(near="lan", far="lte", device_cores=0.25)
 
@@ -94,6 +99,17 @@ def test_every_chain_has_the_same_two_exits(bundle: Bundle) -> None:
         local_exits(alone)
 
 
+def test_each_chain_has_a_device_in_a_container(bundle: Bundle) -> None:
+    """By the plan that `--prepare` writes under its name; and the test node asks every one of them."""
+    text = (Path(__file__).parents[2] / "compose.tiers.yaml").read_text("utf-8")
+    names = [name.replace(" ", "-") for name in chains_of(bundle.manifest)]
+    assert re.findall(r"^  (\S+): { <<: \*device, command: /suite/tiers/(\S+)\.json }", text, re.MULTILINE) == [
+        (name, name) for name in names
+    ]
+    assert re.findall(r"--device (\S+):8001", text) == names
+    assert re.findall(r"^      (\S+): { condition: service_healthy }", text, re.MULTILINE) == names
+
+
 def test_each_sample_has_its_tier_its_time_and_its_bytes(found: ThreeTiers, predicted: dict[str, Answers]) -> None:
     """As the chain answered, which is as the evaluation says."""
     assert found.differing == 0
@@ -134,6 +150,28 @@ def test_a_third_tier_pays_where_it_is_the_quickest() -> None:
     assert answer(WORLD, [chain(ALL, 1.0, plan)]).endswith("nothing to hold a third tier against.")
 
 
+def test_it_may_pay_where_no_more_of_the_network_fits(bundle: Bundle) -> None:
+    """Against those alone whose device and edge run no further than by three tiers."""
+    times = {
+        "all on the device": 4.0,
+        "device and edge": 6.0,
+        ALL: 8.0,
+        "edge and cloud": 16.0,
+        "all in the cloud": 90.0,
+    }
+    plans = chains_of(bundle.manifest)
+    said = answer(WORLD, [chain(name, ms, plans[name]) for name, ms in times.items()])
+    assert (
+        "a third tier does not pay. Three tiers take 8.00 ms in the mean, 100.0 % more than the best of fewer" in said
+    )
+    assert said.endswith(
+        "Where device and edge have room for no more of the network than that, it pays: 50.0 % less than edge and "
+        "cloud (16.00 ms)."
+    )
+    del times["all on the device"], times["device and edge"]
+    assert "have room" not in answer(WORLD, [chain(name, ms, plans[name]) for name, ms in times.items()])
+
+
 def test_what_chance_may_have_done_is_no_answer() -> None:
     """Where samples differ more among each other than the chains do."""
     plan = Plan.of(2, 0.3)
@@ -158,6 +196,54 @@ def test_the_report_holds_all_of_it(found: ThreeTiers, tmp_path: Path) -> None:
     assert len(rows) == 24 * len(found.chains)
     assert {row["chain"] for row in rows} == {one.name for one in found.chains}
     assert len(rows_of(found.of(WORLD))) == len(found.chains)
+
+
+def test_the_verb_report_draws_it_again(found: ThreeTiers, tmp_path: Path) -> None:
+    """From the document alone."""
+    found.write(tmp_path / TIERS)
+    report(tmp_path, None)
+    assert answers(found)[0].split(":")[0] in (tmp_path / "tiers.html").read_text("utf-8")
+
+
+@pytest.fixture
+def folder(found: ThreeTiers, reproduction: Reproduction, tmp_path: Path) -> Path:
+    """Holds the paper's evaluation of the network that the chains ran."""
+    model = reproduction.models[-1].model_copy(update={"bundle": found.bundle})
+    reproduction.model_copy(update={"models": (*reproduction.models[:-1], model)}).write(tmp_path / REPRODUCTION)
+    return tmp_path
+
+
+def test_it_is_a_section_of_the_report(found: ThreeTiers, folder: Path) -> None:
+    """Of the one report, where both were measured in one folder: with its verdict, its table and its picture."""
+    assert 'id="tiers"' not in write_report(folder)[0].read_text("utf-8")
+    write_tiers(found, folder)
+    written = write_report(folder)
+    text = written[0].read_text("utf-8")
+    page = Reader(text)
+    assert written[0].name == "report.html"
+    assert folder / "figures" / "tiers.png" in written
+    assert page.open == page.loaded == []
+    assert len(set(page.ids)) == len(page.ids)
+    assert '<a href="#tiers">' in text
+    assert text.index('<h2 id="tiers">') < text.index('id="tiers-plate"') < text.index("What an exit costs")
+    for said in ("Of 1 world that was measured, a third tier pays in ", *answers(found), *conditions(found).values()):
+        assert page.says(said), said
+    assert [tuple(row) for table in page.tables for row in table if row[0] == ALL] == [
+        row for row in rows_of(found.of(WORLD)) if row[0] == ALL
+    ]
+
+
+def test_chains_of_another_network_are_in_no_report(found: ThreeTiers, folder: Path) -> None:
+    """What lies there from before says nothing of these."""
+    write_tiers(found.model_copy(update={"bundle": "of another"}), folder)
+    assert 'id="tiers"' not in write_report(folder)[0].read_text("utf-8")
+
+
+def test_answers_that_differ_are_an_alarm_there(found: ThreeTiers, folder: Path) -> None:
+    """As those of the two tiers are."""
+    write_tiers(found.model_copy(update={"differing": 1_234}), folder)
+    for page in (folder / "tiers.html", write_report(folder)[0]):
+        assert Reader(page.read_text("utf-8")).says("1,234 answers of the chains differ")
 
 
 def test_a_multiple_is_said_as_one() -> None:

@@ -10,7 +10,7 @@ from offramp.exits.guarantees import digest, gaps
 from offramp.plan.choose import Extent, Wanted, choose
 from offramp.plan.goal import Goal, Minimised
 from offramp.plan.inputs import Samples
-from offramp.plan.jointly import jointly, leaves
+from offramp.plan.jointly import before, costs_by, jointly, leaves
 from offramp.plan.pricing import Prices
 from offramp.plan.promised import promised
 from offramp.plan.table import Crossing, Table
@@ -36,7 +36,8 @@ def test_the_cost_that_is_searched_by_is_the_cost_of_the_plan(
 ) -> None:
     """Exits, heads that are passed and the end, as the figures have them."""
     goal, crossing = Goal(minimise), Crossing(LAST, "fp32")
-    searched = leaves(table, np.zeros_like(table.scores), prices, goal, crossing)
+    costs = costs_by(prices, goal, crossing)
+    searched = leaves(table, np.zeros_like(table.scores), before(table, crossing), costs)
     for one in list(jointly(samples, table, prices, goal, [crossing]))[::7]:
         at = np.zeros(len(table.exits))
         at[[table.row(k) for k in one.exits]] = one.thresholds

@@ -2,13 +2,14 @@
 
 import pytest
 
+from offramp.artifacts.promise import Promise
 from offramp.plan.chain_path import ChainFigures, Shape
 from offramp.plan.chain_search import ALL, ChainCandidate, ChainChosen
 from offramp.plan.chain_table import ChainTable
 from offramp.plan.goal import Goal
 from offramp.plan.inputs import Samples
 from offramp.plan.table import Crossing
-from offramp.report.chain_words import COLUMNS, answer, rows_of
+from offramp.report.chain_words import COLUMNS, answer, kept, rows_of
 from on_paper import LAST, drawn
 from three_tiers import prices, small
 
@@ -28,9 +29,10 @@ def figures(mean: float, cloud: float, accuracy: float = 0.9) -> ChainFigures:
 def chosen(*ranked: ChainCandidate, minimise: str = "latency") -> ChainChosen:
     """As ranked."""
     manifest = small()
-    table = ChainTable.of(Samples(drawn(manifest, 0, n=40)), manifest, "entropy")
+    samples = Samples(drawn(manifest, 0, n=40))
+    table = ChainTable.of(samples, manifest, "entropy")
     goal = Goal(minimise, accuracy=0.8)  # type: ignore[arg-type]
-    return ChainChosen(table, prices(manifest), goal, 0.91, 1000, ranked)
+    return ChainChosen(samples, table, prices(manifest), goal, 0.91, 1000, ranked)
 
 
 def all_three(mean: float, accuracy: float = 0.9) -> ChainCandidate:
@@ -76,3 +78,24 @@ def test_rows_have_the_choice_last() -> None:
     assert [row[0] for row in rows] == ["device and cloud", "the choice, all three"]
     assert all(len(row) == len(COLUMNS) for row in rows)
     assert rows[-1][3:9] == ("8", "16", "300", "40", "0", "50 30 20")
+
+
+def test_what_is_promised_stands_behind_the_choice() -> None:
+    """It may be a stricter plan, and it is the one that is written."""
+    of, stricter = chosen(relayed(0.01), all_three(0.012)), all_three(0.02)
+    promise = Promise(
+        max_loss=0.01, confidence=0.95, samples=500, data="digits calibration", data_sha256="", source="bundle:1",
+        route="", runtime="onnxruntime", precision="fp32",
+    )  # fmt: skip
+    assert rows_of(of, stricter)[:-1] == rows_of(of)
+    assert rows_of(of, stricter)[-1][0] == "promised, all three"
+    said, shown = kept(of, stricter, promise)
+    assert said.startswith(
+        "The plan that is promised: device 2:0.3 → 2 uint8 → edge 4:0.25 → 4 fp32 → cloud; predicted:"
+    )
+    assert shown == (
+        "Promised (accuracy): at most 1 point lost, with a confidence of 95 %, shown on 500 samples of digits "
+        "calibration."
+    )
+    (nothing,) = kept(of, None, None)
+    assert nothing.startswith("Nothing is promised:")

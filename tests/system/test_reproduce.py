@@ -17,6 +17,8 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.suite import bundles_in
 from offramp.cli.reproduce import measure_digits
+from offramp.cli.reproduce_tiers import Asked as Chains
+from offramp.cli.reproduce_tiers import reproduce_tiers
 from offramp.errors import InputError, OfframpError
 from offramp.exits.answers import Tier
 from offramp.exits.evaluation import route
@@ -29,6 +31,7 @@ from offramp.protocol.credentials import Credentials
 from offramp.suite.budget import Clock
 from offramp.suite.run import run_suite, suite_settings
 from offramp.train.recipe import RECIPES
+from reproductions import build_reproduction
 
 QUIET = Console(quiet=True)
 
@@ -208,6 +211,15 @@ def test_an_edge_with_other_networks_is_refused(suite: Path, tmp_path: Path) -> 
         pytest.raises(OfframpError, match=r"serves standard, and not sem-2 in bundle"),
     ):
         reproduce(settings(suite, tmp_path, edge=edge.address(), link="loopback"), QUIET)
+
+
+def test_chains_are_not_measured_beside_a_run_of_other_networks(suite: Path, tmp_path: Path) -> None:
+    """They would be no section of its report."""
+    build_reproduction(exits=(3,), sections=()).write(tmp_path / REPRODUCTION)
+    asked = Chains(suite, tmp_path, None, None, 1, 8, (), near="loopback", far="loopback")
+    with pytest.raises(InputError, match=r"holds a run of other networks\. Choose another folder by --out\."):
+        reproduce_tiers(asked)
+    assert [path.name for path in tmp_path.iterdir()] == [REPRODUCTION]
 
 
 def test_an_unknown_link_is_refused_before_anything_is_written(suite: Path, tmp_path: Path) -> None:

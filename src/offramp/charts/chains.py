@@ -6,7 +6,7 @@ from textwrap import fill
 from offramp.charts.palette import light
 from offramp.charts.sheet import Figure, plain, sheet
 
-ROW, ABOUT = 0.3, 1.6  # inches: of a bar, and of what stands around the bars
+ROW, ABOUT, LEAST = 0.3, 1.6, 8.4  # inches: of a bar, of what stands around the bars, and of all in width
 WIDTH = 42  # letters of a panel's title on one line
 
 
@@ -15,7 +15,7 @@ def chains(
 ) -> Figure:
     """Draw a bar for each chain's milliseconds, the one that is `marked` in another colour."""
     rows = max(map(len, worlds.values()), default=1)
-    size = (3.9 * len(worlds) + 0.6, ROW * rows + ABOUT + 0.5)
+    size = (max(3.9 * len(worlds) + 0.6, LEAST), ROW * rows + ABOUT + 0.5)
     with sheet(conditions, title, 1, len(worlds), size, note=note, legend_rows=0) as (figure, panels):
         for panel, (world, values) in zip(panels, worlds.items(), strict=True):
             names = list(values)[::-1]

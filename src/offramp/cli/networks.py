@@ -243,13 +243,17 @@ def report(
 ) -> None:
     """Draw a reproduction, all of the paper's evaluation; a suite, its Figures 9 and 10; or one run's training."""
     from offramp.paper.claims import published
-    from offramp.paper.reproduction import REPRODUCTION, Reproduction
-    from offramp.paper.reproduction_page import write_reproduction
+    from offramp.paper.reproduction import REPRODUCTION
+    from offramp.paper.reproduction_page import write_report
+    from offramp.paper.tiers import TIERS, ThreeTiers
+    from offramp.paper.tiers_page import write_tiers
     from offramp.report.suite_page import write_suite_report
 
     check_output(out, folder=True)
     if (folder / REPRODUCTION).is_file():
-        written = write_reproduction(Reproduction.read(folder / REPRODUCTION), out or folder)
+        written = write_report(folder, out)
+    elif (folder / TIERS).is_file():
+        written = write_tiers(ThreeTiers.read(folder / TIERS), out or folder)
     elif any((folder / name).is_file() for name in RUN):
         needs_torch("report of a training run")
         from offramp.report.run_page import write_run_report

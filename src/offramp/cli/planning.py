@@ -126,7 +126,7 @@ def plan(
         cascade_profile, tuple(report or ()),
     )  # fmt: skip
     if third := Third(device_profile, device_link, direct_link):
-        unlike = {"confidence": confidence, "choices": choices, "page": page, "verify": verify, "cascade": cascade}
+        unlike = {"choices": choices, "page": page, "verify": verify, "cascade": cascade}
         plan_chain(given, asked, third, out, unlike, as_json)
         return
     outcome, ready, tests, source = gathered(given, asked, choices is not None)

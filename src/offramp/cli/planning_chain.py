@@ -1,4 +1,4 @@
-"""The verb plan of three tiers: a device before the edge, a link behind each, and whether the third tier pays."""
+"""The verb plan of three tiers: a device before the edge, a link behind each; whether it pays, and what is promised."""
 
 import json
 import sys
@@ -11,17 +11,18 @@ from rich.table import Table
 
 from offramp.cli.console import console, print_choice
 from offramp.cli.planning_asked import Asked, Given
-from offramp.cli.planning_inputs import say_estimate, source_of
+from offramp.cli.planning_inputs import say_estimate, source_of, split_samples
 from offramp.cli.planning_market import edge_profile, link_named, read_all
 from offramp.errors import InputError
 from offramp.progress import waiting
 
 if TYPE_CHECKING:
     from offramp.artifacts.bundle import Bundle
+    from offramp.artifacts.plan import Plan
     from offramp.artifacts.predictions import Predictions
     from offramp.measure.crossings import Crossings
     from offramp.plan.chain_path import ChainPrices
-    from offramp.plan.chain_search import ChainChosen
+    from offramp.plan.chain_search import ChainCandidate, ChainChosen
     from offramp.plan.chain_table import Hops
 
 
@@ -49,13 +50,10 @@ def plan_chain(
     with waiting() as watching:
         edge = edge_profile(given)
         source = None if given.data is None and given.predictions else source_of(bundle, edge, given, watching.at)
-        chosen = _chosen(given, asked, third, bundle, source)
-    plan = chosen.best.plan(chosen.table.last, chosen.score)
-    lines = _tests(given, chosen, bundle)
-    if as_json:
-        print(json.dumps(_document(chosen, lines), indent=2))
-    else:
-        _print(chosen, lines)
+        found = _gathered(given, asked, third, bundle, source)
+    lines = _tests(given, found, bundle)
+    print(json.dumps(_document(found, lines), indent=2)) if as_json else _print(found, lines)
+    plan = found.plan
     plan.write(out)
     print(
         f"{out}: the plan of {' and '.join(plan.tiers)}; show it by: offramp show {out} --bundle {given.bundle}; serve "
@@ -64,22 +62,38 @@ def plan_chain(
     )
 
 
-def _chosen(given: Given, asked: Asked, third: Third, bundle: "Bundle", source: "Crossings | None") -> "ChainChosen":
-    """By the score that is asked for, or the best of all."""
-    from offramp.plan.chain_search import choose_chain
-    from offramp.plan.inputs import Samples, sort_out
+@dataclass(frozen=True)
+class Found:
+    """What was chosen, the plan that is written, and whose it is where another than the best is promised."""
 
-    found = sort_out(read_all(given.predictions), bundle.manifest, chains=True)
-    if source is not None and "validation" not in found:
-        found["validation"] = Samples(source.measure("validation"))
-    samples = found.get("validation") or found["calibration"]
+    chosen: "ChainChosen"
+    plan: "Plan"
+    shown: "ChainCandidate | None" = None
+
+    @property
+    def deployed(self) -> "ChainCandidate":
+        """Whose plan is written."""
+        return self.shown or self.chosen.best
+
+
+def _gathered(given: Given, asked: Asked, third: Third, bundle: "Bundle", source: "Crossings | None") -> Found:
+    """Choose by the score that is asked for, or the best of all; promise where that is asked for."""
+    from offramp.plan.chain_promised import promised_chain
+    from offramp.plan.chain_search import choose_chain
+
+    samples, calibration = split_samples(given, asked, bundle.manifest, source, chains=True)
     say_estimate(samples.plain.header)
     prices = _prices(given, third, bundle, samples)
     measure = None if source is None else _measured(source, samples.split, bundle)
-    return asked.by_score(
+    chosen = asked.by_score(
         lambda score: choose_chain(samples, prices, asked.wanted, score, measure),
         lambda one: one.goal.cost(one.best.figures),
     )
+    if asked.confidence is None or calibration is None:
+        return Found(chosen, chosen.best.plan(chosen.table.last, chosen.score))
+    measure = None if source is None else _measured(source, calibration.split, bundle)
+    shown, plan = promised_chain(chosen, asked.wanted, calibration, asked.confidence, asked.promise, measure)
+    return Found(chosen, plan, shown)
 
 
 def _prices(given: Given, third: Third, bundle: "Bundle", samples: Any) -> "ChainPrices":
@@ -122,34 +136,35 @@ def _measured(source: "Crossings", split: str, bundle: "Bundle") -> Any:
     return measure
 
 
-def _tests(given: Given, chosen: "ChainChosen", bundle: "Bundle") -> list[str]:
-    """What the choice comes to on predictions that nothing was chosen on."""
+def _tests(given: Given, found: Found, bundle: "Bundle") -> list[str]:
+    """What the plan comes to on predictions that nothing was chosen on."""
     from offramp.plan.chain_search import ChainCandidate
     from offramp.plan.chain_table import ChainTable
     from offramp.plan.inputs import sort_out
     from offramp.plan.table import Crossing
 
-    lines, best = [], chosen.best
+    lines, chosen, best = [], found.chosen, found.deployed
     for split, samples in sort_out(read_all(given.report), bundle.manifest, reporting=True, chains=True).items():
         table = ChainTable.of(samples, bundle.manifest, chosen.score)
         if not table.knows(best.shape):
             lines.append(f"on {split}: what is lost on its hops was not measured. Those predictions too: --report")
             continue
-        found = ChainCandidate.of(table, chosen.prices, best.shape, best.thresholds).figures.floats()
+        figures = ChainCandidate.of(table, chosen.prices, best.shape, best.thresholds).figures.floats()
         whole = float(table.plain.ends[Crossing(table.last, "fp32")].mean())
         lines.append(
-            f"on {split}, {len(table.plain):,} samples: right on {100 * found['accuracy']:.2f} %, "
-            f"{100 * (whole - found['accuracy']):.2f} points lost; mean {1000 * found['mean']:.3g} ms, "
-            f"{found['first']:,.0f} and {found['second']:,.0f} bytes; the device answers "
-            f"{100 * found['at_device']:.1f} %, the edge {100 * found['at_edge']:.1f} %"
+            f"on {split}, {len(table.plain):,} samples: right on {100 * figures['accuracy']:.2f} %, "
+            f"{100 * (whole - figures['accuracy']):.2f} points lost; mean {1000 * figures['mean']:.3g} ms, "
+            f"{figures['first']:,.0f} and {figures['second']:,.0f} bytes; the device answers "
+            f"{100 * figures['at_device']:.1f} %, the edge {100 * figures['at_edge']:.1f} %"
         )
     return lines
 
 
-def _print(chosen: "ChainChosen", lines: list[str]) -> None:
-    from offramp.report.chain_words import COLUMNS, PREDICTED, SAYS, answer, rows_of
+def _print(found: Found, lines: list[str]) -> None:
+    from offramp.report.chain_words import COLUMNS, PREDICTED, SAYS, answer, kept, rows_of
     from offramp.report.plan_words import asked
 
+    chosen, promise = found.chosen, kept(found.chosen, found.shown, found.plan.promise)
     console.print(
         f"{len(chosen.table.plain)} samples; {chosen.priced:,} plans of three tiers priced. Asked for: "
         f"{asked(chosen.goal, chosen.whole)}",
@@ -161,20 +176,21 @@ def _print(chosen: "ChainChosen", lines: list[str]) -> None:
             name, justify="right" if name in PREDICTED else "left", no_wrap=name in (*PREDICTED, *COLUMNS[1:3]),
             min_width=26 if name == COLUMNS[-1] else None,
         )  # fmt: skip
-    print_choice(table, rows_of(chosen), [*answer(chosen), *lines])
+    print_choice(table, rows_of(chosen, found.shown), [*answer(chosen), *promise, *lines])
 
 
-def _document(chosen: "ChainChosen", lines: list[str]) -> dict[str, Any]:
-    from offramp.report.chain_words import answer
+def _document(found: Found, lines: list[str]) -> dict[str, Any]:
+    from offramp.report.chain_words import answer, kept
 
-    last = chosen.table.last
+    chosen, last = found.chosen, found.chosen.table.last
+    promise = kept(chosen, found.shown, found.plan.promise)
     return {
         "samples": len(chosen.table.plain),
         "priced": chosen.priced,
         "last_exit": chosen.whole,
         "third_tier_pays": chosen.pays,
-        "plan": chosen.best.plan(last, chosen.score).model_dump(mode="json"),
-        "predicted": chosen.best.figures.floats(),
+        "plan": found.plan.model_dump(mode="json"),
+        "predicted": found.deployed.figures.floats(),
         "by_tiers": [
             {
                 "computes": tiers, "predicted": one.figures.floats(), "met": chosen.goal.met(one.figures),
@@ -182,5 +198,5 @@ def _document(chosen: "ChainChosen", lines: list[str]) -> dict[str, Any]:
             }
             for tiers, one in chosen.by_tiers.items()
         ],
-        "answer": [*answer(chosen), *lines],
+        "answer": [*answer(chosen), *promise, *lines],
     }  # fmt: skip

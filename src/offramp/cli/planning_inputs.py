@@ -32,7 +32,7 @@ def gathered(given: Given, asked: Asked, keep: bool) -> "tuple[Outcome, Choices 
     edge, link = edge_profile(given), link_named(given.link)
     with waiting() as watching:
         source = None if given.data is None and given.predictions else source_of(bundle, edge, given, watching.at)
-        samples, calibration = _samples(given, asked, bundle.manifest, source)
+        samples, calibration = split_samples(given, asked, bundle.manifest, source)
         say_estimate(samples.plain.header)
         extent, prices = market(given, bundle.manifest, edge, link, samples, source)
         chosen = _chosen(samples, prices, asked, extent)
@@ -65,13 +65,13 @@ def source_of(bundle: "Bundle", edge: "Profile", given: Given, watch: Watch) -> 
     return Crossings(bundle, engine, given.data, watch)
 
 
-def _samples(
-    given: Given, asked: Asked, manifest: "Manifest", source: "Crossings | None"
+def split_samples(
+    given: Given, asked: Asked, manifest: "Manifest", source: "Crossings | None", *, chains: bool = False
 ) -> "tuple[Samples, Samples | None]":
     """The samples to choose on, and those to promise on."""
     from offramp.plan.inputs import Samples, sort_out
 
-    found = sort_out(read_all(given.predictions), manifest)
+    found = sort_out(read_all(given.predictions), manifest, chains=chains)
     if source is not None and "validation" not in found:
         found["validation"] = Samples(source.measure("validation"))
     if source is not None and asked.confidence is not None and "calibration" not in found:

@@ -147,12 +147,12 @@ def _prepare(folder: Path, seed: int | None, data: str | None) -> None:
 def _measure(settings: "Settings", *, table: bool = False) -> None:
     from offramp.bench.table import Line, measurements_table
     from offramp.paper.finding import finding
-    from offramp.paper.reproduction_page import write_reproduction
+    from offramp.paper.reproduction_page import write_report
     from offramp.paper.run import reproduce as run
     from offramp.paper.view import View, as_in_the_paper
 
     document = run(settings, console)
-    report, agreed = write_reproduction(document, settings.out)[0], document.agreement
+    report, agreed = write_report(settings.out)[0], document.agreement
     if table:
         rows = as_in_the_paper(document)
         lines = (Line(row.setup.model, row.setup.plan, row.outcome, row.p50, row.bytes_to_cloud) for row in rows)

@@ -48,13 +48,15 @@ def prepare_tiers(folder: Path, seed: int | None, data: str | None) -> None:
 
 
 def reproduce_tiers(asked: Asked) -> None:
-    """Measure the chains, write the report, and say whether a third tier pays."""
+    """Measure the chains, and say whether a third tier pays: on a page, and in the report of a run that is there."""
+    from offramp.paper.reproduction_page import write_report
     from offramp.paper.tiers import World
     from offramp.paper.tiers_page import write_tiers
     from offramp.paper.tiers_run import WORLDS, measure_tiers
     from offramp.paper.tiers_words import COLUMNS, SAYS, answers, rows_of
 
     network, images = _network(asked.suite, asked.seed, asked.data)
+    beside = _is_beside(asked.out, network)
     few = images.rows(slice(min(asked.samples, MOST)))
     there: dict[str, Any] = {}
     worlds: Sequence[World] = WORLDS
@@ -66,6 +68,7 @@ def reproduce_tiers(asked: Asked) -> None:
     with waiting() as watching:
         found = measure_tiers(network.bundle, few, worlds, asked.repeats, watch=watching.at, **there)
     written = write_tiers(found, asked.out)
+    report = write_report(asked.out)[0] if beside else written[0]
     for world in found.worlds:
         table = Table(*COLUMNS, title=str(world), caption=SAYS)
         for row in rows_of(found.of(world)):
@@ -73,11 +76,24 @@ def reproduce_tiers(asked: Asked) -> None:
         console.print(table)
     for sentence in answers(found):
         console.print(sentence, highlight=False)
-    console.print(f"{written[0]}: report; beside it: {', '.join(path.name for path in written[1:])}", highlight=False)
+    others = ", ".join(path.name for path in written if path != report)
+    console.print(f"{report}: report; beside it: {others}", highlight=False)
     if found.differing:
         raise OfframpError(
             f"{found.differing} answers of the chains differ from the offline evaluation's: see {written[1]}."
         )
+
+
+def _is_beside(out: Path, network: "Network") -> bool:
+    """Whether the paper's evaluation of this network lies in a folder; an InputError where it is of others."""
+    from offramp.paper.reproduction import REPRODUCTION, Reproduction
+
+    file = out / REPRODUCTION
+    if not file.is_file():
+        return False
+    if network.bundle.id not in {one.bundle for one in Reproduction.read(file).models}:
+        raise InputError(f"{out}: holds a run of other networks. Choose another folder by --out.")
+    return True
 
 
 def _network(folder: Path, seed: int | None, data: str | None) -> "tuple[Network, Any]":

@@ -23,7 +23,7 @@ def conditions(of: Reproduction) -> dict[str, str]:
         "Runtime": f"{c.runtime}, {c.dtype}",
         "Cut": "at the exit, fp32 features" if as_in_the_paper(of) else "–",
         "Commit": c.commit,
-        "Measured": _moment(c.date),
+        "Measured": moment(c.date),
         "Duration": f"{of.seconds:,.0f} s for the measurements",
         "Agreement with offline evaluation": _agreement(of),
         "Suite": trained.suite,
@@ -80,7 +80,7 @@ def _links(rows: Sequence[Row]) -> str:
     return ", ".join(named) if len(named) < 5 else f"{named[0]} to {named[-1]}, {len(named)} of them"
 
 
-def _moment(iso: str) -> str:
+def moment(iso: str) -> str:
     """Say a moment in ISO 8601 shortly, to the minute."""
     try:
         return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d, %H:%M UTC}"

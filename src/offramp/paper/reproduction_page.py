@@ -12,6 +12,7 @@ from offramp.artifacts.document import write_bytes
 from offramp.charts.live import Drawing, live
 from offramp.charts.sheet import Figure, as_png
 from offramp.charts.svg import inline
+from offramp.paper import tiers_page
 from offramp.paper.answers import ANSWERS
 from offramp.paper.captions import OPEN_CAPTIONS, STATED, caption
 from offramp.paper.comparison import Verdict
@@ -22,23 +23,36 @@ from offramp.paper.finding import finding
 from offramp.paper.findings import Finding, findings, signed
 from offramp.paper.open_figures import OPEN_FIGURES
 from offramp.paper.reproduced import FEW, comparable, widest
-from offramp.paper.reproduction import Reproduction, Section
+from offramp.paper.reproduction import REPRODUCTION, Reproduction, Section
 from offramp.paper.reproduction_tables import COLUMNS, TITLES, beside, choices, lines, pays, table_1
 from offramp.paper.rows_csv import rows_csv
+from offramp.paper.tiers import TIERS, ThreeTiers
 from offramp.paper.view import View
 from offramp.report.template import Markup, render, unbroken
 
 ROWS_CSV = "rows.csv"
 
 
-def write_reproduction(reproduction: Reproduction, folder: Path) -> list[Path]:
+def write_report(folder: Path, out: Path | None = None) -> list[Path]:
+    """Write the report on what lies in a folder, into it or elsewhere: the reproduction, and chains of its networks."""
+    reproduction, file = Reproduction.read(folder / REPRODUCTION), folder / TIERS
+    tiers = ThreeTiers.read(file) if file.is_file() else None
+    if tiers is not None and tiers.bundle not in {one.bundle for one in reproduction.models}:
+        tiers = None
+    return write_reproduction(reproduction, out or folder, tiers)
+
+
+def write_reproduction(reproduction: Reproduction, folder: Path, tiers: ThreeTiers | None = None) -> list[Path]:
     """Write `report.html`, `rows.csv` and every figure as SVG and PNG, each whole or not at all; give their paths.
 
-    What nothing was measured of is not drawn. Files of an earlier report that are no longer drawn stay.
+    What nothing was measured of is not drawn; `tiers` were measured in a run of their own. Files of an earlier report
+    that are no longer drawn stay.
     """
     figures = draw_reproduction(reproduction)
+    if tiers is not None:
+        figures[tiers_page.NAME] = tiers_page.picture(tiers)
     drawn = {name: live(figure) for name, figure in figures.items()}
-    contents = {"report.html": reproduction_page(reproduction, drawn).encode()}
+    contents = {"report.html": reproduction_page(reproduction, drawn, tiers).encode()}
     contents[ROWS_CSV] = rows_csv(reproduction).encode()
     for name, figure in figures.items():
         contents[f"figures/{name}.svg"] = drawn[name].svg.encode()
@@ -55,14 +69,15 @@ def draw_reproduction(reproduction: Reproduction) -> dict[str, Figure]:
     return figures | {name: draw(reproduction) for name, draw in OPEN_FIGURES.items() if _rows(reproduction, name)}
 
 
-def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing]) -> str:
+def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing], tiers: ThreeTiers | None = None) -> str:
     """Give the report as HTML text. Every value is escaped; only our own drawings and their points are not."""
     view = View.of(reproduction)
     held = findings(reproduction)
+    chains = None if tiers is None else tiers_page.section(tiers, drawn[tiers_page.NAME].svg)
     sections = {name: title for name, title in TITLES.items() if name != "paper" and reproduction.section(name)}
     contents = [
         ("findings", "Findings"), ("conditions", "Conditions"), ("table-1", "Table 1"), ("paper", "Figures 5 to 10"),
-        ("beside", "Beside the paper"), *sections.items(),
+        ("beside", "Beside the paper"), *sections.items(), *([("tiers", "A third tier")] if chains else []),
         ("reading", "How to read"),
     ]  # fmt: skip
     return render(
@@ -80,8 +95,9 @@ def reproduction_page(reproduction: Reproduction, drawn: dict[str, Drawing]) -> 
         conditions=conditions(reproduction),
         table_1=table_1(reproduction),
         beside=beside(view),
-        figures={name: _plate(view, name, figure) for name, figure in drawn.items()},
+        figures={name: _plate(view, name, figure) for name, figure in drawn.items() if name != tiers_page.NAME},
         sections=sections,
+        tiers=chains,
         answers={"paper": []} | {name: [unbroken(s) for s in answer(reproduction)] for name, answer in ANSWERS.items()},
         spreads={section: _spread(reproduction, section) for section in TITLES},
         rows={section: lines(reproduction, section) for section in TITLES},

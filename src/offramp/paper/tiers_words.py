@@ -5,6 +5,7 @@ import io
 import statistics
 from collections.abc import Sequence
 
+from offramp.paper.conditions import moment
 from offramp.paper.tiers import ALL, Chain, ThreeTiers, World
 from offramp.report.plan_words import capital
 
@@ -30,17 +31,40 @@ def answer(world: World, chains: Sequence[Chain]) -> str:
     fewer = next((one for one in chains if one.name != ALL), None)
     if three is None or fewer is None:
         return f"{capital(str(world))}: nothing to hold a third tier against."
-    quicker = three.mean_ms < fewer.mean_ms
-    said = "a third tier pays" if quicker else "a third tier does not pay"
-    if not sure(three, fewer):
-        said = "whether a third tier pays is not to be told from these samples"
     sent = f"{three.mean_bytes('edge'):,.0f} and {three.mean_bytes('cloud'):,.0f} bytes on its hops"
     other = f"{fewer.mean_bytes('edge'):,.0f} and {fewer.mean_bytes('cloud'):,.0f}"
     return (
-        f"{capital(str(world))}: {said}. Three tiers take {three.mean_ms:.2f} ms in the mean, "
+        f"{capital(str(world))}: {_pays('a third tier', three, fewer)}. "
+        f"Three tiers take {three.mean_ms:.2f} ms in the mean, "
         f"{compared(three.mean_ms / fewer.mean_ms)} the best of fewer ({fewer.name}, {fewer.mean_ms:.2f} ms), "
         f"with {sent} against {other}; right on {100 * three.accuracy:.1f} % against {100 * fewer.accuracy:.1f} %."
+        f"{_where_no_more_fits(three, chains)}"
     )
+
+
+def _pays(what: str, three: Chain, other: Chain) -> str:
+    if not sure(three, other):
+        return f"whether {what} pays is not to be told from these samples"
+    return f"{what} {'pays' if three.mean_ms < other.mean_ms else 'does not pay'}"
+
+
+def _where_no_more_fits(three: Chain, chains: Sequence[Chain]) -> str:
+    """The same against those alone by which no tier before the cloud runs further than it does by three."""
+    ends = _ends(three)
+    chains = [one for one in chains if one.name != ALL]
+    fit = [one for one in chains if all(at <= ends[tier] for tier, at in _ends(one).items())]
+    if not fit or fit[0] is chains[0]:
+        return ""
+    other = fit[0]
+    return (
+        f" Where device and edge have room for no more of the network than that, {_pays('it', three, other)}: "
+        f"{compared(three.mean_ms / other.mean_ms)} {other.name} ({other.mean_ms:.2f} ms)."
+    )
+
+
+def _ends(chain: Chain) -> dict[str, int]:
+    """How far each tier runs."""
+    return {tier: max(part.cut, *(one.exit for one in part.active), 0) for tier, part in chain.plan.tiers.items()}
 
 
 def compared(ratio: float) -> str:
@@ -101,6 +125,6 @@ def conditions(found: ThreeTiers) -> dict[str, str]:
         "Machine": found.hardware,
         "Load when each world began": ", ".join(f"{load:g}" for load in found.loads),
         "Program": found.commit,
-        "Measured": found.date,
+        "Measured": moment(found.date),
         "Answers that differ from the offline evaluation": str(found.differing),
     }

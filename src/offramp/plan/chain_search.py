@@ -14,7 +14,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.exits.score import Floats
 from offramp.plan.chain_path import ChainFigures, ChainPrices, Shape
 from offramp.plan.chain_scan import Best, ChainScan
-from offramp.plan.chain_table import ChainTable, Hops, hops, lossy
+from offramp.plan.chain_table import ChainTable, Hops
 from offramp.plan.choose import Wanted, refusal
 from offramp.plan.goal import Goal, in_order
 from offramp.plan.inputs import Samples
@@ -73,6 +73,7 @@ class ChainCandidate:
 class ChainChosen:
     """What came of it: the best of all, and the best of each choice of tiers that meets the goal or comes nearest."""
 
+    samples: Samples  # with all that was measured for it
     table: ChainTable
     prices: ChainPrices
     goal: Goal
@@ -124,7 +125,8 @@ def choose_chain(
         whole = float(table.plain.ends[Crossing(table.last, "fp32")].mean())
         goal = wanted.goal(whole)
         scan = ChainScan.of(table, prices, goal, grid)
-        chosen = ChainChosen(table, prices, goal, whole, scan.count, tuple(_searched(scan, table, prices, goal)), score)
+        found = tuple(_searched(scan, table, prices, goal))
+        chosen = ChainChosen(samples, table, prices, goal, whole, scan.count, found, score)
         missing = _missing(chosen)
         if missing is None or measure is None:
             break
@@ -158,12 +160,8 @@ def _ending(chosen: ChainChosen) -> Iterator[ChainCandidate]:
 
 def _missing(chosen: ChainChosen) -> Hops | None:
     """Two hops that an answer hangs on, the best or what it is held against, and that nobody has measured."""
-    for one in filter(None, (chosen.best, chosen.fewer, chosen.three)):
-        if not chosen.table.knows(one.shape):
-            first, second = hops(one.shape)
-            heard = not lossy(first) or first in chosen.table.behind or not one.shape.edge
-            return (first, second) if heard else (first, Crossing(chosen.table.last, "fp32"))
-    return None
+    shown = filter(None, (chosen.best, chosen.fewer, chosen.three))
+    return next((lacking for one in shown if (lacking := chosen.table.lacks(one.shape)) is not None), None)
 
 
 def _searched(scan: ChainScan, table: ChainTable, prices: ChainPrices, goal: Goal) -> Iterator[ChainCandidate]:

@@ -104,6 +104,15 @@ class ChainTable:
         heard = not (shape.edge and lossy(shape.first)) or shape.first in self.behind
         return heard and self.measured_end(hops(shape)) is not None
 
+    def lacks(self, shape: Shape) -> Hops | None:
+        """Two hops that a shape's answers depend on, and that nobody has measured; None where all were."""
+        if self.knows(shape):
+            return None
+        first, second = hops(shape)
+        heard = not lossy(first) or first in self.behind or not shape.edge
+        # Behind a first hop that loses, every exit up to the end is heard at once, whatever the edge does then.
+        return (first, second) if heard and lossy(second) else (first, Crossing(self.last, "fp32"))
+
     def table(self, shape: Shape) -> Table:
         """The table of a shape, with its end alone, by its second crossing."""
         end = self.end(hops(shape))

@@ -4,7 +4,7 @@ Takes what a choice was made from, gives candidates with their figures. The plan
 were lucky on the samples they were chosen on; these are less so.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from offramp.plan.table import Crossing, Table
 
 RATES = np.geomspace(0.02, 2, 20)  # of the whole network's cost, for a hundredth of accuracy
 STARTS = 4  # of each rate's search
+Costing = Callable[[tuple[int, ...]], Floats]  # of active exits, what a sample costs by where it is answered
 
 
 def jointly(
@@ -28,15 +29,20 @@ def jointly(
     """For each crossing, plans for a range of prices of a lost answer that keep within the goal's other bounds."""
     losses, bounds = expected_losses(plain), replace(goal, accuracy=None)
     for crossing in crossings:
-        exits = before(table, crossing)
-        if not exits or not (whole := _end(prices, exits, crossing, goal)):
-            continue
-        for at in plans(leaves(table, losses, prices, goal, crossing), 100 * whole * RATES, STARTS):
-            active = tuple(k for k, threshold in zip(exits, at, strict=True) if threshold)
-            thresholds = tuple(map(float, at[at > 0]))
+        for active, thresholds in tried(table, losses, before(table, crossing), costs_by(prices, goal, crossing)):
             found = Candidate.of(prices, table, active, thresholds, crossing)
             if bounds.met(found.figures):
                 yield found
+
+
+def tried(
+    table: Table, losses: Floats, exits: tuple[int, ...], costs: Costing
+) -> Iterator[tuple[tuple[int, ...], tuple[float, ...]]]:
+    """Of exits some, each with its threshold, for a range of prices of a lost answer."""
+    if not exits or not (whole := float(costs(exits)[-1])):
+        return
+    for at in plans(leaves(table, losses, exits, costs), 100 * whole * RATES, STARTS):
+        yield tuple(k for k, threshold in zip(exits, at, strict=True) if threshold), tuple(map(float, at[at > 0]))
 
 
 def before(table: Table, crossing: Crossing) -> tuple[int, ...]:
@@ -44,23 +50,18 @@ def before(table: Table, crossing: Crossing) -> tuple[int, ...]:
     return tuple(k for k in table.exits if not crossing.cut or k <= crossing.cut)
 
 
-def leaves(table: Table, losses: Floats, prices: Prices, goal: Goal, crossing: Crossing) -> Leaves:
-    """What it costs to leave at each exit before a crossing; `losses` are `(exits, N)` as the table's scores are.
+def costs_by(prices: Prices, goal: Goal, crossing: Crossing) -> Costing:
+    """What is to be least of plans with this crossing."""
+    return lambda exits: prices.path(exits, crossing).costs(goal.minimise)
+
+
+def leaves(table: Table, losses: Floats, exits: tuple[int, ...], costs: Costing) -> Leaves:
+    """What it costs to leave at each of some exits; `losses` are `(exits, N)` as the table's scores are.
 
     A head's price is what the whole costs more with it than without.
     """
-    exits = before(table, crossing)
-    rows, costs = [table.row(k) for k in exits], _costs(prices, exits, crossing, goal)
-    others = [_end(prices, exits[:j] + exits[j + 1 :], crossing, goal) for j in range(len(exits))]
-    heads = np.maximum(costs[-1] - np.array(others), 0.0)
+    rows, found = [table.row(k) for k in exits], costs(exits)
+    others = [float(costs(exits[:j] + exits[j + 1 :])[-1]) for j in range(len(exits))]
+    heads = np.maximum(found[-1] - np.array(others), 0.0)
     passed = heads.cumsum()
-    return Leaves(table.scores[rows], losses[rows], costs[:-1] - passed, heads, float(costs[-1] - passed[-1]))
-
-
-def _costs(prices: Prices, exits: tuple[int, ...], crossing: Crossing, goal: Goal) -> Floats:
-    """What is to be least, of a sample by where it is answered."""
-    return prices.path(exits, crossing).costs(goal.minimise)
-
-
-def _end(prices: Prices, exits: tuple[int, ...], crossing: Crossing, goal: Goal) -> float:
-    return float(_costs(prices, exits, crossing, goal)[-1])
+    return Leaves(table.scores[rows], losses[rows], found[:-1] - passed, heads, float(found[-1] - passed[-1]))

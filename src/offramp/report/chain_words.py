@@ -1,9 +1,10 @@
 """A choice among plans of three tiers in words and cells. Draws nothing."""
 
+from offramp.artifacts.promise import Promise
 from offramp.exits.sampling import wilson
 from offramp.plan.chain_search import ALL, ChainCandidate, ChainChosen
 from offramp.plan.goal import Goal
-from offramp.report.plan_words import GOALS, capital
+from offramp.report.plan_words import GOALS, capital, promised
 
 PREDICTED = ("mean ms", "95 % ms", "bytes 1st", "2nd hop", "cloud ms", "answers %")
 COLUMNS = ("who computes", "right %", "lost", *PREDICTED, "exit:threshold → what crosses")
@@ -23,18 +24,17 @@ NAMES = {
 }
 
 
-def rows_of(chosen: ChainChosen) -> list[tuple[str, ...]]:
-    """A row for each choice of tiers under COLUMNS, the best last."""
+def rows_of(chosen: ChainChosen, shown: ChainCandidate | None = None) -> list[tuple[str, ...]]:
+    """A row for each choice of tiers under COLUMNS, the best last, and behind it the one that is promised."""
     rows = [_cells(NAMES[tiers], one, chosen) for tiers, one in chosen.by_tiers.items() if one is not chosen.best]
-    return [*reversed(rows), _cells(f"the choice, {NAMES[chosen.best.tiers]}", chosen.best, chosen)]
+    rows = [*reversed(rows), _cells(f"the choice, {NAMES[chosen.best.tiers]}", chosen.best, chosen)]
+    return rows if shown is None else [*rows, _cells(f"promised, {NAMES[shown.tiers]}", shown, chosen)]
 
 
 def answer(chosen: ChainChosen) -> list[str]:
     """Whether a third tier pays, and by how much, in sentences."""
     best, goal = chosen.best, chosen.goal
-    shares = [f"the {tier} {100 * share:.1f} %" for tier, share in _shares(best).items() if share > 0]
-    comes = f"{_value(best, goal)}, {100 * (chosen.whole - float(best.figures.accuracy)):.2f} points lost"
-    told = f"{best.brief(chosen.table.last)}; predicted: {comes}. It answers: {', '.join(shares)}."
+    told = _told(best, chosen)
     if chosen.pays:
         other = chosen.fewer
         said = f"A third tier pays: {_than(best, other, goal)} by the best of fewer ({NAMES[other.tiers]}, "
@@ -44,6 +44,20 @@ def answer(chosen: ChainChosen) -> list[str]:
         missed = "" if goal.met(three.figures) else ", which is not within what was asked"
         said += f" By all three, {_than(three, best, goal)} by it{missed}."
     return [f"{said} {capital(told)}", *([_relayed(chosen)] if best.tiers == ("device", "cloud") else [])]
+
+
+def kept(chosen: ChainChosen, shown: ChainCandidate | None, promise: Promise | None) -> list[str]:
+    """What is promised, of which plan, in sentences."""
+    if shown is None:
+        return promised(promise, chosen.goal)
+    return [f"The plan that is promised: {_told(shown, chosen)}", *promised(promise, chosen.goal)]
+
+
+def _told(one: ChainCandidate, chosen: ChainChosen) -> str:
+    """A plan, what it is predicted to come to, and who answers."""
+    shares = [f"the {tier} {100 * share:.1f} %" for tier, share in _shares(one).items() if share > 0]
+    comes = f"{_value(one, chosen.goal)}, {100 * (chosen.whole - float(one.figures.accuracy)):.2f} points lost"
+    return f"{one.brief(chosen.table.last)}; predicted: {comes}. It answers: {', '.join(shares)}."
 
 
 def _relayed(chosen: ChainChosen) -> str:

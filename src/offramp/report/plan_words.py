@@ -119,7 +119,7 @@ def answer(found: Outcome) -> list[str]:
         said = f"No local exit pays: cut the network and send everything on. {plan}; {comes}."
     else:
         said = f"No local exit pays, and no cut: send the {mine.crossing.input}. {plan}; {comes}."
-    return [said, *_jpeg(found), *_promised(found.promise, found.chosen.goal)]
+    return [said, *_jpeg(found), *promised(found.promise, found.chosen.goal)]
 
 
 def _jpeg(found: Outcome) -> list[str]:
@@ -135,7 +135,8 @@ def _jpeg(found: Outcome) -> list[str]:
     return []
 
 
-def _promised(promise: Promise | None, goal: Goal) -> list[str]:
+def promised(promise: Promise | None, goal: Goal) -> list[str]:
+    """What is promised of a plan, and where nothing is, how that is had."""
     if promise is not None:
         return [
             f"Promised ({promise.kind}): at most {points(promise.max_loss)} lost, with a confidence of "
