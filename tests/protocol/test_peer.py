@@ -355,3 +355,13 @@ def test_an_answer_that_does_not_hold_together_is_the_peer_s_fault() -> None:
     assert str(caught.value) == (
         f"{client.address}: its answer does not hold together: y: shape [1] of FP32 takes 4 bytes, got 3."
     )
+
+
+@pytest.mark.parametrize("letter", ["a", "ü", "😀"])
+def test_a_refusal_that_repeats_much_is_that_refusal_each_time(client: Peer, letter: str) -> None:
+    """A client of gRPC takes more than 8 KiB of words or not, by chance, and tells what it does not take as load."""
+    name = letter * 12_000
+    for _ in range(12):
+        with pytest.raises(UnknownModelError) as caught:
+            client.metadata(name, WAIT)
+        assert name[:100] in str(caught.value)

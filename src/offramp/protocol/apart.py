@@ -18,7 +18,7 @@ from offramp.errors import OverloadedError
 from offramp.protocol.arrival import set_aside
 from offramp.protocol.pool import Pool, has_waited
 from offramp.protocol.short import TOGETHER
-from offramp.protocol.status import status_of
+from offramp.protocol.status import end_by
 
 T = TypeVar("T")
 
@@ -115,7 +115,7 @@ class Entrance(ThreadPoolExecutor):
         self.refused(error)
 
         def refuse(unread: object, context: grpc.ServicerContext) -> None:
-            context.abort(status_of(error), str(error))
+            end_by(context, error)
 
         run(refuse, tuple, None, None)
 

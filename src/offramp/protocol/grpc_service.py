@@ -20,7 +20,7 @@ from offramp.protocol.pool import Pool, waited
 from offramp.protocol.record import Record
 from offramp.protocol.served import TOOK, Call, Result, Served
 from offramp.protocol.short import Known
-from offramp.protocol.status import status_of
+from offramp.protocol.status import end_by, status_of
 from offramp.protocol.streams import Streams
 from offramp.protocol.tensors import (
     FINAL,
@@ -244,7 +244,7 @@ def _answered(context: grpc.ServicerContext, answer: Callable[[], Any]) -> Any:
     try:
         return answer()
     except OfframpError as error:
-        context.abort(status_of(error), str(error))
+        end_by(context, error)
     except GoneError:
         context.abort(grpc.StatusCode.CANCELLED, "the client has gone.")
     except Exception:

@@ -16,7 +16,7 @@ from offramp.protocol.pool import Pool
 from offramp.protocol.refusals import Front, Refusals
 from offramp.protocol.rest_app import parts_below, parts_of
 from offramp.protocol.rest_body import to_json
-from offramp.protocol.status import http_status_of, status_of
+from offramp.protocol.status import end_by, http_status_of
 from offramp.protocol.tokens import Holder, Right, Tokens
 
 HEADER = "authorization"
@@ -80,7 +80,7 @@ class GuardedCalls(grpc.ServerInterceptor):  # type: ignore[misc]  # untyped bas
 
 
 def _refuse(error: RefusedError, _requests: Any, context: grpc.ServicerContext) -> None:
-    context.abort(status_of(error), str(error))
+    end_by(context, error)
 
 
 class GuardedApplication:

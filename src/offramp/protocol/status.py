@@ -1,6 +1,7 @@
 """Errors of ours to the protocol's status, of gRPC and of HTTP, and back: one table, read in both directions."""
 
 from typing import Any
+from urllib.parse import quote
 
 import grpc
 
@@ -50,9 +51,22 @@ ENDED = ("failed to connect", "socket closed")  # one that is there, and ends a 
 NOT_TRUSTED = ("handshake failed", "hostname verification", "peer name")
 
 
+# Bytes of words, as gRPC sends them: above 8 KiB of metadata its client takes an answer or not, by chance, and gives
+# the status of load instead.
+MOST_WORDS = 6000
+
+
 def status_of(error: OfframpError) -> grpc.StatusCode:
     """The status that carries an error to a client over gRPC."""
     return next((status for kind, status, _ in STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+
+
+def end_by(context: grpc.ServicerContext, error: OfframpError) -> None:
+    """End a call over gRPC by an error: of words too long for a status, as where they repeat a name, both ends."""
+    words = str(error)
+    if len(quote(words, errors="replace")) > MOST_WORDS:
+        words = f"{words[:250]} … {words[-240:]}"  # at most 12 bytes a letter
+    context.abort(status_of(error), words)
 
 
 def http_status_of(error: OfframpError) -> int:

@@ -12,7 +12,7 @@ import grpc
 from offramp.errors import OverloadedError, UnreachableError
 from offramp.protocol.apart import on
 from offramp.protocol.pool import Pool
-from offramp.protocol.status import status_of
+from offramp.protocol.status import end_by, status_of
 
 Stream = Callable[[Any, grpc.ServicerContext], Iterator[Any]]
 
@@ -45,7 +45,7 @@ class Streams:
                     "later, or serve with more --max-streams."
                 )
                 self.refused(error)
-                context.abort(status_of(error), str(error))
+                end_by(context, error)
             try:
                 yield from self._until_ended(answer, asked, context)
             finally:
