@@ -53,7 +53,8 @@ BAD = [
     (f"cams {A}", "line 1: expected NAME RIGHTS TOKEN with spaces between them"),
     (f"c:ms infer {A}", "line 1: expected NAME RIGHTS TOKEN"),
     (f"cams infer,write {A}", "line 1: unknown right 'write' of cams. Expected some of infer, read, control."),
-    ("cams infer short", "line 1: a token is at least 32 visible ASCII characters, and this one is of 5."),
+    ("cams infer short", "line 1: a token is 32 to 4096 visible ASCII characters, and this one is of 5."),
+    (f"cams infer {'x' * 4097}", "line 1: a token is 32 to 4096 visible ASCII characters, and this one is of 4097."),
     ("cams infer sha256:12", "line 1: after sha256: 64 hexadecimal digits are expected"),
     (f"cams infer {A}\ncams read {B}", "line 2: the name 'cams' stands here twice."),
     (f"cams infer {A}\nedge read {A}", "line 2: the same token stands above. Give each its own."),
@@ -87,7 +88,7 @@ def test_a_caller_s_file_holds_one_token(tmp_path: Path) -> None:
     assert read_secret(secret(tmp_path / "mine", f"\n{A}\n")) == A
     with pytest.raises(InputError, match="expected one token and nothing else, got 2 words"):
         read_secret(secret(tmp_path / "two", f"cams {A}"))
-    with pytest.raises(InputError, match="a token is at least 32"):
+    with pytest.raises(InputError, match="a token is 32 to 4096"):
         read_secret(secret(tmp_path / "short", "abc"))
     with pytest.raises(InputError, match=r"^token file .*nowhere: cannot be read \(No such file or directory\)"):
         read_secret(str(tmp_path / "nowhere"))

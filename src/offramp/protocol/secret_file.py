@@ -6,6 +6,7 @@ import stat
 from offramp.errors import InputError
 
 LEAST = 32  # characters of a token: 128 bits, where they are hexadecimal digits
+MOST = 4096  # what travels beside a message and is longer than 8 KB grpc refuses by chance
 NEW = "openssl rand -hex 32"
 
 
@@ -41,10 +42,10 @@ def read_secret(path: str) -> str:
 
 
 def check_token(token: str, where: str) -> str:
-    """Give a token back that is long enough and goes into a header; the message of an InputError has none of it."""
-    if len(token) < LEAST or not (token.isascii() and token.isprintable()):
+    """Give a token back that is neither too short nor too long; the message of an InputError has none of it."""
+    if not LEAST <= len(token) <= MOST or not (token.isascii() and token.isprintable()):
         raise InputError(
-            f"{where}: a token is at least {LEAST} visible ASCII characters, and this one is of {len(token)}. "
+            f"{where}: a token is {LEAST} to {MOST} visible ASCII characters, and this one is of {len(token)}. "
             f"Make one: {NEW}"
         )
     return token
