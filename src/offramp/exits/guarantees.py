@@ -65,7 +65,7 @@ def aimed(expect: Moments, costs: Floats, samples: int, max_loss: float, delta: 
 
 def stretched(thresholds: npt.ArrayLike) -> Floats:
     """Thresholds `(exits,)` from strict to lax `(plans, exits)`: a chain of plans, each sending on fewer samples."""
-    found: Floats = np.minimum(np.outer(STRETCHES, thresholds), 1.0)
+    found: Floats = np.minimum(np.outer(STRETCHES, np.asarray(thresholds, np.float64)), 1.0)
     return found
 
 
