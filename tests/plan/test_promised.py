@@ -55,6 +55,8 @@ def test_what_is_deployed_says_what_was_shown_of_it(paper: Manifest, prices: Pri
     assert plan.model_copy(update={"promise": None}) == candidate.plan("margin")
     whole = prices.manifest.macs(LAST)
     assert candidate.figures.macs < 0.9 * whole
+    laxer = promised(chosen, wanted, Samples(calibration), 0.5, "accuracy")[0]
+    assert laxer.figures.macs <= candidate.figures.macs  # of less that is asked for
     population = drawn(paper, 2, 20000, "test", 10**7)
     assert gaps(population, population, plan).mean() < 0.05
     with pytest.raises(InputError, match="40 samples to calibrate on do not show it of any plan"):

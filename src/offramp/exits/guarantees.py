@@ -6,8 +6,11 @@ The call is::
 
 with `order_on` and `calibrate_on` the `Routes` of two splits without a sample in common. Candidates are put in an order
 by the first, surest to least sure, each cheaper than the one before, and tested in it on the second until one fails
-(fixed-sequence testing: "Learn then Test", arXiv 2110.01052), each by the betting bound (`exits.betting`). Whatever the
+(fixed-sequence testing: "Learn then Test", arXiv 2110.01052), each by an exact test (`exits.paired`). Whatever the
 plans and the order, a plan that loses more is promised in a share 1 - `confidence` of all draws at most.
+
+A chain holds longest where each plan sends nearly the samples that the one before does: a plan (`aimed`) whose
+thresholds are stretched (`stretched`). Of plans that differ, each would bring its own luck, and the first without ends.
 """
 
 import math
@@ -15,19 +18,22 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri
 
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.promise import Promise, PromiseKind
 from offramp.errors import InputError
-from offramp.exits.betting import certified, check_asked, enough, expected
 from offramp.exits.gaps import Gaps, Moments, gaps, moments
+from offramp.exits.paired import certified, check_asked, enough, surety
 from offramp.exits.routes import Routes, check_apart, digest
 from offramp.exits.score import Floats
 
-__all__ = ["Moments", "Routes", "certified", "digest", "enough", "gaps", "moments", "ordered", "promise"]
+__all__ = ["Moments", "Routes", "aimed", "certified", "digest", "enough", "gaps", "moments", "ordered", "promise",
+           "stretched"]  # fmt: skip
 
-SEED = 2010_09686  # of the order in which calibration samples are bet on: any does that no label had a say in
-CHAIN = 100  # candidates tested at most: cheaper in even steps
+CHAIN = 200  # candidates tested at most: cheaper in even steps
+LEAST = -2.0  # standard errors below what is allowed: how far the chain goes on, should luck allow it
+STRETCHES = np.geomspace(0.1, 2.5, CHAIN)  # of all thresholds of a plan together
 
 
 def ordered(expect: Moments, costs: Floats, samples: int, max_loss: float) -> npt.NDArray[np.intp]:
@@ -35,14 +41,32 @@ def ordered(expect: Moments, costs: Floats, samples: int, max_loss: float) -> np
 
     `expect` and `costs` are of an ordering split; `samples` there will be to calibrate on.
     """
-    sure = expected(expect.loss, expect.variance, expect.taken * samples, max_loss)
+    sure = surety(expect.loss, expect.variance, expect.taken * samples, max_loss)
     walk = np.lexsort((costs, -sure))
     cheapest = np.minimum.accumulate(costs[walk])
-    chain: npt.NDArray[np.intp] = walk[(sure[walk] > 0) & np.append(True, cheapest[1:] < cheapest[:-1])]
+    chain: npt.NDArray[np.intp] = walk[(sure[walk] > LEAST) & np.append(True, cheapest[1:] < cheapest[:-1])]
+    if not (sure > 0).any():
+        return chain[:0]
     if len(chain) > CHAIN:
         steps = np.linspace(costs[chain[0]], costs[chain[-1]], CHAIN)
         chain = chain[np.unique(np.searchsorted(-costs[chain], -steps))]
     return chain
+
+
+def aimed(expect: Moments, costs: Floats, samples: int, max_loss: float, delta: float) -> int:
+    """The position of the plan to stretch: the cheapest that is expected to be shown in half of all draws.
+
+    The surest where none is. `expect` and `costs` are of an ordering split.
+    """
+    sure = surety(expect.loss, expect.variance, expect.taken * samples, max_loss)
+    likely = np.flatnonzero(sure >= min(float(ndtri(1 - delta)), sure.max()))
+    return int(likely[costs[likely].argmin()])
+
+
+def stretched(thresholds: npt.ArrayLike) -> Floats:
+    """Thresholds `(exits,)` from strict to lax `(plans, exits)`: a chain of plans, each sending on fewer samples."""
+    found: Floats = np.minimum(np.outer(STRETCHES, np.asarray(thresholds, np.float64)), 1.0)
+    return found
 
 
 def promise(
@@ -68,9 +92,8 @@ def promise(
     expect = moments(order_on, candidates, kind)
     chain = ordered(expect, price, count, max_loss)
     of = Gaps(calibrate_on, kind)
-    drawn = np.random.default_rng(SEED).permutation(np.argsort(calibrate_on.plain.index, kind="stable"))
-    found = np.array([of.of(candidates[position])[drawn] for position in chain]).reshape(len(chain), count)
-    shown = certified(found, max_loss, delta) if len(chain) else 0
+    found = np.array([of.of(candidates[position]) for position in chain]).reshape(len(chain), count)
+    shown = certified(found, max_loss, delta, gains=kind != "agreement")
     if not shown:
         raise InputError(_none(expect, found[0] if len(chain) else np.empty(0), max_loss, delta, kind))
     best = int(chain[shown - 1])

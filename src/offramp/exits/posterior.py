@@ -22,11 +22,16 @@ def posterior(predictions: Predictions) -> Floats:
     return softmax(np.tensordot(weights, logits, 1))
 
 
-def expected_losses(predictions: Predictions) -> Floats:
-    """How much more probable the last exit's label is than that of each local exit `(exits - 1, N)`, in [-1, 1]."""
+def expected_losses(predictions: Predictions, caution: float = 0.0) -> Floats:
+    """How much more probable the last exit's label is than that of each local exit `(exits - 1, N)`, in [-1, 1].
+
+    With `caution`, so much of the square is added: what makes a mean uncertain counts as a loss, too.
+    """
     likely, rows = posterior(predictions), np.arange(len(predictions))
-    *local, last = (likely[rows, predictions.at(exit_).argmax(axis=1)] for exit_ in predictions.header.exits)
-    found: Floats = last - np.reshape(local, (len(local), len(rows)))
+    labels = np.array([predictions.at(exit_).argmax(axis=1) for exit_ in predictions.header.exits])
+    *local, last = likely[rows, labels]
+    others = np.reshape(local, (len(local), len(rows)))
+    found: Floats = last - others + caution * np.where(labels[:-1] != labels[-1], last + others, 0.0)
     return found
 
 

@@ -17,6 +17,7 @@ from offramp.exits.answers import Judged
 from offramp.exits.posterior import expected_losses
 from offramp.exits.score import Floats
 
+CAUTION = 0.15  # of candidates for a promise; about z / 2√(n·variance): what a change of variance does to its bound
 SWEEPS = 8  # over the exits, each time moving one threshold after another to the best place there is
 STRETCHES = (0.8, 0.9, 0.95, 1.05, 1.1, 1.25)  # of all thresholds of a plan together, for plans between two prices
 
@@ -32,7 +33,7 @@ class Leaves:
     end: float  # the cost of a sample that leaves at none, without their heads
 
     @classmethod
-    def of(cls, predictions: Predictions, manifest: Manifest, score: str) -> Self:
+    def of(cls, predictions: Predictions, manifest: Manifest, score: str, caution: float = 0.0) -> Self:
         """Multiply-adds as costs, and losses as `exits.posterior` expects them."""
         local = predictions.header.exits[:-1]
         scores = [Judged.of(predictions.at(exit_), score).scores for exit_ in local]
@@ -40,7 +41,7 @@ class Leaves:
         until = [manifest.macs(exit_) - heads[exit_] for exit_ in local]
         return cls(
             np.reshape(scores, (len(local), len(predictions))),
-            expected_losses(predictions),
+            expected_losses(predictions, caution),
             np.array(until, np.float64),
             np.array([heads[exit_] for exit_ in local], np.float64),
             float(manifest.macs(manifest.last)),

@@ -14,7 +14,7 @@ from offramp.exits.posterior import expected_losses
 from offramp.exits.score import Floats
 from offramp.plan.candidate import Candidate
 from offramp.plan.goal import Goal
-from offramp.plan.joint import Leaves, plans
+from offramp.plan.joint import CAUTION, Leaves, plans
 from offramp.plan.pricing import Prices
 from offramp.plan.table import Crossing, Table
 
@@ -27,7 +27,7 @@ def jointly(
     plain: Predictions, table: Table, prices: Prices, goal: Goal, crossings: Iterable[Crossing]
 ) -> Iterator[Candidate]:
     """For each crossing, plans for a range of prices of a lost answer that keep within the goal's other bounds."""
-    losses, bounds = expected_losses(plain), replace(goal, accuracy=None)
+    losses, bounds = expected_losses(plain, CAUTION), replace(goal, accuracy=None)
     for crossing in crossings:
         for active, thresholds in tried(table, losses, before(table, crossing), costs_by(prices, goal, crossing)):
             found = Candidate.of(prices, table, active, thresholds, crossing)

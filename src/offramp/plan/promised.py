@@ -1,9 +1,10 @@
 """A choice that is promised: the cheapest of a chain of plans that samples set apart for it show to keep within a loss.
 
-The chain comes from the samples that plans are chosen on, how far down it is safe from others (`exits.guarantees`).
+The chain comes from the samples that plans are chosen on, how far down it is safe from others (`exits.guarantees`): one
+candidate that is likely to be shown, and the same at thresholds that are lower and higher than its own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.promise import PromiseKind
 from offramp.errors import InputError
-from offramp.exits.guarantees import Routes, promise
+from offramp.exits.guarantees import Routes, aimed, moments, promise, stretched
 from offramp.exits.score import Floats
 from offramp.plan.candidate import Candidate
 from offramp.plan.choose import Chosen, Measure, Wanted
@@ -50,9 +51,8 @@ def promised(
             "promise: no candidate's crossing was measured on the calibration samples. Measure it: offramp predict "
             "BUNDLE --split calibration --cut K --codec NAME"
         )
-    columns = Columns.of(one.figures for one in chain)
-    costs = columns.mean if wanted.minimise == "loss" else chosen.goal.cost(columns)
-    return _shown(chain, costs, chosen, wanted, calibration, confidence, kind)
+    chain = list(_stretched(chain, chosen, wanted, len(calibration.plain), confidence, kind))
+    return _shown(chain, _costs(chain, chosen, wanted), chosen, wanted, calibration, confidence, kind)
 
 
 def promised_each(
@@ -96,11 +96,36 @@ def _shown(
     return chain[which], plan
 
 
+def _stretched(
+    chain: Sequence[Candidate], chosen: Chosen, wanted: Wanted, samples: int, confidence: float, kind: PromiseKind
+) -> Iterator[Candidate]:
+    """The cheapest of some candidates that is likely to be shown, stricter and laxer, as far as bounds are kept."""
+    assert wanted.max_loss is not None
+    expect = moments(_routes(chosen.samples), [one.plan(chosen.score) for one in chain], kind)
+    best = chain[aimed(expect, _costs(chain, chosen, wanted), samples, wanted.max_loss, 1 - confidence)]
+    bounds = replace(chosen.goal, accuracy=None)
+    yield best
+    for thresholds in stretched(best.thresholds):
+        if best.exits and bounds.met((found := _at(best, thresholds, chosen)).figures):
+            yield found
+
+
+def _costs(candidates: Sequence[Candidate], chosen: Chosen, wanted: Wanted) -> Floats:
+    """What is to be least; where that is the loss, which is promised, the time."""
+    columns = Columns.of(one.figures for one in candidates)
+    return columns.mean if wanted.minimise == "loss" else chosen.goal.cost(columns)
+
+
+def _at(one: Candidate, thresholds: Iterable[float], chosen: Chosen) -> Candidate:
+    """The same at other thresholds, rounded to be typed and read."""
+    rounded = tuple(float(f"{threshold:.3g}") for threshold in thresholds)
+    return replace(one, thresholds=rounded).on(chosen.prices, chosen.table)
+
+
 def _stricter(one: Candidate, chosen: Chosen) -> Iterator[Candidate]:
     """The same crossing with lower and lower thresholds, and at last with no exit."""
     for part in PARTS:
-        lower = tuple(float(f"{part * threshold:.3g}") for threshold in one.thresholds)
-        yield replace(one, thresholds=lower).on(chosen.prices, chosen.table)
+        yield _at(one, (part * threshold for threshold in one.thresholds), chosen)
     if one.exits:
         yield replace(one, exits=(), thresholds=()).on(chosen.prices, chosen.table)
 
