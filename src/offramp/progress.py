@@ -34,7 +34,7 @@ class Bar(Progress):
         **fields: Any,
     ) -> None:
         super().__init__(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             *columns,
             console=console,

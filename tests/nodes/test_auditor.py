@@ -9,10 +9,13 @@ import pytest
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
+from offramp.errors import UnreachableError
 from offramp.nodes.auditor import Auditor
 from offramp.nodes.edge import Edge
+from offramp.nodes.flight import Flight
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course
+from offramp.nodes.upstream import failed
 from until import until
 
 SURE = Plan.of(8, 0.05, cut=9)
@@ -81,6 +84,41 @@ def test_what_goes_on_anyway_agrees_and_what_is_asked_for_otherwise_is_not_looke
     for image in images[:50]:
         edge.infer(image[None], plan=Plan.of(3, 1.0, cut=3))
     assert (auditor.agreed, auditor.waiting.qsize()) == (before, 0)
+
+
+def test_what_the_cloud_was_asked_and_did_not_answer_is_left_out(bundle: Bundle, images: np.ndarray) -> None:
+    """The edge answered in its place, and nothing says what the last exit would have."""
+
+    class Gone:
+        """One that fails."""
+
+        def check(self, *asked: object) -> None:
+            """Say nothing of it."""
+
+        def finish(self, *asked: object) -> object:
+            """Never."""
+            return failed(UnreachableError("gone"))
+
+    edge = Edge(bundle, Plan.of(3, 0.0), Gone())  # type: ignore[arg-type]
+    edge.auditor = auditor = Auditor(edge, LocalCloud(bundle), 1.0, lambda course: (0.05, 0.01), Told())
+    assert edge.infer(images[:20]).degraded.all()
+    assert dict(auditor.found()) == {"agrees": 0, "disagrees": 0, "left out": 20}
+
+
+def test_what_another_network_answers_is_not_looked_at(bundle: Bundle, images: np.ndarray) -> None:
+    """A cascade is no answer by the plan, and its end not the last exit that was promised of."""
+
+    class Other(LocalCloud):
+        """One that serves another network as well."""
+
+        def finish(self, flight: Flight, timeout: float, *asked: object) -> object:  # type: ignore[override]
+            """By its own."""
+            return super().finish(flight, timeout)
+
+    edge = Edge(bundle, Plan.of(3, 0.0, cut=0, codec="uint8"), Other(bundle))  # type: ignore[arg-type]
+    edge.auditor = auditor = Auditor(edge, LocalCloud(bundle), 1.0, lambda course: (0.05, 0.01), Told())
+    edge.infer(images[:20], cloud_version="other")
+    assert dict(auditor.found()) == {"agrees": 0, "disagrees": 0, "left out": 0}
 
 
 def test_a_cloud_that_does_not_answer_holds_nobody_up(bundle: Bundle, images: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Where verbs print their tables: a terminal of its width, or a file."""
+"""Where verbs print their tables: a terminal of its width, or a file. What they print is text, and no markup."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,10 @@ from rich.table import Table
 
 
 class Printer(Console):
-    """rich's, but that a pipe whose reader is gone stays an error."""
+    """rich's, but that `[v2]` and `:car:` stay what a user called a file or a class, and a closed pipe an error."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
         """Called while the error is handled, with the lines that did not go out still kept."""

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.console import console
+from offramp.cli.console import Printer, console
 from offramp.cli.evaluation import evaluate
 from offramp.cli.frame import app, codec_of, credentials_of
 from offramp.cli.options import (
@@ -193,7 +192,7 @@ def _measure(
     conditions = Conditions(**here(), batch_size=by.batch_size, link=link, runtime=served.runtime, dtype=precision)
     document = measurement(served.model, plan, images, driven, conditions, by)
     line = Line(document.model, plan, document.outcome, document.p50, document.bytes_to_cloud)
-    Console(stderr=True, width=console.width).print(measurements_table([line]))
+    Printer(stderr=True, width=console.width).print(measurements_table([line]))
     print(document.to_json(), end="")
     good = _says_passed(document)
     if predictions is not None:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from offramp.artifacts.document import check_output
 from offramp.cli import completion
-from offramp.cli.console import console, print_choice
+from offramp.cli.console import Printer, console, print_choice
 from offramp.cli.frame import app
 from offramp.cli.options import RecordedData
 from offramp.cli.planning_asked import Asked, Given
@@ -133,7 +132,7 @@ def plan(
     print(json.dumps(_document(outcome, tests), indent=2)) if as_json else _print(outcome, tests)
     _write(outcome, ready, out, choices, page)
     if verify:
-        Console(stderr=True, width=console.width).print(verified(given, outcome, source))
+        Printer(stderr=True, width=console.width).print(verified(given, outcome, source))
 
 
 def _write(outcome: "Outcome", ready: Any, out: Path, choices: Path | None, page: Path | None) -> None:

@@ -9,8 +9,10 @@ import queue
 import random
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from offramp.exits.audit import Audit
 from offramp.nodes.edge import Edge
 from offramp.nodes.flight import Answered, Flight
 from offramp.nodes.route import Course
-from offramp.nodes.upstream import Upstream
+from offramp.nodes.upstream import Finished, Upstream
 from offramp.runtime.span import Array, Tensors
 
 WAITING = 32  # drawn samples that may wait to be asked; what comes on top is left out
@@ -106,19 +108,34 @@ class Auditor:
     ) -> Iterator[Answered | Flight]:
         for part in parts:
             if isinstance(part, Flight):
-                for _ in range(int(chosen[part.rows].sum())):
-                    self._saw(course, False)  # the last exit answers it
+                yield replace(part, drawn=int(chosen[part.rows].sum()))
+                continue
             yield part
-            if isinstance(part, Answered) and part.answers is not None:  # when it has gone out
+            if part.answers is not None:  # when it has gone out
                 for position in np.flatnonzero(chosen[part.rows]):
                     row = part.rows[position]
                     self._put(Drawn(course, image[row : row + 1], int(part.answers.label[position])))
+
+    def went(self, flight: Flight, answer: "Future[Finished]") -> None:
+        """Take note of those of a flight that were drawn, when it is known who answers them."""
+        answer.add_done_callback(partial(self._went, flight))
+
+    def _went(self, flight: Flight, answer: "Future[Finished]") -> None:
+        if answer.cancelled() or answer.exception() is not None:  # the edge answers in its place, or nobody
+            self._left_out(flight.drawn)
+            return
+        for _ in range(flight.drawn):
+            self._saw(flight.course, False)  # the last exit has answered it
 
     def _put(self, drawn: Drawn) -> None:
         try:
             self.waiting.put_nowait(drawn)
         except queue.Full:
-            self.left_out += 1
+            self._left_out(1)
+
+    def _left_out(self, count: int) -> None:
+        with self.changing:
+            self.left_out += count
 
     def _audit(self, course: Course) -> Audit | None:
         """The bet on a course; None where nothing is promised of it."""
@@ -132,7 +149,7 @@ class Auditor:
             try:
                 label = self._last_label(drawn.image)
             except OfframpError as error:  # it says nothing of the sample
-                self.left_out += 1
+                self._left_out(1)
                 if not isinstance(error, LinkError):
                     log.warning("audit: a sample could not be asked: %s", error)
             except Exception:  # of a connection that is closed, or a defect

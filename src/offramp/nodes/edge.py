@@ -76,7 +76,10 @@ class Audits(Protocol):
     """Who looks at an edge's answers."""
 
     def watched(self, parts: Iterator[Answered | Flight], course: Course, came: Tensors) -> Iterator[Answered | Flight]:
-        """The parts of a batch that came so, the same."""
+        """The parts of a batch that came so, the same; a flight knows how many of it were `drawn`."""
+
+    def went(self, flight: Flight, answer: "Future[Finished]") -> None:
+        """A flight of which some were drawn has been sent."""
 
 
 class Edge:
@@ -241,7 +244,8 @@ class Edge:
             check_cascade(cloud_version, course, self.preprocessing.kind)
         came = self._read(course, image)
         found = parts(course, came)
-        if self.auditor is None or course.takes is not None or not (plan is None or plan is course):
+        own = course.takes is None and cloud_version is None and (plan is None or plan is course)
+        if self.auditor is None or not own:
             return found
         return self.auditor.watched(found, course, came)
 
@@ -278,6 +282,8 @@ class Edge:
             answer = self.room.take(len(flight.rows), lambda: cloud.finish(flight, wait, to, version))
             if self.follower is not None:
                 answer = self.follower.sent(flight, now, answer, alone=sending.fallback is not None)
+        if flight.drawn and self.auditor is not None:
+            self.auditor.went(flight, answer)
         return sending.sent(answer, self.notice.note, direct=to is not None and version is None)
 
     def sending(self, flight: Flight, end: float | None, degraded: bool) -> Sending:

@@ -51,6 +51,7 @@ class Flight:
     exit: int | None = None  # which that was
     trace: str = ""  # the context of a trace that it is part of
     along: Parameters = field(default_factory=dict)  # parameters that go on with it
+    drawn: int = 0  # of its rows, by an audit (nodes.auditor)
 
     def of_rows(self, some: npt.NDArray[np.bool_]) -> Self:
         """The same of some of its rows alone."""

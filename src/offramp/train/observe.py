@@ -121,7 +121,7 @@ class ProgressBar(Bar):
     below = ""  # what would make the bar's line too long for a terminal of 80 columns
 
     def __init__(self, title: str, console: Console | None = None) -> None:
-        columns = MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}")
+        columns = MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[state]}", markup=False)
         super().__init__(title, *columns, console=console or get_console(), shown=first(), state="")
         self.title = title
 
