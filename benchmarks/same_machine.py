@@ -1,9 +1,10 @@
-"""What a client on the node's own machine gains by a Unix socket over a port of loopback, in turns.
+"""What a client on the node's own machine gains by a Unix socket or by shared memory over a port of loopback, in turns.
 
 Two edges, alike but for where they listen, and one client that asks one batch after another: over gRPC by tritonclient,
-over HTTP by the standard library with binary tensors. What leaves at exit 1 computes least for its bytes: there the way
-weighs most. On a machine that others use too the time on the wall says little; the processor's time of client and node
-for a call is printed beside it.
+over HTTP by the standard library with binary tensors, as tritonclient has no Unix sockets there. Tensors in shared
+memory are tritonclient's in both protocols, at the port, and are held against its own at the port. What leaves at exit
+1 computes least for its bytes: there the way weighs most. On a machine that others use too the time on the wall says
+little; the processor's time of client and node for a call is printed beside it.
 """
 
 import argparse
@@ -12,11 +13,14 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 from statistics import median
 from typing import Any
 
 import numpy as np
 import tritonclient.grpc as over_grpc
+import tritonclient.http as over_http
+import tritonclient.utils.shared_memory as shm
 
 from alternate import Spread, alternate, last_line, ratio, show
 from offramp.artifacts.measurement import Conditions
@@ -39,13 +43,13 @@ WAYS: dict[str, dict[str, Any]] = {
 Call = Callable[[], object]
 
 
-def by_grpc(held: ExitStack, address: str, batch: np.ndarray, plan: dict[str, Any]) -> Call:
+def by_triton(held: ExitStack, address: str, batch: np.ndarray, plan: dict[str, Any], module: Any = over_grpc) -> Call:
     """An unmodified tritonclient, which serializes the batch each time."""
-    client = over_grpc.InferenceServerClient(address)
+    client = module.InferenceServerClient(address)
     held.callback(client.close)
 
     def ask() -> object:
-        tensor = over_grpc.InferInput("image", list(batch.shape), "FP32")
+        tensor = module.InferInput("image", list(batch.shape), "FP32")
         tensor.set_data_from_numpy(batch)
         return client.infer(CLASSIFIER, [tensor], parameters=plan).as_numpy("label")
 
@@ -58,11 +62,29 @@ def by_http(held: ExitStack, address: str, batch: np.ndarray, plan: dict[str, An
     return call.ask
 
 
+def by_memory(held: ExitStack, address: str, batch: np.ndarray, plan: dict[str, Any], module: Any) -> Call:
+    """An unmodified tritonclient, whose batches lie in shared memory; answers come in messages."""
+    name = f"offramp-{token_hex(8)}"
+    region = shm.create_shared_memory_region(name, name, batch.nbytes, create_only=True)
+    held.callback(shm.destroy_shared_memory_region, region)
+    client = module.InferenceServerClient(address)
+    held.callback(client.close)
+    client.register_system_shared_memory(name, name, batch.nbytes)
+
+    def ask() -> object:
+        shm.set_shared_memory_region(region, [batch])
+        tensor = module.InferInput("image", list(batch.shape), "FP32")
+        tensor.set_shared_memory(name, batch.nbytes)
+        return client.infer(CLASSIFIER, [tensor], parameters=plan).as_numpy("label")
+
+    return ask
+
+
 def contenders(held: ExitStack, folder: Path, threads: int) -> dict[str, tuple[str, str, int]]:
     """Where the edges listen, for gRPC and for HTTP, by how they do, and their processes."""
     common: dict[str, Any] = {
         "bundles": (str(pretrained() / "bundle"),), "threads": threads, "runtime": "onnxruntime", "precision": "fp32",
-        "http_port": 0,
+        "http_port": 0, "shared_memory": True,
     }  # fmt: skip
     cloud = held.enter_context(child_node(CloudSettings(**common)))  # that nothing goes to
     common |= {"plan": Plan.of(LAST, 0.0), "cloud": cloud.address()}
@@ -92,7 +114,7 @@ def measured(threads: int, sizes: list[int], rounds: int, repeats: int) -> dict[
     found = {}
     with ExitStack() as held:
         places = contenders(held, Path(held.enter_context(tempfile.TemporaryDirectory(prefix="offramp-"))), threads)
-        for protocol, front in (("gRPC", by_grpc), ("HTTP", by_http)):
+        for protocol, front in (("gRPC", by_triton), ("HTTP", by_http)):
             for size in sizes:
                 batch = np.random.default_rng(0).random((size, *SHAPE), np.float32)
                 for way, plan in WAYS.items():
@@ -100,6 +122,10 @@ def measured(threads: int, sizes: list[int], rounds: int, repeats: int) -> dict[
                         name: Worked(front(held, at[protocol == "HTTP"], batch, plan), at[2])
                         for name, at in places.items()
                     }
+                    port, module = places["port"], over_http if protocol == "HTTP" else over_grpc
+                    for name, make in (("message", by_triton), ("memory", by_memory)):
+                        asked = make(held, port[protocol == "HTTP"], batch, plan, module)
+                        calls[name] = Worked(asked, port[2])
                     times = alternate(calls, rounds=rounds, repeats=repeats, warm_up=WARM_UP)
                     worked = {f"{name}, worked": [median(call.seconds)] for name, call in calls.items()}
                     found[f"{protocol}, batch {size}, {way}"] = times | worked
@@ -119,10 +145,15 @@ def main() -> None:
     rows, figures = [], {}
     for asked, times in found.items():
         figures[asked] = {name: Spread.of(seconds) for name, seconds in times.items()}
-        figures[asked]["socket over port"] = over = ratio(times["socket"], times["port"])
-        worked = [figures[asked][f"{name}, worked"].median * 1e3 for name in ("port", "socket")]
-        rows.append([asked, figures[asked]["port"].show(1e3), over.show(), *(f"{one:.2f}" for one in worked)])
-    columns = ["asked", "port, ms", "socket over port", "worked: port, ms", "socket, ms"]
+        over = {
+            "socket over port": ratio(times["socket"], times["port"]),
+            "memory over message": ratio(times["memory"], times["message"]),
+        }
+        figures[asked] |= over
+        worked = [figures[asked][f"{name}, worked"].median * 1e3 for name in ("port", "socket", "message", "memory")]
+        shown = " ".join(f"{one:.2f}" for one in worked)
+        rows.append([asked, figures[asked]["port"].show(1e3), *(one.show() for one in over.values()), shown])
+    columns = ["asked", "port, ms", *over, "worked, ms: port, socket, message, memory"]
     show("a call from the same machine", columns, rows)
     conditions = Conditions(**here(), batch_size=1, link="one machine", runtime=RUNTIME, dtype="fp32")
     last_line("same_machine", figures, conditions, threads=options.threads, repeats=repeats)

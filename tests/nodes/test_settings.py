@@ -91,6 +91,17 @@ def test_workers_share_no_unix_socket() -> None:
     )
 
 
+def test_workers_share_no_regions_of_shared_memory() -> None:
+    """Each knows what it was told itself."""
+    assert CloudSettings(bundles=("a",), shared_memory=True).shared_memory
+    with pytest.raises(InputError) as caught:
+        CloudSettings(bundles=("a",), shared_memory=True, workers=2)
+    assert str(caught.value) == (
+        "workers 2: one knows no region of shared memory that another was told of. Serve by one, or leave out "
+        "--shared-memory."
+    )
+
+
 def test_a_threshold_alone_is_a_plan_for_any_network(bundle: Bundle) -> None:
     """At its last local exit."""
     found = AtLastExit(threshold=0.2, score="margin", codec="uint8", drop_threshold=0.9).check(bundle.manifest)

@@ -23,7 +23,6 @@ from offramp.protocol.tensors import (
     read_inputs,
     read_outputs,
     read_parameters,
-    refuse_shared_memory,
     serialized_response,
     write_request,
     write_response,
@@ -283,11 +282,6 @@ def test_extents_that_no_array_can_have_are_refused() -> None:
 def test_a_shape_comes_back_as_a_tuple() -> None:
     """Zero is an extent."""
     assert extents_of("x", [0, 3]) == (0, 3)
-
-
-def test_shared_memory_is_refused_only_where_it_is_asked_for() -> None:
-    """Other parameters of a tensor are none of its business."""
-    refuse_shared_memory("x", {"binary_data_size": 1})
 
 
 def test_an_empty_tensor_of_bytes_is_empty() -> None:

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from pwd import getpwuid
 from typing import Any
 
 import numpy as np
@@ -148,6 +150,21 @@ def test_there_is_no_tls(tmp_path: Path) -> None:
         f"authorities ca.pem: there is no TLS over {host}, a Unix socket, which never leaves this machine. Leave them "
         "out (--tls-ca)."
     )
+
+
+def test_who_comes_in_is_said_of_every_unix_socket(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a port of loopback without tokens nothing is; and whether shared memory is offered."""
+    host = f"unix:{tmp_path}/node.sock"
+    with caplog.at_level(logging.INFO, "offramp"):
+        say_open_to(Door(Access(), "127.0.0.1"))
+        say_open_to(Door(Access(), host), shared_memory=True)
+    user = getpwuid(os.getuid()).pw_name
+    assert caplog.messages == [
+        f"open to: a Unix socket of mode 0600, user {user}, at {host}",
+        "shared memory: callers on this machine have files in /dev/shm that this user may open",
+    ]
 
 
 def test_tokens_are_asked_for_and_shown_there(tmp_path: Path, double: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -31,6 +31,7 @@ from offramp.cli.options import (
     Trusted,
 )
 from offramp.cli.plans import CodecSaid, Cut, Exits, PlanFile, Said, ScoreSaid, Thresholds, plan_of
+from offramp.unix_sockets import mode_of
 
 
 @serve.command("aggregator")
@@ -64,7 +65,6 @@ def serve_aggregator(
     from offramp.nodes.aggregator_process import serve_aggregator as run
     from offramp.nodes.settings import EdgeSettings, Gathers
     from offramp.sockets import check_addresses
-    from offramp.unix_sockets import mode_of
 
     said = Said(
         plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,

@@ -36,6 +36,7 @@ from offramp.cli.options import (
     PrecisionName,
     RootPath,
     RuntimeName,
+    SharedMemory,
     SocketMode,
     Threads,
     TlsCert,
@@ -46,6 +47,7 @@ from offramp.cli.options import (
 )
 from offramp.cli.plans import CodecSaid, Cut, Exits, PlanFile, Said, ScoreSaid, Thresholds, plan_of
 from offramp.errors import InputError
+from offramp.unix_sockets import SCHEME, http_beside, mode_of, path_of
 
 if TYPE_CHECKING:
     from offramp.artifacts.plan import Plan
@@ -98,6 +100,7 @@ AuditMost = Annotated[
 def serve_cloud(
     bundle: Annotated[list[Path], typer.Argument(help="Folders of `offramp export`, or one of `offramp suite`.")],
     host: Host = "127.0.0.1", socket_mode: SocketMode = "600",
+    shared_memory: SharedMemory = False,
     port: Port = 8001,
     http_port: HttpPort = None,
     no_http: NoHttp = False,
@@ -121,7 +124,6 @@ def serve_cloud(
     from offramp.nodes.batching import Limits
     from offramp.nodes.cloud_process import serve_cloud as run
     from offramp.nodes.settings import CloudSettings
-    from offramp.unix_sockets import mode_of
 
     settings = CloudSettings(
         bundles=tuple(map(str, bundle)), host=host, socket_mode=mode_of(socket_mode), port=port,
@@ -129,8 +131,8 @@ def serve_cloud(
         max_streams=max_streams, max_connections=max_connections,
         limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue), workers=workers, runtime=runtime,
         precision=precision, origins=tuple(cors_origin or ()), root_path=root_path,
-        access=access_of(tls_cert, tls_key, tls_client_ca, tokens), trust=tuple(map(str, trust or ())),
-        log_format=log_format, log_requests=log_requests,
+        shared_memory=shared_memory, access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
+        trust=tuple(map(str, trust or ())), log_format=log_format, log_requests=log_requests,
     )  # fmt: skip
     asked = replicas_of(
         engine, replicas=replicas, cpus=replica_cpus, address=ray_address, application=ray_application,
@@ -172,11 +174,10 @@ def serve_edge(
     ] = False,
     link: CloudLink = None,
     score: ScoreSaid = None,
-    host: Host = "127.0.0.1", socket_mode: SocketMode = "600",
-    port: Port = 8001, http_port: HttpPort = None, no_http: NoHttp = False,
-    threads: Threads = 0, max_batch: MaxBatch = 256, max_streams: MaxStreams = 128,
-    max_connections: MaxConnections = 400, runtime: RuntimeName = "auto", precision: PrecisionName = "auto",
-    cors_origin: Origins = None, root_path: RootPath = "", trust: Trusted = None,
+    host: Host = "127.0.0.1", socket_mode: SocketMode = "600", port: Port = 8001, http_port: HttpPort = None,
+    no_http: NoHttp = False, shared_memory: SharedMemory = False, threads: Threads = 0, max_batch: MaxBatch = 256,
+    max_streams: MaxStreams = 128, max_connections: MaxConnections = 400, runtime: RuntimeName = "auto",
+    precision: PrecisionName = "auto", cors_origin: Origins = None, root_path: RootPath = "", trust: Trusted = None,
     tls_cert: TlsCert = None, tls_key: TlsKey = None, tls_client_ca: TlsClientCa = None, tokens: TokensFile = None,
     cloud_tls_ca: CloudTlsCa = None, cloud_tls_cert: CloudTlsCert = None, cloud_tls_key: CloudTlsKey = None,
     cloud_token_file: CloudTokenFile = None, log_format: LogFormat = "text", log_requests: LogRequests = False,
@@ -186,7 +187,6 @@ def serve_edge(
     from offramp.nodes.edge_process import serve_edge as run
     from offramp.nodes.settings import EdgeSettings, Follow
     from offramp.sockets import check_addresses
-    from offramp.unix_sockets import mode_of
 
     said = Said(
         plan=plan, exits=tuple(exit_ or ()), thresholds=tuple(threshold or ()), cut=cut, codec=codec, score=score,
@@ -202,7 +202,7 @@ def serve_edge(
         port=port, http_port=http_port_of(host, port, http_port, no_http), threads=threads, max_batch=max_batch,
         max_streams=max_streams, max_connections=max_connections, runtime=runtime, precision=precision,
         origins=tuple(cors_origin or ()), root_path=root_path, log_format=log_format, log_requests=log_requests,
-        access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
+        shared_memory=shared_memory, access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
         credentials=credentials_of(cloud_tls_ca, cloud_tls_cert, cloud_tls_key, cloud_token_file),
         trust=tuple(map(str, trust or ())), limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
     )  # fmt: skip
@@ -255,8 +255,6 @@ def access_of(cert: Path | None, key: Path | None, client_ca: Path | None, token
 
 def http_port_of(host: str, port: int, http_port: int | None, no_http: bool) -> int | None:
     """Triton's convention, 8000 for HTTP beside 8001 for gRPC, moved along with the port; None for no HTTP."""
-    from offramp.unix_sockets import SCHEME, http_beside, path_of
-
     if no_http:
         return None
     if http_port is not None and (path := path_of(host)) is not None:

@@ -50,6 +50,12 @@ PrecisionName = Annotated[
     ),
 ]
 Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one, unix:/PATH for a Unix socket.")]
+SharedMemory = Annotated[
+    bool,
+    typer.Option(
+        "--shared-memory", help="Take and give tensors in /dev/shm, of callers on this machine (Triton's way)."
+    ),
+]
 SocketMode = Annotated[str, typer.Option(help="Of a Unix socket's file: who may come in, in octal digits.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port of the gRPC side; 0 chooses a free one.")]
 HttpPort = Annotated[

@@ -26,6 +26,7 @@ from offramp.protocol.plans import Plans
 from offramp.protocol.record import Hook
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS, Server
+from offramp.protocol.shared_memory import FOLDER, REGIONS
 from offramp.service import say_ready, say_stopping
 from offramp.sockets import allow_descriptors
 
@@ -79,7 +80,7 @@ def serve_models(
 
     Where the node needs a cloud to be ready, it is ready while one of those is.
     """
-    allow_descriptors(told.max_connections * (1 if told.http_port is None else 2))
+    _allow_descriptors(told)
     tracing = traces(f"offramp-{told.node}")
     hooks: list[Hook] = [RequestLog()] if told.log_requests else []
     server = Server(
@@ -92,6 +93,7 @@ def serve_models(
         max_connections=told.max_connections,
         shared=shared,
         mode=told.socket_mode,
+        shared_memory=told.shared_memory,
         http_port=told.http_port,
         consumed=CONSUMED,
         origins=told.origins,
@@ -111,7 +113,7 @@ def serve_models(
     with _hearing(door, told), closing(tracing) if tracing is not None else nullcontext():
         server.start()
         if not shared:  # else who has started it says so once for all
-            say_open_to(door)
+            say_open_to(door, told.shared_memory)
         say_ready(ready_line(server.address, title, None if server.http is None else server.http.address))
         settle()
         while _next(orders):
@@ -135,10 +137,18 @@ def _hearing(door: Door, told: Settings) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-def say_open_to(door: Door) -> None:
+def _allow_descriptors(told: Settings) -> None:
+    """Of every connection that there may be, and of every region of shared memory."""
+    sides, regions = 1 if told.http_port is None else 2, REGIONS if told.shared_memory else 0
+    allow_descriptors(told.max_connections * sides + regions)
+
+
+def say_open_to(door: Door, shared_memory: bool = False) -> None:
     """Say in the log who can come in, where that is not this machine alone."""
     if door.noteworthy:
         log.log(logging.WARNING if door.warns else logging.INFO, "open to: %s, at %s", door.open_to, door.host)
+    if shared_memory:
+        log.info("shared memory: callers on this machine have files in %s that this user may open", FOLDER)
 
 
 def _reload(door: Door, reload: Callable[[], object]) -> None:

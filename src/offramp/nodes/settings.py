@@ -43,6 +43,7 @@ class NodeSettings:
     bundles: tuple[str, ...]
     host: str = "127.0.0.1"
     port: int = 0
+    shared_memory: bool = False  # offered to callers on this machine
     socket_mode: int = MODE  # of the file, where the host is unix:/PATH
     http_port: int | None = None  # None: no HTTP
     threads: int = 0
@@ -79,6 +80,11 @@ class CloudSettings(NodeSettings):
         if not 1 <= self.workers <= MOST_WORKERS:
             raise InputError(
                 f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
+            )
+        if self.workers > 1 and self.shared_memory:
+            raise InputError(
+                f"workers {self.workers}: one knows no region of shared memory that another was told of. Serve by one, "
+                "or leave out --shared-memory."
             )
         if self.workers > 1 and path_of(self.host) is not None:
             raise InputError(

@@ -60,9 +60,9 @@ class Catalog:
         return [{"name": model.name, "version": model.version, "state": "READY", "reason": ""} for model in self]
 
 
-def server_metadata() -> dict[str, Any]:
-    """The protocol's metadata of a server."""
-    return {"name": PLATFORM, "version": __version__, "extensions": [*EXTENSIONS]}
+def server_metadata(*more: str) -> dict[str, Any]:
+    """The protocol's metadata of a server, with more extensions than every one has."""
+    return {"name": PLATFORM, "version": __version__, "extensions": [*EXTENSIONS, *more]}
 
 
 def config(model: Served, max_batch: int) -> dict[str, Any]:

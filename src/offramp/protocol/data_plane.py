@@ -9,13 +9,14 @@ from time import perf_counter
 from typing import Any
 
 from offramp.errors import DeadlineError, InputError
-from offramp.protocol.catalog import Catalog
+from offramp.protocol.catalog import Catalog, server_metadata
 from offramp.protocol.classification import has_classes, top_classes
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.pool import Pool, wait
 from offramp.protocol.record import All, Hook, Kind, Record, Tracing
 from offramp.protocol.request_bounds import RequestBounds
 from offramp.protocol.served import AtOnce, Call, Parameters, Pending, Result, Served
+from offramp.protocol.shared_memory import OFFERED, Regions
 from offramp.protocol.statistics import Statistics
 from offramp.protocol.trace_context import TRACEPARENT
 
@@ -60,6 +61,7 @@ class DataPlane:
         self.statistics = Statistics(metrics)
         self.hook: Hook = All((self.statistics, *hooks)) if hooks else self.statistics
         self.tracing = tracing
+        self.regions: Regions | None = None  # of shared memory, where it is offered
 
     def serve(self, models: Iterable[Served]) -> None:
         """Serve these from now on; what has begun ends by those of before, and counts go on.
@@ -147,6 +149,10 @@ class DataPlane:
         record.hook = record.hook or self.hook
         record.model, record.version, record.served = model.name, model.version, perf_counter()
         return record
+
+    def metadata(self) -> dict[str, Any]:
+        """What the node is, and which of the protocol's extensions it has."""
+        return server_metadata() if self.regions is None else server_metadata(OFFERED)
 
     def told(self, name: str, version: str) -> dict[str, Any]:
         """Triton's statistics of every model, of one of them, or of one version, in their JSON form."""

@@ -9,25 +9,27 @@ from typing import Any
 import grpc
 from google.protobuf import json_format
 
-from offramp.errors import OfframpError
+from offramp.errors import ForbiddenError, InputError, OfframpError
 from offramp.protocol import messages as pb
 from offramp.protocol.apart import Answer, Came, Entrance, on
-from offramp.protocol.catalog import config, server_metadata
+from offramp.protocol.catalog import config
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.data_plane import FOREVER, DataPlane
 from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.pool import Pool, waited
 from offramp.protocol.record import Record
 from offramp.protocol.served import TOOK, Call, Result, Served
+from offramp.protocol.shared_memory import ELSEWHERE, REGION, Regions, is_peer_here
 from offramp.protocol.short import Known
 from offramp.protocol.status import end_by, status_of
 from offramp.protocol.streams import Streams
 from offramp.protocol.tensors import (
     FINAL,
+    places_of,
     read_inputs,
     read_parameters,
-    refuse_shared_memory,
     serialized_response,
+    write_placed,
     write_response,
 )
 from offramp.protocol.trace_context import of_metadata
@@ -35,10 +37,12 @@ from offramp.protocol.trace_context import of_metadata
 log = logging.getLogger("offramp")
 
 SLOWER = 0.02  # share of a longer call in what such calls take: it may have waited for a core; a shorter is believed
+IN_PARTS = "outputs: the parts of an answer would take each other's place in shared memory. Ask for it whole."
 FAILED = "the node failed; its log has the details."
 # ModelReady is not of these: it may have to open a model, on a thread of its own.
 TOLD = (
     "ServerLive", "ServerReady", "ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics", "RepositoryIndex",
+    *pb.MEMORY,
 )  # fmt: skip
 Tell = Callable[[DataPlane, Any], dict[str, Any]]
 
@@ -66,12 +70,12 @@ class _Service:
         for name in TOLD:
             setattr(self, name, on(telling, getattr(self, name)))
         self.ModelStreamInfer = streams.counted(self.ModelStreamInfer)  # type: ignore[method-assign]
-        for name in pb.NOT_OFFERED:
+        for name in (*pb.NOT_OFFERED, *(() if plane.regions is not None else pb.MEMORY)):
             setattr(self, name, _not_offered(name))
 
     ServerLive = _telling(pb.ServerLiveResponse, lambda plane, asked: {"live": True})
     ServerReady = _telling(pb.ServerReadyResponse, lambda plane, asked: {"ready": plane.unready() is None})
-    ServerMetadata = _telling(pb.ServerMetadataResponse, lambda plane, asked: server_metadata())
+    ServerMetadata = _telling(pb.ServerMetadataResponse, lambda plane, asked: plane.metadata())
     ModelMetadata = _telling(
         pb.ModelMetadataResponse,
         lambda plane, asked: plane.catalog.metadata(plane.catalog.find(asked.name, asked.version)),
@@ -82,6 +86,38 @@ class _Service:
     )
     ModelStatistics = _telling(pb.ModelStatisticsResponse, lambda plane, asked: plane.told(asked.name, asked.version))
     RepositoryIndex = _telling(pb.RepositoryIndexResponse, lambda plane, asked: {"models": plane.catalog.index()})
+
+    def SystemSharedMemoryStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            regions = {str(told["name"]): told for told in self._regions(context).status(request.name)}
+            return json_format.ParseDict({"regions": regions}, pb.SystemSharedMemoryStatusResponse())
+
+        return _answered(context, answer)
+
+    def SystemSharedMemoryRegister(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            self._regions(context).register(request.name, request.key, request.offset, request.byte_size)
+            return pb.SystemSharedMemoryRegisterResponse()
+
+        return _answered(context, answer)
+
+    def SystemSharedMemoryUnregister(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def answer() -> Any:
+            self._regions(context).unregister(request.name)
+            return pb.SystemSharedMemoryUnregisterResponse()
+
+        return _answered(context, answer)
+
+    def _memory(self, context: grpc.ServicerContext) -> Regions | None:
+        """What this caller may use."""
+        regions = self.plane.regions
+        return regions if regions is not None and is_peer_here(context.peer()) else None
+
+    def _regions(self, context: grpc.ServicerContext) -> Regions:
+        memory = self._memory(context)
+        if memory is None:
+            raise ForbiddenError(ELSEWHERE)
+        return memory
 
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def answer() -> Any:
@@ -123,6 +159,7 @@ class _Service:
         sort = request.model_name, request.model_version, request.ByteSize()
         return (
             self.known.is_short(sort)
+            and not (self.plane.regions is not None and _is_placed(request))
             and self.plane.tracing is None
             and came.event.call_details.deadline - time() >= FOREVER
         )
@@ -146,9 +183,10 @@ class _Service:
             with self._record(request, context) as record:
                 record.stage("wait", record.began - waited(), record.began)
                 model = self.plane.catalog.find(request.model_name, request.model_version)
-                call = _call(request, context, record, _leaving(context))
+                memory = self._memory(context)
+                call = _call(request, context, record, _leaving(context), memory)
                 result = self.plane.infer(model, call, _asked(request))
-                response = _serialized(request, model, result, record)
+                response = _serialized(request, model, result, record, memory)
                 self._note(request, record)
                 return _send(response, record.began - waited(), request, context)
 
@@ -157,11 +195,14 @@ class _Service:
     def ModelStreamInfer(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
         """Triton's streaming call: each request's parts as they come, an error as a message, then the next request."""
         gone = _leaving(context)  # one for all: a stream keeps what it is to call to its end, and may live for a year
+        memory = self._memory(context)
         for request in requests:
             try:
                 with self._record(request, context) as record:
                     model = self.plane.catalog.find(request.model_name, request.model_version)
-                    call = _call(request, context, record, gone)
+                    if places_of(request.outputs, memory):
+                        raise InputError(IN_PARTS)
+                    call = _call(request, context, record, gone, memory)
                     for result in self.plane.stream(model, call, _asked(request)):
                         response = _response(request, model, result, record)
                         response.parameters[FINAL].bool_param = result.last
@@ -195,9 +236,9 @@ def _leaving(context: grpc.ServicerContext) -> Gone:
     return gone
 
 
-def _call(request: Any, context: grpc.ServicerContext, record: Record, gone: Gone) -> Call:
+def _call(request: Any, context: grpc.ServicerContext, record: Record, gone: Gone, memory: Regions | None) -> Call:
     start = perf_counter()
-    inputs, parameters = read_inputs(request), read_parameters(request.parameters)
+    inputs, parameters = read_inputs(request, memory), read_parameters(request.parameters)
     call = Call(inputs, parameters, context.time_remaining(), cancelled=gone, record=record)
     record.stage("decode", start)
     return call
@@ -207,9 +248,12 @@ def _asked(request: Any) -> dict[str, int]:
     """The outputs asked for by name, each with how many of its classes; 0: as it is."""
     if not request.outputs:  # the usual request
         return {}
-    for output in request.outputs:
-        refuse_shared_memory(output.name, output.parameters)
     return {output.name: classes_asked(output.name, read_parameters(output.parameters)) for output in request.outputs}
+
+
+def _is_placed(request: Any) -> bool:
+    """Whether a tensor of a request lies in shared memory, or is to."""
+    return any(REGION in tensor.parameters for tensors in (request.inputs, request.outputs) for tensor in tensors)
 
 
 def _response(request: Any, model: Served, result: Result, record: Record) -> Any:
@@ -220,9 +264,16 @@ def _response(request: Any, model: Served, result: Result, record: Record) -> An
     return response
 
 
-def _serialized(request: Any, model: Served, result: Result, record: Record) -> bytes:
+def _serialized(request: Any, model: Served, result: Result, record: Record, memory: Regions | None = None) -> bytes:
     start = perf_counter()
-    response = serialized_response(model.name, model.version, result.outputs, result.parameters, request.id)
+    said = (model.name, model.version, result.outputs, result.parameters, request.id)
+    places = places_of(request.outputs, memory)
+    if memory is not None and places:
+        message = write_response(*said)
+        write_placed(message, places, memory)
+        response: bytes = message.SerializeToString()
+    else:
+        response = serialized_response(*said)
     record.bytes_out = len(response)
     record.stage("respond", start)
     return response

@@ -14,7 +14,7 @@ from offramp.protocol.apart import on
 from offramp.protocol.plans import CALLER, PLAN
 from offramp.protocol.pool import Pool
 from offramp.protocol.refusals import Front, Refusals
-from offramp.protocol.rest_app import parts_below, parts_of
+from offramp.protocol.rest_app import MEMORY, parts_below, parts_of
 from offramp.protocol.rest_body import to_json
 from offramp.protocol.status import end_by, http_status_of
 from offramp.protocol.tokens import Holder, Right, Tokens
@@ -23,7 +23,7 @@ HEADER = "authorization"
 REALM = b'Bearer realm="offramp"'
 HEALTH = "/grpc.health.v1.Health/"
 OPEN = frozenset({"ServerLive", "ServerReady"})  # what an orchestrator asks, that has no token
-INFER = frozenset({"ModelInfer", "ModelStreamInfer"})
+INFER = frozenset({"ModelInfer", "ModelStreamInfer", "SystemSharedMemoryRegister", "SystemSharedMemoryUnregister"})
 READING = ("GET", "HEAD")
 
 
@@ -41,7 +41,8 @@ def right_of_path(parts: list[str], method: str = "GET") -> Right | None:
         return None
     if parts[0] == PLAN:
         return "read" if method in READING else "control"
-    return "infer" if parts[-1:] == ["infer"] else "read"
+    asks = parts[-1] == "infer" or (parts[1:2] == [MEMORY] and parts[-1] != "status")
+    return "infer" if asks else "read"
 
 
 class _Checked:

@@ -68,6 +68,13 @@ MESSAGES = {
     "RepositoryIndexRequest": "1 repository_name string, 2 ready bool",
     "RepositoryIndexResponse": "1 models ModelIndex*",
     "ModelIndex": f"{NAMED}, 3 state string, 4 reason string",
+    "SystemSharedMemoryStatusRequest": "1 name string",
+    "SystemSharedMemoryStatusResponse": "1 regions {RegionStatus}",
+    "RegionStatus": "1 name string, 2 key string, 3 offset uint64, 4 byte_size uint64",
+    "SystemSharedMemoryRegisterRequest": "1 name string, 2 key string, 3 offset uint64, 4 byte_size uint64",
+    "SystemSharedMemoryRegisterResponse": "",
+    "SystemSharedMemoryUnregisterRequest": "1 name string",
+    "SystemSharedMemoryUnregisterResponse": "",
     "Unread": "",
 }
 ENUMERATIONS = {
@@ -79,17 +86,17 @@ ENUMERATIONS = {
         )
     ]
 }  # fmt: skip
+MEMORY = ("SystemSharedMemoryStatus", "SystemSharedMemoryRegister", "SystemSharedMemoryUnregister")
 # The calls that a node answers, each of a request to a response by its name.
 CALLS = (
     "ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer", "ModelConfig",
-    "ModelStatistics", "RepositoryIndex",
+    "ModelStatistics", "RepositoryIndex", *MEMORY,
 )  # fmt: skip
-# Those that are Triton's own and make no sense here: no client says which models there are, and tensors travel in
-# messages. What they ask and answer is not read.
+# Those that are Triton's own and make no sense here: no client says which models there are, and no tensor lies on a
+# graphics card. What they ask and answer is not read.
 NOT_OFFERED = (
-    "RepositoryModelLoad", "RepositoryModelUnload", "SystemSharedMemoryStatus", "SystemSharedMemoryRegister",
-    "SystemSharedMemoryUnregister", "CudaSharedMemoryStatus", "CudaSharedMemoryRegister", "CudaSharedMemoryUnregister",
-    "TraceSetting", "LogSettings",
+    "RepositoryModelLoad", "RepositoryModelUnload", "CudaSharedMemoryStatus", "CudaSharedMemoryRegister",
+    "CudaSharedMemoryUnregister", "TraceSetting", "LogSettings",
 )  # fmt: skip
 
 

@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, TypeVar
 
-from offramp.errors import InputError, OverloadedError
-from offramp.protocol.catalog import config, server_metadata
+from offramp.errors import ForbiddenError, InputError, OverloadedError
+from offramp.protocol.catalog import config
 from offramp.protocol.coding import CODINGS, is_plain
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.gone import GoneError
 from offramp.protocol.page import Page
 from offramp.protocol.plans import PLAN, Plans, check_size, controller, holds
 from offramp.protocol.pool import Pool
-from offramp.protocol.rest_body import to_json
+from offramp.protocol.rest_body import read_registration, to_json
 from offramp.protocol.rest_call import (
     CODING,
     OK,
@@ -31,8 +31,10 @@ from offramp.protocol.rest_call import (
     number,
     request_id,
 )
+from offramp.protocol.shared_memory import ELSEWHERE, Regions, Socket, is_here
 
 T = TypeVar("T")
+MEMORY = "systemsharedmemory"
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -96,6 +98,8 @@ class Application:
                 case [first, *version] if first == PLAN and self.plans is not None and len(version) <= 1:
                     asked = partial(self._plan, self.plans, "".join(version))
                     return _only(method, "GET", "HEAD", "PUT") or await asked(scope, receive)
+                case ["v2", first, *rest] if first == MEMORY and self.plane.regions is not None:
+                    return await self._shared(rest, scope, receive) or _nothing_at(scope["path"])
                 case ["v2", *rest] if NOT_OFFERED.intersection(rest):
                     return error_response(f"{scope['path']}: this node does not offer it.", 501)
                 case ["v2", *rest]:
@@ -136,11 +140,36 @@ class Application:
             raise self.plane.statistics.refused(crowded, "http")
         return Response((await self._run(partial(plans.change, version, document, by), self.opening)).encode())
 
+    def memory(self, client: Socket, server: Socket) -> Regions | None:
+        """What a caller may use of shared memory, by both ends of its connection."""
+        regions = self.plane.regions
+        return regions if regions is not None and is_here(client, server) else None
+
+    async def _shared(self, path: list[str], scope: Message, receive: Receive) -> Response | None:
+        """What is asked of regions of shared memory; None for an address that there is not."""
+        memory, method = self.memory(scope.get("client"), scope.get("server")), scope["method"]
+        if memory is None:
+            raise ForbiddenError(ELSEWHERE)
+        match path:
+            case ["status"] | ["region", _, "status"]:
+                return _only(method, "GET") or _json(memory.status("".join(path[1:-1])))
+            case ["unregister"] | ["region", _, "unregister"]:
+                if (wrong := _only(method, "POST")) is None:
+                    memory.unregister("".join(path[1:-1]))
+                return wrong or Response(b"")
+            case ["region", name, "register"]:
+                if (wrong := _only(method, "POST")) is None:
+                    body = await self._body(receive, self.plane.bounds.check_body)
+                    self.in_hand -= len(body)
+                    memory.register(name, *read_registration(body))
+                return wrong or Response(b"")
+        return None
+
     async def _told(self, path: list[str]) -> Response | None:  # noqa: PLR0911
         """What the node tells of itself; None for an address that there is not."""
         match path:
             case []:
-                return _json(server_metadata())
+                return _json(self.plane.metadata())
             case ["health", "live"]:
                 return _json({"live": True})
             case ["health", "ready"]:
@@ -180,7 +209,13 @@ class Application:
         """Read a request within the bounds and have it answered."""
         found: dict[bytes, bytes] = dict(scope["headers"])
         with self.plane.record("http", request_id(found), given(found.get(TRACE, b""))) as record:
-            arrival = Arrival(self.plane.catalog.find(name, version), scope["path"], found, record)
+            arrival = Arrival(
+                self.plane.catalog.find(name, version),
+                scope["path"],
+                found,
+                record,
+                self.memory(scope.get("client"), scope.get("server")),
+            )
             return await self._recorded(arrival, scope, receive)
 
     async def _recorded(self, arrival: Arrival, scope: Message, receive: Receive) -> Response:

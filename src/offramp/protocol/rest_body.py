@@ -18,12 +18,12 @@ from offramp.errors import InputError
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters, Served
+from offramp.protocol.shared_memory import OFFSET, REGION, SIZE, Placed, Regions, placed
 from offramp.protocol.tensors import (
     decode,
     encode,
     extents_of,
     objects,
-    refuse_shared_memory,
     shaped,
 )
 
@@ -45,9 +45,10 @@ class Asked:
     outputs: dict[str, bool]  # those asked for, and whether in binary form; empty: all of them
     binary: bool = False  # the form of those that nobody asked for by name
     classes: dict[str, int] = field(default_factory=dict)  # of those asked for, how many of their classes; 0: as it is
+    places: dict[str, Placed] = field(default_factory=dict)  # of those asked for that go to shared memory
 
 
-def read_request(body: bytes, header_length: int | None) -> Asked:
+def read_request(body: bytes, header_length: int | None, memory: Regions | None = None) -> Asked:
     """Decode a request; `header_length` of JSON stand before raw contents, None: it is all JSON."""
     if header_length is not None and not 0 < header_length <= len(body):
         raise InputError(
@@ -55,11 +56,16 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
             f"{len(body)} bytes of the body."
         )
     if header_length is None:
-        head, position = _head(body), len(body)
+        head, position = _head(body, memory is not None), len(body)
     else:
-        head, position = (_known_head if header_length <= LONGEST else _head)(body[:header_length]), header_length
+        read, position = _known_head if header_length <= LONGEST else _head, header_length
+        head = read(body[:header_length], memory is not None)
     inputs: dict[str, Array] = {}
+    contents = {} if memory is None or not head.placed else memory.read(head.placed)
     for name, datatype, shape, size, tensor in head.tensors:
+        if name in contents:
+            inputs[name] = decode(name, datatype, shape, contents[name])
+            continue
         if size is None:
             inputs[name] = _values(name, datatype, shape, tensor)
             if (tensor.get("parameters") or {}).get("content_type") == BASE64:
@@ -77,7 +83,7 @@ def read_request(body: bytes, header_length: int | None) -> Asked:
             f"body: {len(body) - position} bytes are left behind the inputs. Name the size of each one's in its "
             "binary_data_size."
         )
-    return Asked(head.id, inputs, dict(head.parameters), head.outputs, head.binary, head.classes)
+    return Asked(head.id, inputs, dict(head.parameters), head.outputs, head.binary, head.classes, head.places)
 
 
 @dataclass(frozen=True)
@@ -90,34 +96,52 @@ class _Head:
     outputs: dict[str, bool]
     binary: bool
     classes: dict[str, int]
+    placed: dict[str, Placed]  # of the tensors
+    places: dict[str, Placed]  # of the outputs
 
 
-def _head(text: bytes) -> _Head:
-    """Read the JSON part of a request."""
+def _head(text: bytes, offered: bool) -> _Head:
+    """Read the JSON part of a request; whether its tensors may lie in shared memory."""
     header = _object(_parse(text), "body")
     tensors: dict[str, tuple[str, str, tuple[int, ...], int | None, Json]] = {}
+    lying: dict[str, Placed] = {}
     for tensor in _tensors(header, "inputs"):
         name = tensor["name"]
         if name in tensors:
             raise InputError(f"input {name!r}: sent twice. Send it once.")
         datatype, shape = _datatype(tensor), _shape(tensor)
         own = read_parameters(tensor.get("parameters"))
-        refuse_shared_memory(name, own)
+        if REGION in own:
+            lying[name] = placed(name, own, offered=offered)
         size = own.get("binary_data_size")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
             raise InputError(f"{name}: binary_data_size: expected a whole number of bytes, got {size!r}.")
-        if size is not None and tensor.get("data") is not None:
+        typed = tensor.get("data") is not None
+        if size is not None and typed:
             raise InputError(f"input {name!r}: both raw and typed contents. Send one of the two.")
+        if name in lying and (size is not None or typed):
+            raise InputError(f"input {name!r}: contents both in the request and in shared memory. Leave one out.")
         tensors[name] = name, datatype, shape, size, tensor
     parameters = read_parameters(header.get("parameters"))
     binary = parameters.pop("binary_data_output", False) is True
     if not isinstance(name := header.get("id"), str | None):
         raise InputError(f"id: expected a string, got {_short(name)}.")
-    outputs, classes = _outputs(header, binary)
-    return _Head(name or "", tuple(tensors.values()), parameters, outputs, binary, classes)
+    outputs, classes, places = _outputs(header, binary, offered)
+    return _Head(name or "", tuple(tensors.values()), parameters, outputs, binary, classes, lying, places)
 
 
 _known_head = lru_cache(HEADS)(_head)  # a client says the same of one batch after another
+
+
+def read_registration(body: bytes) -> tuple[str, int, int]:
+    """The key, offset and size of a region of shared memory."""
+    said = _object(_parse(body), "body")
+    key, numbers = said.get("key"), [said.get("offset", 0), said.get("byte_size")]
+    if not isinstance(key, str) or any(type(one) is not int for one in numbers):
+        raise InputError(
+            f"body: expected a key, and a byte_size and an offset that are whole numbers, got {_short(said)}."
+        )
+    return key, *numbers
 
 
 def stated_timeout(body: bytes, header_length: int | None) -> float:
@@ -153,7 +177,12 @@ def read_raw(body: bytes, model: Served, *, binary: bool) -> Asked:
 
 
 def write_response(
-    model: str, version: str, asked: Asked, outputs: dict[str, Array], parameters: Parameters
+    model: str,
+    version: str,
+    asked: Asked,
+    outputs: dict[str, Array],
+    parameters: Parameters,
+    memory: Regions | None = None,
 ) -> tuple[bytes, int | None]:
     """Encode a response's body; with it the length of its JSON part, None where it is all JSON.
 
@@ -162,7 +191,10 @@ def write_response(
     described, raws = [], []
     for name, array in outputs.items():
         tensor: Json = {"name": name, "datatype": NAMES[array.dtype], "shape": array.shape}
-        if asked.outputs.get(name, asked.binary):
+        if memory is not None and name in asked.places:
+            place = memory.write(name, asked.places[name], encode(array))
+            tensor["parameters"] = {REGION: place.region, OFFSET: place.offset, SIZE: place.size}
+        elif asked.outputs.get(name, asked.binary):
             raws.append(encode(array))
             tensor["parameters"] = {"binary_data_size": len(raws[-1])}
         else:
@@ -234,15 +266,17 @@ def _shape(tensor: Json) -> tuple[int, ...]:
     return extents_of(tensor["name"], shape)
 
 
-def _outputs(header: Json, binary: bool) -> tuple[dict[str, bool], dict[str, int]]:
-    """The outputs asked for: whether in binary form, and as how many of their classes."""
+def _outputs(header: Json, binary: bool, offered: bool) -> tuple[dict[str, bool], dict[str, int], dict[str, Placed]]:
+    """The outputs asked for: whether in binary form, as how many of their classes, and in which shared memory."""
     asked: dict[str, bool] = {}
+    places: dict[str, Placed] = {}
     classes: dict[str, int] = {}
     for tensor in [] if header.get("outputs") is None else _tensors(header, "outputs"):
         name, own = tensor["name"], read_parameters(tensor.get("parameters"))
-        refuse_shared_memory(name, own)
+        if REGION in own:
+            places[name] = placed(name, own, offered=offered)
         asked[name], classes[name] = own.get("binary_data", binary) is True, classes_asked(name, own)
-    return asked, classes
+    return asked, classes, places
 
 
 def _values(name: str, datatype: str, shape: tuple[int, ...], tensor: Json) -> Array:

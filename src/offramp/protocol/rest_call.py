@@ -15,6 +15,7 @@ from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.record import Record
 from offramp.protocol.rest_body import Asked, read_raw, read_request, stated_timeout, to_json, write_response
 from offramp.protocol.served import Call, Result, Served
+from offramp.protocol.shared_memory import Regions
 from offramp.protocol.status import http_status_of
 from offramp.protocol.trace_context import TRACEPARENT, checked
 
@@ -48,10 +49,12 @@ class SilentError(GoneError):
 class Arrival:
     """A request that has come, or will have, for a model: first its headers, by name, and then its body."""
 
-    __slots__ = ("asked", "body", "gone", "headers", "model", "path", "record")
+    __slots__ = ("asked", "body", "gone", "headers", "memory", "model", "path", "record")
 
-    def __init__(self, model: Served, path: str, headers: dict[bytes, bytes], record: Record) -> None:
-        self.model, self.path, self.headers, self.record = model, path, headers, record
+    def __init__(
+        self, model: Served, path: str, headers: dict[bytes, bytes], record: Record, memory: Regions | None = None
+    ) -> None:
+        self.model, self.path, self.headers, self.record, self.memory = model, path, headers, record, memory
         self.body, self.gone = b"", Gone()
         self.asked: Asked | None = None
 
@@ -73,7 +76,7 @@ class Arrival:
         if length == 0 or (length is None and headers.get(b"content-type", b"").lower().startswith(IMAGE)):
             asked = read_raw(body, self.model, binary=length == 0)
         else:
-            asked = read_request(body, length)
+            asked = read_request(body, length, self.memory)
         self.asked = asked
         record.id = asked.id or record.id
         record.stage("decode", start)
@@ -84,7 +87,8 @@ class Arrival:
         """Encode what the model gave."""
         asked, model, record = self.asked, self.model, self.record
         assert asked is not None  # it was called
-        content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
+        said = (model.name, model.version, asked, result.outputs, result.parameters)
+        content, length = write_response(*said, self.memory)
         record.stage("respond", record.answered)
         record.bytes_out = len(content)
         if length is None:

@@ -27,6 +27,7 @@ from offramp.protocol.pool import Pool
 from offramp.protocol.record import Hook, Tracing
 from offramp.protocol.rest_app import IN_HAND, Application
 from offramp.protocol.served import Listening, Served
+from offramp.protocol.shared_memory import Regions
 from offramp.protocol.streams import Streams
 from offramp.sockets import join_address, port_taken
 from offramp.unix_sockets import MODE, SCHEME, SocketFile, http_beside, path_of
@@ -51,14 +52,17 @@ class Server:
     it names none. `calls` are computed at once on each side, and `max_streams` are open beside them; what the node
     tells of itself waits for neither. Each side has up to `max_connections`. `shared` lets other processes of this user
     listen on the ports too. A `host` that is unix:/PATH is a Unix socket, whose file has `mode`; HTTP's is beside it,
-    whatever the ports. A client that is silent for `vanished` seconds, to pings too, has gone: its calls are ended.
-    Without an `http_port` there is no HTTP. `consumed` parameters do not come back with an answer. Of HTTP: web pages
-    of `origins` may ask, and paths may begin with `root_path`. `unready` says why the node is not ready, in every way
-    that it can be asked; when that changes, `say_health` is to be called. `full` says why a call is refused as it
-    comes. A `door` says who may come in; without one everybody may, in plain text. `metrics` count what is asked, and
-    `page` shows them; `plans` are told, and changed by who may. `hooks` are told of each request too, and `tracing` has
-    a part in its trace.
+    whatever the ports. `shared_memory` is offered to callers on this machine. A client that is silent for `vanished`
+    seconds, to pings too, has gone: its calls are ended. Without an `http_port` there is no HTTP. `consumed` parameters
+    do not come back with an answer. Of HTTP: web pages of `origins` may ask, and paths may begin with `root_path`.
+    `unready` says why the node is not ready, in every way that it can be asked; when that changes, `say_health` is to
+    be called. `full` says why a call is refused as it comes. A `door` says who may come in; without one everybody may,
+    in plain text. `metrics` count what is asked, and `page` shows them; `plans` are told, and changed by who may.
+    `hooks` are told of each request too, and `tracing` has a part in its trace.
     """
+
+    http: HttpServer | None = None
+    file: SocketFile | None = None
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Server:
         calls: int = CALLS,
         shared: bool = False,
         mode: int = MODE,
+        shared_memory: bool = False,
         max_streams: int = STREAMS,
         max_connections: int = CONNECTIONS,
         vanished: float = VANISHED,
@@ -87,6 +92,7 @@ class Server:
         full: Callable[[], OverloadedError | None] = lambda: None,
     ) -> None:
         self.plane = DataPlane(models, max_batch, consumed, unready, metrics, hooks, tracing)
+        self.plane.regions = Regions(self.plane.bounds.message) if shared_memory else None
         self.streams = Streams(max_streams, self.plane.statistics.refused)
         telling, opening = Pool(TELLING, "telling"), Pool(OPENING, "opening")
         self.pools = [Pool(calls, "grpc"), Pool(calls, "http"), telling, opening, self.streams.pool]
@@ -104,8 +110,6 @@ class Server:
         )
         self.health = health.HealthServicer(experimental_non_blocking=WATCHED_WITHOUT_THREADS)
         self._add_calls(self.pools[0], telling, opening)
-        self.http: HttpServer | None = None
-        self.file: SocketFile | None = None
         self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page, plans=plans)
         front = _guarded(self.application, door, root_path)
         front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token

@@ -1,7 +1,7 @@
 """Tensors to messages of the Open Inference Protocol and back."""
 
 import math
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +11,7 @@ from offramp.errors import InputError
 from offramp.protocol import messages as pb
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters
+from offramp.protocol.shared_memory import OFFSET, REGION, SIZE, Placed, Regions, placed
 
 Raw = bytes | memoryview
 
@@ -84,9 +85,9 @@ def decode(name: str, datatype: str, shape: Iterable[int], raw: Raw) -> Array:
     return shaped(name, np.frombuffer(raw, dtype), extents)
 
 
-def read_inputs(request: pb.ModelInferRequest) -> dict[str, Array]:
-    """Decode a request's inputs, raw or typed."""
-    return _read(request.inputs, request.raw_input_contents, "input")
+def read_inputs(request: pb.ModelInferRequest, memory: Regions | None = None) -> dict[str, Array]:
+    """Decode a request's inputs, raw or typed, or in shared memory."""
+    return _read(request.inputs, request.raw_input_contents, "input", memory)
 
 
 def read_outputs(response: pb.ModelInferResponse) -> dict[str, Array]:
@@ -94,23 +95,29 @@ def read_outputs(response: pb.ModelInferResponse) -> dict[str, Array]:
     return _read(response.outputs, response.raw_output_contents, "output")
 
 
-def _read(tensors: Any, raws: Any, kind: str) -> dict[str, Array]:
-    if raws and len(raws) != len(tensors):
+def _read(tensors: Any, raws: Any, kind: str, memory: Regions | None = None) -> dict[str, Array]:
+    places = places_of(tensors, memory)
+    if raws and len(raws) != len(tensors) - len(places):
         raise InputError(
             f"{kind}s: {len(tensors)} are declared and {len(raws)} raw contents sent; expected one for each."
         )
     arrays: dict[str, Array] = {}
-    for position, tensor in enumerate(tensors):
+    contents = {} if memory is None or not places else memory.read(places)
+    rest = iter(raws)
+    for tensor in tensors:
         name = tensor.name
         if name in arrays:
             raise InputError(f"{kind} {name!r}: sent twice. Send it once.")
-        refuse_shared_memory(name, tensor.parameters)
-        if not raws:
+        if name in places:
+            if tensor.HasField("contents") and tensor.contents.ByteSize():
+                raise InputError(f"{kind} {name!r}: contents both in the request and in shared memory. Leave one out.")
+            arrays[name] = decode(name, tensor.datatype, tensor.shape, contents[name])
+        elif not raws:
             arrays[name] = _typed(tensor)
         elif tensor.HasField("contents") and tensor.contents.ByteSize():  # MLServer sends empty ones beside its raw
             raise InputError(f"{kind} {name!r}: both raw and typed contents. Send one of the two.")
         else:
-            arrays[name] = decode(name, tensor.datatype, tensor.shape, raws[position])
+            arrays[name] = decode(name, tensor.datatype, tensor.shape, next(rest))
     return arrays
 
 
@@ -155,10 +162,23 @@ def shaped(name: str, values: Array, extents: tuple[int, ...]) -> Array:
         raise InputError(f"{name}: shape {list(extents)[:8]} is none that a tensor can have ({error}).") from error
 
 
-def refuse_shared_memory(name: str, parameters: Container[str]) -> None:
-    """Raise InputError for a tensor that lies in memory shared with the client."""
-    if "shared_memory_region" in parameters:
-        raise InputError(f"{name}: shared memory is not offered. Send the tensor in the request.")
+def places_of(tensors: Any, memory: Regions | None) -> dict[str, Placed]:
+    """Those tensors of a message that lie in shared memory, and where; InputError where none is offered."""
+    places: dict[str, Placed] = {}
+    for tensor in tensors:
+        if REGION in tensor.parameters:
+            places[tensor.name] = placed(tensor.name, read_parameters(tensor.parameters), offered=memory is not None)
+    return places
+
+
+def write_placed(response: pb.ModelInferResponse, places: Mapping[str, Placed], memory: Regions) -> None:
+    """Have outputs of a response lie in shared memory; in the message their contents are empty, and say where."""
+    for position, tensor in enumerate(response.outputs):
+        if tensor.name in places:
+            content = response.raw_output_contents[position]
+            place = memory.write(tensor.name, places[tensor.name], content)
+            response.raw_output_contents[position] = b""
+            _write_parameters(tensor.parameters, {REGION: place.region, OFFSET: place.offset, SIZE: place.size})
 
 
 def write_request(
