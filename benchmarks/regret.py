@@ -67,6 +67,12 @@ class Measured:
     plan: Candidate
     shares: np.ndarray  # (paths,)
     seconds: list[list[float]]  # of each path, a round each
+    last: int  # the network's end
+
+    @property
+    def said(self) -> str:
+        """The plan in words."""
+        return self.plan.said(self.last)
 
     @property
     def rounds(self) -> np.ndarray:
@@ -148,7 +154,8 @@ class Bench:
             courses = [edge.ready(plan.plan()) for plan in plans]
             found = [self._paths(plan) for plan in plans]
             measured = [
-                Measured(plan, shares, [[] for _ in rows]) for plan, (shares, rows) in zip(plans, found, strict=True)
+                Measured(plan, shares, [[] for _ in rows], self.table.last)
+                for plan, (shares, rows) in zip(plans, found, strict=True)
             ]
             for number in range(-1, self.rounds):  # the first warms up
                 for course, one, (_, rows) in zip(courses, measured, found, strict=True):
@@ -188,19 +195,19 @@ def judged(
             if one.p95 <= slack and (not within or whole - one.plan.figures.accuracy <= MAX_LOSS + 1e-9)
         ]  # fmt: skip
         row = {
-            "deadline_ms": round(1000 * deadline, 2), "within_loss": within, "choice": str(mine.plan),
+            "deadline_ms": round(1000 * deadline, 2), "within_loss": within, "choice": mine.said,
             "ms": round(1000 * mine.mean, 3), "p95_ms": round(1000 * mine.p95, 3), "in_time": mine.p95 <= slack,
             "spread": round(mine.spread, 4), "measured": len(measured), "kept": len(kept),
         }  # fmt: skip
         if within and kept:
             best = min(kept, key=lambda one: one.mean)
-            row |= {"best": str(best.plan), "regret": round(mine.mean / best.mean - 1, 4)}
+            row |= {"best": best.said, "regret": round(mine.mean / best.mean - 1, 4)}
             row["spread"] = round(max(mine.spread, best.spread), 4)
             row["holds"] = row["in_time"] and row["regret"] <= max(NEAR, row["spread"])
         elif kept:
             best = max(kept, key=lambda one: one.plan.figures.accuracy)
             lost = best.plan.figures.accuracy - mine.plan.figures.accuracy
-            row |= {"best": str(best.plan), "more_lost": round(lost, 4), "holds": row["in_time"] and lost <= 0.005}
+            row |= {"best": best.said, "more_lost": round(lost, 4), "holds": row["in_time"] and lost <= 0.005}
         for name in ("Neurosurgeon", "Edgent"):
             other = measured[named[f"{name} {number}"]]
             row[name] = beside(mine, other, slack, within)
@@ -220,7 +227,7 @@ def beside(mine: Measured, other: Measured, slack: float, within: bool) -> dict[
     else:
         state = "ahead" if gained > 0 else "behind" if gained < 0 else "equal"
     return {
-        "plan": str(other.plan),
+        "plan": other.said,
         "takes": round(faster, 4),
         "loses": round(gained, 4),
         "late": late,
