@@ -45,7 +45,7 @@ LOGITS = tuple((join, "logits", False) for join in ("concat", "mean", "max"))
 BITS = (("concat", "features", True), ("mean", "features", True))
 EVERY = (*FEATURES, BITS[0], *LOGITS, BITS[1])
 SETTINGS = {
-    "digits": Setting((16, 16, 8), 32, ViewsRecipe(epochs=12, batch_size=128, silent=0.3), EVERY, looks=8),
+    "digits": Setting((16, 16, 8), 32, ViewsRecipe(epochs=6, batch_size=128), EVERY, looks=8),
     "cifar10": Setting(
         (24, 32, 16), 64, ViewsRecipe(epochs=12, flip=True), (("concat", "features", True),), train=10_000, test=2_000
     ),
