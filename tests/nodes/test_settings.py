@@ -1,14 +1,16 @@
 """What a node is told: written on one line and read as it was, and what each worker and each network gets of it."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.choices import Choices, Priced
-from offramp.artifacts.plan import Plan
+from offramp.artifacts.plan import Part, Plan
 from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.nodes.batching import Limits
@@ -19,6 +21,7 @@ from offramp.nodes.settings import (
     CloudSettings,
     EdgeSettings,
     Follow,
+    Gathers,
     Settings,
     from_json,
     to_json,
@@ -100,6 +103,35 @@ def test_workers_share_no_regions_of_shared_memory() -> None:
         "workers 2: one knows no region of shared memory that another was told of. Serve by one, or leave out "
         "--shared-memory."
     )
+
+
+@pytest.mark.parametrize(
+    ("alone", "why"),
+    [
+        ({"link": LinkShape.parse("wifi")}, "link, each would have a link of its own, and all of them more than it"),
+        ({"follow": Follow(choices="c.json")}, "follow, each would follow the link by its own traffic"),
+        ({"audit": Audited(share=0.1, most=0.1)}, "audit, each would see a part of the answers, and bet on that"),
+        ({"gathers": Gathers(folder="v")}, "gathers, views of one sample may come to different ones"),
+    ],
+)
+def test_several_do_nothing_that_takes_one_who_sees_all(alone: dict[str, Any], why: str) -> None:
+    """One does, and so may several without it."""
+    EdgeSettings(bundles=("a",), plan=Plan.of(3, 0.3), cloud="c:1", **alone)
+    EdgeSettings(bundles=("a",), plan=Plan.of(3, 0.3), cloud="c:1", workers=2)
+    with pytest.raises(InputError) as caught:
+        EdgeSettings(bundles=("a",), plan=Plan.of(3, 0.3), cloud="c:1", workers=2, **alone)
+    assert str(caught.value).startswith(f"workers 2: with {why}")
+
+
+def test_a_tier_that_others_hand_on_to_is_one_process() -> None:
+    """The first tier may be several."""
+    parts = {"device": Part(active=(), cut=2), "edge": Part(active=(), cut=5)}
+    chain = Plan(tiers=parts)
+    edge = EdgeSettings(bundles=("a",), plan=chain, cloud="c:1", tier="edge", workers=2)
+    with pytest.raises(InputError, match=r"^workers 2: what a tier before the edge hands on goes to one"):
+        edge.tier_of(chain)
+    assert replace(edge, tier="device").tier_of(chain) == "device"
+    assert replace(edge, workers=1).tier_of(chain) == "edge"
 
 
 def test_a_threshold_alone_is_a_plan_for_any_network(bundle: Bundle) -> None:

@@ -94,6 +94,7 @@ AuditMost = Annotated[
     float | None,
     typer.Option(help="With --audit: share that may be answered otherwise. Default: as the plan promises."),
 ]
+Workers = Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")]
 
 
 @serve.command("cloud")
@@ -111,7 +112,7 @@ def serve_cloud(
     batch_size: BatchSize = 64,
     max_wait_ms: MaxWait = 0.0,
     queue: Queue = 256,
-    workers: Annotated[int, typer.Option(help="Processes that share the port, each with its part of the cores.")] = 1,
+    workers: Workers = 1,
     engine: EngineName = "node", replicas: Count = None, replica_cpus: Cores = None, ray_address: RayAddress = None,
     ray_application: RayApplication = None, ray_target: RayTarget = None, ray_proxy: RayProxy = None,
     runtime: RuntimeName = "auto",
@@ -156,7 +157,7 @@ def serve_edge(
     drop_threshold: Drop = None,
     plan: PlanFile = None,
     follow: ChoicesFile = None, follow_within: Within = None, audit: Audit = None, audit_most: AuditMost = None,
-    cloud: Next = None, tier: TierSaid = None,
+    cloud: Next = None, tier: TierSaid = None, workers: Workers = 1,
     batch_size: BatchSize = 64, max_wait_ms: MaxWait = 0.0, queue: Queue = 256,
     cloud_version: Annotated[
         str | None, typer.Option(help="The version on another maker's cloud; empty: none. Default: the bundle's id.")
@@ -172,8 +173,7 @@ def serve_edge(
     ready_needs_cloud: Annotated[
         bool, typer.Option("--ready-needs-cloud", help="Be ready only while the cloud is there.")
     ] = False,
-    link: CloudLink = None,
-    score: ScoreSaid = None,
+    link: CloudLink = None, score: ScoreSaid = None,
     host: Host = "127.0.0.1", socket_mode: SocketMode = "600", port: Port = 8001, http_port: HttpPort = None,
     no_http: NoHttp = False, shared_memory: SharedMemory = False, threads: Threads = 0, max_batch: MaxBatch = 256,
     max_streams: MaxStreams = 128, max_connections: MaxConnections = 400, runtime: RuntimeName = "auto",
@@ -204,7 +204,8 @@ def serve_edge(
         origins=tuple(cors_origin or ()), root_path=root_path, log_format=log_format, log_requests=log_requests,
         shared_memory=shared_memory, access=access_of(tls_cert, tls_key, tls_client_ca, tokens),
         credentials=credentials_of(cloud_tls_ca, cloud_tls_cert, cloud_tls_key, cloud_token_file),
-        trust=tuple(map(str, trust or ())), limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
+        trust=tuple(map(str, trust or ())), workers=workers,
+        limits=Limits(batch=batch_size, wait=max_wait_ms / 1000, queue=queue),
     )  # fmt: skip
     run(settings)
 

@@ -1,39 +1,25 @@
 """A cloud as a process: every tail of its bundles, in batches across callers, on one process or several."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
-from dataclasses import replace
 from itertools import chain
 
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.codec import tail_name
-from offramp.children import Child, ready_line
 from offramp.nodes.batching import Batcher
 from offramp.nodes.cloud import Tail, tails
 from offramp.nodes.generations import Generations
 from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.replies import Replies
-from offramp.nodes.serving import (
-    COMMAND,
-    GRACE,
-    Orders,
-    hear_reloads,
-    open_bundles,
-    reloaded,
-    say_open_to,
-    serve_models,
-)
-from offramp.nodes.settings import CloudSettings, to_json
-from offramp.nodes.workers import Changed, supervise
-from offramp.protocol.counts import Counts, shared_memory
+from offramp.nodes.serving import Orders, hear_reloads, open_bundles, serve_models
+from offramp.nodes.settings import CloudSettings
+from offramp.nodes.shared_port import serve_workers
+from offramp.protocol.counts import Counts
 from offramp.protocol.door import Door
 from offramp.protocol.metrics import QUEUE, Metrics
 from offramp.protocol.served import Served
 from offramp.protocol.server import CALLS
-from offramp.runtime.choice import AUTO, Choice, choose
-from offramp.sockets import hold_port, join_address
+from offramp.runtime.choice import Choice, choose
 
 log = logging.getLogger("offramp")
 
@@ -49,48 +35,17 @@ def serve_cloud(settings: CloudSettings) -> None:
     orders = hear_reloads()
     door = Door(settings.access, settings.host)  # what is wrong with it is said before anything is opened
     bundles = open_bundles(settings)
-    choice = _settle(settings, bundles[0])
+    choice = settings.settled(chosen(settings, bundles[0]))  # one for the node: that of its first network
     if settings.shared or settings.workers == 1:
         _serve_tails(bundles, settings.of_one(), choice, orders, door)
         return
-    host = settings.host
-    with ExitStack() as held:
-        port, http_port = held.enter_context(hold_port(host, settings.port)), settings.http_port
-        if http_port is not None:
-            http_port = held.enter_context(hold_port(host, http_port))
-        engine, of_one = choice.engine, replace(settings.of_one(), port=port, http_port=http_port)
-        told = replace(of_one, runtime=engine.runtime, precision=engine.precision, why=choice.why)
-        title = f"{cloud_title(bundles)}, {choice}, {settings.workers} workers"
-        http = None if http_port is None else join_address(host, http_port)
-        counts = shared_memory(settings.workers)
-        held.callback(os.close, counts)
-
-        def start(number: int, changed: Changed) -> Child:
-            own = to_json(replace(told, counts=(counts, number - 1)))
-            return Child(f"worker {number}", COMMAND, own, inherited=(counts,), changed=changed)
-
-        say_open_to(door)
-        line = ready_line(join_address(host, port), title, http)
-        supervise(
-            start,
-            settings.workers,
-            orders,
-            line=line,
-            grace=GRACE + 5,
-            reload=lambda: reloaded(lambda: (door.read(), open_bundles(settings))),  # said once for all
-        )
+    serve_workers(settings, choice, cloud_title(bundles), orders, door)
 
 
 def chosen(settings: CloudSettings, bundle: Bundle) -> Choice:
     """The runtime and precision that are asked for, or settled on this machine, for the largest batch that may come."""
     largest = max(settings.limits.batch, settings.max_batch)
     return choose(bundle, settings.runtime, settings.precision, settings.of_one().threads, largest)
-
-
-def _settle(settings: CloudSettings, bundle: Bundle) -> Choice:
-    """The runtime and precision of every tail: one choice for the node, that of its first network."""
-    choice = chosen(settings, bundle)
-    return choice if AUTO in (settings.runtime, settings.precision) else replace(choice, why=settings.why)
 
 
 def _serve_tails(bundles: list[Bundle], settings: CloudSettings, choice: Choice, orders: Orders, door: Door) -> None:

@@ -1,6 +1,7 @@
 """The edge as a model on a server: `classifier`, images in, or text, or values; answers out."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -76,6 +77,7 @@ class EdgeModel:
             "takes": self.takes.model_dump_json(),
             f"{self.takes.name}_forms": json.dumps(self.takes.forms),
             **self.edge.choice.config,
+            "process": str(os.getpid()),
             **said_of(self.edge.beyond, CLOUD),
         }
 

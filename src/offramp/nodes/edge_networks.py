@@ -190,7 +190,7 @@ class EdgeNetworks:
             tier=tier,
             batcher=None if between is None else between.batcher,
         )
-        self.choice = edge.choice
+        self.choice = edge.choice = settings.settled(edge.choice)
         return Network(edge, remotes, (EdgeModel(edge),) if between is None else between.models(edge))
 
     def _meet(self, way: Way, wait: float) -> None:

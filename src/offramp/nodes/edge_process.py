@@ -11,14 +11,17 @@ from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.plans import Plans
-from offramp.nodes.serving import hear_reloads, serve_models
+from offramp.nodes.serving import Orders, hear_reloads, open_bundles, serve_models
 from offramp.nodes.settings import EdgeSettings
+from offramp.nodes.shared_port import serve_workers
 from offramp.nodes.sight import seen
 from offramp.nodes.watch import CloudWatch
+from offramp.protocol.counts import Counts
 from offramp.protocol.door import Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.page import Page
 from offramp.protocol.server import CALLS
+from offramp.runtime.choice import choose
 
 PAGE = files("offramp.nodes").joinpath("live.html")
 
@@ -27,6 +30,9 @@ log = logging.getLogger("offramp")
 
 def serve_edge(settings: EdgeSettings) -> None:
     """Serve the classifier, a version for each bundle, by the plan of each until SIGTERM or SIGINT.
+
+    In this process, or in several that share the port: each has its own connections to the cloud, and a breaker, and
+    takes no other plan from a caller, which the others would not have.
 
     Waits for the cloud and checks that it holds the same bundles; raises BundleMismatchError, and serves nothing, if
     not. Where it does not come, an edge that answers anything without it is served all the same, and the check is made
@@ -37,6 +43,20 @@ def serve_edge(settings: EdgeSettings) -> None:
     log_to_stderr(settings.log_format)
     orders = hear_reloads()
     door = Door(settings.access, settings.host)
+    if settings.shared or settings.workers == 1:
+        _serve_networks(settings.of_one(), orders, door)
+        return
+    bundles, said = open_bundles(settings), []
+    for bundle in bundles:  # what is wrong with a plan is said once
+        plan = settings.plan.check(bundle.manifest)
+        tier = settings.tier_of(plan)
+        said.append(f"{bundle.manifest.model} ({exits_said(plan.tiers[tier])})")
+    onto = "no cloud" if settings.cloud is None else f"cloud {' or '.join(settings.clouds)}"
+    choice = choose(bundles[0], settings.runtime, settings.precision, settings.of_one().threads, settings.max_batch)
+    serve_workers(settings, choice, f"{tier}: {', '.join(said)}, {onto}", orders, door)
+
+
+def _serve_networks(settings: EdgeSettings, orders: Orders, door: Door) -> None:
     with ExitStack() as held:
         networks = EdgeNetworks(settings, held)
         between = networks.between
@@ -47,7 +67,8 @@ def serve_edge(settings: EdgeSettings) -> None:
                 log.warning(doubtful)
         title = _edge_title(edges, _on(watches, settings, edges[0].course.next))
         needs = watches if settings.ready_needs_cloud else ()
-        metrics, page = Metrics(look=partial(seen, networks)), Page.of(PAGE.read_bytes())
+        descriptor, place = settings.counts
+        metrics = Metrics(Counts(descriptor, place, settings.workers), partial(seen, networks))
         serve_models(
             networks.models,
             settings,
@@ -56,8 +77,9 @@ def serve_edge(settings: EdgeSettings) -> None:
             networks.reload,
             door=door,
             metrics=metrics,
-            page=page,
-            plans=Plans(networks),
+            page=Page.of(PAGE.read_bytes()),
+            plans=None if settings.shared else Plans(networks),
+            shared=settings.shared,
             needs=needs,
             # As a cloud's: every call that the batcher lets in has a thread, and there are some for others.
             calls=CALLS if batcher is None else batcher.limits.calls + CALLS,

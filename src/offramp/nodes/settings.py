@@ -25,7 +25,7 @@ from offramp.protocol.door import Access
 from offramp.protocol.http_server import CONNECTIONS
 from offramp.protocol.rest_app import check_root_path
 from offramp.protocol.server import STREAMS
-from offramp.runtime.choice import AUTO
+from offramp.runtime.choice import AUTO, Choice
 from offramp.sockets import check_addresses
 from offramp.unix_sockets import MODE, path_of
 
@@ -58,25 +58,30 @@ class NodeSettings:
     log_requests: bool = False  # a line each
     access: Access = field(default_factory=Access)  # who may come in
     trust: tuple[str, ...] = ()  # files of public keys, of which one must have signed each bundle
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))
-        object.__setattr__(self, "root_path", check_root_path(self.root_path))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CloudSettings(NodeSettings):
-    """What a cloud serves, and how."""
-
-    node: Literal["cloud"] = "cloud"
-    limits: Limits = field(default_factory=Limits)
     workers: int = 1
     shared: bool = False  # one of these workers, which listens where the others do
     counts: tuple[int, int] = (-1, 0)  # the descriptor of the memory in which they all count, and the worker's place
     why: str = "as asked"  # its runtime and precision
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))
+        object.__setattr__(self, "root_path", check_root_path(self.root_path))
+        self._check_workers()
+
+    @property
+    def share(self) -> int:
+        """A worker's part of the cores."""
+        return max(1, cores_to_use(0) // self.workers)
+
+    def of_one(self) -> Self:
+        """What each worker gets."""
+        return replace(self, threads=self.threads or (0 if self.workers == 1 else self.share), shared=self.workers > 1)
+
+    def settled(self, choice: Choice) -> Choice:
+        """A choice, with the reason of whoever made it for this worker."""
+        return replace(choice, why=self.why) if self.shared else choice
+
+    def _check_workers(self) -> None:
         if not 1 <= self.workers <= MOST_WORKERS:
             raise InputError(
                 f"workers {self.workers}: expected 1 to {MOST_WORKERS}. More than there are cores gain nothing."
@@ -92,12 +97,18 @@ class CloudSettings(NodeSettings):
                 "on a port (--host HOST --port PORT)."
             )
 
+
+@dataclass(frozen=True, kw_only=True)
+class CloudSettings(NodeSettings):
+    """What a cloud serves, and how."""
+
+    node: Literal["cloud"] = "cloud"
+    limits: Limits = field(default_factory=Limits)
+
     def of_one(self) -> Self:
-        """What each worker gets: its share of the cores, and runners enough to use them."""
-        share = max(1, cores_to_use(0) // self.workers)
-        threads = self.threads or (0 if self.workers == 1 else share)
-        limits = replace(self.limits, runners=share)
-        return replace(self, threads=threads, limits=limits, shared=self.workers > 1)
+        """What each worker gets, with runners enough to use its share of the cores."""
+        limits = replace(self.limits, runners=self.share)
+        return replace(super().of_one(), limits=limits)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +225,7 @@ class EdgeSettings(NodeSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_alone()
         self.check_count(len(self.bundles))
         if self.follow is not None and self.cloud is None:
             raise InputError(
@@ -239,6 +251,20 @@ class EdgeSettings(NodeSettings):
         if self.ready_needs_cloud and self.cloud is None:
             raise InputError("ready needs cloud: this edge has none. Name one (--cloud HOST:PORT), or leave it out.")
 
+    def _check_alone(self) -> None:
+        """Raise InputError where several workers are to do what only one process can that sees all that is asked."""
+        alone = {
+            "follow": (self.follow, "each would follow the link by its own traffic"),
+            "audit": (self.audit, "each would see a part of the answers, and bet on that"),
+            "link": (self.link, "each would have a link of its own, and all of them more than it gives"),
+            "gathers": (self.gathers, "views of one sample may come to different ones"),
+        }
+        for name, (asked, why) in alone.items():
+            if self.workers > 1 and asked is not None:
+                raise InputError(
+                    f"workers {self.workers}: with {name}, {why}. Serve by one, or leave out one of the two options."
+                )
+
     def tier_of(self, plan: Plan) -> str:
         """Whose part of a plan this node runs; InputError where the plan has none for it."""
         tier = self.tier or (EDGE if EDGE in plan.tiers else next(iter(plan.tiers)))
@@ -246,6 +272,11 @@ class EdgeSettings(NodeSettings):
             raise InputError(
                 f"tier {tier!r}: the plan is for {' and '.join(plan.tiers)}. Name one of them (--tier), or give this "
                 "node the plan of its chain (--plan FILE)."
+            )
+        if self.workers > 1 and plan.before(tier) is not None:
+            raise InputError(
+                f"workers {self.workers}: what a tier before the {tier} hands on goes to one process, which batches "
+                "across its callers. Serve this tier by one; the first tier and the cloud may be several."
             )
         if self.audit is not None and len(plan.tiers) > 1:
             raise InputError(
