@@ -5,6 +5,7 @@
 this      the edge of this checkout, the packaged network whole, onnxruntime fp32
 before    the edge of another checkout, each that is named; the bars are held against the first
 bare      an ASGI function on uvicorn that reads the same request and calls the same session inline
+workers   the edge of this checkout in so many processes, where --workers says how many; no bar is held against them
 mlserver  MLServer, asked in the leanest form that it has; left out and named where it is not installed
 
 Each is a process of its own with one thread a session. The client is `wrk`, and over gRPC `h2load` (both Debian's), so
@@ -195,9 +196,9 @@ def base64_answer(content: bytes, count: int) -> Floats:
     return softmax(np.frombuffer(base64.b64decode(text), np.float32).reshape(count, CLASSES)).astype(np.float32)
 
 
-def node(held: ExitStack, tree: Path, bundle: Bundle) -> Contender:
+def node(held: ExitStack, tree: Path, bundle: Bundle, *more: str) -> Contender:
     """An edge from a checkout's sources."""
-    arguments = ("serve", "edge", str(bundle.path), "--exit", str(bundle.manifest.last), *WHOLE)
+    arguments = ("serve", "edge", str(bundle.path), "--exit", str(bundle.manifest.last), *WHOLE, *more)
     started = held.enter_context(process(tree, "-m", "offramp", *arguments))
     assert started.stdout is not None
     words = started.stdout.readline().split()
@@ -222,6 +223,8 @@ def contenders(held: ExitStack, options: argparse.Namespace, bundle: Bundle, gra
     found = {"this": node(held, ROOT, bundle)}
     for position, tree in enumerate(options.before):
         found[tree.resolve().name if position else "before"] = node(held, tree, bundle)
+    if options.workers:
+        found["workers"] = node(held, ROOT, bundle, "--workers", str(options.workers))
     found["bare"] = held.enter_context(bare(graph))
     if (options.venvs / "mlserver/bin/python").exists():
         port = held.enter_context(peer("mlserver", graph, 1, options.venvs))
@@ -269,6 +272,7 @@ def main() -> None:
     """Measure, print, and say whether the bars are met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, action="append", default=[], help="a checkout of another build")
+    parser.add_argument("--workers", type=int, help="processes of one more contender, an edge of this build")
     parser.add_argument("--venvs", type=Path, default=HERE / "peers/venvs", help="what peers/setup.sh made")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=int, default=2, help="of a turn")
@@ -313,6 +317,7 @@ def main() -> None:
         conditions,
         rounds=rounds,
         seconds=seconds,
+        workers=options.workers,
         passed=passed,
     )
     sys.exit(not passed)
