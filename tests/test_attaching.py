@@ -1,5 +1,8 @@
 """Exits on somebody else's classifier, from a torch module or an ONNX file to nodes that answer."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +31,7 @@ from offramp.models.graph_network import BACKBONE
 from offramp.nodes.edge import Edge
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.train.heads import HeadRecipe
+from until import until
 
 RECIPE = HeadRecipe(epochs=8, batch_size=64, learning_rate=1e-2)
 Offramp = Callable[..., "CompletedProcess[str]"]
@@ -141,6 +145,9 @@ def test_the_verb_does_it_all_and_says_what_each_exit_is_worth(
         "--learning-rate", "0.01", "--threads", "1", "--out", str(out),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    warned = [line for line in done.stderr.splitlines() if "warning" in line]
+    assert warned == [line for line in warned if line.startswith("offramp: warning: exit 2 (layer2.0): a sample that ")]
+    assert len(warned) == 1
     assert "layer1.0" in done.stdout
     assert "(its own)" in done.stdout
     found = Checkpoint.open(out).card
@@ -148,6 +155,31 @@ def test_the_verb_does_it_all_and_says_what_each_exit_is_worth(
     assert offramp("export", str(out), "--out", str(tmp_path / "bundle")).returncode == 0
     shown = offramp("show", str(out))
     assert shown.returncode == 0, shown.stderr
+
+
+@pytest.mark.parametrize("most", ["2GB", "0"])
+def test_an_interrupted_one_ends_quietly_and_can_be_begun_anew(
+    file: Path, tmp_path: Path, offramp: Offramp, most: str
+) -> None:
+    """By Ctrl-C while heads learn: no traceback, no features, nothing that the next one stumbles over."""
+    out = tmp_path / "run"
+    told = ("attach", str(file), "--data", "digits", "--threads", "1", "--cache-most", most, "--out", str(out))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "offramp", *told, "--epochs", "100000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        until(lambda: (out / "log.jsonl").exists())
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr.decode()
+    assert [path.name for path in out.iterdir()] == ["log.jsonl"]
+    done = offramp(*told, "--epochs", "1")
+    assert done.returncode == 0, done.stderr
 
 
 def test_three_exits_are_chosen_and_the_heads_default_to_auto(prepared: Prepared) -> None:

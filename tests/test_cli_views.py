@@ -1,7 +1,9 @@
 """The verbs for several views: a small run from end to end, and what they refuse."""
 
 import json
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from offramp.artifacts.views import ViewsFolder
 from offramp.data.view_tables import view_tables
+from processes import computing
+from until import until
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -37,6 +41,25 @@ def test_train_and_evaluate(offramp: Run, data: Path, tmp_path: Path) -> None:
     found = json.loads(offramp("views", "evaluate", str(out), "--data", str(data), "--json").stdout)
     assert [row["views"] for row in found["joined"]] == [["left"], ["right"], ["left", "right"]]
     assert found["joined"][2]["accuracy"]["2"] > 0.6
+
+
+def test_interrupted_training_writes_nothing(data: Path, tmp_path: Path) -> None:
+    """By Ctrl-C: no traceback, and no part of a folder of views."""
+    out = tmp_path / "views"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "offramp", "views", "train", "--data", str(data), "--front", "8,8", "--epochs", "100000",
+         "--out", str(out), "--threads", "1"],
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until(computing(process.pid, 8.0))  # it takes some four to import what it needs
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in stderr.decode()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def classes_moved(data: Path, by: int) -> Path:

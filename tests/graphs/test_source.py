@@ -185,6 +185,47 @@ def test_scores_in_maps_of_one_become_rows() -> None:
     assert answers(source.model, np.zeros((2, 1, 6, 6), np.float32))[0].shape == (2, CLASSES)
 
 
+def test_nodes_in_any_order_are_put_into_theirs() -> None:
+    """Some tools append what they add, such as casts to fp16 and back; onnxruntime takes that."""
+    model = small()
+    nodes = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    image = np.random.default_rng(0).random((4, 1, 6, 6), np.float32)
+    np.testing.assert_array_equal(answers(parsed(model).model, image)[0], answers(small(), image)[0])
+
+
+def test_nodes_that_wait_for_each_other_are_onnxruntimes_own_word() -> None:
+    model = small()
+    model.graph.node[0].input[0] = model.graph.node[1].output[0]
+    assert refused(model).startswith("it.onnx: ")
+
+
+@pytest.mark.parametrize("cast", [False, True])
+def test_what_is_in_fp16_is_computed_in_fp32(cast: bool) -> None:
+    """With casts at its ends or without: each place that rounds no more can be cut, and answers stay near."""
+    making = Making()
+    kind = TensorProto.FLOAT if cast else TensorProto.FLOAT16
+    now = making.input(("N", 2, 8, 8), kind=kind)
+    now = making.op("Cast", now, to=TensorProto.FLOAT16) if cast else now
+    for before in (2, 4, 4):
+        now = making.op("Conv", now, making.constant(making.made.standard_normal((4, before, 3, 3)), np.float16))
+        now = making.op("Mul", making.op("Relu", now), making.constant(0.3, np.float16))
+    pooled = making.op("Flatten", making.op("GlobalAveragePool", now))
+    scores = making.op("MatMul", pooled, making.constant(making.made.standard_normal((4, CLASSES)), np.float16))
+    model = making.model(making.op("Cast", scores, to=TensorProto.FLOAT) if cast else scores)
+    model.graph.output[0].type.tensor_type.elem_type = kind
+    source = parsed(model)
+    assert {tensor.data_type for tensor in source.model.graph.initializer} == {TensorProto.FLOAT}
+    assert [info.dtype for info in source.inputs.values()] == [np.float32]
+    found = find_boundaries(source)
+    assert len(found.offered) >= 6
+    assert max(one.tolerance for one in found.offered) < 1e-6
+    image = np.random.default_rng(0).random((4, 2, 8, 8), np.float32)
+    (expected,) = answers(model, image if cast else image.astype(np.float16))
+    np.testing.assert_allclose(answers(source.model, image)[0], expected, rtol=0, atol=1e-2 * np.abs(expected).max())
+
+
 def test_an_older_opset_is_converted_with_the_same_answers() -> None:
     making = Making()
     squeezed = making.op("Squeeze", making.op("GlobalAveragePool", making.conv(making.input(("N", 1, 6, 6)), 1, 4)),
@@ -345,6 +386,11 @@ UNFIT: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         lambda: with_node("Magic", domain="example.org"),
         "it.onnx: node 'last' is Magic of the domain 'example.org', which onnxruntime does not have. Export it again "
         "with ops of ONNX alone.",
+    ),
+    "laid out for one machine": (
+        lambda: with_node("Conv", domain="com.microsoft.nchwc"),
+        "it.onnx: node 'last' is laid out for one processor, as onnxruntime writes a graph that it has optimized for "
+        "the machine it is on. Give the file from which that was made, or optimize it no further than extended.",
     ),
     "classes as integers": (
         lambda: with_node("Cast", to=TensorProto.INT64),

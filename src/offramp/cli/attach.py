@@ -1,5 +1,6 @@
 """The verb attach: exits on a classifier that is there already, and what each of them is worth."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -106,6 +107,7 @@ def _attached(
     """Find the boundaries, and train heads at some, or the whole: what is wrong with an option is said first."""
     from offramp.attaching import Prepared, attach_at, source_of
     from offramp.graphs.pick import pick
+    from offramp.models.worth import dear
     from offramp.train.attached import check_free
     from offramp.train.heads import head_recipe
     from offramp.train.observe import ProgressBar
@@ -120,6 +122,8 @@ def _attached(
         source = graph_source(model, shape) if tuned is None else source_of(tuned.model, tuned.example)
         prepared = Prepared.of(source, spec, watching.at)
     chosen = pick(prepared.found, exits)
+    for line in dear(chosen, prepared.found.macs, prepared.source.classes, recipe.head):
+        print(f"offramp: warning: {line}", file=sys.stderr)
     with waiting() as watching, ProgressBar(job.name) as bar:
         job = replace(job, observers=[bar], watch=watching.at)
         if tuned is None:

@@ -53,14 +53,15 @@ class _Whole:
         for unit in (False, True):
             self.fed = [noise.batch(size, seed=size, unit=unit) for size in BATCHES]
             self.answers = [run(ready, [source.output], fed, source.origin)[0] for fed in self.fed]
-            if are_numbers(*self.answers):
-                break
-        every = np.concatenate(self.answers)
-        if np.ptp(every, axis=0).max() == 0:  # halves of anything would agree with it
+            every = np.concatenate(self.answers)
+            apart = float(np.ptp(every, axis=0).max()) / max(float(np.abs(every).max()), 1e-30)
+            if are_numbers(every) and apart > TOLERANCE:
+                return
+        if apart <= TOLERANCE:  # halves of anything would agree with it
             raise InputError(
-                f"{source.origin}: answers every input alike ({', '.join(f'{value:g}' for value in every[0, :3])}…): "
-                "its last layer is not trained, its weights are 0. Give the trained network, or look without cutting "
-                "(--no-check)."
+                f"{source.origin}: answers every input alike ({', '.join(f'{value:g}' for value in every[0, :3])}…; "
+                f"they differ by {apart:.0e} of the largest): no wrong cut would be seen. Some weights are 0, or "
+                "so small that nothing reaches its end. Give the trained network, or look without cutting (--no-check)."
             )
 
 

@@ -16,6 +16,7 @@ RANDOM = frozenset(
 )
 OWN = frozenset({"", "ai.onnx"})  # ONNX's own domain has two names
 KNOWN = OWN | {"ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
+BLOCKED = "com.microsoft.nchwc"
 FLOATS = frozenset({TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16})
 CONVOLVING = frozenset({"Conv", "ConvTranspose"})
 UNMULTIPLIED = {TensorProto.BFLOAT16: LEARNED, TensorProto.DOUBLE: CONVOLVING}  # by the weights' type
@@ -48,6 +49,11 @@ def check_nodes(graph: onnx.GraphProto, origin: str) -> None:
             )
         if node.op_type in RANDOM:
             raise InputError(f"{named} is {node.op_type}: its answers are of chance. {AGAIN} in evaluation mode.")
+        if node.domain == BLOCKED:
+            raise InputError(
+                f"{named} is laid out for one processor, as onnxruntime writes a graph that it has optimized for the "
+                "machine it is on. Give the file from which that was made, or optimize it no further than extended."
+            )
         if node.domain not in KNOWN:
             raise InputError(
                 f"{named} is {node.op_type} of the domain {node.domain!r}, which onnxruntime does not have. {AGAIN} "

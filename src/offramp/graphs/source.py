@@ -77,6 +77,8 @@ def _fit(model: onnx.ModelProto, origin: str, shape: Shape | None) -> GraphSourc
     fit.check_outputs(model.graph, origin)
     model = tidy.inlined(model)
     tidy.with_constants_apart(model.graph)
+    tidy.in_order(model.graph)
+    tidy.in_single(model.graph)
     tidy.without_dead(model.graph)
     fit.check_nodes(model.graph, origin)
     fit.check_types(model.graph, origin)

@@ -66,6 +66,48 @@ def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
     return None
 
 
+def in_order(graph: onnx.GraphProto) -> None:
+    """Put each node behind those that it takes values from, as the format wants and not every tool writes it.
+
+    A graph that holds a circle stays as it is: onnxruntime says what is wrong with it.
+    """
+    unmade = {name for node in graph.node for name in node.output if name}
+    ordered, waiting = list[onnx.NodeProto](), list(graph.node)
+    while waiting:
+        later = []
+        for node in waiting:
+            if unmade & {*node.input}:
+                later.append(node)
+            else:
+                ordered.append(node)
+                unmade -= {*node.output}
+        if len(later) == len(waiting):
+            return
+        waiting = later
+    if ordered != list(graph.node):
+        keep(graph.node, ordered)
+
+
+def in_single(graph: onnx.GraphProto) -> None:
+    """Compute in fp32 what is in fp16: a processor does so in any case, and between two nodes it rounds back.
+
+    The rounding made halves differ from the whole. Weights keep their values.
+    """
+    half, single = TensorProto.FLOAT16, TensorProto.FLOAT
+    held = [attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t")]
+    for tensor in (*graph.initializer, *held):
+        if tensor.data_type == half:
+            wide = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(wide, tensor.name))
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type == half:
+            value.type.tensor_type.elem_type = single
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.name in ("to", "dtype") and attribute.i == half:
+                attribute.i = single
+
+
 def without_dead(graph: onnx.GraphProto) -> None:
     """Take off what the output does not need: nodes, weights and inputs."""
     wanted = {value.name for value in graph.output}
