@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from offramp.errors import InputError
-from offramp.export.attention import DECOMPOSITIONS
+from offramp.export.decompositions import DECOMPOSITIONS
 from offramp.export.graph import OPSET
 from offramp.graphs.external import check_bytes
 from offramp.graphs.names import SCOPES

@@ -35,3 +35,26 @@ def test_attention_of_any_rank_is_exported_and_computes_the_same() -> None:
         (found,) = session.run(None, {"x": x.numpy()})
         with torch.no_grad():
             np.testing.assert_allclose(found, net(x), atol=1e-6)
+
+
+class Masked(nn.Module):
+    """Takes a mask of integers from a fraction, as older code does, and a multiple of one from a whole number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.out = nn.Embedding(9, 6), nn.Linear(6, 3)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        unseen = torch.rsub(mask, 1.5, alpha=0.5) - (2 - mask)
+        return self.out((self.table(ids) * unseen[..., None]).mean(1))
+
+
+def test_a_number_less_a_tensor_of_another_type_is_exported_and_computes_the_same() -> None:
+    """The exporter of torch 2.14 cannot promote the type of what is taken from a number."""
+    torch.manual_seed(0)
+    model = Masked().eval()
+    ids, mask = torch.randint(0, 9, (3, 5)), torch.randint(0, 2, (3, 5))
+    graph = module_graph(model, {"ids": ids[:2], "mask": mask[:2]})
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"ids": ids.numpy(), "mask": mask.numpy()})
+    np.testing.assert_allclose(found, model(ids, mask).detach().numpy(), atol=1e-6)

@@ -1,4 +1,7 @@
-"""Attention over queries that are not 4-D, in the words of the exporter, which knows 4-D alone (Hiera's are 5-D)."""
+"""Operations that torch's exporter does not know as they come, in words that it knows.
+
+Attention over queries that are not 4-D (Hiera's are 5-D), and a number less a tensor of another type (XLNet's mask).
+"""
 
 from typing import Any
 
@@ -6,6 +9,7 @@ import torch
 from torch import Tensor
 
 ATTENTION: Any = torch.ops.aten.scaled_dot_product_attention.default
+LESS: Any = torch.ops.aten.rsub.Scalar
 
 
 def attention_of_any_rank(
@@ -32,4 +36,12 @@ def attention_of_any_rank(
     return answer.reshape(*before, query.shape[-2], value.shape[-1])
 
 
-DECOMPOSITIONS = {ATTENTION: attention_of_any_rank}
+def less_another_type(tensor: Tensor, number: float, alpha: float = 1) -> Any:
+    """`number - alpha * tensor`, the tensor cast before; of the answer's own type it stays as it is."""
+    kind = torch.result_type(tensor, number)
+    if tensor.dtype == kind:
+        return NotImplemented
+    return tensor.to(kind) * -alpha + number
+
+
+DECOMPOSITIONS = {ATTENTION: attention_of_any_rank, LESS: less_another_type}
