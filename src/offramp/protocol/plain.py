@@ -51,7 +51,8 @@ class Exchange(Arrival):
     def __init__(
         self, plain: "Plain", connection: Any, expected: int, model: Served, path: str, headers: dict[bytes, bytes]
     ) -> None:
-        super().__init__(model, path, headers, NOBODY, plain.application.memory(connection.client, connection.server))
+        memory = plain.application.memory(connection.client, connection.server, headers)
+        super().__init__(model, path, headers, NOBODY, memory)
         self.plain, self.connection, self.expected, self.parts = plain, connection, expected, list[bytes]()
         self.scope = {GONE: self.gone}
         self.head: Head | None = None

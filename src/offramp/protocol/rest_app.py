@@ -5,7 +5,7 @@ a request changes threads twice and no more. Knows neither sockets nor processes
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -140,14 +140,17 @@ class Application:
             raise self.plane.statistics.refused(crowded, "http")
         return Response((await self._run(partial(plans.change, version, document, by), self.opening)).encode())
 
-    def memory(self, client: Socket, server: Socket) -> Regions | None:
-        """What a caller may use of shared memory, by both ends of its connection."""
+    def memory(self, client: Socket, server: Socket, headers: Mapping[bytes, bytes]) -> Regions | None:
+        """What a caller may use of shared memory, by both ends of its connection; a web page none.
+
+        A browser on this machine asks for whatever page it shows, and without a question before where the body is text.
+        """
         regions = self.plane.regions
-        return regions if regions is not None and is_here(client, server) else None
+        return regions if regions is not None and b"origin" not in headers and is_here(client, server) else None
 
     async def _shared(self, path: list[str], scope: Message, receive: Receive) -> Response | None:
         """What is asked of regions of shared memory; None for an address that there is not."""
-        memory, method = self.memory(scope.get("client"), scope.get("server")), scope["method"]
+        method, memory = scope["method"], self.memory(scope.get("client"), scope.get("server"), dict(scope["headers"]))
         if memory is None:
             raise ForbiddenError(ELSEWHERE)
         match path:
@@ -214,7 +217,7 @@ class Application:
                 scope["path"],
                 found,
                 record,
-                self.memory(scope.get("client"), scope.get("server")),
+                self.memory(scope.get("client"), scope.get("server"), found),
             )
             return await self._recorded(arrival, scope, receive)
 

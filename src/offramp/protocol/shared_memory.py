@@ -20,7 +20,9 @@ REGIONS, LARGEST = 64, 1 << 32  # regions at once, and the bytes of all of them
 LONGEST = 255  # characters of a name
 REGION, OFFSET, SIZE = "shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"
 OFFERED = "system_shared_memory"  # Triton's name of the extension
-ELSEWHERE = "shared memory: is offered to callers on this machine alone, by loopback or a Unix socket."
+ELSEWHERE = (
+    "shared memory: is offered to callers on this machine alone, by loopback or a Unix socket, and to no web page."
+)
 Socket = tuple[str, int | None] | None  # where one end of a connection is, as uvicorn has it
 
 
