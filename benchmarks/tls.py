@@ -4,19 +4,24 @@ Real processes on loopback, the network that comes with the package, one client 
 gRPC and over HTTP. What leaves at exit 1 computes least for its bytes, and is the worst case; what
 is forwarded as an image goes by TLS twice. Fails where the throughput by TLS is below `--least` of that without.
 
+Over HTTP a client in Python spends half as much on TLS as the node does, one after the other, and is measured with it:
+where there is `h2load` (Debian's nghttp2-client), that in C asks too, from one connection and from several. It has no
+certificate to show, so its nodes ask for the token alone; a caller's certificate matters at the handshake alone.
+
 On a machine that others use too, the time on the wall says little; the processor's time that both nodes take for a
 request, which is printed beside it, says what TLS adds to their work.
 """
 
 import argparse
 import http.client
+import shutil
 import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -26,6 +31,7 @@ import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
 
 from alternate import Spread, alternate, last_line, ratio, show
+from h2load import posted
 from offramp.artifacts.measurement import Conditions
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.pretrained import pretrained
@@ -38,7 +44,9 @@ from offramp.protocol.door import Access
 from offramp.runtime.onnx_span import RUNTIME
 
 LAST, SHAPE = 9, (3, 32, 32)
+INFER = "/v2/models/classifier/infer"
 WARM_UP = 2  # rounds
+CONNECTIONS, TURN = (1, 4), 1  # of the client in C, and seconds that it asks at once
 WAYS: dict[str, dict[str, Any]] = {
     "leaves at exit 1": {"exit": 1, "threshold": 1.0},
     "all at the edge": {"exit": LAST, "threshold": 0.0},
@@ -55,6 +63,7 @@ class Files:
     ca: str
     cert: str
     key: str
+    client_ca: str | None
     token: str  # its file
     tokens: str  # the nodes' file
     value: str
@@ -72,7 +81,7 @@ class Files:
         for name, content in written.items():
             (folder / name).write_text(content)
             (folder / name).chmod(0o600)
-        return cls(ca, cert, key, str(folder / "token"), str(folder / "tokens"), value)
+        return cls(ca, cert, key, ca, str(folder / "token"), str(folder / "tokens"), value)
 
 
 @dataclass
@@ -111,7 +120,7 @@ def nodes(held: ExitStack, threads: int, files: Files | None) -> tuple[Child, Ch
     }  # fmt: skip
     credentials = None
     if files is not None:
-        common["access"] = Access(cert=files.cert, key=files.key, client_ca=files.ca, tokens=files.tokens)
+        common["access"] = Access(cert=files.cert, key=files.key, client_ca=files.client_ca, tokens=files.tokens)
         credentials = Credentials(ca=files.ca, cert=files.cert, key=files.key, token_file=files.token)
     cloud = held.enter_context(child_node(CloudSettings(**common)))
     plan = Plan.of(4, 0.3)
@@ -154,7 +163,7 @@ def by_http(held: ExitStack, edge: Child, image: np.ndarray, files: Files | None
     def ask(plan: dict[str, Any], headers: dict[str, str]) -> None:
         body, length = over_http.InferenceServerClient.generate_request_body([tensor], parameters=plan)
         sized = {"Inference-Header-Content-Length": str(length)}
-        client.request("POST", "/v2/models/classifier/infer", body, {**headers, **sized})
+        client.request("POST", INFER, body, {**headers, **sized})
         answer = client.getresponse()
         if answer.read() and answer.status != 200:
             raise SystemExit(f"HTTP {answer.status}")
@@ -172,6 +181,36 @@ def contender(held: ExitStack, threads: int, batch: int, files: Files | None) ->
         for way, plan in WAYS.items():
             calls[f"{name}, {way}"] = lambda ask=ask, plan=plan: ask(plan, headers)
     return Contender((edge.process.pid, cloud.process.pid), calls, {})
+
+
+def in_c(
+    held: ExitStack, folder: Path, options: argparse.Namespace, rounds: int, files: Files
+) -> tuple[dict[str, dict[str, Spread]], dict[str, list[float]]]:
+    """The same over HTTP by h2load, in turns of `TURN`: figures of each way, and the processor's milliseconds."""
+    image = np.random.default_rng(0).random((options.batch_size, *SHAPE), np.float32)
+    tensor = over_http.InferInput("image", list(image.shape), "FP32")
+    tensor.set_data_from_numpy(image)
+    asked = {"plain": None, "tls": replace(files, client_ca=None)}
+    pairs = {name: nodes(held, options.threads, by) for name, by in asked.items()}
+    found, computed = {}, {}
+    for way, connections in [(way, connections) for way in WAYS for connections in CONNECTIONS]:
+        body, length = over_http.InferenceServerClient.generate_request_body([tensor], parameters=WAYS[way])
+        said = {"inference-header-content-length": str(length), "authorization": f"Bearer {files.value}"}
+        rates: dict[str, list[float]] = {name: [] for name in pairs}
+        spent, answered = dict.fromkeys(pairs, 0.0), dict.fromkeys(pairs, 0)
+        for position in range(-1, rounds):
+            for name, pair in pairs.items():
+                url = f"{'http' if name == 'plain' else 'https'}://{pair[0].http_address()}{INFER}"
+                before = sum(on_processor(node.process.pid) for node in pair)
+                took = posted(url, body, said, connections, TURN, folder, "--h1")
+                if position >= 0:
+                    rates[name].append(options.batch_size * len(took) / TURN)
+                    spent[name] += sum(on_processor(node.process.pid) for node in pair) - before
+                    answered[name] += len(took)
+        row = f"HTTP, {way}, h2load from {connections}"
+        found[row] = {name: Spread.of(rates[name]) for name in rates} | {"ratio": ratio(rates["tls"], rates["plain"])}
+        computed[row] = [round(spent[name] / answered[name] * 1000, 2) for name in pairs]
+    return found, computed
 
 
 def main() -> None:
@@ -197,6 +236,9 @@ def main() -> None:
             found[way] = rates | {"ratio": ratio(times["plain"], times["tls"])}
             asked = (rounds + WARM_UP) * repeats
             computed[way] = [round(one.computed[way] / asked * 1000, 2) for one in each]
+        if shutil.which("h2load"):
+            more = in_c(held, Path(folder), options, rounds, files)
+            found, computed = found | more[0], computed | more[1]
     show(
         f"TLS, mutual, with tokens, against plain text: batches of {options.batch_size}, {rounds} rounds in turn",
         ("", "plain, images/s", "TLS, images/s", "TLS / plain", "processor, ms a request"),

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from certificates import secret, token
 from offramp.errors import OverloadedError
+from offramp.protocol.door import Access, Door
+from offramp.protocol.metrics import SHUT_OUT
 from offramp.protocol.plain import PATIENCE
 from offramp.protocol.served import Call, Result
 from offramp.protocol.server import Server
@@ -22,6 +25,7 @@ from until import until
 
 WAIT = 30.0
 PATH = "/v2/models/double/infer"
+GOOD, READS, UNKNOWN = token(), token(), token()
 TIMES = ("_seconds",)  # families of numbers that no two runs have alike
 LONG = {"Content-Encoding": "identity"}  # means nothing, and is no plain request's
 
@@ -66,6 +70,25 @@ def client(server: Server) -> Iterator[socket.socket]:
     """A connection."""
     assert server.http is not None
     with socket.create_connection(("127.0.0.1", server.http.port), WAIT) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def guarded(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of it that asks for tokens."""
+    tokens = secret(tmp_path_factory.mktemp("tokens") / "tokens", f"good infer {GOOD}\nreads read {READS}\n")
+    door = Door(Access(tokens=tokens), "127.0.0.1")
+    running = Server([model], "127.0.0.1", 0, max_batch=4, calls=2, http_port=0, door=door)
+    running.start()
+    yield running
+    running.stop(WAIT)
+
+
+@pytest.fixture
+def caller(guarded: Server) -> Iterator[socket.socket]:
+    """A connection to it."""
+    assert guarded.http is not None
+    with socket.create_connection(("127.0.0.1", guarded.http.port), WAIT) as connected:
         yield connected
 
 
@@ -223,6 +246,51 @@ def test_a_call_that_is_known_to_be_short_is_answered_on_the_loop(client: socket
 
     assert thread() in ("http_0", "http_1")
     until(lambda: thread() == "http")  # on a busy machine, what is short may have taken long
+
+
+def test_who_shows_a_good_token_is_answered_on_the_loop_too(caller: socket.socket, model: Any) -> None:
+    """To ask for tokens makes no request another than plain."""
+    body, headers = asked([[0.5, 1]], id="short, by token")
+
+    def thread() -> str:
+        caller.sendall(request(body, headers | {"Authorization": f"Bearer {GOOD}"}))
+        assert answer(caller).startswith(b"HTTP/1.1 200")
+        return str(model.threads[-1][0])
+
+    until(lambda: thread() == "http")
+
+
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [
+        ({}, 401),
+        ({"Authorization": f"Bearer {UNKNOWN}"}, 401),
+        ({"Authorization": GOOD}, 401),
+        ({"Authorization": f"Bearer {READS}"}, 403),
+        ({"Authorization": f"Bearer {UNKNOWN}", "authorization": f"Bearer {GOOD}"}, 401),
+        ({"Authorization": f"Bearer {GOOD}", "authorization": f"Bearer {UNKNOWN}"}, 200),
+    ],
+)
+@pytest.mark.parametrize("full", [False, True])
+def test_both_ways_let_in_the_same_callers(
+    guarded: Server, caller: socket.socket, model: Any, shown: dict[str, str], status: int, full: bool
+) -> None:
+    """To the last byte; who is refused is counted once and asks no model, and is not told that the node is crowded."""
+    body, headers = asked([[1, 2]])
+    status = 503 if full and status == 200 else status
+    answers, counts, ran = [], [], len(model.threads)
+    for way in (LONG, {}):
+        start = counted(guarded)
+        with crowded(guarded) if full else nullcontext():
+            caller.sendall(request(body, headers | shown | way))
+            answers.append(answer(caller))
+        counts.append(more(counted(guarded), start))
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(b"HTTP/1.1 %d" % status)
+    assert counts[0] == counts[1]
+    assert len(model.threads) == ran + (2 if status == 200 else 0)
+    shut_out = sum(sum(count) for key, count in counts[1].items() if key[0] == SHUT_OUT.name)
+    assert shut_out == (status in (401, 403))
 
 
 def test_a_call_that_takes_long_never_holds_the_loop(client: socket.socket, model: Any) -> None:

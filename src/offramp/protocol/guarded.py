@@ -3,7 +3,7 @@
 Stands around the gRPC service and around the ASGI application, and is not there at all where no tokens are asked for.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,11 @@ def right_of_path(parts: list[str], method: str = "GET") -> Right | None:
         return "read" if method in READING else "control"
     asks = parts[-1] == "infer" or (parts[1:2] == [MEMORY] and parts[-1] != "status")
     return "infer" if asks else "read"
+
+
+def token_shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """What stands for a token in a request's headers: of several the first."""
+    return next((value for name, value in headers if name == HEADER.encode()), None)
 
 
 class _Checked:
@@ -94,8 +99,7 @@ class GuardedApplication:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or refuse it before its body is read."""
         right = right_of_path(parts_below(self.root, scope["path"]), scope["method"])
-        header = next((value for name, value in scope["headers"] if name == HEADER.encode()), None)
-        found = self.check(header, right)
+        found = self.check(token_shown(scope["headers"]), right)
         if not isinstance(found, RefusedError):
             scope[CALLER] = found
             await self.application(scope, receive, send)

@@ -1,10 +1,10 @@
 """The plain request over HTTP: one POST to a model, from the bytes of its body to those of its answer, past ASGI.
 
 A request is plain by its head: to a model that is served, of a known length, neither compressed nor announced, nothing
-before it unanswered on its connection, and there is room. Every other one is the application's, and so is one whose
-body is long in coming. One that finds the node crowded is refused at its head: a node that has no time has none for
-what it does not take. What a body says means the same in both
-ways: they differ in who carries the bytes, and in the thread that works.
+before it unanswered on its connection, with a token that may ask where tokens are asked for, and there is room. Every
+other one is the application's, and so is one whose body is long in coming. One that finds the node crowded is refused
+at its head: a node that has no time has none for what it does not take. What a body says means the same in both ways:
+they differ in who carries the bytes, and in the thread that works.
 
 A model may answer calls at once, which wait for nobody (`Served.at_once`). One that takes no longer than `short.SHORT`,
 by what such a call took before, is answered on the event loop where nobody else asks meanwhile: to change threads would
@@ -21,13 +21,15 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from offramp.errors import OverloadedError
+from offramp.errors import OverloadedError, RefusedError
 from offramp.protocol.catalog import Catalog
+from offramp.protocol.guarded import token_shown
 from offramp.protocol.record import Record
 from offramp.protocol.rest_app import GONE, Application
 from offramp.protocol.rest_call import CODING, HEADER_LENGTH, TRACE, Arrival, Response, failed, given, request_id
 from offramp.protocol.served import Served
 from offramp.protocol.short import TOGETHER, Known
+from offramp.protocol.tokens import Tokens
 
 LARGEST = 1 << 20  # bytes of a body that is waited for in this way
 PATIENCE = 0.05  # seconds that it has
@@ -91,7 +93,8 @@ class Exchange(Arrival):
 class Plain:
     """Answers plain requests for an application, by the loop of whose connections it is told of them."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, tokens: Tokens | None = None) -> None:
+        self.tokens = tokens
         self.application, self.plane, self.pool = application, application.plane, application.pool
         self.catalog: Catalog | None = None
         self.models: dict[bytes, Served] = {}  # of the catalog, by the addresses at which they are asked
@@ -114,7 +117,7 @@ class Plain:
         if not STRANGE.isdisjoint(found) or not length.isdigit() or len(length) > len(str(LARGEST)):
             return None
         expected, application = int(length), self.application
-        if not 0 < expected <= self.plane.bounds.body:
+        if not 0 < expected <= self.plane.bounds.body or not self._lets_in(headers):
             return None
         exchange = Exchange(self, connection, expected, model, url.decode("ascii"), found)
         exchange.crowded = self.pool.crowded()
@@ -123,6 +126,15 @@ class Plain:
                 return None
             application.in_hand += expected
         return exchange
+
+    def _lets_in(self, headers: Headers) -> bool:
+        """Whether who asks may. Who may not is told so, and counted, by what stands around the application."""
+        if self.tokens is not None:
+            try:
+                self.tokens.check(token_shown(headers), "infer")
+            except RefusedError:
+                return False
+        return True
 
     def refuse(self, exchange: Exchange) -> None:
         """Answer one that finds the node crowded, before its body is read."""

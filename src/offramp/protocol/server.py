@@ -112,9 +112,9 @@ class Server:
         self._add_calls(self.pools[0], telling, opening)
         self.application = Application(self.plane, self.pools[1], opening, root_path=root_path, page=page, plans=plans)
         front = _guarded(self.application, door, root_path)
-        front = CrossOrigin(front, origins) if origins else front  # a browser asks whether it may without a token
+        fronts = (CrossOrigin(front, origins), None) if origins else (front, Plain(self.application, tokens))
         try:
-            self._listen(front, host, (port, http_port), max_connections, identity, shared=shared, mode=mode)
+            self._listen(fronts, host, (port, http_port), max_connections, identity, shared=shared, mode=mode)
         except BaseException as error:
             if self.http is not None:
                 self.http.stop(0)
@@ -142,7 +142,7 @@ class Server:
 
     def _listen(
         self,
-        front: Any,
+        fronts: tuple[Any, Plain | None],
         host: str,
         ports: tuple[int, int | None],
         most: int,
@@ -152,10 +152,9 @@ class Server:
         mode: int,
     ) -> None:
         """Open both sides, HTTP's first: grpc lets go of a port only when a server that was started stops."""
-        (port, http_port), path = ports, path_of(host)
+        (front, plain), (port, http_port), path = fronts, ports, path_of(host)
         if http_port is not None:
             refused, tls = self.plane.statistics.refused, None if by is None else by.http_context(most)
-            plain = Plain(self.application) if front is self.application else None
             at = host if path is None else f"{SCHEME}{http_beside(path)}"
             self.http = HttpServer(
                 front, at, http_port, shared=shared, mode=mode, most=most, refused=refused, tls=tls, plain=plain
@@ -214,7 +213,7 @@ class Server:
 
 
 def _guarded(application: Any, door: Door | None, root_path: str) -> Any:
-    """An application that asks for a token, where the door knows any."""
+    """An application that asks for a token, where the door knows any; a browser asks before it whether it may."""
     if door is None or door.tokens is None:
         return application
     return GuardedApplication(application, door.tokens, door.refusals, root_path)
