@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import resource
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from offramp.errors import InputError, TooLargeError
 from offramp.protocol import shared_memory
 from offramp.protocol.guarded import right_of_call, right_of_path
 from offramp.protocol.server import Server
-from offramp.protocol.shared_memory import LARGEST, REGIONS, Placed, Regions, is_here, is_peer_here
+from offramp.protocol.shared_memory import LARGEST, REGIONS, Placed, Regions, is_here, is_peer_here, write
 
 shm = pytest.importorskip("tritonclient.utils.shared_memory", reason="tritonclient has no shared memory here")
 
@@ -41,6 +42,11 @@ def refused(regions: Regions, key: str = "file", offset: int = 0, size: int = 10
     return str(caught.value)
 
 
+def written(regions: Regions, name: str, place: Placed, content: bytes) -> Placed:
+    """Where contents are, that were written to a place."""
+    return write(name, regions.hold({name: place})[name], content)
+
+
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
@@ -50,7 +56,7 @@ def test_a_region_is_a_part_of_a_file(regions: Regions) -> None:
     regions.register("r", "/file", 10, 50)
     assert regions.status("r") == [{"name": "r", "key": "/file", "offset": 10, "byte_size": 50}]
     assert regions.read({"x": Placed("r", 5, 3), "y": Placed("r", 49, 1)}) == {"x": bytes((15, 16, 17)), "y": b"\x3b"}
-    assert regions.write("z", Placed("r", 20, 30), b"new") == Placed("r", 20, 3)
+    assert written(regions, "z", Placed("r", 20, 30), b"new") == Placed("r", 20, 3)
     assert regions.read({"z": Placed("r", 19, 5)}) == {"z": b"\x1dnew!"}
 
 
@@ -118,12 +124,12 @@ def test_a_tensor_lies_in_its_region(regions: Regions) -> None:
             regions.read({"x": place})
         assert str(caught.value) == f"x: {place.size} bytes from {place.offset} on, and region 'r' has 50."
         with pytest.raises(InputError):
-            regions.write("x", place, b"y")
+            written(regions, "x", place, b"y")
     with pytest.raises(InputError) as caught:
         regions.read({"x": Placed("s", 0, 1)})
     assert str(caught.value) == "x: shared memory region 's' is not registered here."
     with pytest.raises(InputError) as caught:
-        regions.write("x", Placed("r", 0, 2), b"abc")
+        written(regions, "x", Placed("r", 0, 2), b"abc")
     assert str(caught.value) == "x: 3 bytes, and its place in region 'r' has 2."
     with pytest.raises(InputError, match=r"^region 's': not registered here\.$"):
         regions.status("s")
@@ -146,12 +152,40 @@ def test_a_file_that_is_cut_short_is_an_error_and_stays_so(regions: Regions, tmp
     os.truncate(tmp_path / "file", 20)
     for use in (
         lambda: regions.read({"x": Placed("r", 10, 11)}),
-        lambda: regions.write("x", Placed("r", 19, 2), b"ab"),
+        lambda: written(regions, "x", Placed("r", 19, 2), b"ab"),
     ):
         with pytest.raises(InputError) as caught:
             use()
         assert str(caught.value) == "x: the file of region 'r' is shorter than it was when it was registered."
     assert (tmp_path / "file").stat().st_size == 20
+
+
+def test_an_output_for_which_the_memory_is_not_there_is_an_error(regions: Regions, tmp_path: Path) -> None:
+    """A file may have holes, and the system fill the first of them alone; a limit of this process stands for it."""
+    regions.register("r", "file", 0, 100)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    messages = []
+    for at in (20, 40):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40, before[1]))
+        try:
+            written(regions, "x", Placed("r", at, 30), b"y" * 30)
+        except InputError as error:
+            messages.append(str(error))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert messages == [
+        "x: region 'r' cannot be written: of 30 bytes there was room for 20.",
+        "x: region 'r' cannot be written: File too large.",
+    ]
+
+
+def test_a_region_has_a_name(regions: Regions) -> None:
+    """Without one, all are meant where they are asked after or forgotten."""
+    for name in ("", "x" * 256):
+        with pytest.raises(InputError) as caught:
+            regions.register(name, "file", 0, 1)
+        assert str(caught.value) == f"region {name[:255]!r}: expected a name of 1 to 255 characters."
+    regions.register("x" * 255, "file", 0, 1)
 
 
 def test_who_is_on_this_machine_is_seen_by_the_connection() -> None:
@@ -262,6 +296,52 @@ def test_what_does_not_fit_is_said(triton: tuple[Any, Any], region: Any) -> None
     with pytest.raises(InferenceServerException, match="key '/etc/passwd': expected the name of a file"):
         client.register_system_shared_memory("s", "/etc/passwd", 10)
     client.infer("double", **asked(module))
+
+
+def test_where_an_output_goes_is_seen_before_it_is_computed(triton: tuple[Any, Any], region: Any, double: Any) -> None:
+    """What cannot be written there costs no computation."""
+    module, client = triton
+    client.register_system_shared_memory("r", region._shm_key, 64)
+    for size, place, name in ((48, 32, "r"), (16, 2**62, "r"), (16, 0, "s")):
+        twice = module.InferRequestedOutput("twice")
+        twice.set_shared_memory(name, size, place)
+        with pytest.raises(InferenceServerException, match="twice: "):
+            client.infer("double", asked(module)["inputs"], outputs=[twice])
+    assert double.calls == []
+
+
+def test_an_output_goes_where_its_name_led_when_it_was_asked_for(
+    triton: tuple[Any, Any], server: Server, region: Any, double: Any
+) -> None:
+    """Whatever the name means by the time that the model has answered."""
+    module, client = triton
+    assert server.http is not None
+    address = server.http.address if module.__name__.endswith("http") else server.address
+    client.register_system_shared_memory("r", region._shm_key, 64)
+    other = shm.create_shared_memory_region("other", f"offramp-test-{token_hex(8)}", 64, create_only=True)
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            with closing(module.InferenceServerClient(address)) as own:
+                own.infer("double", **asked(module), parameters={"wait": True})
+        except Exception as error:
+            failed.append(error)
+
+    asking = threading.Thread(target=ask)
+    try:
+        asking.start()
+        assert double.entered.wait(WAIT)
+        client.unregister_system_shared_memory("r")
+        client.register_system_shared_memory("r", other._shm_key, 64)
+        double.opened.set()
+        asking.join(WAIT)
+        assert failed == []
+        assert shm.get_contents_as_numpy(region, np.float32, [2, 2], offset=32).tolist() == (2 * X).tolist()
+        assert not shm.get_contents_as_numpy(other, np.float32, [16]).any()
+    finally:
+        double.opened.set()
+        shm.destroy_shared_memory_region(other)
 
 
 def test_a_client_that_cuts_its_file_short_meanwhile_ends_no_node(

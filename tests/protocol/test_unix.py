@@ -135,6 +135,19 @@ def test_nobody_there_is_said(tmp_path: Path) -> None:
         call.ask()
 
 
+def test_a_caller_that_found_nobody_finds_who_comes(tmp_path: Path, double: Any) -> None:
+    """It asks anew, and not by a connection that was never made."""
+    with HttpCall(f"unix:{tmp_path}/node.http.sock", "double", "x", X, {}, WAIT) as call:
+        with pytest.raises(LinkError, match="No such file"):
+            call.ask()
+        server = served(tmp_path, double)
+        server.start()
+        try:
+            assert b'"double"' in call.ask()
+        finally:
+            server.stop(WAIT)
+
+
 def test_there_is_no_tls(tmp_path: Path) -> None:
     """On either side; it is said, not left out."""
     host = f"unix:{tmp_path}/node.sock"

@@ -37,11 +37,6 @@ class Spread(Frozen):
         values = {name: max(0.0, round(getattr(self, name) - milliseconds, 5)) for name in ("median", "first", "third")}
         return type(self)(**values, rounds=self.rounds)
 
-    @property
-    def relative(self) -> float:
-        """The distance of the quartiles as a share of the median."""
-        return (self.third - self.first) / self.median if self.median else 0.0
-
 
 class SpanTime(Frozen):
     """One run of a span `[start, end)`, with the head at its end or without, by batch size and threads."""

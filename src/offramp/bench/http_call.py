@@ -57,6 +57,7 @@ class HttpCall:
             answer = self.connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
+            self.connection.close()  # else it waits for this answer for ever, and takes no other request
             raise LinkError(f"{self.address}: {error}") from error
         if answer.status != http.client.OK:
             raise LinkError(f"{self.address}: status {answer.status}: {content[:300]!r}")

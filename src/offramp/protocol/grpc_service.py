@@ -1,7 +1,7 @@
 """The protocol over gRPC: messages to calls of a node, results to messages."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from time import perf_counter, time
 from typing import Any
@@ -19,7 +19,7 @@ from offramp.protocol.gone import Gone, GoneError
 from offramp.protocol.pool import Pool, waited
 from offramp.protocol.record import Record
 from offramp.protocol.served import TOOK, Call, Result, Served
-from offramp.protocol.shared_memory import ELSEWHERE, REGION, Regions, is_peer_here
+from offramp.protocol.shared_memory import ELSEWHERE, REGION, Held, Regions, is_peer_here
 from offramp.protocol.short import Known
 from offramp.protocol.status import end_by, status_of
 from offramp.protocol.streams import Streams
@@ -144,7 +144,7 @@ class _Service:
                 return None
             answers: list[Answer] = []
             for one, (call, _), result in zip(calls, asked, results, strict=True):
-                response = _serialized(one.request, model, result, call.record)
+                response = _serialized(one.request, model, result, call.record, {})
                 answers.append(partial(_send, response, one.since))
         except Exception:  # whose it is comes out when each is answered alone
             return None
@@ -159,7 +159,7 @@ class _Service:
         sort = request.model_name, request.model_version, request.ByteSize()
         return (
             self.known.is_short(sort)
-            and not (self.plane.regions is not None and _is_placed(request))
+            and not _is_placed(request)
             and self.plane.tracing is None
             and came.event.call_details.deadline - time() >= FOREVER
         )
@@ -185,8 +185,9 @@ class _Service:
                 model = self.plane.catalog.find(request.model_name, request.model_version)
                 memory = self._memory(context)
                 call = _call(request, context, record, _leaving(context), memory)
+                places = _held(request, memory)
                 result = self.plane.infer(model, call, _asked(request))
-                response = _serialized(request, model, result, record, memory)
+                response = _serialized(request, model, result, record, places)
                 self._note(request, record)
                 return _send(response, record.began - waited(), request, context)
 
@@ -264,13 +265,18 @@ def _response(request: Any, model: Served, result: Result, record: Record) -> An
     return response
 
 
-def _serialized(request: Any, model: Served, result: Result, record: Record, memory: Regions | None = None) -> bytes:
+def _held(request: Any, memory: Regions | None) -> dict[str, Held]:
+    """Where outputs go that are asked for in shared memory."""
+    places = places_of(request.outputs, memory)
+    return {} if memory is None or not places else memory.hold(places)
+
+
+def _serialized(request: Any, model: Served, result: Result, record: Record, places: Mapping[str, Held]) -> bytes:
     start = perf_counter()
     said = (model.name, model.version, result.outputs, result.parameters, request.id)
-    places = places_of(request.outputs, memory)
-    if memory is not None and places:
+    if places:
         message = write_response(*said)
-        write_placed(message, places, memory)
+        write_placed(message, places)
         response: bytes = message.SerializeToString()
     else:
         response = serialized_response(*said)

@@ -18,7 +18,7 @@ from offramp.errors import InputError
 from offramp.protocol.classification import classes_asked
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters, Served
-from offramp.protocol.shared_memory import OFFSET, REGION, SIZE, Placed, Regions, placed
+from offramp.protocol.shared_memory import OFFSET, REGION, SIZE, Held, Placed, Regions, placed, write
 from offramp.protocol.tensors import (
     decode,
     encode,
@@ -45,7 +45,7 @@ class Asked:
     outputs: dict[str, bool]  # those asked for, and whether in binary form; empty: all of them
     binary: bool = False  # the form of those that nobody asked for by name
     classes: dict[str, int] = field(default_factory=dict)  # of those asked for, how many of their classes; 0: as it is
-    places: dict[str, Placed] = field(default_factory=dict)  # of those asked for that go to shared memory
+    places: dict[str, Held] = field(default_factory=dict)  # of those asked for that go to shared memory
 
 
 def read_request(body: bytes, header_length: int | None, memory: Regions | None = None) -> Asked:
@@ -83,7 +83,8 @@ def read_request(body: bytes, header_length: int | None, memory: Regions | None 
             f"body: {len(body) - position} bytes are left behind the inputs. Name the size of each one's in its "
             "binary_data_size."
         )
-    return Asked(head.id, inputs, dict(head.parameters), head.outputs, head.binary, head.classes, head.places)
+    places = {} if memory is None or not head.places else memory.hold(head.places)
+    return Asked(head.id, inputs, dict(head.parameters), head.outputs, head.binary, head.classes, places)
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,6 @@ def write_response(
     asked: Asked,
     outputs: dict[str, Array],
     parameters: Parameters,
-    memory: Regions | None = None,
 ) -> tuple[bytes, int | None]:
     """Encode a response's body; with it the length of its JSON part, None where it is all JSON.
 
@@ -191,8 +191,8 @@ def write_response(
     described, raws = [], []
     for name, array in outputs.items():
         tensor: Json = {"name": name, "datatype": NAMES[array.dtype], "shape": array.shape}
-        if memory is not None and name in asked.places:
-            place = memory.write(name, asked.places[name], encode(array))
+        if name in asked.places:
+            place = write(name, asked.places[name], encode(array))
             tensor["parameters"] = {REGION: place.region, OFFSET: place.offset, SIZE: place.size}
         elif asked.outputs.get(name, asked.binary):
             raws.append(encode(array))

@@ -87,8 +87,7 @@ class Arrival:
         """Encode what the model gave."""
         asked, model, record = self.asked, self.model, self.record
         assert asked is not None  # it was called
-        said = (model.name, model.version, asked, result.outputs, result.parameters)
-        content, length = write_response(*said, self.memory)
+        content, length = write_response(model.name, model.version, asked, result.outputs, result.parameters)
         record.stage("respond", record.answered)
         record.bytes_out = len(content)
         if length is None:

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from offramp.errors import InputError, TooLargeError
@@ -28,7 +29,7 @@ Socket = tuple[str, int | None] | None  # where one end of a connection is, as u
 
 @dataclass(frozen=True)
 class Placed:
-    """Where a tensor lies."""
+    """Where a tensor lies, as a request says it."""
 
     region: str
     offset: int
@@ -76,6 +77,13 @@ class Region:
         return {"name": name, "key": self.key, "offset": self.offset, "byte_size": self.size}
 
 
+class Held(NamedTuple):
+    """Where a tensor lies: in this region, whatever becomes of its name."""
+
+    place: Placed
+    region: Region
+
+
 class Regions:
     """What callers have registered. Safe to use from several threads. A request takes up to `most` bytes of them."""
 
@@ -86,6 +94,8 @@ class Regions:
 
     def register(self, name: str, key: str, offset: int, size: int) -> None:
         """Open a region; InputError where that cannot be."""
+        if not 0 < len(name) <= LONGEST:  # without a name all are meant
+            raise InputError(f"region {name[:LONGEST]!r}: expected a name of 1 to {LONGEST} characters.")
         _whole(name, "offset", offset)
         if not _whole(name, "byte_size", size):
             raise InputError(f"region {name!r}: byte_size: expected 1 or more, got 0.")
@@ -129,7 +139,7 @@ class Regions:
             raise InputError(f"region {name!r}: {self.folder}/{file} cannot be opened: {why}.") from error
 
     def unregister(self, name: str) -> None:
-        """Forget a region, or with no name all; requests that use one end by it."""
+        """Forget a region, or with no name all; requests that have come keep what they named."""
         with self.lock:
             if name:
                 self.known.pop(name, None)
@@ -153,27 +163,15 @@ class Regions:
                 "Send smaller batches, or start the node with a larger --max-batch."
             )
         contents = {}
-        for name, place in places.items():
-            region = self._found(name, place)
+        for name, (place, region) in self.hold(places).items():
             contents[name] = os.pread(region.file, place.size, region.offset + place.offset)
             if len(contents[name]) < place.size:
                 raise _cut_short(name, place)
         return contents
 
-    def write(self, name: str, place: Placed, content: bytes) -> Placed:
-        """Write a tensor's contents to its place; the part of that which it takes."""
-        region, size = self._found(name, place), len(content)
-        if size > place.size:
-            raise InputError(f"{name}: {size} bytes, and its place in region {place.region!r} has {place.size}.")
-        at = region.offset + place.offset
-        # Behind its end a file would grow: what a client has given back stays so.
-        if os.fstat(region.file).st_size < at + size:
-            raise _cut_short(name, place)
-        try:
-            os.pwrite(region.file, content, at)
-        except OSError as error:  # it has holes, and the memory for them is not there
-            raise InputError(f"{name}: region {place.region!r} cannot be written: {error.strerror}.") from error
-        return Placed(place.region, place.offset, size)
+    def hold(self, places: Mapping[str, Placed]) -> dict[str, Held]:
+        """The regions of tensors, which have room for them."""
+        return {name: Held(place, self._found(name, place)) for name, place in places.items()}
 
     def _found(self, name: str, place: Placed) -> Region:
         region = self.known.get(place.region)
@@ -186,5 +184,27 @@ class Regions:
         return region
 
 
+def write(name: str, held: Held, content: bytes) -> Placed:
+    """Write a tensor's contents to its place; the part of that which it takes."""
+    (place, region), size = held, len(content)
+    if size > place.size:
+        raise InputError(f"{name}: {size} bytes, and its place in region {place.region!r} has {place.size}.")
+    at = region.offset + place.offset
+    # Behind its end a file would grow: what a client has given back stays so.
+    if os.fstat(region.file).st_size < at + size:
+        raise _cut_short(name, place)
+    try:
+        written = os.pwrite(region.file, content, at)
+    except OSError as error:
+        raise _not_written(name, place, f"{error.strerror}") from error
+    if written < size:  # the file has holes, and there was memory for the first of them alone
+        raise _not_written(name, place, f"of {size} bytes there was room for {written}")
+    return Placed(place.region, place.offset, size)
+
+
 def _cut_short(name: str, place: Placed) -> InputError:
     return InputError(f"{name}: the file of region {place.region!r} is shorter than it was when it was registered.")
+
+
+def _not_written(name: str, place: Placed, why: str) -> InputError:
+    return InputError(f"{name}: region {place.region!r} cannot be written: {why}.")

@@ -11,7 +11,7 @@ from offramp.errors import InputError
 from offramp.protocol import messages as pb
 from offramp.protocol.datatypes import DTYPES, NAMES
 from offramp.protocol.served import Array, Parameters
-from offramp.protocol.shared_memory import OFFSET, REGION, SIZE, Placed, Regions, placed
+from offramp.protocol.shared_memory import OFFSET, REGION, SIZE, Held, Placed, Regions, placed, write
 
 Raw = bytes | memoryview
 
@@ -171,12 +171,12 @@ def places_of(tensors: Any, memory: Regions | None) -> dict[str, Placed]:
     return places
 
 
-def write_placed(response: pb.ModelInferResponse, places: Mapping[str, Placed], memory: Regions) -> None:
+def write_placed(response: pb.ModelInferResponse, places: Mapping[str, Held]) -> None:
     """Have outputs of a response lie in shared memory; in the message their contents are empty, and say where."""
     for position, tensor in enumerate(response.outputs):
         if tensor.name in places:
             content = response.raw_output_contents[position]
-            place = memory.write(tensor.name, places[tensor.name], content)
+            place = write(tensor.name, places[tensor.name], content)
             response.raw_output_contents[position] = b""
             _write_parameters(tensor.parameters, {REGION: place.region, OFFSET: place.offset, SIZE: place.size})
 
