@@ -1,12 +1,14 @@
 """Triton's system shared memory: which files become regions, their bounds, and tritonclient by both protocols."""
 
 import importlib
+import json
 import os
 import resource
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -426,6 +428,34 @@ def test_nobody_has_it_who_comes_from_elsewhere(kind: str, double: Any, region: 
                 far.infer("double", **asked(module))
     finally:
         server.stop(WAIT)
+
+
+def test_a_web_page_has_none(server: Server, region: Any) -> None:
+    """A browser on this machine sends what a page of anyone's asks, and says only whose it is."""
+    assert server.http is not None
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2, 2]}
+    there = {"shared_memory_region": "r", "shared_memory_byte_size": 16}
+    register = "/v2/systemsharedmemory/region/r/register", {"key": region._shm_key, "byte_size": 64}
+    reads = "/v2/models/double/infer", {"inputs": [{**tensor, "parameters": there}]}
+    writes = (
+        "/v2/models/double/infer",
+        {"inputs": [{**tensor, "data": [1, 2, 3, 4]}], "outputs": [{"name": "twice", "parameters": there}]},
+    )
+
+    def status(path: str, body: Any, headers: dict[str, str]) -> int:
+        with closing(HTTPConnection(server.http.address, timeout=WAIT)) as caller:
+            caller.request("POST", path, json.dumps(body), {"Content-Type": "text/plain", **headers})
+            return caller.getresponse().status
+
+    page = {"Origin": "https://elsewhere.example"}
+    assert status(*register, page) == 403
+    assert [status(*asked, {}) for asked in (register, reads)] == [200, 200]
+    before = shm.get_contents_as_numpy(region, np.uint8, [64]).tolist()
+    for more in ({}, {"Accept-Encoding": "gzip"}):  # by the way past ASGI, and by ASGI
+        assert [status(*asked, page | more) for asked in (reads, writes)] == [400, 400]
+    assert status("/v2/systemsharedmemory/unregister", {}, page) == 403
+    assert shm.get_contents_as_numpy(region, np.uint8, [64]).tolist() == before
+    assert status(*writes, {}) == 200
 
 
 def test_who_may_ask_models_may_register_what_they_are_asked_by() -> None:
