@@ -13,7 +13,7 @@ from offramp.artifacts.predictions import Predictions, PredictionsHeader
 from offramp.errors import InputError
 from offramp.exits.evaluation import route
 from offramp.exits.score import Floats
-from offramp.plan.joint import Leaves, plans
+from offramp.plan.joint import SWEEPS, Descent, Leaves, plans
 from offramp.plan.score import choose_score, cost
 
 
@@ -55,6 +55,44 @@ def test_no_other_thresholds_cost_less_at_a_price() -> None:
 
             least = min(total(np.array(at)) for at in itertools.product(*places))
             assert min(map(total, plans(leaves, np.array([price])))) == pytest.approx(least)
+
+
+def _swept(leaves: Leaves, thresholds: Floats, price: float) -> float:
+    """One sweep over the samples that come to each exit alone, in place; gives the sum that is left."""
+    reached = [np.ones(leaves.scores.shape[1], np.bool_)]
+    for scores, threshold in zip(leaves.scores, thresholds, strict=True):
+        reached.append(reached[-1] & (scores >= threshold) if threshold > 0 else reached[-1])
+    ahead = np.full(leaves.scores.shape[1], leaves.end)
+    for k in reversed(range(len(thresholds))):
+        here = leaves.costs[k] + price * leaves.losses[k]
+        rows = leaves.order[k][reached[k][leaves.order[k]]]
+        scores, saved = np.append(leaves.scores[k][rows], np.inf), (ahead - here)[rows]
+        gain = np.where(scores[1:] > scores[:-1], saved.cumsum(), -np.inf)
+        last = int(gain.argmax()) if len(rows) else 0
+        pays = len(rows) > 0 and gain[last] > leaves.heads[k] * len(rows)
+        thresholds[k] = min((scores[last] + scores[last + 1]) / 2, 1.0) if pays else 0.0
+        if pays:
+            ahead = np.where(leaves.scores[k] < thresholds[k], here, ahead) + leaves.heads[k]
+    return float(ahead.sum())
+
+
+@pytest.mark.parametrize("digits", [1, 2, 17])
+def test_what_was_swept_before_changes_no_bit(digits: int) -> None:
+    """One descent from many starts gives what each gives alone, of samples that come alone; equal scores among them."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        exits, count = rng.integers(1, 7), rng.integers(1, 200)
+        scores, losses = rng.random((exits, count)).round(digits), rng.choice([-1.0, 0.0, 0.0, 1.0], (exits, count))
+        leaves = Leaves(scores, losses, np.sort(rng.random(exits)), rng.random(exits) * 0.05 * (seed % 3), 1.2)
+        price = float(rng.choice([0.1, 1.0, 5.0]))
+        descent = Descent(leaves, price)
+        for start in [np.where(rng.random(exits) < 0.6, rng.random(exits), 0.0) for _ in range(5)]:
+            alone, least = start.copy(), np.inf
+            for _ in range(SWEEPS):
+                if (total := _swept(leaves, alone, price)) > least - 1e-12 * abs(least):
+                    break
+                least = total
+            assert descent.best(start).tobytes() == alone.tobytes()
 
 
 def test_cost_is_the_multiply_adds_of_the_exits_that_samples_leave_at(

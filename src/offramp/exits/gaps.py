@@ -11,9 +11,7 @@ import numpy as np
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.artifacts.promise import PromiseKind
-from offramp.exits.asked import Answered, Asked
-from offramp.exits.posterior import posterior
-from offramp.exits.routes import Routes, paired
+from offramp.exits.routes import Routes
 from offramp.exits.score import Floats
 
 
@@ -35,22 +33,15 @@ def gaps(reference: Predictions, of_route: Predictions, plan: Plan, kind: Promis
 
 
 class Gaps:
-    """Gaps of plans over one split; labels and scores of each exit are taken once."""
+    """Gaps of plans over one split."""
 
     def __init__(self, routes: Routes, kind: PromiseKind) -> None:
         self.routes, self.kind = routes, kind
         self.at_last = routes.plain.at(routes.plain.last).argmax(axis=1)
-        self.asked = {id(one): (Asked(one), paired(routes.plain, one)) for one in (routes.plain, *routes.others)}
-
-    def answers(self, plan: Plan) -> Answered:
-        """What a plan answers by its own route, in the order of the plain one."""
-        asked, rows = self.asked[id(self.routes.of(plan))]
-        found = asked.answers(plan)
-        return Answered(found.label[rows], found.exit[rows])
 
     def of(self, plan: Plan) -> Floats:
         """A gap for each sample `(N,)`."""
-        label, exit_ = self.answers(plan)
+        label, exit_ = self.routes.answers(plan)
         if self.kind == "agreement":
             return np.asarray(label != self.at_last, np.float64)
         labels = self.routes.plain.labels
@@ -62,9 +53,9 @@ def moments(routes: Routes, candidates: Sequence[Plan], kind: PromiseKind) -> Mo
     """What each candidate's gaps are expected to be on one split, each sample by how probable its labels are."""
     of, found = Gaps(routes, kind), []
     rows = np.arange(len(routes.plain))
-    likely = None if kind == "agreement" else posterior(routes.plain)
+    likely = None if kind == "agreement" else routes.likely
     for plan in candidates:
-        label, exit_ = of.answers(plan)
+        label, exit_ = routes.answers(plan)
         mean = square = (label != of.at_last).astype(np.float64)
         if likely is not None:
             at_last, here = likely[rows, of.at_last], likely[rows, label]

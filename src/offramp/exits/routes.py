@@ -4,15 +4,20 @@ Takes tables of predictions; knows neither promises nor costs.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from offramp.artifacts.legs import Leg, legs_of
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.predictions import Predictions
 from offramp.errors import InputError
+from offramp.exits.asked import Answered, Asked
 from offramp.exits.evaluation import check_route
+from offramp.exits.posterior import posterior
+from offramp.exits.score import Floats
 
 ALIKE = 0.01  # of the smaller split's samples may be another's to the bit: a data set has a few that it has twice
 
@@ -23,6 +28,7 @@ class Routes:
 
     plain: Predictions
     others: tuple[Predictions, ...] = ()
+    _by: dict[tuple[Leg, ...], int] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         plain = self.plain.header
@@ -38,6 +44,25 @@ class Routes:
                     f"predictions: of {plain.source} and of {one.header.source}. A plan is held against the last exit "
                     "of its own network: measure both of one bundle."
                 )
+
+    @cached_property
+    def likely(self) -> Floats:
+        """How probable each class is of each sample `(N, classes)`, given all that its exits say."""
+        return posterior(self.plain)
+
+    @cached_property
+    def asked(self) -> dict[int, tuple[Asked, npt.NDArray[np.intp]]]:
+        """Of each predictions' id every exit asked once, and its rows in the order of the plain ones."""
+        return {id(one): (Asked(one), paired(self.plain, one)) for one in (self.plain, *self.others)}
+
+    def answers(self, plan: Plan) -> Answered:
+        """What a plan answers by its own route, in the order of the plain one."""
+        way = legs_of(plan, self.plain.last)
+        if way not in self._by:  # a route knows no thresholds, and plans that are compared differ in little else
+            self._by[way] = id(self.of(plan))
+        asked, rows = self.asked[self._by[way]]
+        found = asked.answers(plan)
+        return Answered(found.label[rows], found.exit[rows])
 
     def of(self, plan: Plan) -> Predictions:
         """The predictions of a plan's own route; an InputError where there are none."""

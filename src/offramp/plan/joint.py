@@ -16,6 +16,7 @@ from offramp.artifacts.predictions import Predictions
 from offramp.exits.answers import Judged
 from offramp.exits.posterior import expected_losses
 from offramp.exits.score import Floats
+from offramp.plan.table import Bools
 
 CAUTION = 0.15  # of candidates for a promise; about z / 2√(n·variance): what a change of variance does to its bound
 SWEEPS = 8  # over the exits, each time moving one threshold after another to the best place there is
@@ -52,6 +53,13 @@ class Leaves:
         """Samples from the surest on, at each exit."""
         return np.argsort(self.scores, axis=1, kind="stable")
 
+    @cached_property
+    def tied(self) -> list[Bools | None]:
+        """Of each exit's samples in that order, which have the score of the next one; None where none has."""
+        rising = np.take_along_axis(self.scores, self.order, axis=1)
+        same = [np.append(row[1:] == row[:-1], False) for row in rising]
+        return [one if one.any() else None for one in same]
+
     def mean(self, thresholds: Floats) -> tuple[float, float]:
         """Mean cost and loss by a plan; a threshold of 0 is an exit that is not active."""
         cost, loss = self.left(thresholds)
@@ -65,40 +73,55 @@ class Leaves:
             cost, loss = np.where(here, self.costs[k], cost) + self.heads[k], np.where(here, self.losses[k], loss)
         return cost, loss
 
-    def best(self, thresholds: Floats, price: float) -> Floats:
-        """Thresholds from which moving any one alone raises cost + price x loss: coordinate descent from some."""
-        found, least = thresholds.copy(), np.inf
+
+class Descent:
+    """Coordinate descent at one price. What a sweep makes of thresholds is kept: many starts come to the same ones."""
+
+    def __init__(self, leaves: Leaves, price: float) -> None:
+        self.leaves = leaves
+        self.here = leaves.costs[:, None] + price * leaves.losses  # (E, N): cost + price x loss of leaving there
+        self.swept: dict[bytes, tuple[Floats, float]] = {}
+
+    def best(self, thresholds: Floats) -> Floats:
+        """Thresholds from which moving any one alone raises cost + price x loss, found from some."""
+        found, least = thresholds, np.inf
         for _ in range(SWEEPS):
-            total = self._sweep(found, price)
+            key = found.tobytes()
+            if key not in self.swept:
+                self.swept[key] = self._sweep(found)
+            found, total = self.swept[key]
             if total > least - 1e-12 * abs(least):
                 break
             least = total
         return found
 
-    def _sweep(self, thresholds: Floats, price: float) -> float:
-        """Move each threshold once, from the last exit to the first; gives the sum that is left."""
-        reached = [np.ones(self.scores.shape[1], np.bool_)]
-        for k, threshold in enumerate(thresholds):
-            reached.append(reached[-1] & (self.scores[k] >= threshold) if threshold > 0 else reached[-1])
-        ahead = np.full(self.scores.shape[1], self.end)  # cost + price x loss behind exit k
+    def _sweep(self, before: Floats) -> tuple[Floats, float]:
+        """Move each threshold once, from the last exit to the first; gives the sum that is left as well."""
+        scores, heads, thresholds = self.leaves.scores, self.leaves.heads, before.copy()
+        reached = [np.ones(scores.shape[1], np.bool_)]
+        for k, threshold in enumerate(thresholds[:-1]):
+            reached.append(reached[-1] & (scores[k] >= threshold) if threshold > 0 else reached[-1])
+        ahead = np.full(scores.shape[1], self.leaves.end)  # cost + price x loss behind exit k
         for k in reversed(range(len(thresholds))):
-            here = self.costs[k] + price * self.losses[k]
-            rows = self.order[k][reached[k][self.order[k]]]
-            thresholds[k] = _place(self.scores[k][rows], (ahead - here)[rows], self.heads[k])
+            here = self.here[k]
+            thresholds[k] = self._place(k, reached[k], ahead - here)
             if thresholds[k] > 0:
-                ahead = np.where(self.scores[k] < thresholds[k], here, ahead) + self.heads[k]
-        return float(ahead.sum())
+                ahead = np.where(scores[k] < thresholds[k], here, ahead) + heads[k]
+        return thresholds, float(ahead.sum())
 
-
-def _place(scores: Floats, saved: Floats, head: float) -> float:
-    """The threshold on rising scores that saves most, `saved` by each sample that leaves; 0 where a head costs more."""
-    if not len(scores):
-        return 0.0
-    gain = np.where(np.append(scores[1:] > scores[:-1], True), np.cumsum(saved), -np.inf)
-    last = int(gain.argmax())
-    if gain[last] <= head * len(scores):
-        return 0.0
-    return float((scores[last] + scores[last + 1]) / 2) if last + 1 < len(scores) else 1.0
+    def _place(self, k: int, reached: Bools, saved: Floats) -> float:
+        """The threshold that saves most, `saved` by each sample that comes and leaves; 0 where a head costs more."""
+        order = self.leaves.order[k]
+        gain = np.where(reached, saved, 0.0)[order].cumsum()
+        if (tied := self.leaves.tied[k]) is not None:
+            gain[tied] = -np.inf
+        last = int(gain.argmax())
+        if gain[last] <= self.leaves.heads[k] * np.count_nonzero(reached):
+            return 0.0
+        behind, scores = order[last + 1 :], self.leaves.scores[k]
+        if not len(behind) or not reached[behind[step := int(reached[behind].argmax())]]:
+            return 1.0
+        return float((scores[order[last]] + scores[behind[step]]) / 2)
 
 
 def plans(leaves: Leaves, prices: Floats, starts: int = 8, seed: int = 0) -> list[Floats]:
@@ -110,12 +133,16 @@ def plans(leaves: Leaves, prices: Floats, starts: int = 8, seed: int = 0) -> lis
 
 
 def _searched(leaves: Leaves, prices: Floats, starts: int, rng: np.random.Generator) -> Iterator[Floats]:
-    exits = len(leaves.heads)
+    exits, known = len(leaves.heads), dict[bytes, tuple[float, float]]()
     before: list[Floats] = []
     for price in prices:
         some = [np.where(rng.random(exits) < 0.6, rng.random(exits), 0.0) for _ in range(starts)]
-        tried = [leaves.best(start, price) for start in [np.full(exits, 0.3), *some, *before]]
-        totals = [cost + price * loss for cost, loss in map(leaves.mean, tried)]
+        descent = Descent(leaves, price)
+        tried = [descent.best(start) for start in [np.full(exits, 0.3), *some, *before]]
+        for one in tried:
+            if one.tobytes() not in known:
+                known[one.tobytes()] = leaves.mean(one)
+        totals = [cost + price * loss for cost, loss in (known[one.tobytes()] for one in tried)]
         before = [tried[int(np.argmin(totals))]]
         yield from tried
         for stretch in STRETCHES:

@@ -51,8 +51,9 @@ def promised(
             "promise: no candidate's crossing was measured on the calibration samples. Measure it: offramp predict "
             "BUNDLE --split calibration --cut K --codec NAME"
         )
-    chain = list(_stretched(chain, chosen, wanted, len(calibration.plain), confidence, kind))
-    return _shown(chain, _costs(chain, chosen, wanted), chosen, wanted, calibration, confidence, kind)
+    order, test = _routes(chosen.samples), _routes(calibration)
+    chain = list(_stretched(chain, order, chosen, wanted, len(calibration.plain), confidence, kind))
+    return _shown(chain, _costs(chain, chosen, wanted), (order, test), chosen, wanted, confidence, kind)
 
 
 def promised_each(
@@ -70,38 +71,43 @@ def promised_each(
     no local exit, and loses what its crossing does. Of a plan that nothing is shown of, nothing is given.
     """
     kept, calibration = _measured(list(kept), chosen, calibration, measure)
-    found = []
+    splits, found = (_routes(chosen.samples), _routes(calibration)), []
     for one in kept:
         chain = list(_stricter(one, chosen))
         costs = np.array([each.figures.onward or each.figures.edge for each in chain])
         with suppress(InputError):
             surer = 1 - (1 - confidence) / len(kept)
-            found.append(_shown(chain, costs, chosen, wanted, calibration, surer, kind))
+            found.append(_shown(chain, costs, splits, chosen, wanted, surer, kind))
     return found
 
 
 def _shown(
     chain: Sequence[Candidate],
     costs: Floats,
+    splits: tuple[Routes, Routes],
     chosen: Chosen,
     wanted: Wanted,
-    calibration: Samples,
     confidence: float,
     kind: PromiseKind,
 ) -> tuple[Candidate, Plan]:
     assert wanted.max_loss is not None
     plans = [one.plan(chosen.score) for one in chain]
-    order, test = _routes(chosen.samples), _routes(calibration)
-    plan, which = promise(order, test, plans, costs, wanted.max_loss, confidence, kind)
+    plan, which = promise(*splits, plans, costs, wanted.max_loss, confidence, kind)
     return chain[which], plan
 
 
 def _stretched(
-    chain: Sequence[Candidate], chosen: Chosen, wanted: Wanted, samples: int, confidence: float, kind: PromiseKind
+    chain: Sequence[Candidate],
+    order: Routes,
+    chosen: Chosen,
+    wanted: Wanted,
+    samples: int,
+    confidence: float,
+    kind: PromiseKind,
 ) -> Iterator[Candidate]:
     """The cheapest of some candidates that is likely to be shown, stricter and laxer, as far as bounds are kept."""
     assert wanted.max_loss is not None
-    expect = moments(_routes(chosen.samples), [one.plan(chosen.score) for one in chain], kind)
+    expect = moments(order, [one.plan(chosen.score) for one in chain], kind)
     best = chain[aimed(expect, _costs(chain, chosen, wanted), samples, wanted.max_loss, 1 - confidence)]
     bounds = replace(chosen.goal, accuracy=None)
     yield best
