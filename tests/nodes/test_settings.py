@@ -94,6 +94,24 @@ def test_workers_share_no_unix_socket() -> None:
     )
 
 
+def test_a_path_has_room_for_http_beside_it() -> None:
+    """Its socket's name is longer, and nobody has given that name."""
+    path = "/" + "a" * 100
+    assert CloudSettings(bundles=("a",), host=f"unix:{path}", http_port=0).http_port == 0
+    assert CloudSettings(bundles=("a",), host=f"unix:{path}aaaaa").http_port is None
+    with pytest.raises(
+        InputError, match=r"a path of 102 characters, and with HTTP beside it a Unix socket has at most"
+    ):
+        CloudSettings(bundles=("a",), host=f"unix:{path}a", http_port=0)
+
+
+def test_a_socket_s_mode_is_of_a_socket() -> None:
+    """A port has none, and whoever says one may think that it keeps others out."""
+    assert CloudSettings(bundles=("a",), host="unix:/run/a.sock", socket_mode=0o660).socket_mode == 0o660
+    with pytest.raises(InputError, match=r"^socket mode 660: is of a Unix socket's file, and this node listens at 127"):
+        CloudSettings(bundles=("a",), socket_mode=0o660)
+
+
 def test_workers_share_no_regions_of_shared_memory() -> None:
     """Each knows what it was told itself."""
     assert CloudSettings(bundles=("a",), shared_memory=True).shared_memory

@@ -27,7 +27,7 @@ from offramp.protocol.rest_app import check_root_path
 from offramp.protocol.server import STREAMS
 from offramp.runtime.choice import AUTO, Choice
 from offramp.sockets import check_addresses
-from offramp.unix_sockets import MODE, path_of
+from offramp.unix_sockets import LONGEST, MODE, http_beside, path_of
 
 if TYPE_CHECKING:
     from offramp.artifacts.choices import Priced
@@ -67,6 +67,18 @@ class NodeSettings:
         object.__setattr__(self, "origins", tuple(map(check_origin, self.origins)))
         object.__setattr__(self, "root_path", check_root_path(self.root_path))
         self._check_workers()
+        path = path_of(self.host)
+        if path is None and self.socket_mode != MODE:
+            raise InputError(
+                f"socket mode {self.socket_mode:o}: is of a Unix socket's file, and this node listens at {self.host}. "
+                "Listen at one (--host unix:/PATH), or leave it out."
+            )
+        if path is not None and self.http_port is not None and len(beside := http_beside(path)) > LONGEST:
+            more = len(beside) - len(path)
+            raise InputError(
+                f"address {self.host!r}: a path of {len(path)} characters, and with HTTP beside it a Unix socket has "
+                f"at most {LONGEST - more}: {beside} is {more} longer. Choose a shorter one, or --no-http."
+            )
 
     @property
     def share(self) -> int:
