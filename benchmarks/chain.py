@@ -38,10 +38,11 @@ from offramp.errors import OfframpError
 from offramp.exits.answers import Answers, merge
 from offramp.machine import here
 from offramp.nodes.edge import Edge
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.flight import Answered, Flight, Rows
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.protocol.peer import Peer
 from offramp.runtime.open import open_span
 from offramp.runtime.tier_spans import tail_span

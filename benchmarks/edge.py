@@ -33,9 +33,10 @@ from offramp.export.write import export
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER, read_answers
 from offramp.nodes.edge import Edge
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.flight import Flight
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.nodes.upstream import Finished, at_once
 from offramp.protocol.peer import Peer
 from offramp.runtime.cut import cut_out

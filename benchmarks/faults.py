@@ -26,8 +26,9 @@ from offramp.children import Child
 from offramp.errors import DeadlineError
 from offramp.exits.answers import Tier
 from offramp.machine import here
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.sockets import hold_port
 
 FIRST_MS, BACK_S = 50.0, 2.0

@@ -37,8 +37,9 @@ from offramp.exits.evaluation import route
 from offramp.machine import here
 from offramp.measure.predict import of_bundle
 from offramp.nodes.contract import CLASSIFIER
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 
 KINDS = ("text", "sensors", "paddle", "tensorflow")
 BATCH = 32

@@ -42,9 +42,10 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.stages import IMAGE, logits_name
 from offramp.children import Child
 from offramp.machine import here
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.features import boundary_specs
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 
 TARGETS = ("cloud", "edge", "edge and cloud")
 CLIENTS = (2, 4, 32)  # of the closed loops that look for the best

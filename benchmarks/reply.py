@@ -19,8 +19,9 @@ from offramp.bench.drive import Drive, drive
 from offramp.exits.answers import Tier
 from offramp.export.write import export
 from offramp.machine import here
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.protocol.peer import Peer
 from offramp.runtime.onnx_span import RUNTIME
 from untrained import architecture_of, noise, untrained

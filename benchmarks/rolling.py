@@ -39,9 +39,10 @@ from offramp.exits.answers import Answers
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER, read_answers
 from offramp.nodes.edge import Edge
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.protocol.peer import Peer
 from offramp.protocol.tensors import read_outputs, write_request
 

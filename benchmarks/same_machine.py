@@ -29,8 +29,9 @@ from offramp.artifacts.pretrained import pretrained
 from offramp.bench.http_call import HttpCall
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.runtime.onnx_span import RUNTIME
 from tls import on_processor
 

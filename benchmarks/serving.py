@@ -44,8 +44,8 @@ from offramp.export.write import export
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import EdgeSettings
 from offramp.protocol.peer import Peer
 from offramp.runtime.cut import cut_out
 from offramp.runtime.onnx_span import RUNTIME, OnnxSpan

@@ -35,9 +35,11 @@ from offramp.artifacts.stages import IMAGE
 from offramp.children import Child, be_child
 from offramp.machine import here
 from offramp.nodes.contract import CLASSIFIER
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node, serve
 from offramp.nodes.serving import COMMAND
-from offramp.nodes.settings import CloudSettings, EdgeSettings, from_json, to_json
+from offramp.nodes.settings import CloudSettings
+from offramp.nodes.told import from_json, to_json
 from offramp.protocol.data_plane import DataPlane
 from offramp.protocol.peer import Peer
 from offramp.protocol.record import Record

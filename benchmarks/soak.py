@@ -39,8 +39,8 @@ from offramp.errors import DeadlineError, OfframpError
 from offramp.exits.answers import Answers, Tier
 from offramp.link.shaper_process import COMMAND
 from offramp.machine import here
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import EdgeSettings
 from offramp.sockets import hold_port
 
 FLAT, STALLED = 0.05, 0.02  # shares, at most

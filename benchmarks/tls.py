@@ -37,8 +37,9 @@ from offramp.artifacts.plan import Plan
 from offramp.artifacts.pretrained import pretrained
 from offramp.children import Child
 from offramp.machine import here
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.door import Access
 from offramp.runtime.onnx_span import RUNTIME

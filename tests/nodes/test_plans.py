@@ -11,8 +11,8 @@ from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.errors import BusyError, InputError, OfframpError, UnknownModelError, UnreachableError
 from offramp.nodes.edge_networks import EdgeNetworks
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.plans import Plans
-from offramp.nodes.settings import EdgeSettings
 from ports import HERE, held_port
 
 BEFORE = Plan.of(2, 0.3, cut=9)  # everything is answered here

@@ -15,17 +15,9 @@ from offramp.errors import InputError
 from offramp.link.shape import LinkShape
 from offramp.nodes.batching import Limits
 from offramp.nodes.edge import CLOUD_TIMEOUT
-from offramp.nodes.settings import (
-    AtLastExit,
-    Audited,
-    CloudSettings,
-    EdgeSettings,
-    Follow,
-    Gathers,
-    Settings,
-    from_json,
-    to_json,
-)
+from offramp.nodes.edge_settings import AtLastExit, Audited, EdgeSettings, Follow, Gathers
+from offramp.nodes.settings import CloudSettings
+from offramp.nodes.told import Settings, from_json, to_json
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.door import Access
 

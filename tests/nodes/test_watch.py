@@ -9,7 +9,7 @@ import pytest
 
 from offramp.artifacts.plan import Plan
 from offramp.errors import BundleMismatchError, DeadlineError, LinkError, OfframpError, UnreachableError
-from offramp.nodes.settings import EdgeSettings
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.watch import REST, CloudWatch
 from offramp.nodes.ways import while_lost
 from until import until

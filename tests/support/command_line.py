@@ -7,8 +7,9 @@ from pathlib import Path
 from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.plan import Plan
 from offramp.children import Child
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 
 Node = Child
 

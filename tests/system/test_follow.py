@@ -19,7 +19,7 @@ from offramp.errors import InputError
 from offramp.exits.answers import Answers
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
-from offramp.nodes.settings import Audited, EdgeSettings, Follow
+from offramp.nodes.edge_settings import Audited, EdgeSettings, Follow
 from offramp.nodes.sight import seen
 from offramp.protocol.metrics import AUDIT_ALARM, SWITCHES
 from processes import stop

@@ -19,8 +19,9 @@ from offramp.artifacts.manifest import Manifest
 from offramp.artifacts.plan import Plan
 from offramp.client.client import Client
 from offramp.data.image_set import Splits
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.door import Access
 from until import until

@@ -34,8 +34,9 @@ from offramp.measure.rounds import BOUND, Block, block, settle
 from offramp.measure.spans import Runner, neighbours, runner, spans_of
 from offramp.nodes.contract import CLASSIFIER
 from offramp.nodes.edge import Edge
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.progress import Watch, unwatched
 from offramp.protocol.peer import Peer
 from offramp.runtime.choice import AUTO, Choice, choose

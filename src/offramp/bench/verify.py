@@ -33,8 +33,9 @@ from offramp.machine import cores_to_use
 from offramp.measure.predict import of_plan
 from offramp.measure.rounds import Block
 from offramp.nodes.contract import BYTES_TO_CLOUD, CLASSIFIER
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.plan.cost import Costs
 from offramp.progress import Watch, unwatched
 from offramp.protocol.peer import Peer

@@ -63,7 +63,7 @@ def serve_aggregator(
     """Serve several devices: join their views of a sample, answer at the exit what is sure enough, forward the rest."""
     from offramp.artifacts.views import JOINT
     from offramp.nodes.aggregator_process import serve_aggregator as run
-    from offramp.nodes.settings import EdgeSettings, Gathers
+    from offramp.nodes.edge_settings import EdgeSettings, Gathers
     from offramp.sockets import check_addresses
 
     said = Said(

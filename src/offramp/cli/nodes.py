@@ -52,7 +52,7 @@ from offramp.unix_sockets import SCHEME, http_beside, mode_of, path_of
 if TYPE_CHECKING:
     from offramp.artifacts.plan import Plan
     from offramp.link.shape import LinkShape
-    from offramp.nodes.settings import AtLastExit, Audited, Follow
+    from offramp.nodes.edge_settings import AtLastExit, Audited, Follow
     from offramp.protocol.door import Access
 
 
@@ -185,7 +185,7 @@ def serve_edge(
     """Serve the classifier of one bundle or several: answer at the exit what is sure enough, forward the rest."""
     from offramp.nodes.batching import Limits
     from offramp.nodes.edge_process import serve_edge as run
-    from offramp.nodes.settings import EdgeSettings, Follow
+    from offramp.nodes.edge_settings import EdgeSettings, Follow
     from offramp.sockets import check_addresses
 
     said = Said(
@@ -212,7 +212,7 @@ def serve_edge(
 
 def _audited(share: float | None, most: float | None) -> "Audited | None":
     """What is looked at, if anything."""
-    from offramp.nodes.settings import Audited
+    from offramp.nodes.edge_settings import Audited
 
     if share is None and most is not None:
         raise InputError(f"audit most {most:g}: nothing is looked at. Say how much is (--audit SHARE).")

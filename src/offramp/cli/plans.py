@@ -14,7 +14,7 @@ from offramp.errors import InputError
 if TYPE_CHECKING:
     from offramp.artifacts.plan import Plan
     from offramp.artifacts.predictions import PredictionsHeader
-    from offramp.nodes.settings import AtLastExit
+    from offramp.nodes.edge_settings import AtLastExit
 
 PlanFile = Annotated[
     Path | None,
@@ -85,7 +85,7 @@ def plan_of(said: Said) -> "Plan | AtLastExit":
     exits and thresholds are not as many.
     """
     from offramp.artifacts.plan import Plan
-    from offramp.nodes.settings import AtLastExit
+    from offramp.nodes.edge_settings import AtLastExit
 
     if said.plan is not None:
         _alone(said)

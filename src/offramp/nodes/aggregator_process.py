@@ -12,11 +12,11 @@ from offramp.errors import InputError
 from offramp.nodes.aggregator import Aggregator, Given
 from offramp.nodes.edge_networks import EdgeNetworks
 from offramp.nodes.edge_process import exits_said
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.gathering import Gathering
 from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.plans import Plans
 from offramp.nodes.serving import hear_reloads, serve_models
-from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.sight import seen
 from offramp.nodes.view_model import view_models
 from offramp.protocol.door import Door

@@ -6,8 +6,8 @@ from typing import Self
 from offramp.artifacts.bundle import Bundle
 from offramp.nodes.batching import Batcher
 from offramp.nodes.edge import Edge
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.replies import Replies
-from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.tier_model import Followers, TierModel
 
 

@@ -29,6 +29,7 @@ from offramp.nodes.batching import Batcher
 from offramp.nodes.cache import Cache
 from offramp.nodes.cascade import check_cascade
 from offramp.nodes.contract import DEGRADED, Reply
+from offramp.nodes.edge_settings import EDGE
 from offramp.nodes.failover import clouds_at
 from offramp.nodes.fallback import Fallback
 from offramp.nodes.features import boundary_specs, check_features
@@ -38,7 +39,6 @@ from offramp.nodes.local_cloud import LocalCloud
 from offramp.nodes.route import Course, Step, part_of
 from offramp.nodes.sameness import check_steps
 from offramp.nodes.sent import Room, Sending, Sent
-from offramp.nodes.settings import EDGE
 from offramp.nodes.upstream import Finished, Upstream, failed
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.notices import Degraded

@@ -14,12 +14,12 @@ from offramp.artifacts.plan import Plan
 from offramp.errors import BusyError, InputError, UnknownModelError
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
+from offramp.nodes.edge_settings import AtLastExit, EdgeSettings
 from offramp.nodes.failover import Failover
 from offramp.nodes.generations import Generations
 from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
 from offramp.nodes.serving import open_bundles
-from offramp.nodes.settings import AtLastExit, EdgeSettings
 from offramp.nodes.steering import Steering
 from offramp.nodes.ways import Network, Way, look
 from offramp.protocol.served import Served

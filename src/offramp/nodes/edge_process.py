@@ -9,10 +9,10 @@ from offramp.artifacts.plan import Part
 from offramp.exits.answers import tier_name
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_networks import EdgeNetworks
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.logs import log_to_stderr
 from offramp.nodes.plans import Plans
 from offramp.nodes.serving import Orders, hear_reloads, open_bundles, serve_models
-from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.shared_port import serve_workers
 from offramp.nodes.sight import seen
 from offramp.nodes.watch import CloudWatch

@@ -8,7 +8,8 @@ from offramp.children import Child, be_child
 from offramp.nodes.cloud_process import serve_cloud
 from offramp.nodes.edge_process import serve_edge
 from offramp.nodes.serving import COMMAND
-from offramp.nodes.settings import CloudSettings, Settings, from_json, to_json
+from offramp.nodes.settings import CloudSettings
+from offramp.nodes.told import Settings, from_json, to_json
 
 
 def child_node(settings: Settings) -> Child:

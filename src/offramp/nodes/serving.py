@@ -13,9 +13,10 @@ from offramp.artifacts.suite import bundles_in
 from offramp.children import LOOK, at_reload, at_stop, ready_line
 from offramp.errors import InputError, OfframpError, OverloadedError
 from offramp.nodes.contract import CONSUMED
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.logs import RequestLog
-from offramp.nodes.settings import EdgeSettings, Settings
 from offramp.nodes.starting import settle
+from offramp.nodes.told import Settings
 from offramp.nodes.traces import traces
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.door import Door

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from offramp.children import Child, ready_line
 from offramp.nodes.serving import COMMAND, GRACE, Orders, open_bundles, reloaded, say_open_to
-from offramp.nodes.settings import Settings, to_json
+from offramp.nodes.told import Settings, to_json
 from offramp.nodes.workers import Changed, supervise
 from offramp.protocol.counts import shared_memory
 from offramp.protocol.door import Door

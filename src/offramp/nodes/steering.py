@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from offramp.artifacts.plan import Plan
 from offramp.errors import InputError
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.failover import Failover
 from offramp.nodes.generations import Generations
 from offramp.nodes.route import Course
-from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.ways import Network, Way
 
 if TYPE_CHECKING:

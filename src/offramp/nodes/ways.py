@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from offramp.errors import DeadlineError, LinkError, OverloadedError, UnreachableError
 from offramp.nodes.edge import Edge
 from offramp.nodes.edge_model import EdgeModel
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.remote_cloud import RemoteCloud
 from offramp.nodes.route import Course
-from offramp.nodes.settings import EdgeSettings
 from offramp.nodes.watch import CloudWatch
 from offramp.protocol.peer import Peer
 

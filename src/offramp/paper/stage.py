@@ -12,8 +12,9 @@ from offramp.artifacts.plan import Plan
 from offramp.bench.cores import limited
 from offramp.link.shape import LinkShape
 from offramp.link.shaper_process import child_link
+from offramp.nodes.edge_settings import AtLastExit, EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import AtLastExit, CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.paper.stated import THRESHOLD
 from offramp.protocol.credentials import Credentials
 from offramp.protocol.peer import Peer

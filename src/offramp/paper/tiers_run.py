@@ -27,8 +27,9 @@ from offramp.link.shaper_process import child_link
 from offramp.machine import here, processor
 from offramp.measure.predict import of_plan
 from offramp.nodes.contract import CLASSIFIER, hops
+from offramp.nodes.edge_settings import EdgeSettings
 from offramp.nodes.process import child_node
-from offramp.nodes.settings import CloudSettings, EdgeSettings
+from offramp.nodes.settings import CloudSettings
 from offramp.paper.tiers import Answered, Chain, ThreeTiers, World, chains_of
 from offramp.progress import Watch, unwatched
 from offramp.protocol.peer import Peer

@@ -17,7 +17,8 @@ from offramp.nodes.ray.balance import Balance, machines, shown
 from offramp.nodes.ray.cluster import check_resources, joined, need_ray, said
 from offramp.nodes.ray.relay import relays
 from offramp.nodes.serving import hear_reloads, open_bundles, serve_models
-from offramp.nodes.settings import CloudSettings, to_json
+from offramp.nodes.settings import CloudSettings
+from offramp.nodes.told import to_json
 from offramp.protocol.door import Access, Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.served import Served
@@ -113,7 +114,7 @@ def _settled(ray: Any, settings: CloudSettings, asked: Replicas) -> tuple[CloudS
 
 def _choose(settings: str) -> tuple[str, str, dict[str, str]]:
     """On a machine of the cluster: its choice, and what a tail there says of itself."""
-    from offramp.nodes.settings import from_json
+    from offramp.nodes.told import from_json
 
     told = from_json(settings)
     bundles = open_bundles(told)

@@ -20,7 +20,8 @@ from offramp.nodes.contract import CONSUMED
 from offramp.nodes.ray.proxy import CALLS, Loopback, Message
 from offramp.nodes.ray.scaling import Flying
 from offramp.nodes.serving import open_bundles
-from offramp.nodes.settings import CloudSettings, from_json
+from offramp.nodes.settings import CloudSettings
+from offramp.nodes.told import from_json
 from offramp.protocol.door import Access, Door
 from offramp.protocol.metrics import Metrics
 from offramp.protocol.server import CALLS as AT_ONCE
