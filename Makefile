@@ -22,14 +22,15 @@ types: $(READY)
 unit: $(READY)
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# torch is named first and alone: its pinned version is what keeps pip from choosing a build of its own. Nothing is
-# compiled that is not imported: most of torch is not, and to compile it all takes longer than to fetch it.
+# torch is named first and alone: its pinned version is what keeps pip from choosing a build of its own. What was
+# fetched is compiled on all cores, where pip would use one; that some of it is of other Pythons is no matter.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "offramp needs Python 3.11 or later, and $(PYTHON) is older. Name another: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $(READY)
 
 clean:
