@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +30,7 @@ from offramp.models.graph_network import BACKBONE
 from offramp.nodes.edge import Edge
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.train.heads import HeadRecipe
+from processes import INTERRUPTIBLE
 from until import until
 
 RECIPE = HeadRecipe(epochs=8, batch_size=64, learning_rate=1e-2)
@@ -165,7 +165,7 @@ def test_an_interrupted_one_ends_quietly_and_can_be_begun_anew(
     out = tmp_path / "run"
     told = ("attach", str(file), "--data", "digits", "--threads", "1", "--cache-most", most, "--out", str(out))
     process = subprocess.Popen(
-        [sys.executable, "-m", "offramp", *told, "--epochs", "100000"],
+        [*INTERRUPTIBLE, *told, "--epochs", "100000"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )

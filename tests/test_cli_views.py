@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 from offramp.artifacts.views import ViewsFolder
 from offramp.data.view_tables import view_tables
-from processes import computing
+from processes import INTERRUPTIBLE, computing
 from until import until
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -47,7 +46,7 @@ def test_interrupted_training_writes_nothing(data: Path, tmp_path: Path) -> None
     """By Ctrl-C: no traceback, and no part of a folder of views."""
     out = tmp_path / "views"
     process = subprocess.Popen(
-        [sys.executable, "-m", "offramp", "views", "train", "--data", str(data), "--front", "8,8", "--epochs", "100000",
+        [*INTERRUPTIBLE, "views", "train", "--data", str(data), "--front", "8,8", "--epochs", "100000",
          "--out", str(out), "--threads", "1"],
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,3 +56,12 @@ def _state(task: Path) -> str:
         return (task / "stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):  # the thread's end
         return "T"
+
+
+# The program as from a terminal: whoever runs the tests in the background may have had Ctrl-C ignored for all of them.
+INTERRUPTIBLE = (
+    sys.executable,
+    "-c",
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "runpy.run_module('offramp', run_name='__main__', alter_sys=True)",
+)
