@@ -144,6 +144,19 @@ def by_grpc(held: ExitStack, edge: Child, image: np.ndarray, files: Files | None
     return lambda plan, headers: client.infer("classifier", [tensor], parameters=plan, headers=headers)
 
 
+def tensor_of(image: np.ndarray) -> over_http.InferInput:
+    """A batch as tritonclient sends it over HTTP."""
+    tensor = over_http.InferInput("image", list(image.shape), "FP32")
+    tensor.set_data_from_numpy(image)
+    return tensor
+
+
+def posting(tensor: over_http.InferInput, plan: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """A request's body, and the header that says how it is made up."""
+    body, length = over_http.InferenceServerClient.generate_request_body([tensor], parameters=plan)
+    return body, {"Inference-Header-Content-Length": str(length)}
+
+
 def by_http(held: ExitStack, edge: Child, image: np.ndarray, files: Files | None) -> Ask:
     """What tritonclient sends, on a connection that waits for no acknowledgement before a record of TLS goes out.
 
@@ -158,12 +171,10 @@ def by_http(held: ExitStack, edge: Child, image: np.ndarray, files: Files | None
         context.load_cert_chain(files.cert, files.key)
         client = http.client.HTTPSConnection(at, context=context)
     held.callback(client.close)
-    tensor = over_http.InferInput("image", list(image.shape), "FP32")
-    tensor.set_data_from_numpy(image)
+    tensor = tensor_of(image)
 
     def ask(plan: dict[str, Any], headers: dict[str, str]) -> None:
-        body, length = over_http.InferenceServerClient.generate_request_body([tensor], parameters=plan)
-        sized = {"Inference-Header-Content-Length": str(length)}
+        body, sized = posting(tensor, plan)
         client.request("POST", INFER, body, {**headers, **sized})
         answer = client.getresponse()
         if answer.read() and answer.status != 200:
@@ -188,15 +199,13 @@ def in_c(
     held: ExitStack, folder: Path, options: argparse.Namespace, rounds: int, files: Files
 ) -> tuple[dict[str, dict[str, Spread]], dict[str, list[float]]]:
     """The same over HTTP by h2load, in turns of `TURN`: figures of each way, and the processor's milliseconds."""
-    image = np.random.default_rng(0).random((options.batch_size, *SHAPE), np.float32)
-    tensor = over_http.InferInput("image", list(image.shape), "FP32")
-    tensor.set_data_from_numpy(image)
+    tensor = tensor_of(np.random.default_rng(0).random((options.batch_size, *SHAPE), np.float32))
     asked = {"plain": None, "tls": replace(files, client_ca=None)}
     pairs = {name: nodes(held, options.threads, by) for name, by in asked.items()}
     found, computed = {}, {}
     for way, connections in [(way, connections) for way in WAYS for connections in CONNECTIONS]:
-        body, length = over_http.InferenceServerClient.generate_request_body([tensor], parameters=WAYS[way])
-        said = {"inference-header-content-length": str(length), "authorization": f"Bearer {files.value}"}
+        body, sized = posting(tensor, WAYS[way])
+        said = sized | {"authorization": f"Bearer {files.value}"}
         rates: dict[str, list[float]] = {name: [] for name in pairs}
         spent, answered = dict.fromkeys(pairs, 0.0), dict.fromkeys(pairs, 0)
         for position in range(-1, rounds):

@@ -1,7 +1,5 @@
 """Exits on somebody else's classifier, from a torch module or an ONNX file to nodes that answer."""
 
-import signal
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +28,7 @@ from offramp.models.graph_network import BACKBONE
 from offramp.nodes.edge import Edge
 from offramp.nodes.local_cloud import LocalCloud
 from offramp.train.heads import HeadRecipe
-from processes import INTERRUPTIBLE
-from until import until
+from processes import interrupted
 
 RECIPE = HeadRecipe(epochs=8, batch_size=64, learning_rate=1e-2)
 Offramp = Callable[..., "CompletedProcess[str]"]
@@ -164,19 +161,9 @@ def test_an_interrupted_one_ends_quietly_and_can_be_begun_anew(
     """By Ctrl-C while heads learn: no traceback, no features, nothing that the next one stumbles over."""
     out = tmp_path / "run"
     told = ("attach", str(file), "--data", "digits", "--threads", "1", "--cache-most", most, "--out", str(out))
-    process = subprocess.Popen(
-        [*INTERRUPTIBLE, *told, "--epochs", "100000"],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        until(lambda: (out / "log.jsonl").exists())
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "Traceback" not in stderr.decode()
+    code, said = interrupted(*told, "--epochs", "100000", once=lambda _: (out / "log.jsonl").exists)
+    assert code == 130
+    assert "Traceback" not in said
     assert [path.name for path in out.iterdir()] == ["log.jsonl"]
     done = offramp(*told, "--epochs", "1")
     assert done.returncode == 0, done.stderr

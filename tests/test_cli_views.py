@@ -1,7 +1,6 @@
 """The verbs for several views: a small run from end to end, and what they refuse."""
 
 import json
-import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,7 @@ import pytest
 
 from offramp.artifacts.views import ViewsFolder
 from offramp.data.view_tables import view_tables
-from processes import INTERRUPTIBLE, computing
-from until import until
+from processes import computing, interrupted
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -45,19 +43,11 @@ def test_train_and_evaluate(offramp: Run, data: Path, tmp_path: Path) -> None:
 def test_interrupted_training_writes_nothing(data: Path, tmp_path: Path) -> None:
     """By Ctrl-C: no traceback, and no part of a folder of views."""
     out = tmp_path / "views"
-    process = subprocess.Popen(
-        [*INTERRUPTIBLE, "views", "train", "--data", str(data), "--front", "8,8", "--epochs", "100000",
-         "--out", str(out), "--threads", "1"],
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        until(computing(process.pid, 8.0))  # it takes some four to import what it needs
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130
-    assert "Traceback" not in stderr.decode()
+    told = ("--data", str(data), "--front", "8,8", "--epochs", "100000", "--out", str(out), "--threads", "1")
+    # It takes some four seconds to import what it needs.
+    code, said = interrupted("views", "train", *told, once=lambda process: computing(process, 8.0))
+    assert code == 130
+    assert "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 

@@ -56,40 +56,48 @@ def model(make: Callable[[], Any]) -> Any:
     return Quick()
 
 
-@pytest.fixture(scope="module")
-def server(model: Any) -> Iterator[Server]:
-    """A real server of it."""
-    running = Server([model], "127.0.0.1", 0, max_batch=4, calls=2, http_port=0)
-    running.start()
-    yield running
-    running.stop(WAIT)
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[socket.socket]:
-    """A connection."""
-    assert server.http is not None
-    with socket.create_connection(("127.0.0.1", server.http.port), WAIT) as connected:
-        yield connected
-
-
-@pytest.fixture(scope="module")
-def guarded(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of it that asks for tokens."""
-    tokens = secret(tmp_path_factory.mktemp("tokens") / "tokens", f"good infer {GOOD}\nreads read {READS}\n")
-    door = Door(Access(tokens=tokens), "127.0.0.1")
+@contextmanager
+def serving(model: Any, door: Door | None = None) -> Iterator[Server]:
+    """A real server."""
     running = Server([model], "127.0.0.1", 0, max_batch=4, calls=2, http_port=0, door=door)
     running.start()
     yield running
     running.stop(WAIT)
 
 
+def connected(server: Server) -> socket.socket:
+    """A connection to its HTTP side."""
+    assert server.http is not None
+    return socket.create_connection(("127.0.0.1", server.http.port), WAIT)
+
+
+@pytest.fixture(scope="module")
+def server(model: Any) -> Iterator[Server]:
+    """A server of it."""
+    with serving(model) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[socket.socket]:
+    """A connection."""
+    with connected(server) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def guarded(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of it that asks for tokens."""
+    tokens = secret(tmp_path_factory.mktemp("tokens") / "tokens", f"good infer {GOOD}\nreads read {READS}\n")
+    with serving(model, Door(Access(tokens=tokens), "127.0.0.1")) as running:
+        yield running
+
+
 @pytest.fixture
 def caller(guarded: Server) -> Iterator[socket.socket]:
     """A connection to it."""
-    assert guarded.http is not None
-    with socket.create_connection(("127.0.0.1", guarded.http.port), WAIT) as connected:
-        yield connected
+    with connected(guarded) as connection:
+        yield connection
 
 
 def request(body: bytes, headers: dict[str, str]) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 from offramp.artifacts.engine import PORTABLE, Engine
 from offramp.artifacts.plan import Plan
@@ -28,3 +29,11 @@ def edge_and_cloud(bundle: Path, plan: Plan, *, engine: Engine = PORTABLE) -> It
         child_node(EdgeSettings(**common, plan=plan, cloud=cloud.address())) as edge,
     ):
         yield edge.address()
+
+
+def samples(node: Node, *holding: str) -> int:
+    """How many samples a node says that it has answered, by its metrics; those whose labels hold all of these."""
+    with urlopen(f"http://{node.http_address()}/metrics", timeout=60) as answer:
+        lines = answer.read().decode().splitlines()
+    counted = [line for line in lines if line.startswith("offramp_samples_total{")]
+    return int(sum(float(line.split()[-1]) for line in counted if all(one in line for one in holding)))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -65,3 +66,15 @@ INTERRUPTIBLE = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "runpy.run_module('offramp', run_name='__main__', alter_sys=True)",
 )
+
+
+def interrupted(*told: str, once: Callable[[int], Callable[[], bool]]) -> tuple[int, str]:
+    """Run the program, press Ctrl-C once what is looked for by its process holds; its exit code, and what it said."""
+    process = subprocess.Popen([*INTERRUPTIBLE, *told], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        until(once(process.pid))
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    return process.returncode, said

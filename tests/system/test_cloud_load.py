@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferenceServerException, InferInput
 
-from command_line import Node, running
+from command_line import Node, running, samples
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.artifacts.stages import features_name, logits_name
@@ -80,13 +79,6 @@ def answering(address: str) -> int:
                 continue
             return int(config.parameters["process"].string_value)
     raise AssertionError("nobody answers")
-
-
-def samples(http: str) -> int:
-    """How many a node says that it has answered."""
-    with urlopen(f"http://{http}/metrics", timeout=WAIT) as answer:
-        lines = answer.read().decode().splitlines()
-    return int(sum(float(line.split()[-1]) for line in lines if line.startswith("offramp_samples_total{")))
 
 
 def workers_of(node: Node) -> set[int]:
@@ -179,7 +171,7 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
         for _ in range(6):
             with connected(address) as client:
                 finish(client, features[:4])
-        before = samples(cloud.http_address())
+        before = samples(cloud)
         assert before == 24
         killed, kept = sorted(first)
         os.kill(killed, signal.SIGKILL)
@@ -191,7 +183,7 @@ def test_workers_share_the_port_and_one_that_is_killed_is_replaced(
         with connected(address) as client:
             np.testing.assert_array_equal(finish(client, features[:4]), logits[:4])
         for asked in range(3):  # of either worker: each answers for both, and for the one that was killed
-            assert samples(cloud.http_address()) == before + 4 * (asked + 1)
+            assert samples(cloud) == before + 4 * (asked + 1)
             with connected(address) as client:
                 finish(client, features[:4])
     finally:

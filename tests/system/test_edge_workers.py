@@ -10,7 +10,7 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 
-from command_line import Node, running
+from command_line import Node, running, samples
 from offramp.artifacts.bundle import Bundle
 from offramp.artifacts.plan import Plan
 from offramp.data.image_set import Splits
@@ -66,28 +66,18 @@ def same(found: dict[str, np.ndarray], expected: Answers) -> None:
     assert [tier.decode() for tier in found["tier"]] == [tier_name(int(tier)) for tier in expected.tier]
 
 
-def counted(edge: Node, *holding: str) -> int:
-    """What the lines of the samples' family that hold this add up to."""
-    with urlopen(f"http://{edge.http_address()}/metrics", timeout=WAIT) as answer:
-        lines = answer.read().decode().splitlines()
-    named = (
-        line for line in lines if line.startswith("offramp_samples_total{") and all(one in line for one in holding)
-    )
-    return int(sum(float(line.split()[-1]) for line in named))
-
-
 def test_they_answer_as_one_does_and_count_together(
     edge: Node, bundle: Bundle, digits: Splits, expected: Answers
 ) -> None:
     """Labels, exits and tiers of many connections; whoever is asked tells of all that was answered."""
-    batch, before, asked = pixels(bundle, digits), counted(edge), set[int]()
+    batch, before, asked = pixels(bundle, digits), samples(edge), set[int]()
     for _ in range(64):
         found, process = ask(edge, batch)
         same(found, expected)
         asked.add(process)
     assert asked == children(edge.process.pid)
     assert len(asked) == 2
-    assert {counted(edge) for _ in range(8)} == {before + 64 * 64}
+    assert {samples(edge) for _ in range(8)} == {before + 64 * 64}
     assert "2 workers" in " ".join(edge.words)
 
 
@@ -95,7 +85,7 @@ def test_one_that_is_killed_is_replaced_and_nothing_counted_is_lost(
     edge: Node, bundle: Bundle, digits: Splits, expected: Answers
 ) -> None:
     """The next looks for the cloud by itself, and answers whole."""
-    batch, before, first = pixels(bundle, digits), counted(edge), children(edge.process.pid)
+    batch, before, first = pixels(bundle, digits), samples(edge), children(edge.process.pid)
     killed = min(first)
     os.kill(killed, signal.SIGKILL)
     until(lambda: f"(process {killed}) died (SIGKILL)" in "".join(edge.output))
@@ -111,7 +101,7 @@ def test_one_that_is_killed_is_replaced_and_nothing_counted_is_lost(
         return process == new
 
     until(by_the_new_one)
-    assert counted(edge) == before + answered
+    assert samples(edge) == before + answered
 
 
 def test_a_plan_s_file_is_read_again_by_all_of_them(
@@ -125,11 +115,11 @@ def test_a_plan_s_file_is_read_again_by_all_of_them(
     OTHER.write(plan_file)
     edge.process.send_signal(signal.SIGHUP)
     until(lambda: "".join(edge.output).count("reload: mem follows the plan") == 2)
-    batch, at_the_edge, asked = pixels(bundle, digits), counted(edge, 'tier="edge"'), 0
+    batch, at_the_edge, asked = pixels(bundle, digits), samples(edge, 'tier="edge"'), 0
     seen = set[int]()
     while seen != children(edge.process.pid):
         found, process = ask(edge, batch)
         assert set(found["exit"].tolist()) == {9}
         seen.add(process)
         asked += len(batch)
-    assert counted(edge, 'tier="edge"') == at_the_edge + asked
+    assert samples(edge, 'tier="edge"') == at_the_edge + asked

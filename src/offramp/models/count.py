@@ -40,14 +40,15 @@ def count(net: ExitNet, shape: tuple[int, ...]) -> tuple[dict[int, ModuleCost], 
     features: Any = torch.zeros(1, *shape, device=device)
     with torch.no_grad():
         for index, stage in enumerate(net.stages, start=1):
-            stages[index], features = _count(stage, features)
+            stages[index], features = module_cost(stage, features)
             if index in net.exits:
-                heads[index], _ = _count(net.head(index), features)
+                heads[index], _ = module_cost(net.head(index), features)
     net.train(training)
     return stages, heads
 
 
-def _count(module: nn.Module, features: Any) -> tuple[ModuleCost, Any]:
+def module_cost(module: nn.Module, features: Any) -> tuple[ModuleCost, Any]:
+    """Count one sample's features through a stage or a head; what comes of them is given too."""
     if isinstance(module, OnnxStage):
         return _known(module.stage, features)
     with FlopCounterMode(display=False) as counter:

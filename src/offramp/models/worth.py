@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from offramp.graphs.boundary import Boundary
+from offramp.models.count import module_cost
 from offramp.models.heads import GraphHead, standing_on
 
 
@@ -31,6 +31,6 @@ def head_macs(boundary: Boundary, classes: int, head: GraphHead) -> int:
     """Multiply-adds of a head that stands at a boundary, for one sample."""
     shape = boundary.tensors[boundary.main]
     module = standing_on(boundary.kind, shape, classes, head).eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(torch.zeros(1, *shape))
-    return int(counter.get_total_flops()) // 2
+    with torch.no_grad():
+        cost, _ = module_cost(module, torch.zeros(1, *shape))
+    return cost.macs

@@ -20,6 +20,7 @@ from offramp.protocol.status import end_by, http_status_of
 from offramp.protocol.tokens import Holder, Right, Tokens
 
 HEADER = "authorization"
+SHOWN = HEADER.encode()  # over HTTP
 REALM = b'Bearer realm="offramp"'
 HEALTH = "/grpc.health.v1.Health/"
 OPEN = frozenset({"ServerLive", "ServerReady"})  # what an orchestrator asks, that has no token
@@ -47,7 +48,7 @@ def right_of_path(parts: list[str], method: str = "GET") -> Right | None:
 
 def token_shown(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """What stands for a token in a request's headers: of several the first."""
-    return next((value for name, value in headers if name == HEADER.encode()), None)
+    return next((value for name, value in headers if name == SHOWN), None)
 
 
 class _Checked:
